@@ -1,0 +1,47 @@
+# twigma-spark. `make demo` and `make test` do all their own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock wheel sample-models clean
+BIN := .venv/bin
+LOCK_EXTRAS := local models cpu train umap stats synapseml dev
+export PYTHONHASHSEED := 0
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: .venv/.ready  ## build .venv from requirements.lock; find Java; bring Delta
+
+.venv/.ready: requirements.lock setup.py deploy/local/setup.sh deploy/local/prepare.py
+	@deploy/local/setup.sh
+	@touch $@
+
+demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build/demo/report.html
+	@$(BIN)/twigma run --conf conf/sample.yaml
+	@$(BIN)/twigma truth --conf conf/sample.yaml
+
+test: .venv/.ready  ## run all tests
+	@$(BIN)/python -m pytest
+
+check: .venv/.ready  ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: .venv/.ready  ## put the code into the house's format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: .venv/.ready  ## run the benchmarks into build/bench/*.json and print them
+	@$(BIN)/python -m tests.bench
+
+lock: .venv/.ready  ## pin every package again into requirements.lock
+	@$(BIN)/uv pip compile setup.py $(addprefix --extra ,$(LOCK_EXTRAS)) --universal --python-version 3.11 \
+	  --generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+
+wheel: .venv/.ready  ## build the wheel into dist/
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null && ls dist/*.whl
+
+sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW head again
+	@$(BIN)/python jobs/train_sample_models.py --out twigma_spark/sample/weights
+
+clean:  ## remove what was built, but not .venv
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

