@@ -73,27 +73,53 @@ class Corpus(Section):
     limit: int | None = Field(None, ge=1)
 
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Decode = Literal["fast", "pillow"]
+Rgb = tuple[float, float, float]
+
+
 class OpenClip(Section):
-    """An open_clip model by architecture and pretrained tag, or by local files."""
+    """An open_clip model: by architecture and pretrained tag or file, or by a folder."""
 
     kind: Literal["open_clip"]
-    name: str = "ViT-L-14"
-    pretrained: str | None = "openai"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    decode: Literal["fast", "pillow"] = "fast"
+    name: str | None = None
+    pretrained: str | None = None
+    path: str | None = None
+    precision: Precision = "auto"
+    decode: Decode = "fast"
 
 
 class Onnx(Section):
-    """An ONNX encoder, or classifier where `classes` are named."""
+    """An ONNX encoder."""
 
     kind: Literal["onnx"]
     path: str
-    output: str
+    output: str | None = None
     size: int = Field(224, ge=8)
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    columns: tuple[int, ...] | None = None
-    decode: Literal["fast", "pillow"] = "fast"
+    fit: Literal["squash", "shortest"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    scale: float = 1 / 255
+    mean: Rgb = (0.0, 0.0, 0.0)
+    std: Rgb = (1.0, 1.0, 1.0)
+    decode: Decode = "fast"
+    normalise: bool = True
+
+
+class OnnxClasses(Section):
+    """An ONNX classifier; the probabilities of the `positive` classes are added."""
+
+    kind: Literal["onnx_classes"]
+    path: str
+    classes: tuple[str, ...]
+    positive: tuple[str, ...]
+    output: str | None = None
+    size: int = Field(224, ge=8)
+    fit: Literal["squash", "shortest"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    scale: float = 1 / 255
+    mean: Rgb = (0.0, 0.0, 0.0)
+    std: Rgb = (1.0, 1.0, 1.0)
+    decode: Decode = "fast"
 
 
 class Blip(Section):
@@ -101,27 +127,32 @@ class Blip(Section):
 
     kind: Literal["blip"]
     name: str = "Salesforce/blip-image-captioning-base"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    beams: int = Field(1, ge=1)
-    min_length: int = Field(5, ge=0)
-    max_length: int = Field(30, ge=1)
+    revision: str | None = None
+    num_beams: int = Field(1, ge=1)
+    min_length: int = Field(0, ge=0)
+    max_length: int = Field(20, ge=1)
+    precision: Precision = "auto"
+    decode: Decode = "fast"
 
 
 class Head(Section):
     """A head that scores the image encoder's embeddings."""
 
-    kind: Literal["linear", "laion_nsfw", "laion_aesthetic"]
+    kind: Literal["linear", "laion_nsfw"]
     path: str
+    vocabulary: str | None = None
+    embedding_model: str | None = None
 
 
 ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
-NsfwModel = Annotated[Head | Onnx, Field(discriminator="kind")]
+NsfwModel = Annotated[Head | OnnxClasses, Field(discriminator="kind")]
 
 
 class Models(Section):
     """Which models are used; null leaves the stage that needs one without work."""
 
-    image: ImageModel = OpenClip(kind="open_clip")
+    device: Literal["cpu", "cuda"] = "cpu"
+    image: ImageModel = OpenClip(kind="open_clip", name="ViT-L-14", pretrained="openai")
     caption: Blip | None = Blip(kind="blip")
     nsfw: NsfwModel | None = None
 
@@ -137,7 +168,10 @@ class Inference(Section):
     """How a model is fed: sizes and threads change the speed, never the result."""
 
     batch_size: int = Field(32, ge=1)
-    arrow_batch: int = Field(128, ge=1)
+    decode_threads: int = Field(1, ge=1)
+    threads: int | None = Field(None, ge=1)
+    arrow_batch: int = Field(128, ge=1, le=1024)
+    partitions: int | None = Field(None, ge=1)
     commit_every: int = Field(50_000, ge=1)
 
 

@@ -290,7 +290,7 @@ REJECTS = Table(
         reason STRING: reason as one word
         detail STRING: what was seen
     """),
-    key=("stage", "unit", "key", "reason"),
+    key=("stage", "unit", "corpus", "key", "reason", "detail"),
     mode="by_stage",
 )
 

@@ -11,8 +11,14 @@ import pyspark
 from pyspark.sql import SparkSession
 
 DELTA = "io.delta:delta-spark_2.12:3.3.3"
-# Results depend on the time zone; pandas UDFs on Arrow.
-SQL = {"spark.sql.session.timeZone": "UTC", "spark.sql.execution.arrow.pyspark.enabled": "true"}
+# Results depend on the time zone and pandas UDFs on Arrow; paintings are older than Spark 2's calendar.
+SQL = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+}
 OWN = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -49,7 +55,8 @@ def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = {**OWN, **SQL}
-    if not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_2.12-*.jar")):
+    launched_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not launched_by_submit and not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_2.12-*.jar")):
         settings["spark.jars.packages"] = DELTA
     builder = SparkSession.builder.appName(app)
     if master:

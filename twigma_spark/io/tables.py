@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from twigma_spark.errors import ConfigError, SchemaError
 from twigma_spark.schemas import TABLES, Table
+from twigma_spark.schemas import Column as Declared
 
 CATALOG = re.compile(r"^\w+\.\w+$")
+# How Spark and Delta say that a table is not there.
+MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "DELTA_TABLE_ONLY_OPERATION")
 
 
 @dataclass(frozen=True)
@@ -46,14 +50,12 @@ class Store:
     def location(self, name: str) -> str:
         """Return what Spark SQL calls the table: catalog.schema.table, or delta.`path`."""
         if self.in_catalog:
-            return ".".join(f"`{part}`" for part in (*self.root.split("."), name))
+            return _quoted(f"{self.root}.{name}")
         return f"delta.`{self.root.rstrip('/')}/{name}`"
 
     def exists(self, name: str) -> bool:
         """Return whether the table was created."""
-        if self.in_catalog:
-            return bool(self.spark.catalog.tableExists(self.location(name)))
-        return bool(DeltaTable.isDeltaTable(self.spark, self._path(name)))
+        return self.version(name) >= 0
 
     def read(self, name: str) -> DataFrame:
         """Return the table's rows; a table that does not exist yet has none."""
@@ -61,27 +63,30 @@ class Store:
             return self.spark.createDataFrame([], TABLES[name].schema)
         return self.spark.read.table(self.location(name)).select(*TABLES[name].column_names)
 
+    def count(self, name: str) -> int:
+        """Return the number of rows, from Delta's own statistics where it has them."""
+        return int(self.spark.read.table(self.location(name)).count()) if self.exists(name) else 0
+
     def version(self, name: str) -> int:
         """Return the table's Delta version, or -1 where it does not exist."""
-        return int(self._last(name)["version"]) if self.exists(name) else -1
+        last = self._last(name)
+        return -1 if last is None else int(last["version"])
 
     def create(self, table: Table) -> None:
         """Create the table as declared, or add the columns that it was declared with since."""
         if self.exists(table.name):
-            return self._grow(table)
+            self._grow(table)
+            return
         if self.in_catalog:
-            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {'.'.join(f'`{p}`' for p in self.root.split('.'))}")
-        builder = DeltaTable.createIfNotExists(self.spark).comment(table.comment)
-        if self.in_catalog:
-            builder = builder.tableName(self.location(table.name))
-        else:
-            builder = builder.location(self._path(table.name))
-        for column, kind in zip(table.columns, table.schema.fields, strict=True):
-            builder = builder.addColumn(column.name, kind.dataType, nullable=kind.nullable, comment=column.comment)
-        builder.partitionedBy(*table.partition_by).execute()
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(self.root)}")
+        columns = ", ".join(_ddl(column, column.name in table.key) for column in table.columns)
+        partitions = f" PARTITIONED BY ({', '.join(table.partition_by)})" if table.partition_by else ""
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.location(table.name)} ({columns}) USING DELTA{partitions} "
+            f"COMMENT {_text(table.comment)}"
+        )
         for name, rule in table.checks.items():
             self.spark.sql(f"ALTER TABLE {self.location(table.name)} ADD CONSTRAINT {name} CHECK ({rule})")
-        return None
 
     def write(self, name: str, frame: DataFrame, *, stage: str, again: bool = False) -> int:
         """Return the number of rows written; the table is created first where it is missing.
@@ -131,23 +136,25 @@ class Store:
         """Return what is in the store, in the order of the declarations."""
         there = [table for table in TABLES.values() if self.exists(table.name)]
         return [
-            Listed(x.name, self.spark.read.table(self.location(x.name)).count(), self.version(x.name), x.comment)
+            Listed(x.name, self.count(x.name), self.version(x.name), x.comment)
             for x in there
         ]
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
 
-    def _delta(self, name: str) -> DeltaTable:
-        if self.in_catalog:
-            return DeltaTable.forName(self.spark, self.location(name))
-        return DeltaTable.forPath(self.spark, self._path(name))
-
-    def _last(self, name: str) -> t.Row:
-        return self._delta(name).history(1).select("version", "operationMetrics").collect()[0]
+    def _last(self, name: str) -> t.Row | None:
+        """Return the newest entry of the table's history, or None where there is no table."""
+        try:
+            return self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 1").collect()[0]
+        except AnalysisException as error:
+            if any(sign in str(error) for sign in MISSING):
+                return None
+            raise
 
     def _rows_written(self, name: str) -> int:
-        metrics = self._last(name)["operationMetrics"]
+        last = self._last(name)
+        metrics = last["operationMetrics"] if last else {}
         return int(metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0)))
 
     def _scope(self, table: Table, stage: str) -> Column | None:
@@ -158,14 +165,20 @@ class Store:
 
     def _insert_missing(self, table: Table, frame: DataFrame) -> None:
         same = " AND ".join(f"old.`{k}` = new.`{k}`" for k in table.key)
-        rows = frame.dropDuplicates(list(table.key)).alias("new")
-        self._delta(table.name).alias("old").merge(rows, same).whenNotMatchedInsertAll().execute()
+        view = f"_new_{uuid.uuid4().hex}"
+        frame.dropDuplicates(list(table.key)).createOrReplaceTempView(view)
+        try:
+            self.spark.sql(
+                f"MERGE INTO {self.location(table.name)} old USING {view} new ON {same} WHEN NOT MATCHED THEN INSERT *"
+            )
+        finally:
+            self.spark.catalog.dropTempView(view)
 
     def _grow(self, table: Table) -> None:
         there = set(self.spark.read.table(self.location(table.name)).columns)
         new = [c for c in table.columns if c.name not in there]
         if new:
-            added = ", ".join(f"`{c.name}` {c.type}" for c in new)
+            added = ", ".join(_ddl(column, False) for column in new)
             self.spark.sql(f"ALTER TABLE {self.location(table.name)} ADD COLUMNS ({added})")
 
 
@@ -191,3 +204,15 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
 
 def _type(kind: t.DataType) -> str:
     return kind.simpleString()
+
+
+def _ddl(column: Declared, required: bool) -> str:
+    return f"`{column.name}` {column.type}{' NOT NULL' if required else ''} COMMENT {_text(column.comment)}"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted(name: str) -> str:
+    return ".".join(f"`{part}`" for part in name.split("."))

@@ -7,6 +7,7 @@ import threading
 import time
 
 from twigma_spark.models.base import Loaded, Model
+from twigma_spark.models.device import free_memory
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -41,7 +42,7 @@ def clear() -> None:
 
 
 def _clear_unlocked() -> None:
-    """Forget the loaded model; the caller holds the lock."""
-    while _held:
-        _, loaded = _held.popitem()
-        loaded.release()
+    devices = {device for _, device in _held}
+    _held.clear()
+    for device in devices:
+        free_memory(device)

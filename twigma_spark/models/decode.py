@@ -1,7 +1,7 @@
 """Bytes to pixels: what an image is, its RGB picture, its thumbnail, and the reasons why it has none.
 
 Alpha is dropped, as `convert("RGB")` in the models' own transforms drops it: a transparent pixel keeps the
-colour that is stored under it, and nothing is composited. Colour profiles are ignored, as those transforms do.
+colour that is stored under it, and nothing is composited. Colour profiles are ignored, as there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from twigma_spark.errors import TwigmaError
 
 # A written-out list: Pillow would otherwise also try EPS, which starts Ghostscript on a stranger's file.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+# JPEG includes MPO, the several pictures in one file of phones and stereo cameras.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 150_000_000
 REASONS = ("empty_file", "not_an_image", "too_many_pixels", "undecodable")
 

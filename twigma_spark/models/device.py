@@ -1,4 +1,4 @@
-"""Where a model runs, at which precision: from plain values, so that Spark and torch are not needed to say."""
+"""Where a model runs and at which precision: from plain values, so that neither needs Spark or torch."""
 
 from __future__ import annotations
 
@@ -88,3 +88,11 @@ def limit_threads(threads: int | None) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def free_memory(device: str) -> None:
+    """Give the GPU memory that torch caches back to the device; nothing on a CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()

@@ -26,7 +26,7 @@ SUN_WORDS = ("sun", "moon")
 
 
 def sky(canvas: Canvas, word: str, dice: Dice, horizon: float = 1.0) -> None:
-    """Paints a sky down to the horizon: its gradient, then stars, clouds or northern lights as the word says."""
+    """Paints a sky down to the horizon: a gradient, then stars, clouds or northern lights as the word says."""
     _, y = canvas.grid()
     canvas.cover(ramp([vary(stop, dice, 0.03) for stop in SKIES[word]], np.clip(y / horizon, 0, 1)))
     if word in DARK_SKIES:
@@ -64,7 +64,9 @@ def sun(canvas: Canvas, kind: str, x: float, y: float, dice: Dice) -> None:
         pen.oval(sx, sy, size, size * 0.9, (190, 196, 212))
 
 
-def hills(canvas: Canvas, line: tuple[float, float], colour: Colour, dice: Dice, roughness: float = 0.45) -> None:
+def hills(
+    canvas: Canvas, line: tuple[float, float], colour: Colour, dice: Dice, roughness: float = 0.45
+) -> None:
     """Fills the ground below a wavy line that runs between two heights (top of peaks, foot of valleys)."""
     top, foot = line
     heights = foot + (top - foot) * ridge(96, dice, roughness, peaks=3)
@@ -82,7 +84,8 @@ def ground(canvas: Canvas, top: float, colour: Colour, dice: Dice, grain: float 
     height = canvas.height - start
     shade = np.linspace(1.08, 0.62, height, dtype=np.float32)[:, None]
     texture = noise(canvas.width, height, dice, cells=14, octaves=3) - 0.5
-    canvas.cover((shade + texture * grain * 2)[..., None] * np.array(colour, dtype=np.float32), start)
+    lit = np.asarray(shade + texture * grain * 2, dtype=np.float32)[..., None]
+    canvas.cover(lit * np.array(colour, dtype=np.float32), start)
 
 
 def grass(canvas: Canvas, top: float, colour: Colour, dice: Dice, blades: int = 160) -> None:
@@ -156,9 +159,13 @@ def _clouds(canvas: Canvas, word: str, dice: Dice, horizon: float) -> None:
 def _aurora(canvas: Canvas, dice: Dice, horizon: float) -> None:
     x, y = canvas.grid()
     for _ in range(2):
-        line = horizon * (dice.uniform(0.25, 0.6) + 0.12 * np.sin(dice.uniform(3, 8) * x + dice.uniform(0, 6)))
+        line = horizon * (
+            dice.uniform(0.25, 0.6) + 0.12 * np.sin(dice.uniform(3, 8) * x + dice.uniform(0, 6))
+        )
         above = np.clip((line - y) / (0.4 * horizon), 0, 1)
-        canvas.light(0.8 * np.where(y < line, (1 - above) ** 2, np.exp(-(((y - line) / 0.03) ** 2))), (70, 240, 150))
+        canvas.light(
+            0.8 * np.where(y < line, (1 - above) ** 2, np.exp(-(((y - line) / 0.03) ** 2))), (70, 240, 150)
+        )
 
 
 def _bolt(canvas: Canvas, dice: Dice, horizon: float) -> None:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageOps
+from PIL import Image, ImageChops, ImageDraw
 
-from twigma_spark.sample.colours import Colour, darken, lighten
+from twigma_spark.sample.colours import Colour, darken, lighten, mix
 from twigma_spark.sample.dice import FloatArray
-from twigma_spark.sample.textures import lamp
+from twigma_spark.sample.textures import lamp, tint
 
 Point = tuple[float, float]
 OVERSAMPLING = 2
+_NO_LIGHT: Colour = (0, 0, 0)
 _ROUND = [(math.cos(turn * math.tau / 36), math.sin(turn * math.tau / 36)) for turn in range(36)]
 
 
@@ -43,7 +44,7 @@ class Canvas:
         return np.asarray(self.image, dtype=np.float32)
 
     def cover(self, colours: FloatArray, top: int = 0) -> None:
-        """Puts pixels over the picture from row `top` down; a shape that broadcasts to the width is enough."""
+        """Puts pixels over the picture from row `top` down; a shape that broadcasts to the width will do."""
         full = np.broadcast_to(colours, (colours.shape[0], self.width, 3))
         self.image.paste(Image.fromarray(np.clip(full, 0, 255).astype(np.uint8)), (0, top))
 
@@ -53,7 +54,7 @@ class Canvas:
 
     def light(self, mask: FloatArray, colour: Colour) -> None:
         """Adds light of a colour as strong as the mask says; light never darkens."""
-        glow = ImageOps.colorize(self._mask(mask), (0, 0, 0), colour)
+        glow = tint(self._mask(mask), _NO_LIGHT, mix(_NO_LIGHT, colour, 0.5), colour)
         self.image.paste(ImageChops.screen(self.image, glow))
 
     def pen(self, x: float, y: float, size: float = 1.0, angle: float = 0.0, flip: bool = False) -> Pen:
@@ -71,7 +72,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Pen:
-    """A frame of its own on a canvas: shapes are given around (0, 0), y down, one unit being `size` pixels."""
+    """A frame of its own on a canvas: shapes lie around (0, 0), y down, one unit being `size` pixels."""
 
     canvas: Canvas
     x: float
@@ -108,8 +109,7 @@ class Pen:
         ImageDraw.Draw(mask).polygon([(x - left, y - top) for x, y in placed], fill=255)
         tone = lamp(lit).resize(size, Image.Resampling.BILINEAR)
         shadow, shine = darken(fill, 0.6 * depth), lighten(fill, 0.55 * depth)
-        patch = ImageOps.colorize(tone, shadow, shine, mid=fill)
-        self.canvas.image.paste(patch, (left, top), mask)
+        self.canvas.image.paste(tint(tone, shadow, fill, shine), (left, top), mask)
 
     def ball(self, x: float, y: float, rx: float, ry: float, fill: Colour, depth: float = 1.0) -> None:
         """Fills an ellipse as a lit ball."""
@@ -122,7 +122,8 @@ class Pen:
         left, top = round(px) - reach, round(py) - reach
         box = (left, top, left + 2 * reach, top + 2 * reach)
         halo = lamp("halo").resize((2 * reach, 2 * reach), Image.Resampling.BILINEAR)
-        light = ImageOps.colorize(halo.point(lambda level: level * strength), (0, 0, 0), fill)
+        bright = mix(_NO_LIGHT, fill, strength)
+        light = tint(halo, _NO_LIGHT, mix(_NO_LIGHT, bright, 0.5), bright)
         self.canvas.image.paste(ImageChops.screen(self.canvas.image.crop(box), light), (left, top))
 
     def _place(self, points: Sequence[Point]) -> list[Point]:
@@ -134,9 +135,7 @@ class Pen:
 def ring(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> list[Point]:
     """The corners of an ellipse, turned by `angle` radians."""
     cosine, sine = math.cos(angle), math.sin(angle)
-    return [
-        (x + c * rx * cosine - s * ry * sine, y + c * rx * sine + s * ry * cosine) for c, s in _ROUND
-    ]
+    return [(x + c * rx * cosine - s * ry * sine, y + c * rx * sine + s * ry * cosine) for c, s in _ROUND]
 
 
 def arc(x: float, y: float, rx: float, ry: float, turns: tuple[float, float]) -> list[Point]:

@@ -23,7 +23,7 @@ class Dice:
     """A source of draws, partly shared with other dice.
 
     Two dice made from the same `shared` generator state agree on everything at wobble 0, differ freely at
-    wobble 1, and in between a number lies that far from the shared one, a choice is the shared one that often.
+    wobble 1, and in between a number lies that far from the shared one, a choice is that often its own.
 
     Args:
         own: the generator of this picture alone.
@@ -75,7 +75,7 @@ class Dice:
         return np.asarray(low + (high - low) * values, dtype=np.float32)
 
     def _pick(self) -> float:
-        """A number in [0, 1) that is wholly the shared one or wholly the own one: for draws that cannot mix."""
+        """A number in [0, 1), wholly the shared one or wholly the own one: for draws that cannot mix."""
         own, turn = self._own.random(2)
         if self._shared is None:
             return float(own)

@@ -11,6 +11,9 @@ from PIL import Image
 from twigma_spark.sample.colours import Colour
 from twigma_spark.sample.dice import Dice, FloatArray
 
+_LEVELS = np.linspace(-1, 1, 256, dtype=np.float32)
+_WEIGHTS = np.stack([np.clip(-_LEVELS, 0, 1), 1 - np.abs(_LEVELS), np.clip(_LEVELS, 0, 1)], axis=1)
+
 
 def resize(field: FloatArray, width: int, height: int) -> FloatArray:
     """The field stretched smoothly to (height, width), float32."""
@@ -32,7 +35,7 @@ def noise(width: int, height: int, dice: Dice, cells: int = 4, octaves: int = 3)
 
 
 def ridge(points: int, dice: Dice, roughness: float = 0.5, peaks: int = 3) -> FloatArray:
-    """A mountain line in [0, 1], shape (points,): random corners, each finer set `roughness` times as high."""
+    """A mountain line in [0, 1], shape (points,): random corners, finer ones `roughness` times as high."""
     at = np.linspace(0, 1, points)
     line = np.zeros(points)
     for octave in range(5):
@@ -42,10 +45,19 @@ def ridge(points: int, dice: Dice, roughness: float = 0.5, peaks: int = 3) -> Fl
 
 
 def ramp(stops: Sequence[Colour], at: FloatArray) -> FloatArray:
-    """Colours along evenly spaced stops, shape `at.shape + (3,)`, for positions in [0, 1]."""
-    places = np.linspace(0, 1, len(stops))
-    channels = [np.interp(at, places, [stop[channel] for stop in stops]) for channel in range(3)]
-    return np.asarray(np.stack(channels, axis=-1), dtype=np.float32)
+    """Colours along evenly spaced stops, shape `at.shape + (3,)`, for positions in [0, 1] (511 shades)."""
+    places, fine = np.linspace(0, 1, len(stops)), np.linspace(0, 1, 511)
+    channels = [np.interp(fine, places, [stop[channel] for stop in stops]) for channel in range(3)]
+    shades = np.stack(channels, axis=-1).astype(np.float32)
+    return np.asarray(shades[(np.clip(at, 0, 1) * 510).astype(np.int16)])
+
+
+def tint(tone: Image.Image, dark: Colour, middle: Colour, light: Colour) -> Image.Image:
+    """The greyscale patch in colour: black becomes `dark`, mid-grey `middle`, white `light`."""
+    table = _WEIGHTS @ np.array([dark, middle, light], dtype=np.float32)
+    patch = tone.copy()
+    patch.putpalette(table.astype(np.uint8).tobytes())
+    return patch.convert("RGB")
 
 
 @cache

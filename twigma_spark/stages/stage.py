@@ -61,7 +61,7 @@ class Stage:
         name: as on the command line.
         summary: one line for the README's table and the command line.
         reads: tables handed to `run` as keyword arguments.
-        writes: tables that `run` gives back, each at least once.
+        writes: tables that `run` may give back; one that it leaves out has no rows of this run.
         config: dotted keys of the configuration that the result depends on; a change runs it again.
         run: ``run(cfg, work, **tables)`` returns ``{table: DataFrame}``, or yields several of those where
             it must commit as it goes.

@@ -8,7 +8,13 @@ from twigma_spark.sample.colours import NAMED, Colour, darken, lighten, mix, nam
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
-_SKINS: tuple[Colour, ...] = ((244, 208, 182), (232, 184, 148), (206, 150, 110), (160, 108, 76), (112, 74, 54))
+_SKINS: tuple[Colour, ...] = (
+    (244, 208, 182),
+    (232, 184, 148),
+    (206, 150, 110),
+    (160, 108, 76),
+    (112, 74, 54),
+)
 
 
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
@@ -72,12 +78,22 @@ def _features(head: Pen, skin: Colour, woman: bool, dice: Dice) -> None:
     head.line([(0.012, -0.01), (0.026, 0.085), (-0.012, 0.1)], 0.01, darken(skin, 0.3))
     lips = (190, 54, 66) if woman else mix(skin, (150, 70, 66), 0.5)
     head.oval(0, 0.172, 0.062, 0.022, lips)
-    head.line([(-0.06, 0.17), (0, 0.176 + dice.uniform(-0.004, 0.008)), (0.06, 0.17)], 0.007, darken(lips, 0.5))
+    head.line(
+        [(-0.06, 0.17), (0, 0.176 + dice.uniform(-0.004, 0.008)), (0.06, 0.17)], 0.007, darken(lips, 0.5)
+    )
 
 
 def _beard(head: Pen, hair: Colour) -> None:
     inner = arc(0, 0.165, 0.085, 0.05, (0.0, 1.0))
-    outer = [(-0.205, 0.02), (-0.185, 0.2), (-0.09, 0.33), (0, 0.35), (0.09, 0.33), (0.185, 0.2), (0.205, 0.02)]
+    outer = [
+        (-0.205, 0.02),
+        (-0.185, 0.2),
+        (-0.09, 0.33),
+        (0, 0.35),
+        (0.09, 0.33),
+        (0.185, 0.2),
+        (0.205, 0.02),
+    ]
     head.solid([*outer, (0.15, 0.11), (0.06, 0.125), (0, 0.12), (-0.06, 0.125), (-0.15, 0.11)], hair)
     head.oval(0, 0.178, 0.05, 0.016, (176, 84, 78))
     head.line(inner[2:7], 0.01, darken(hair, 0.3))

@@ -70,11 +70,10 @@ def _planet(pen: Pen, colour: Colour, ringed: bool, dice: Dice) -> None:
 def _surface(pen: Pen, colour: Colour, dice: Dice) -> None:
     """Bands and storms are painted over the lit ball only, so the shadow side stays dark."""
     side = max(8, round(pen.size * 2))
-    _, y = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     swirl = noise(side, side, dice, 3, 3)
     bands = 0.5 + 0.5 * np.sin(y * dice.uniform(14, 24) + swirl * 5)
     skin = ramp([darken(colour, 0.35), colour, lighten(colour, 0.45)], bands)
-    x, _ = np.mgrid[0:side, 0:side].astype(np.float32)[::-1] / side
     lit = np.clip(1.25 - 1.35 * np.hypot(x - 0.33, y - 0.3), 0.05, 1.1)
     patch = Image.fromarray(np.clip(skin * lit[..., None], 0, 255).astype(np.uint8))
     mask = Image.new("L", (side, side))

@@ -1,0 +1,128 @@
+"""The store: declared tables are created, written in their mode, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.errors import ConfigError, SchemaError
+from twigma_spark.io.tables import Store, fit
+from twigma_spark.schemas import TABLES, Column, Table
+
+
+def vectors(spark: SparkSession, *ids: str, dim: int = 2) -> DataFrame:
+    rows = [(i, "m", "r", "posts", dim, [1.0, 2.0]) for i in ids]
+    return spark.createDataFrame(rows, TABLES["embeddings"].schema)
+
+
+def rejects(spark: SparkSession, stage: str, *keys: str) -> DataFrame:
+    return spark.createDataFrame(
+        [(stage, "image", "posts", k, "undecodable", "x") for k in keys], TABLES["rejects"].schema
+    )
+
+
+def test_a_missing_table_reads_as_empty(store: Store) -> None:
+    assert store.read("images").count() == 0
+    assert store.read("images").columns == TABLES["images"].column_names
+    assert (store.version("images"), store.count("images")) == (-1, 0)
+
+
+def test_a_created_table_has_comments_keys_and_checks(store: Store, spark: SparkSession) -> None:
+    store.create(TABLES["embeddings"])
+    described = {r.col_name: r.comment for r in spark.sql(f"DESCRIBE {store.location('embeddings')}").collect()}
+    assert described["dim"] == "length of the embedding"
+    properties = spark.sql(f"SHOW TBLPROPERTIES {store.location('embeddings')}").collect()
+    assert "delta.constraints.embedding_length" in [p.key for p in properties]
+    fields = {f.name: f.nullable for f in spark.read.table(store.location("embeddings")).schema}
+    assert (fields["image_id"], fields["corpus"]) == (False, True)
+
+
+def test_merge_inserts_only_what_is_missing(store: Store, spark: SparkSession) -> None:
+    assert store.write("embeddings", vectors(spark, "a", "b"), stage="embed") == 2
+    changed = vectors(spark, "b", "c", "c").withColumn("corpus", F.lit("art"))
+    assert store.write("embeddings", changed, stage="embed") == 1
+    rows = {r.image_id: r.corpus for r in store.read("embeddings").collect()}
+    assert rows == {"a": "posts", "b": "posts", "c": "art"}
+
+
+def test_by_stage_replaces_the_rows_of_one_stage(store: Store, spark: SparkSession) -> None:
+    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
+    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+    store.write("rejects", rejects(spark, "embed", "z"), stage="embed")
+    store.write("rejects", rejects(spark, "embed", "w"), stage="embed", again=True)
+    assert sorted(r.key for r in store.read("rejects").collect()) == ["w", "x", "z"]
+    assert store.write("rejects", rejects(spark, "embed").limit(0), stage="embed") == 0
+    assert [r.key for r in store.read("rejects").collect()] == ["x"]
+
+
+def test_replace_replaces_all_rows(store: Store, spark: SparkSession) -> None:
+    def centre(cluster: int) -> DataFrame:
+        return spark.createDataFrame([("t", cluster, 3, 0.1, [1.0])], TABLES["centroids"].schema)
+
+    store.write("centroids", centre(0), stage="cluster")
+    store.write("centroids", centre(1), stage="cluster")
+    store.write("centroids", centre(2), stage="cluster", again=True)
+    assert sorted(r.cluster for r in store.read("centroids").collect()) == [1, 2]
+
+
+def test_a_frame_that_does_not_fit_is_refused_before_anything_is_written(store: Store, spark: SparkSession) -> None:
+    frame = vectors(spark, "a").withColumn("dim", F.lit("two")).drop("corpus").withColumn("more", F.lit(1))
+    with pytest.raises(SchemaError) as caught:
+        store.write("embeddings", frame, stage="embed")
+    for part in ("embeddings", "'dim' must be int. Got string", "'corpus' must be string", "'more'"):
+        assert part in str(caught.value)
+    assert not store.exists("embeddings")
+
+
+def test_a_row_that_breaks_a_check_is_refused(store: Store, spark: SparkSession) -> None:
+    with pytest.raises(Exception, match="embedding_length"):
+        store.write("embeddings", vectors(spark, "a", dim=3), stage="embed")
+    assert store.count("embeddings") == 0
+
+
+def test_a_null_key_is_refused(store: Store, spark: SparkSession) -> None:
+    frame = vectors(spark, "a").withColumn("image_id", F.lit(None).cast("string"))
+    with pytest.raises(Exception, match="(?i)not null"):
+        store.write("embeddings", frame, stage="embed")
+
+
+def test_columns_in_another_order_fit(spark: SparkSession) -> None:
+    table = TABLES["embeddings"]
+    assert fit(vectors(spark, "a").select(*reversed(table.column_names)), table).columns == table.column_names
+
+
+def test_a_table_grows_by_columns_declared_later(store: Store, spark: SparkSession) -> None:
+    old = TABLES["captions"]
+    store.create(old)
+    store.create(Table(old.name, "", (*old.columns, Column("words", "INT", "x")), old.key))
+    assert "words" in spark.read.table(store.location("captions")).columns
+
+
+def test_the_same_store_in_a_catalog_schema(spark: SparkSession) -> None:
+    store = Store(spark, "spark_catalog.twigma_test")
+    try:
+        assert store.read("embeddings").count() == 0
+        assert store.write("embeddings", vectors(spark, "a"), stage="embed") == 1
+        assert store.write("embeddings", vectors(spark, "a", "b"), stage="embed") == 1
+        staged = store.stage_frame(vectors(spark, "x"), "_staging_x")
+        assert staged.count() == 1
+        store.drop_staged("_staging_x")
+        assert [listed.name for listed in store.listing()] == ["embeddings"]
+        assert not store.exists("_staging_x")
+    finally:
+        spark.sql("DROP SCHEMA IF EXISTS spark_catalog.twigma_test CASCADE")
+
+
+def test_staged_frames_are_computed_once_and_dropped(store: Store, spark: SparkSession) -> None:
+    frame = spark.range(3).withColumn("r", F.rand())
+    staged = store.stage_frame(frame, "_staging_1")
+    assert staged.collect() == staged.collect()
+    store.drop_staged("_staging_1")
+    assert not store.exists("_staging_1")
+
+
+@pytest.mark.parametrize("root", ["", "a`b"])
+def test_a_root_that_cannot_be_named_in_sql_is_refused(spark: SparkSession, root: str) -> None:
+    with pytest.raises(ConfigError, match=r"store\.root"):
+        Store(spark, root)

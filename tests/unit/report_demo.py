@@ -1,0 +1,269 @@
+"""A made-up ReportData that fills every part of the page; shared by the report's tests.
+
+`python tests/unit/report_demo.py out.html` writes the page, to be looked at.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from twigma_spark.report.data import (
+    BestMatches,
+    Corpus,
+    OriginCount,
+    Pair,
+    Picture,
+    Reject,
+    ReportData,
+    Result,
+    Run,
+    Safety,
+    Theme,
+)
+
+WORDS = (
+    "castle tower gate wall fog stone", "woman portrait hair face red light", "robot metal arm eye city glow",
+    "planet moon star ring sky space", "cat sofa fur paw window tail", "forest tree river path green mist",
+    "skyline night street neon rain car", "flower vase petal table still leaf",
+    "ship sea wave storm sail cloud", "abstract line circle shape blue paint",
+)  # fmt: skip
+MONTHS = [f"{2021 + m // 12}-{m % 12 + 1:02d}" for m in range(27)]
+
+
+def drawing(seed: int, side: int = 160) -> bytes:
+    """Return a small WebP of hills under a sun."""
+    dice = random.Random(seed)
+    top, low = ([dice.randrange(40, 230) for _ in range(3)] for _ in range(2))
+    wide, high = (side, int(side * dice.choice((0.75, 1.0, 1.25))))
+    image = Image.new("RGB", (wide, high))
+    pen = ImageDraw.Draw(image)
+    for y in range(high):
+        pen.line(
+            (0, y, wide, y), fill=tuple(int(a + (b - a) * y / high) for a, b in zip(top, low, strict=True))
+        )
+    x, y, r = dice.randrange(wide), dice.randrange(high // 2), dice.randrange(8, max(9, side // 5))
+    pen.ellipse((x - r, y - r, x + r, y + r), fill=(250, 235, 190))
+    for layer in range(3):
+        phase, base = dice.random() * 6, high * (0.55 + 0.15 * layer)
+        hill = [
+            (px, base + side / 12 * math.sin(phase + px / side * (3 + layer))) for px in range(0, wide + 4, 4)
+        ]
+        pen.polygon([*hill, (wide, high), (0, high)], fill=tuple(int(c * (0.7 - 0.2 * layer)) for c in low))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=80)
+    return out.getvalue()
+
+
+def picture(
+    seed: int, corpus: str = "posts", score: float | None = 0.02, sensitive: bool | None = None
+) -> Picture:
+    """Return a picture with a drawing and a preview of it."""
+    text = f"a picture of {WORDS[seed % 10].split()[0]}, number {seed}"
+    full = drawing(seed)
+    small = io.BytesIO()
+    Image.open(io.BytesIO(full)).resize((10, 10)).save(small, "WEBP")
+    return Picture(f"{seed:032x}", corpus, text, full, small.getvalue(), score, sensitive)
+
+
+def _theme(cluster: int) -> Theme:
+    dice = random.Random(cluster)
+    size = int(620 * 0.86**cluster)
+    slope = (cluster % 3 - 1) * 0.04
+    months = [
+        (m, max(0, int(size / 27 * (1 + slope * (i - 13)) + dice.gauss(0, 2)))) for i, m in enumerate(MONTHS)
+    ]
+    words = tuple((word, 0.21 / (i + 1)) for i, word in enumerate(WORDS[cluster].split()))
+    pictures = [picture(cluster + 10 * i) for i in range(12)]
+    pictures[3] = replace(pictures[3], score=0.91)
+    pictures[7] = replace(pictures[7], score=None, sensitive=True)
+    pictures[8] = replace(pictures[8], score=None)
+    return Theme("themes", cluster, size, 0.21 + 0.02 * cluster, words, tuple(months), tuple(pictures))
+
+
+def _results(names: list[str]) -> tuple[Result, ...]:
+    dice, rows = random.Random(5), []
+    near = {"posts|diffusion": 0.31, "posts|art": 1.42, "posts|photo": math.inf}
+    for p in names:
+        for q in names:
+            if p == q:
+                continue
+            value = near.get(f"{p}|{q}", 0.4 + 1.6 * dice.random())
+            method = "quantised KL, k=10, PCA 0.9; percentile bootstrap of images, 200 draws, 95%"
+            ends = (math.inf, math.inf) if math.isinf(value) else (value * 0.9, value * 1.12)
+            rows.append(
+                Result(
+                    "distinctiveness",
+                    "distinctiveness",
+                    "kl",
+                    f"{p}|{q}",
+                    value,
+                    *ends,
+                    2000,
+                    "images",
+                    method,
+                )
+            )
+            smooth = 2.1 if math.isinf(value) else value * 0.97
+            rows.append(
+                Result(
+                    "distinctiveness",
+                    "distinctiveness",
+                    "kl_kt",
+                    f"{p}|{q}",
+                    smooth,
+                    smooth * 0.9,
+                    smooth * 1.1,
+                    2000,
+                    "images",
+                    method,
+                )
+            )
+            if p < q:
+                rows.append(
+                    Result(
+                        "distinctiveness",
+                        "distinctiveness",
+                        "js",
+                        f"{p}|{q}",
+                        0.2,
+                        0.18,
+                        0.23,
+                        2000,
+                        "images",
+                        method,
+                    )
+                )
+    return tuple(rows)
+
+
+def _bins(mean: float) -> tuple[tuple[float, int], ...]:
+    return tuple(
+        (round(e / 50, 2), n)
+        for e in range(10, 50)
+        if (n := int(400 * math.exp(-(((e / 50 - mean) / 0.11) ** 2))))
+    )
+
+
+def _matches(reference: str, mean: float, nearest: int) -> BestMatches:
+    bins = _bins(mean)
+    images = sum(n for _, n in bins)
+    return BestMatches(reference, images, min(nearest, images), mean, 0.08, bins)
+
+
+def _runs(start: datetime) -> tuple[Run, ...]:
+    took = {
+        "ingest": 14.2,
+        "embed": 61.8,
+        "deduplicate": 7.1,
+        "caption": 94.0,
+        "cluster": 11.4,
+        "neighbours": 5.2,
+        "distinctiveness": 22.7,
+    }
+    versions = {"twigma-spark": "0.1.0", "pyspark": "3.5.9", "delta-spark": "3.3.3", "numpy": "1.26.4"}
+    own = {"embed": {"image model": "sample-clip@3f2a"}, "caption": {"caption model": "sample-blip@91bc"}}
+    return tuple(
+        Run(
+            stage,
+            start + timedelta(seconds=60 * i),
+            s,
+            {"images": 3000},
+            {stage: 2800},
+            {**versions, **own.get(stage, {})},
+            "ab12",
+        )
+        for i, (stage, s) in enumerate(took.items())
+    )
+
+
+def demo() -> ReportData:
+    """Return the page of a made-up world: posts, diffusion, photo and art."""
+    now = datetime(2026, 3, 14, 9, 26, tzinfo=UTC)
+    corpora = (
+        Corpus(
+            "posts",
+            "posts",
+            1980,
+            1802,
+            {"media": 61, "bytes": 84, "embedding": 9},
+            24,
+            datetime(2021, 1, 3),
+            datetime(2023, 3, 30),
+        ),
+        Corpus(
+            "diffusion", "generated", 800, 796, {"bytes": 4}, 0, datetime(2022, 8, 1), datetime(2022, 12, 1)
+        ),
+        Corpus("photo", "natural", 500, 492, {"bytes": 3}, 5),
+        Corpus("art", "art", 500, 500),
+    )
+    shares = {
+        "posts": (900, 500, 300, 102),
+        "diffusion": (420, 210, 100, 66),
+        "photo": (20, 60, 30, 382),
+        "art": (70, 110, 290, 30),
+    }
+    rejects = (
+        Reject(
+            "ingest",
+            "image",
+            "posts",
+            "undecodable",
+            12,
+            (("a/17.jpg", "image file is truncated (41 bytes not processed)"),),
+        ),
+        Reject(
+            "ingest",
+            "image",
+            "posts",
+            "empty_file",
+            12,
+            (("a/zero.png", "0 bytes"), ("b/zero.jpg", "0 bytes")),
+        ),
+        Reject(
+            "ingest", "image", "photo", "not_an_image", 5, (("notes.jpg", "44 bytes start with 68656c6c6f"),)
+        ),
+    )
+    return ReportData(
+        title="What people made with AI",
+        created_at=now,
+        corpora=corpora,
+        results=_results([c.name for c in corpora]),
+        origins=tuple(
+            OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)
+        ),
+        themes=tuple(_theme(k) for k in range(10)),
+        matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),
+        pairs=tuple(
+            Pair(
+                r,
+                picture(i * 7 + j, score=0.8 if i == 1 else 0.1),
+                picture(i * 7 + j + 1, r, None if r == "art" else 0.0),
+                0.97 - i / 50,
+            )
+            for j, r in enumerate(("diffusion", "photo", "art"))
+            for i in range(8)
+        ),
+        safety=(
+            Safety("posts", 1802, 1800, 61, 40, 2),
+            Safety("diffusion", 796, 796, 3, 0, 0),
+            Safety("photo", 492, 492, 0, 0, 0),
+            Safety("art", 500, 0, 0, 0, 500),
+        ),
+        rejects=rejects,
+        runs=_runs(now),
+        fingerprint="5d41402abc4b2a76",
+    )
+
+
+if __name__ == "__main__":
+    from twigma_spark.report.render import render
+
+    Path(sys.argv[1]).write_text(render(demo()), encoding="utf-8")

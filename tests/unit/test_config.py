@@ -1,0 +1,90 @@
+"""The configuration: base.yaml agrees with the code, overlays lay over, every fault is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from twigma_spark.config import Config, Section, load
+from twigma_spark.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def test_base_yaml_holds_every_key_and_the_defaults() -> None:
+    assert yaml.safe_load((CONF / "base.yaml").read_text()) == Config().model_dump(mode="json")
+
+
+def test_base_yaml_comments_every_key() -> None:
+    lines = (CONF / "base.yaml").read_text().splitlines()
+    model_keys = {"name:", "pretrained:", "path:", "kind:", "precision:", "decode:"}
+    bare = [
+        line
+        for line in lines
+        if line.startswith(" ") and ":" in line and "#" not in line and line.split()[0] not in model_keys
+    ]
+    assert [line for line in bare if not line.strip().startswith("- {")] == []
+
+
+@pytest.mark.parametrize("name", ["sample.yaml", "folder.yaml"])
+def test_overlays_hold_differences_only(name: str) -> None:
+    overlay, base = yaml.safe_load((CONF / name).read_text()), Config().model_dump(mode="json")
+    load([CONF / name])
+    same = [f"{s}.{k}" for s, keys in overlay.items() if isinstance(keys, dict) for k, v in keys.items() if base[s][k] == v]
+    assert same == []
+
+
+def test_later_files_win_and_overrides_win_over_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("embed: {batch_size: 1, arrow_batch: 7}\nseed: 1\n")
+    (tmp_path / "b.yaml").write_text("embed: {batch_size: 2}\n")
+    cfg = load([tmp_path / "a.yaml", tmp_path / "b.yaml"], ["seed=9"])
+    assert (cfg.embed.batch_size, cfg.embed.arrow_batch, cfg.seed) == (2, 7, 9)
+
+
+def test_a_model_of_another_kind_replaces_the_whole_section() -> None:
+    cfg = load([], ["models.image={kind: onnx, path: a.onnx}"])
+    assert cfg.models.image.kind == "onnx"
+
+
+def test_all_faults_are_told_at_once_with_file_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("embed: {batch_size: 0, batchsize: 3}\nsead: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load([path, tmp_path / "none.yaml"], ["seed=-1", "nonsense"])
+    text = str(caught.value)
+    for part in ("embed.batch_size", "embed.batchsize", "sead", "none.yaml", "--set seed=-1", "--set nonsense"):
+        assert part in text
+    assert text.count(str(path)) == 3
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [unclosed", "just words"])
+def test_a_file_that_is_no_mapping_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"x\.yaml"):
+        load([tmp_path / "x.yaml"])
+
+
+def test_corpora_need_different_names() -> None:
+    one = "{name: a, role: art, path: x}"
+    with pytest.raises(ConfigError, match="named differently"):
+        load([], [f"corpora=[{one}, {one}]"])
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "../x", "a" * 33])
+def test_names_that_would_not_be_safe_identifiers_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"corpora\.0\.name"):
+        load([], [f"corpora=[{{name: '{name}', role: art, path: x}}]"])
+
+
+def test_the_fingerprint_follows_the_keys_it_is_given() -> None:
+    one, two = Config(), load([], ["embed.batch_size=5"])
+    assert one.fingerprint(["embed"]) != two.fingerprint(["embed"])
+    assert one.fingerprint(["models.image", "seed"]) == two.fingerprint(["seed", "models.image"])
+
+
+def test_sections_are_frozen() -> None:
+    assert Section.model_config["frozen"]
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 3  # type: ignore[misc]

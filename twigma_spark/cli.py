@@ -1,0 +1,107 @@
+"""The command line: `twigma run | stage | sample | truth | tables`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twigma_spark import pipeline
+from twigma_spark.config import Config, load
+from twigma_spark.errors import ConfigError, TwigmaError
+from twigma_spark.io.session import open_session
+from twigma_spark.io.tables import Store
+from twigma_spark.sample.world import draw_world
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+Conf = Annotated[list[str] | None, typer.Option("--conf", help="A YAML file; may be repeated, a later one wins.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as embed.batch_size=64.")]
+
+
+def say(text: str) -> None:
+    """Show a line of progress at once, also where the output is a file."""
+    typer.echo(text)
+    sys.stdout.flush()
+
+
+@contextmanager
+def open_store(cfg: Config) -> Iterator[Store]:
+    """Yield the store on a session; only a session that was started here is stopped."""
+    spark, ours = open_session("twigma", **cfg.spark.model_dump())
+    try:
+        yield Store(spark, cfg.store.root)
+    finally:
+        if ours:
+            spark.stop()
+
+
+@app.command()
+def run(
+    conf: Conf = None,
+    overrides: Overrides = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this stage; may be repeated.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="The first stage to run.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last stage to run.")] = None,
+) -> None:
+    """Run the stages in order; those whose inputs and configuration are unchanged are skipped."""
+    cfg = load(conf or [], overrides or [])
+    stages = pipeline.select(only or [], first, last)
+    start = time.monotonic()
+    with open_store(cfg) as store:
+        outcomes = pipeline.run(cfg, store, stages, say)
+    ran = sum(not outcome.skipped for outcome in outcomes)
+    say(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {time.monotonic() - start:.0f} s")
+
+
+@app.command()
+def stage(name: str, conf: Conf = None, overrides: Overrides = None) -> None:
+    """Run one stage."""
+    run(conf, overrides, only=[name])
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    size: Annotated[int, typer.Option(help="About how many images in all.")] = 3000,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same files.")] = 20210101,
+) -> None:
+    """Draw the sample world: four corpora as files, and truth.json."""
+    say(f"drew {draw_world(out, size, seed)}")
+
+
+@app.command()
+def truth(conf: Conf = None, overrides: Overrides = None) -> None:
+    """Hold the findings of a run on the sample world against its truth.json."""
+    cfg = load(conf or [], overrides or [])
+    with open_store(cfg) as store:
+        text, ok = pipeline.check_truth(cfg, store)
+    say(text)
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def tables(conf: Conf = None, overrides: Overrides = None) -> None:
+    """Print what is in the store."""
+    cfg = load(conf or [], overrides or [])
+    with open_store(cfg) as store:
+        say(f"{'table':<14} {'rows':>12} {'version':>7}  holds   ({store.root})")
+        for listed in store.listing():
+            say(f"{listed.name:<14} {listed.rows:>12,} {listed.version:>7}  {listed.comment}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that the user can act on is one message, not a trace."""
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+    except ConfigError as error:
+        typer.echo(f"twigma: {error}", err=True)
+        sys.exit(2)
+    except TwigmaError as error:
+        typer.echo(f"twigma: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,150 @@
+"""Readers of folders of images with CSV or JSONL metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as t
+from pyspark.sql.utils import AnalysisException
+
+from twigma_spark.config import Corpus
+from twigma_spark.errors import CorpusError
+
+SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in SUFFIXES) + "}"
+BAD = "_bad"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a metadata file says.
+
+    Attributes:
+        rows: one row a line: `row` (its number), `bad` (why it cannot be read, else null), `file`, and the
+            declared columns as strings, null where the file has none.
+        missing: columns that the configuration names and the file lacks.
+    """
+
+    rows: DataFrame
+    missing: tuple[str, ...]
+
+
+def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...]) -> str:
+    """Return a hash of the names, sizes and times of all files of the corpora; contents are not read."""
+    total = 0
+    for corpus in corpora:
+        for path in filter(None, (corpus.path, corpus.metadata)):
+            listed = _files(spark, corpus, path, "*").select(F.xxhash64("path", "length", "modificationTime").alias("h"))
+            row = listed.agg(F.sum(F.col("h").cast("decimal(38,0)")), F.count("*")).collect()[0]
+            total += int(row[0] or 0) + int(row[1])
+    return f"{total:x}"
+
+
+def under(path: str) -> str:
+    """Return `path` as Spark prints it inside a file's path: absolute, without a scheme, with a slash."""
+    local = path if "://" in path or path.startswith("dbfs:") else os.path.normpath(Path(path).absolute())
+    return local.split("://", 1)[-1].removeprefix("dbfs:").rstrip("/") + "/"
+
+
+def read_images(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
+    """Return the image files below `path`: source_key (path below it), n_bytes, content.
+
+    A file of more than `max_bytes` has a null content: it is never read into memory.
+    """
+    listed = _files(spark, corpus, path, GLOB)
+    small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
+    large = listed.where(F.col("length") > max_bytes).select("path", "length", F.lit(None).cast("binary").alias("content"))
+    inside = under(path)
+    return small.unionByName(large).select(
+        F.expr(f"substring(path, instr(path, {_literal(inside)}) + {len(inside)})").alias("source_key"),
+        F.col("length").alias("n_bytes"),
+        "content",
+    )
+
+
+def list_images(spark: SparkSession, corpus: Corpus, path: str) -> DataFrame:
+    """Return the image files below `path` without their content: source_key, n_bytes."""
+    return read_images(spark, corpus, path, max_bytes=2**31).select("source_key", "n_bytes")
+
+
+def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
+    """Return the corpus's metadata, from CSV (with a header, or with `header` as configured) or JSONL.
+
+    Raises:
+        CorpusError: where the file does not exist or is of another kind.
+    """
+    path = str(corpus.metadata)
+    if path.endswith((".jsonl", ".ndjson")):
+        raw, names = _read_jsonl(spark, corpus, path)
+    elif path.endswith((".csv", ".tsv")):
+        raw, names = _read_csv(spark, corpus, path)
+    else:
+        raise CorpusError(f"corpus '{corpus.name}': metadata must be a .csv, .tsv or .jsonl file. Got {path!r}.")
+    wanted = {field: name for field, name in corpus.columns.model_dump().items() if name is not None}
+    columns = [_column(name, names).alias(field) for field, name in wanted.items()]
+    columns[0] = _below(columns[0], corpus, path).alias("file")
+    absent = [F.lit(None).cast("string").alias(field) for field in corpus.columns.model_dump() if field not in wanted]
+    rows = raw.select(F.monotonically_increasing_id().alias("row"), F.col(BAD), *columns, *absent)
+    replaced = F.exists(F.array(*[F.col(f) for f in wanted]), lambda v: v.contains("\ufffd"))
+    why = F.when(F.col(BAD).isNotNull(), "metadata_unreadable").when(replaced, "metadata_not_utf8")
+    # A column that nobody named may well be absent; one that the configuration names may not.
+    named = {"file", *corpus.columns.model_fields_set}
+    missing = tuple(sorted(name for field, name in wanted.items() if field in named and name not in names))
+    return Metadata(rows.withColumn("bad", why).drop(BAD), missing)
+
+
+def _below(file: Column, corpus: Corpus, metadata: str) -> Column:
+    """Return a file's path below the image folder, where it was given relative to the metadata's own folder."""
+    inside, beside = under(corpus.path), under(metadata.rpartition("/")[0] or ".")
+    full = F.concat(F.lit(beside), file)
+    return F.when(full.startswith(inside), full.substr(F.lit(len(inside) + 1), F.length(full))).otherwise(file)
+
+
+def _files(spark: SparkSession, corpus: Corpus, path: str, glob: str) -> DataFrame:
+    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", glob)
+    try:
+        return reader.load(path)
+    except AnalysisException as error:
+        raise CorpusError(
+            f"corpus '{corpus.name}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
+        ) from error
+
+
+def _read_csv(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
+    reader = spark.read.options(multiLine=True, escape='"', mode="PERMISSIVE", columnNameOfCorruptRecord=BAD)
+    reader = reader.options(header=corpus.header is None, sep="\t" if path.endswith(".tsv") else ",")
+    names = list(corpus.header or _checked(lambda: reader.csv(path).columns, corpus, path))
+    return _checked(lambda: reader.schema(_strings([*names, BAD])).csv(path), corpus, path), names
+
+
+def _read_jsonl(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
+    names = [name for name in corpus.columns.model_dump().values() if name is not None]
+    reader = spark.read.options(mode="PERMISSIVE", columnNameOfCorruptRecord=BAD, encoding="UTF-8")
+    raw = _checked(lambda: reader.schema(_strings([*names, BAD])).json(path), corpus, path)
+    return raw, names
+
+
+def _checked(read: Callable[[], T], corpus: Corpus, path: str) -> T:
+    try:
+        return read()
+    except AnalysisException as error:
+        raise CorpusError(f"corpus '{corpus.name}': metadata must be a readable file. Got {path!r}.") from error
+
+
+def _column(name: str, names: list[str]) -> Column:
+    return F.col(f"`{name}`") if name in names else F.lit(None).cast("string")
+
+
+def _strings(names: list[str]) -> t.StructType:
+    return t.StructType([t.StructField(name, t.StringType()) for name in names])
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

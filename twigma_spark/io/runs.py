@@ -1,0 +1,83 @@
+"""The `runs` table: what each run of a stage read, wrote and cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from twigma_spark.io.tables import Store
+from twigma_spark.schemas import RUNS
+
+PACKAGES = ("twigma_spark", "pyspark", "delta-spark", "numpy", "pandas", "pillow", "torch", "open_clip_torch")
+PACKAGES += ("transformers", "onnxruntime", "faiss-cpu", "faiss-gpu", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of `runs`."""
+
+    run_id: str
+    stage: str
+    status: str
+    started_at: datetime
+    seconds: float
+    state: str
+    config_hash: str
+    rows_in: Mapping[str, int] = field(default_factory=dict)
+    rows_out: Mapping[str, int] = field(default_factory=dict)
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    account: Mapping[str, int] = field(default_factory=dict)
+    input_versions: Mapping[str, int] = field(default_factory=dict)
+    output_versions: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
+
+
+def now() -> datetime:
+    """Return the time in UTC without a zone, as Spark's UTC session takes it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the version of each package that the results depend on, where it is installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def state_of(config_hash: str, sources: str, input_versions: Mapping[str, int]) -> str:
+    """Return a hash of all that a stage's result depends on."""
+    parts = [config_hash, sources, dict(sorted(input_versions.items())), package_versions().get("twigma_spark")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def record(store: Store, run: Run) -> None:
+    """Add the row of a run."""
+    row = {k: dict(v) if isinstance(v, Mapping) else v for k, v in asdict(run).items()}
+    ordered = tuple(row[name] for name in RUNS.column_names)
+    store.write("runs", store.spark.createDataFrame([ordered], RUNS.schema), stage=run.stage)
+
+
+def last_good(store: Store) -> dict[str, tuple[str, dict[str, int]]]:
+    """Return, for each stage, the state and the output versions of its last run that ended well."""
+    newest = Window.partitionBy("stage").orderBy(F.col("started_at").desc())
+    rows = (
+        store.read("runs")
+        .where("status = 'ok'")
+        .withColumn("nth", F.row_number().over(newest))
+        .where("nth = 1")
+        .select("stage", "state", "output_versions")
+        .collect()
+    )
+    return {row["stage"]: (row["state"], row["output_versions"]) for row in rows}

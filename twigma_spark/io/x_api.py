@@ -1,0 +1,67 @@
+"""Reader of posts in the X API's JSON: pages with `data`, `includes` and `meta`."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.utils import AnalysisException
+
+from twigma_spark.config import Corpus
+from twigma_spark.errors import CorpusError
+
+# Ids and times are read as text: an id outgrows a double, and a bad time must not spoil its page.
+PAGE = """
+    data ARRAY<STRUCT<
+        id: STRING, text: STRING, created_at: STRING, author_id: STRING, lang: STRING,
+        possibly_sensitive: BOOLEAN, source: STRING,
+        public_metrics: STRUCT<like_count: BIGINT, retweet_count: BIGINT, reply_count: BIGINT, quote_count: BIGINT>,
+        attachments: STRUCT<media_keys: ARRAY<STRING>>,
+        entities: STRUCT<hashtags: ARRAY<STRUCT<tag: STRING>>>>>,
+    includes STRUCT<
+        users: ARRAY<STRUCT<id: STRING, username: STRING, public_metrics: STRUCT<followers_count: BIGINT>>>,
+        media: ARRAY<STRUCT<media_key: STRING, type: STRING, url: STRING, width: INT, height: INT, alt_text: STRING>>>,
+    _bad STRING
+"""
+
+
+def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
+    """Return the pages: file (its name), page (its number), bad (text that is no page, else null), data, includes.
+
+    A ``.json`` file holds one page or a list of pages, a ``.jsonl`` file one page a line.
+
+    Raises:
+        CorpusError: where the folder does not exist or holds no page.
+    """
+    whole = _read(spark, corpus, "*.json", multi_line=True)
+    lines = _read(spark, corpus, "*.jsonl", multi_line=False)
+    pages = [frame for frame in (whole, lines) if frame is not None]
+    if not pages:
+        raise CorpusError(
+            f"corpus '{corpus.name}': path must be a folder with the X API's pages as .json or .jsonl. "
+            f"Got {corpus.path!r}."
+        )
+    raw = pages[0] if len(pages) == 1 else pages[0].unionByName(pages[1])
+    return raw.select(
+        F.element_at(F.split("path", "/"), -1).alias("file"),
+        F.monotonically_increasing_id().alias("page"),
+        F.col("_bad").alias("bad"),
+        "data",
+        "includes",
+    )
+
+
+def media_folder(corpus: Corpus) -> str:
+    """Return where the pictures of the posts lie: the folder `media` beside the pages."""
+    return corpus.path.rstrip("/") + "/media"
+
+
+def _read(spark: SparkSession, corpus: Corpus, glob: str, multi_line: bool) -> DataFrame | None:
+    """Return the pages of the files of one kind, or None where there is none."""
+    reader = spark.read.options(mode="PERMISSIVE", columnNameOfCorruptRecord="_bad", pathGlobFilter=glob)
+    try:
+        frame = reader.schema(PAGE).json(corpus.path, multiLine=multi_line)
+    except AnalysisException as error:
+        raise CorpusError(f"corpus '{corpus.name}': path must be an existing folder. Got {corpus.path!r}.") from error
+    if not frame.inputFiles():
+        return None
+    return frame.withColumn("path", F.input_file_name())

@@ -1,0 +1,171 @@
+"""Captions by BLIP through transformers: bytes of images in, texts out; the same for the same settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twigma_spark.errors import ModelError
+from twigma_spark.models.base import (
+    PRECISIONS,
+    SAMPLE_PREFIX,
+    Array,
+    Loaded,
+    check_choice,
+    file_digest,
+    local_path,
+)
+from twigma_spark.models.clip import to_device, torch_dtype
+from twigma_spark.models.decode import MAX_PIXELS
+from twigma_spark.models.device import free_memory, limit_threads
+from twigma_spark.models.pixels import DECODERS, Pixels, Preparation, prepare, revision
+
+_HUB_SIZE = 384  # of both captioning models that Salesforce published
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class BlipCaptioner:
+    """A BLIP captioning model and how it is asked; never by sampling, so that a run can be repeated.
+
+    Attributes:
+        name: A name on the Hugging Face hub, a local folder, or "sample:blip".
+        revision: A commit or tag on the hub; a commit pins it.
+        num_beams: 1 is greedy.
+        max_length: Most tokens of a caption, the start token counted (transformers' `max_length`).
+        min_length: Fewest tokens, counted alike.
+        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
+        decode: "fast" or "pillow".
+        max_pixels: Larger images are refused.
+    """
+
+    name: str
+    revision: str = "main"
+    num_beams: int = 1
+    max_length: int = 20
+    min_length: int = 0
+    precision: str = "fp32"
+    decode: str = "fast"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("decode", self.decode, DECODERS)
+        if not (self.num_beams >= 1 and 0 <= self.min_length <= self.max_length):
+            got = (self.num_beams, self.min_length, self.max_length)
+            raise ModelError(f"num_beams must be >= 1 and min_length <= max_length. Got {got!r}.")
+
+    @property
+    def model_id(self) -> str:
+        """Return for example "blip/<name>@<digest or revision>/beams1-0-20": how it is asked is a part."""
+        asked = f"beams{self.num_beams}-{self.min_length}-{self.max_length}"
+        if not self.is_local:
+            return f"blip/{self.name}@{self.revision}/{asked}"
+        folder = local_path(self.name)
+        return f"blip/{folder.name}@{file_digest(folder / _WEIGHTS)}/{asked}"
+
+    @property
+    def preprocess_rev(self) -> str:
+        """Return for example "fast-v1/fp32/384"."""
+        return revision(self.decode, self.precision, self.image_size, self.image_size)
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether `name` is a folder on this machine and not a name on the hub."""
+        return self.name.startswith((SAMPLE_PREFIX, "/", ".")) or Path(self.name).is_dir()
+
+    @property
+    def image_size(self) -> int:
+        """Return height and width of the input."""
+        if not self.is_local:
+            return _HUB_SIZE
+        config = json.loads((local_path(self.name) / "config.json").read_text(encoding="utf-8"))
+        return int(config["vision_config"]["image_size"])
+
+    def setup(self, device: str = "cpu", threads: int | None = None) -> LoadedBlip:
+        """Return the model with its weights on `device`."""
+        limit_threads(threads)
+        return LoadedBlip(self, device)
+
+
+class LoadedBlip(Loaded):
+    """A captioning model, its tokenizer and its image settings in memory."""
+
+    def __init__(self, spec: BlipCaptioner, device: str) -> None:
+        import torch
+
+        model, self._tokenizer, images = _load(spec)
+        self._asked = {
+            "num_beams": spec.num_beams,
+            "max_length": spec.max_length,
+            "min_length": spec.min_length,
+            "do_sample": False,
+        }
+        self._how = _preparation(spec, images)
+        self._device = device
+        self._dtype = torch_dtype(spec.precision)
+        self._model = model.eval().requires_grad_(False).to(device=device, dtype=self._dtype)
+        self._mean = torch.tensor(images.image_mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(images.image_std, device=device).view(1, 3, 1, 1)
+
+    def prepare(self, item: bytes) -> Pixels:
+        """Return an image as uint8 of shape (3, height, width)."""
+        return prepare(item, self._how)
+
+    def forward(self, batch: Array) -> list[str]:
+        """Return n captions for uint8 pixels of shape (n, 3, height, width)."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = to_device(batch, self._device).to(torch.float32)
+            scaled = pixels.div_(255).sub_(self._mean).div_(self._std)
+            tokens = self._model.generate(pixel_values=scaled.to(self._dtype), **self._asked)
+        texts: list[str] = self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def empty(self) -> list[str]:
+        """Return an empty list."""
+        return []
+
+    def release(self) -> None:
+        """Give cached GPU memory back."""
+        free_memory(self._device)
+
+
+def _load(spec: BlipCaptioner) -> tuple[Any, Any, Any]:
+    """Return (model, tokenizer, image settings), the same way for the hub and for a folder.
+
+    Raises:
+        ModelError: With transformers' own words.
+    """
+    from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
+
+    where = str(local_path(spec.name)) if spec.is_local else spec.name
+    pinned = {} if spec.is_local else {"revision": spec.revision}
+    try:
+        model = BlipForConditionalGeneration.from_pretrained(where, **pinned)
+        tokenizer = AutoTokenizer.from_pretrained(where, **pinned)
+        images = BlipImageProcessor.from_pretrained(where, **pinned)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"transformers could not load BLIP {spec.name!r}: {error}. "
+            "Without access to the hub, give the path of a local folder."
+        ) from error
+    return model, tokenizer, images
+
+
+def _preparation(spec: BlipCaptioner, images: Any) -> Preparation:
+    """Return how the model wants its images.
+
+    Raises:
+        ModelError: Not as `preprocess_rev` says.
+    """
+    size = (int(images.size["height"]), int(images.size["width"]))
+    if size != (spec.image_size, spec.image_size) or int(images.resample) != 3:
+        raise ModelError(
+            f"images of {spec.name!r} must be resized to {spec.image_size}, bicubic. "
+            f"Got {size!r} with filter {images.resample!r}."
+        )
+    return Preparation(*size, fit="squash", decode=spec.decode, max_pixels=spec.max_pixels)

@@ -1,0 +1,156 @@
+"""Plain mappings to model specs: the kinds are written out here, and unknown keys are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar, cast
+
+from twigma_spark.errors import ModelError
+from twigma_spark.models.base import Model
+from twigma_spark.models.blip import BlipCaptioner
+from twigma_spark.models.clip import ClipImage, ClipText
+from twigma_spark.models.clip_source import ClipSource
+from twigma_spark.models.device import resolve_precision
+from twigma_spark.models.heads import HEAD_KINDS, HeadSpec
+from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
+
+Settings = Mapping[str, Any]
+Scorer = HeadSpec | OnnxScorer
+T = TypeVar("T")
+_Builder = Callable[[str, dict[str, Any], str], T]
+
+
+def image_encoder(settings: Settings, device: str = "cpu") -> Model:
+    """Return the spec of an image encoder.
+
+    Args:
+        settings: `kind` ("open_clip" or "onnx") and the fields of that kind's records, flat: for
+            "open_clip" name, pretrained, path, precision, decode, max_pixels; for "onnx" those of
+            `onnx.OnnxNet` and normalise. Keys that are None count as absent.
+        device: What the workers run on, "cpu" or "cuda"; `precision: auto` is resolved for it here, once.
+
+    Raises:
+        ModelError: An unknown kind or key, a missing key, or a value that no model takes.
+    """
+    return _build("image encoder", _IMAGE_ENCODERS, settings, device)
+
+
+def text_encoder(settings: Settings, device: str = "cpu") -> Model:
+    """Return the spec of a text encoder: kind "open_clip" with name, pretrained, path, precision.
+
+    Args:
+        settings: As for `image_encoder`; its keys for images (decode, max_pixels) are let pass, so that one
+            section can describe both towers.
+        device: See `image_encoder`.
+
+    Raises:
+        ModelError: See `image_encoder`.
+    """
+    return _build("text encoder", _TEXT_ENCODERS, settings, device)
+
+
+def captioner(settings: Settings, device: str = "cpu") -> Model:
+    """Return the spec of a captioner: kind "blip" with the fields of `blip.BlipCaptioner`.
+
+    Raises:
+        ModelError: See `image_encoder`.
+    """
+    return _build("captioner", _CAPTIONERS, settings, device)
+
+
+def scorer(settings: Settings, device: str = "cpu") -> Scorer:
+    """Return the spec of a scorer; its `consumes` is "embedding" or "image".
+
+    Args:
+        settings: kind "laion_nsfw", "laion_aesthetic" or "linear" with the fields of `heads.HeadSpec`; or
+            "onnx_classes" with those of `onnx.OnnxNet`, classes and positive.
+        device: See `image_encoder`.
+
+    Raises:
+        ModelError: See `image_encoder`.
+    """
+    return _build("scorer", _SCORERS, settings, device)
+
+
+def _build(what: str, kinds: Mapping[str, _Builder[T]], settings: Settings, device: str) -> T:
+    given = {key: value for key, value in settings.items() if value is not None}
+    kind = given.pop("kind", None)
+    if kind not in kinds:
+        raise ModelError(f"kind of {what} must be one of {', '.join(kinds)}. Got {kind!r}.")
+    return kinds[kind](kind, given, device)
+
+
+def _clip_image(kind: str, given: dict[str, Any], device: str) -> ClipImage:
+    source, rest = _split(ClipSource, given)
+    return _record(ClipImage, kind, _resolved(rest, device), source=source)
+
+
+def _clip_text(kind: str, given: dict[str, Any], device: str) -> ClipText:
+    source, rest = _split(ClipSource, given)
+    kept = {key: value for key, value in rest.items() if key not in ("decode", "max_pixels")}
+    return _record(ClipText, kind, _resolved(kept, device), source=source)
+
+
+def _onnx_encoder(kind: str, given: dict[str, Any], device: str) -> OnnxEncoder:
+    net, rest = _split(OnnxNet, given, kind)
+    return _record(OnnxEncoder, kind, _only_fp32(rest, kind), net=net)
+
+
+def _onnx_scorer(kind: str, given: dict[str, Any], device: str) -> OnnxScorer:
+    net, rest = _split(OnnxNet, given, kind)
+    return _record(OnnxScorer, kind, _only_fp32(rest, kind), net=net)
+
+
+def _blip(kind: str, given: dict[str, Any], device: str) -> BlipCaptioner:
+    return _record(BlipCaptioner, kind, _resolved(given, device))
+
+
+def _head(kind: str, given: dict[str, Any], device: str) -> HeadSpec:
+    return _record(HeadSpec, kind, {**given, "kind": kind})
+
+
+_IMAGE_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_image, "onnx": _onnx_encoder}
+_TEXT_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_text}
+_CAPTIONERS: Mapping[str, _Builder[Model]] = {"blip": _blip}
+_SCORERS: Mapping[str, _Builder[Scorer]] = {**dict.fromkeys(HEAD_KINDS, _head), "onnx_classes": _onnx_scorer}
+
+
+def _split(part: type[T], given: dict[str, Any], kind: str = "open_clip") -> tuple[T, dict[str, Any]]:
+    """Return the record `part` made of its own keys, and the other keys."""
+    names = {each.name for each in fields(cast(Any, part))}
+    own = {key: value for key, value in given.items() if key in names}
+    return _record(part, kind, own), {key: value for key, value in given.items() if key not in names}
+
+
+def _record(record: type[T], kind: str, given: dict[str, Any], **made: Any) -> T:
+    """Return `record` with its fields set; lists become tuples, so that the record can be a key.
+
+    Raises:
+        ModelError: A key that it does not have, or one that it lacks.
+    """
+    known = {each.name: each for each in fields(cast(Any, record))}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        names = ", ".join(sorted(set(known) - set(made)))
+        raise ModelError(f"keys of a model of kind {kind!r} must be among {names}. Got {', '.join(unknown)}.")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    missing = [
+        name for name, each in known.items() if each.default is MISSING and name not in {**values, **made}
+    ]
+    if missing:
+        raise ModelError(
+            f"a model of kind {kind!r} must be given {', '.join(missing)}. Got {sorted(given)!r}."
+        )
+    return record(**values, **made)
+
+
+def _resolved(given: dict[str, Any], device: str) -> dict[str, Any]:
+    return {**given, "precision": resolve_precision(given.get("precision", "fp32"), device)}
+
+
+def _only_fp32(given: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Return the keys without `precision`: an ONNX file has its own, and onnxruntime keeps to it."""
+    if given.get("precision", "fp32") not in ("fp32", "auto"):
+        raise ModelError(f"precision of kind {kind!r} must be fp32 or auto. Got {given['precision']!r}.")
+    return {key: value for key, value in given.items() if key != "precision"}

@@ -1,0 +1,240 @@
+"""The stages in order, and the runner: read, check, call, check, write, record."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from twigma_spark.config import Config
+from twigma_spark.errors import ConfigError, StageError
+from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
+from twigma_spark.io.tables import Store
+from twigma_spark.schemas import TABLES
+from twigma_spark.sample.world import draw_world, world_is_current
+from twigma_spark.stages import caption, cluster, deduplicate, distinctiveness, embed, ingest, neighbours, report, score
+from twigma_spark.stages.stage import Account, Stage, Work
+
+STAGES: tuple[Stage, ...] = (
+    ingest.STAGE,
+    embed.STAGE,
+    deduplicate.STAGE,
+    score.STAGE,
+    caption.STAGE,
+    cluster.STAGE,
+    neighbours.STAGE,
+    distinctiveness.STAGE,
+    report.STAGE,
+)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage went."""
+
+    stage: str
+    skipped: bool
+    seconds: float
+    rows: Mapping[str, int] = field(default_factory=dict)
+    rejects: int = 0
+    published: str | None = None
+
+    def line(self) -> str:
+        """Return the outcome as one line of progress."""
+        if self.skipped:
+            what = "skipped: inputs and configuration are unchanged"
+        else:
+            what = ", ".join(f"{n:,} {table}" for table, n in self.rows.items() if table != "rejects") or "no rows"
+            what += f"; {self.rejects:,} rejects" if self.rejects else ""
+        return f"{self.stage:<16} {self.seconds:6.1f} s  {what}" + (f" -> {self.published}" if self.published else "")
+
+
+def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> list[Stage]:
+    """Return the stages asked for, in order.
+
+    Raises:
+        ConfigError: where a name is not a stage's.
+    """
+    names = [stage.name for stage in STAGES]
+    for name in (*only, first, last):
+        if name is not None and name not in names:
+            raise ConfigError(f"a stage must be one of {', '.join(names)}. Got {name!r}.")
+    start, end = names.index(first or names[0]), names.index(last or names[-1])
+    return [s for i, s in enumerate(STAGES) if start <= i <= end and (not only or s.name in only)]
+
+
+def draw_sample(cfg: Config, say: Say) -> None:
+    """Draw the sample world where the configuration asks for it and it is not there yet."""
+    if cfg.sample.out is None:
+        return
+    out = Path(cfg.sample.out)
+    if not world_is_current(out, cfg.sample.size, cfg.sample.seed):
+        say(f"drawing the sample world: about {cfg.sample.size:,} images into {out}")
+        draw_world(out, cfg.sample.size, cfg.sample.seed)
+
+
+def run(cfg: Config, store: Store, stages: Sequence[Stage], say: Say) -> list[Outcome]:
+    """Return how each of `stages` went; they run in order and the first failure ends the run.
+
+    Raises:
+        StageError: names the stage that failed; what the earlier ones wrote stays.
+    """
+    if any(stage.sources for stage in stages):
+        draw_sample(cfg, say)
+    run_id, known, outcomes = uuid.uuid4().hex[:12], last_good(store), []
+    for number, stage in enumerate(stages, start=1):
+        runner = _Runner(stage, cfg, store, run_id, lambda text, n=number: say(f"[{n}/{len(stages)}] {text}"))
+        outcomes.append(runner.run(known.get(stage.name)))
+        say(f"[{number}/{len(stages)}] {outcomes[-1].line()}")
+    return outcomes
+
+
+class _Runner:
+    """Runs one stage once."""
+
+    def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, say: Say) -> None:
+        self.stage, self.cfg, self.store, self.run_id, self.say = stage, cfg, store, run_id, say
+        self.table: str | None = None
+        self.staged: list[str] = []
+        self.rows: dict[str, int] = {}
+
+    def run(self, known: tuple[str, Mapping[str, int]] | None) -> Outcome:
+        """Return how it went; `known` is the state and the output versions of the last good run."""
+        start, started_at = time.monotonic(), now()
+        with self._failures(started_at, start):
+            inputs = self._input_versions()
+            config_hash = self.cfg.fingerprint(self.stage.config)
+            state = state_of(config_hash, self._sources(), inputs)
+            skipped = known is not None and known[0] == state and self._outputs_stand(known[1])
+            rejects: dict[str, int] = {}
+            if not skipped:
+                rows_in = {name: self.store.count(name) for name in self.stage.reads}
+                self._write_all()
+                rejects, account = self._rejects(), self._account()
+                record(
+                    self.store,
+                    Run(
+                        run_id=self.run_id,
+                        stage=self.stage.name,
+                        status="ok",
+                        started_at=started_at,
+                        seconds=time.monotonic() - start,
+                        state=state,
+                        config_hash=config_hash,
+                        rows_in=rows_in,
+                        rows_out=self.rows,
+                        rejects=rejects,
+                        account=asdict(account) if account else {},
+                        input_versions=inputs,
+                        output_versions={name: self.store.version(name) for name in self.stage.writes},
+                        versions={**package_versions(), **self.stage.versions(self.cfg)},
+                    ),
+                )
+            published = self._publish()
+        seconds = time.monotonic() - start
+        return Outcome(self.stage.name, skipped, seconds, self.rows, sum(rejects.values()), published)
+
+    def _input_versions(self) -> dict[str, int]:
+        """Return the versions of what others write; own tables and `runs` change with each run."""
+        names = [n for n in self.stage.reads if n not in self.stage.writes and n != "runs"]
+        return {name: self.store.version(name) for name in names}
+
+    def _sources(self) -> str:
+        return self.stage.sources(self.cfg, self.store.spark) if self.stage.sources else ""
+
+    def _outputs_stand(self, versions: Mapping[str, int]) -> bool:
+        return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
+
+    def _write_all(self) -> None:
+        work = Work(spark=self.store.spark, once=self._once, say=self.say)
+        frames = {name: self._read(name) for name in self.stage.reads}
+        made = self.stage.run(self.cfg, work, **frames)
+        for part in [made] if isinstance(made, Mapping) else made:
+            self._write(part)
+            self._drop_staged()
+        # A table without a part in this run has no rows of this run: what an earlier one left is replaced.
+        self._write({n: self._empty(n) for n in self.stage.writes if n not in self.rows})
+
+    def _read(self, name: str) -> DataFrame:
+        self.table = name
+        return self.store.read(name)
+
+    def _empty(self, name: str) -> DataFrame:
+        return self.store.spark.createDataFrame([], TABLES[name].schema)
+
+    def _write(self, part: Mapping[str, DataFrame]) -> None:
+        for name, frame in part.items():
+            if name not in self.stage.writes:
+                raise ValueError(f"table '{name}' must be declared among the stage's writes.")
+            self.table = name
+            n = self.store.write(name, frame, stage=self.stage.name, again=name in self.rows)
+            self.rows[name] = self.rows.get(name, 0) + n
+        self.table = None
+
+    def _once(self, frame: DataFrame) -> DataFrame:
+        name = f"_staging_{self.stage.name}_{self.run_id}_{len(self.staged)}"
+        self.staged.append(name)
+        return self.store.stage_frame(frame, name)
+
+    def _drop_staged(self) -> None:
+        for name in self.staged:
+            self.store.drop_staged(name)
+
+    def _rejects(self) -> dict[str, int]:
+        if "rejects" not in self.stage.writes:
+            return {}
+        own = self.store.read("rejects").where(f"stage = '{self.stage.name}'")
+        return {row["reason"]: row["count"] for row in own.groupBy("reason").count().collect()}
+
+    def _account(self) -> Account | None:
+        if self.stage.account is None:
+            return None
+        frames = {name: self.store.read(name) for name in {*self.stage.reads, *self.stage.writes}}
+        account = self.stage.account(self.cfg, self.store.spark, frames)
+        if account.lost:
+            raise ValueError(f"images in must be images kept + duplicates + rejects. Got {account}.")
+        return account
+
+    def _publish(self) -> str | None:
+        if self.stage.publish is None:
+            return None
+        return self.stage.publish(self.cfg, {name: self.store.read(name) for name in self.stage.writes})
+
+    @contextmanager
+    def _failures(self, started_at: datetime, start: float) -> Iterator[None]:
+        """Record a failure and raise it again under the names of the stage and the table."""
+        try:
+            yield
+        except Exception as error:
+            self._drop_staged()
+            detail = brief(error)
+            failed = Run(
+                run_id=self.run_id,
+                stage=self.stage.name,
+                status="failed",
+                started_at=started_at,
+                seconds=time.monotonic() - start,
+                state="",
+                config_hash=self.cfg.fingerprint(self.stage.config),
+                rows_out=self.rows,
+                error=detail,
+            )
+            record(self.store, failed)
+            raise StageError(self.stage.name, self.table, detail) from error
+
+
+def brief(error: BaseException) -> str:
+    """Return what an error says in at most three lines; Spark's traces are cut to their cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    raised = [line for line in lines if "Error: " in line and not line.startswith(("at ", "File "))]
+    picked: Iterable[str] = [*lines[:2], *(raised[-1:] or causes[-1:])] if len(lines) > 3 else lines
+    return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]

@@ -1,0 +1,178 @@
+"""Rows of small tables, as plain dicts, become the records of the page; no pyspark in here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any
+
+from twigma_spark.report.data import (
+    ROLES,
+    BestMatches,
+    Corpus,
+    OriginCount,
+    Pair,
+    Picture,
+    Reject,
+    Result,
+    Run,
+    Safety,
+    Theme,
+)
+
+Row = Mapping[str, Any]
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ThemeRows:
+    """The rows of which themes are made.
+
+    Attributes:
+        centroids: clustering_id, cluster, size, mean_distance.
+        words: clustering_id, cluster, rank, term, weight.
+        months: clustering_id, cluster, month, images.
+        examples: clustering_id, cluster, place, image_id.
+    """
+
+    centroids: Rows
+    words: Rows
+    months: Rows
+    examples: Rows
+
+
+def corpora(fates: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...]:
+    """Return the corpora by role, then as configured; `fates` are rows of `summaries.fates`."""
+    names = [*roles, *sorted({r["corpus"] for r in fates} - set(roles))]
+    made = [
+        _corpus(name, roles.get(name, "not configured"), [r for r in fates if r["corpus"] == name])
+        for name in names
+    ]
+    order = {role: i for i, role in enumerate(ROLES)}
+    return tuple(sorted(made, key=lambda c: order.get(c.role, len(ROLES))))
+
+
+def _corpus(name: str, role: str, rows: Rows) -> Corpus:
+    files = {r["fate"]: r["files"] for r in rows}
+    dates = [r[end] for r in rows for end in ("since", "until") if r[end] is not None]
+    return Corpus(
+        name=name,
+        role=role,
+        files=sum(files.values()),
+        kept=files.get("kept", 0),
+        duplicates={fate: n for fate, n in sorted(files.items()) if fate not in ("kept", "rejected")},
+        rejects=files.get("rejected", 0),
+        since=min(dates, default=None),
+        until=max(dates, default=None),
+    )
+
+
+def results(rows: Rows) -> tuple[Result, ...]:
+    """Return statistics; NaN becomes None, so that nothing is drawn or claimed of it."""
+    known = [f.name for f in fields(Result)]
+    return tuple(Result(**{k: _number(v) for k, v in row.items() if k in known}) for row in rows)
+
+
+def origins(rows: Rows) -> tuple[OriginCount, ...]:
+    """Return images by cluster and corpus."""
+    return tuple(OriginCount(**row) for row in rows)
+
+
+def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[Theme, ...]:
+    """Return the themes in order of clustering and number."""
+    words, months, shown = (_by_cluster(r) for r in (rows.words, rows.months, rows.examples))
+    found = []
+    for row in sorted(rows.centroids, key=_cluster):
+        key = _cluster(row)
+        found.append(
+            Theme(
+                clustering=row["clustering_id"],
+                cluster=row["cluster"],
+                size=row["size"],
+                mean_distance=_number(row["mean_distance"]),
+                words=tuple(
+                    (w["term"], w["weight"]) for w in sorted(words.get(key, []), key=lambda w: w["rank"])
+                ),
+                months=tuple(sorted((m["month"], m["images"]) for m in months.get(key, []))),
+                pictures=tuple(
+                    pictures[e["image_id"]]
+                    for e in sorted(shown.get(key, []), key=lambda e: e["place"])
+                    if e["image_id"] in pictures
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def pictures(rows: Rows) -> dict[str, Picture]:
+    """Return pictures by id; `rows` are of `gallery.thumbnails`."""
+    found = {}
+    for row in rows:
+        blobs = {
+            name: bytes(row[name]) if row[name] is not None else None for name in ("thumbnail", "preview")
+        }
+        found[row["image_id"]] = Picture(**{**row, **blobs, "score": _number(row["score"])})
+    return found
+
+
+def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:
+    """Return the pairs of each reference, most similar first."""
+    ordered = sorted(rows, key=lambda r: (r["reference"], r["place"]))
+    return tuple(
+        Pair(r["reference"], pictures[r["image_id"]], pictures[r["neighbour_id"]], r["similarity"])
+        for r in ordered
+        if r["image_id"] in pictures and r["neighbour_id"] in pictures
+    )
+
+
+def matches(rows: Rows, bins: Rows, order: Iterable[str], width: float) -> tuple[BestMatches, ...]:
+    """Return the similarities by reference, in the given order of corpora."""
+    place = {name: i for i, name in enumerate(order)}
+    found = []
+    for row in sorted(rows, key=lambda r: (place.get(r["reference"], len(place)), r["reference"])):
+        edges = sorted((round(b["edge"], 6), b["images"]) for b in bins if b["reference"] == row["reference"])
+        found.append(BestMatches(**row, bins=tuple(edges), width=width))
+    return tuple(found)
+
+
+def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:
+    """Return what is known of the corpora, in the given order."""
+    place = {name: i for i, name in enumerate(order)}
+    return tuple(Safety(**row) for row in sorted(rows, key=lambda r: place.get(r["corpus"], len(place))))
+
+
+def rejects(rows: Rows) -> tuple[Reject, ...]:
+    """Return the refused by kind, with examples; `rows` are of `summaries.reject_rows`."""
+
+    def kind(row: Row) -> tuple[str, str, str, str]:
+        return row["stage"], row["unit"], row["corpus"] or "", row["reason"]
+
+    found = []
+    for key, same in groupby(sorted(rows, key=lambda r: (kind(r), r["key"])), kind):
+        group = list(same)
+        examples = tuple((r["key"], r["detail"] or "") for r in group)
+        found.append(Reject(*key, count=group[0]["count"], examples=examples))
+    return tuple(found)
+
+
+def runs(rows: Rows) -> tuple[Run, ...]:
+    """Return the last good run of each stage in order of time; missing maps are empty."""
+    ordered = sorted(rows, key=lambda r: (r["started_at"], r["stage"]))
+    return tuple(Run(**{k: {} if v is None else v for k, v in row.items()}) for row in ordered)
+
+
+def _cluster(row: Row) -> tuple[str, int]:
+    return row["clustering_id"], row["cluster"]
+
+
+def _by_cluster(rows: Rows) -> dict[tuple[str, int], Rows]:
+    found: dict[tuple[str, int], Rows] = {}
+    for row in rows:
+        found.setdefault(_cluster(row), []).append(row)
+    return found
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

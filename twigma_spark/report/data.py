@@ -1,0 +1,214 @@
+"""What the page is made of: small frozen records, without pyspark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+ROLES = ("posts", "generated", "natural", "art")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What became of the files of one corpus: `files` are kept, duplicates or rejects."""
+
+    name: str
+    role: str
+    files: int
+    kept: int
+    duplicates: Mapping[str, int] = field(default_factory=dict)
+    rejects: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def repeated(self) -> int:
+        """Duplicates of all tiers."""
+        return sum(self.duplicates.values())
+
+    @property
+    def lost(self) -> int:
+        """Files that are neither kept, nor duplicates, nor rejects; 0 where the account is right."""
+        return self.files - self.kept - self.repeated - self.rejects
+
+
+@dataclass(frozen=True)
+class Result:
+    """A statistic, as in `schemas.RESULTS`; `low` and `high` are None where there is no interval."""
+
+    stage: str
+    analysis: str
+    metric: str
+    group: str
+    estimate: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    unit: str | None = None
+    method: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as it is shown.
+
+    Attributes:
+        text: caption, title or prompt; from outside.
+        thumbnail: WebP, JPEG or PNG bytes; None where the image could not be drawn.
+        preview: a few pixels of it, shown blurred in place of a hidden picture.
+        score: NSFW score, 0 to 1; None where no model has scored it.
+        sensitive: the flag that came with it; None where there is none.
+    """
+
+    image_id: str
+    corpus: str
+    text: str = ""
+    thumbnail: bytes | None = None
+    preview: bytes | None = None
+    score: float | None = None
+    sensitive: bool | None = None
+
+    def hidden_because(self, threshold: float) -> str | None:
+        """Return why the picture must not be shown unasked, or None where it may be."""
+        if self.score is not None and self.score > threshold:
+            return f"NSFW score {self.score:.2f}"
+        if self.sensitive:
+            return "flagged as sensitive"
+        return "safety unknown" if self.score is None and self.sensitive is None else None
+
+
+@dataclass(frozen=True)
+class Theme:
+    """One cluster of a clustering that tells themes.
+
+    Attributes:
+        words: (term, weight), best first.
+        months: ("YYYY-MM", images of that month in the cluster), in order of time.
+        pictures: nearest to the centre first.
+    """
+
+    clustering: str
+    cluster: int
+    size: int
+    mean_distance: float | None = None
+    words: tuple[tuple[str, float], ...] = ()
+    months: tuple[tuple[str, int], ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The three best words, or the number of the cluster."""
+        return ", ".join(word for word, _ in self.words[:3]) or f"cluster {self.cluster}"
+
+
+@dataclass(frozen=True)
+class OriginCount:
+    """Images of one corpus in one cluster of a clustering over several corpora."""
+
+    clustering: str
+    cluster: int
+    corpus: str
+    images: int
+
+
+@dataclass(frozen=True)
+class BestMatches:
+    """How like the posts' images are to their nearest image of one reference corpus.
+
+    Attributes:
+        images: images of the posts that have a match.
+        nearest: those of them that are nearer to this reference than to any other.
+        mean: mean cosine similarity of the best match.
+        deviation: its standard deviation.
+        bins: (lower edge, images); all bins have the width `width`.
+    """
+
+    reference: str
+    images: int
+    nearest: int
+    mean: float
+    deviation: float
+    bins: tuple[tuple[float, int], ...] = ()
+    width: float = 0.02
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image of the posts and its nearest image of a reference."""
+
+    reference: str
+    post: Picture
+    match: Picture
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Safety:
+    """What is known of the kept images of a corpus.
+
+    Attributes:
+        scored: images with an NSFW score.
+        above: those above the threshold.
+        flagged: images that came with a flag that says sensitive.
+        unknown: images with neither score nor flag.
+    """
+
+    corpus: str
+    images: int
+    scored: int
+    above: int
+    flagged: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Reject:
+    """What was refused for one reason; `examples` are (key, detail)."""
+
+    stage: str
+    unit: str
+    corpus: str
+    reason: str
+    count: int
+    examples: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """The last good run of a stage."""
+
+    stage: str
+    started_at: datetime
+    seconds: float
+    rows_in: Mapping[str, int] = field(default_factory=dict)
+    rows_out: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    config_hash: str = ""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the page shows; an empty part is told in words, never an error."""
+
+    title: str
+    created_at: datetime
+    corpora: tuple[Corpus, ...] = ()
+    results: tuple[Result, ...] = ()
+    origins: tuple[OriginCount, ...] = ()
+    themes: tuple[Theme, ...] = ()
+    matches: tuple[BestMatches, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    safety: tuple[Safety, ...] = ()
+    nsfw_threshold: float = 0.5
+    rejects: tuple[Reject, ...] = ()
+    runs: tuple[Run, ...] = ()
+    fingerprint: str = ""
+
+    def of_role(self, *roles: str) -> tuple[str, ...]:
+        """Return the names of the corpora that have one of `roles`."""
+        return tuple(c.name for c in self.corpora if c.role in roles)
+
+    def found(self, analysis: str, metric: str) -> dict[str, Result]:
+        """Return the results of one measure by group."""
+        return {r.group: r for r in self.results if (r.analysis, r.metric) == (analysis, metric)}

@@ -1,0 +1,70 @@
+"""Charts as data: plotly figures without a theme; page.js adds the colours of light and dark."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+PALETTE = (
+    "#e07b39", "#4f83b9", "#55a87e", "#9a72b8", "#d0a52c",
+    "#c4545e", "#4aa5b5", "#8d7761", "#b56a95", "#7f8b99",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart on the page.
+
+    Attributes:
+        id: of its element; unique on the page.
+        json: traces and layout, safe inside a script element.
+        height: in CSS pixels.
+        caption: what is to be seen, with unit and n.
+    """
+
+    id: str
+    json: Markup
+    height: int
+    caption: str
+
+
+def figure(name: str, traces: Sequence[Any], layout: dict[str, Any], caption: str) -> Figure:
+    """Return a chart of plotly traces; `layout` needs a height."""
+    fig = go.Figure(data=list(traces), layout=layout).to_dict()
+    fig["layout"].pop("template", None)  # 7 kB of plotly's own colours a chart
+    return Figure(name, script_json(fig), int(layout["height"]), caption)
+
+
+def script_json(value: object) -> Markup:
+    """Return JSON that cannot end the script element around it.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot hold.
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # noqa: S704 - escaped above; ASCII only, so no U+2028 either
+
+
+def label(text: str, width: int = 60) -> str:
+    """Return text from outside as plotly shows it literally: its own little HTML is escaped."""
+    short = text if len(text) <= width else text[: width - 1] + "…"
+    return html.escape(short, quote=False)
+
+
+def colour(index: int) -> str:
+    """Return a colour that can be told from its neighbours on light and on dark ground."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def sparkline(values: Sequence[float], width: int = 120, height: int = 28) -> str:
+    """Return the points of an SVG polyline that runs from left to right, 0 at the bottom."""
+    top, step = max(values, default=0) or 1.0, width / max(1, len(values) - 1)
+    return " ".join(f"{i * step:.1f},{height - 2 - (height - 4) * v / top:.1f}" for i, v in enumerate(values))

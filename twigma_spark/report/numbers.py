@@ -1,0 +1,76 @@
+"""Numbers as they are written on the page, and the interval of a share."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+Z95 = 1.959963984540054
+WILSON = "95% Wilson interval, images taken as independent"
+
+
+class Share(NamedTuple):
+    """A share with its 95% interval, each between 0 and 1, of `n` units."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{percent(self.estimate)} [{percent(self.low)}, {percent(self.high)}]"
+
+
+def wilson(hits: int, n: int) -> Share | None:
+    """Return a share with Wilson's 95% score interval; None of nothing (Wilson 1927)."""
+    if n <= 0:
+        return None
+    p, z2 = hits / n, Z95**2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return Share(p, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
+def number(value: float | None) -> str:
+    """Return a value with three significant digits; "∞" for infinity, "–" for none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(digits, 6)}f}".replace("-", "−")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return "[low, high]", or nothing where there is no interval."""
+    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def count(value: int | None) -> str:
+    """Return a count with separators between thousands."""
+    return "–" if value is None else f"{value:,}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as percent: no decimals from 10%, one below, "<0.1%" for little."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.0%}" if share >= 0.0995 or share == 0 else f"{share:.1%}"
+
+
+def duration(seconds: float) -> str:
+    """Return "0.4 s", "42 s", "3 min 05 s" or "2 h 10 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return (
+        f"{whole // 60} min {whole % 60:02d} s"
+        if whole < 3600
+        else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )

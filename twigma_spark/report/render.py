@@ -1,0 +1,99 @@
+"""ReportData in, one HTML document out: nothing in it refers to anything outside of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from twigma_spark.report import numbers
+from twigma_spark.report.data import ReportData
+from twigma_spark.report.section import Section
+from twigma_spark.report.sections import (
+    corpora,
+    distinctiveness,
+    neighbours,
+    origins,
+    rejects,
+    runs,
+    safety,
+    themes,
+)
+
+# The order of the page. A new section is a module in sections/, its template and a line here.
+SECTIONS: tuple[Section, ...] = (
+    corpora.SECTION,
+    distinctiveness.SECTION,
+    origins.SECTION,
+    themes.SECTION,
+    neighbours.SECTION,
+    safety.SECTION,
+    rejects.SECTION,
+    runs.SECTION,
+)
+
+MAGIC = {b"RIFF": "webp", b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
+FILTERS: dict[str, Callable[..., str]] = {
+    "number": numbers.number,
+    "count": numbers.count,
+    "percent": numbers.percent,
+    "duration": numbers.duration,
+}
+
+
+def render(data: ReportData) -> str:
+    """Return the page as one HTML document.
+
+    All text is escaped by Jinja's autoescape; JSON in script elements by `figures.script_json`. The
+    Content-Security-Policy lets run the page's own two scripts, by their hashes, and load nothing at all.
+    """
+    env = _environment()
+    script, plotly = _source(env, "page.js"), get_plotlyjs()
+    page = env.get_template("page.html").render(
+        data=data,
+        sections=[(section, section.context(data)) for section in SECTIONS],
+        findings=[finding for section in SECTIONS for finding in section.findings(data)],
+        style=Markup(_source(env, "page.css")),  # noqa: S704 - a file of the package
+        script=Markup(script),  # noqa: S704 - a file of the package
+        plotly=Markup(plotly),  # noqa: S704 - a file of the plotly package
+        script_hashes=[_hash(plotly), _hash(script)],
+    )
+    return page
+
+
+def data_uri(content: bytes | None) -> str:
+    """Return an image file as a data URI; empty for anything that is not WebP, JPEG or PNG."""
+    kind = next((k for magic, k in MAGIC.items() if content and content.startswith(magic)), None)
+    if content is None or kind is None:
+        return ""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(
+        loader=PackageLoader("twigma_spark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(FILTERS)
+    env.globals.update(data_uri=data_uri, interval=numbers.interval)
+    return env
+
+
+def _source(env: Environment, name: str) -> str:
+    if env.loader is None:
+        raise ValueError("the template environment must have a loader. Got None.")
+    return env.loader.get_source(env, name)[0]
+
+
+def _hash(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"'sha256-{digest}'"

@@ -1,0 +1,34 @@
+"""The section on what came in: files, kept images, duplicates and rejects of each corpus."""
+
+from __future__ import annotations
+
+from twigma_spark.report.data import ReportData
+from twigma_spark.report.numbers import count, percent
+from twigma_spark.report.section import Finding, Section
+
+TIERS = ("media", "bytes", "embedding", "near")
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return the tiers that occur, in order of strictness."""
+    found = {tier for corpus in data.corpora for tier in corpus.duplicates}
+    return {"tiers": [t for t in TIERS if t in found] + sorted(found - set(TIERS))}
+
+
+def findings(data: ReportData) -> list[Finding]:
+    """Return what became of the files, and an alarm where some are unaccounted for."""
+    files, kept = sum(c.files for c in data.corpora), sum(c.kept for c in data.corpora)
+    if not files:
+        return []
+    repeated, rejects = sum(c.repeated for c in data.corpora), sum(c.rejects for c in data.corpora)
+    text = (
+        f"Of {count(files)} image files in {len(data.corpora)} corpora, {count(kept)} are kept "
+        f"({percent(kept / files)}); {count(repeated)} repeat another image and {count(rejects)} could not be used."
+    )
+    lost = files - kept - repeated - rejects
+    if lost:
+        text += f" {count(abs(lost))} files are unaccounted for: read the numbers below with care."
+    return [Finding(text, "Complete count of files; no interval.")]
+
+
+SECTION = Section("corpora", "What came in", context, findings)

@@ -1,0 +1,164 @@
+"""The section on distinctiveness: the divergence between every two corpora."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.figures import Figure, figure, label
+from twigma_spark.report.numbers import count, interval, number
+from twigma_spark.report.section import Finding, Section
+
+ANALYSIS = "distinctiveness"
+METRICS = {
+    "kl": "KL divergence, plug-in",
+    "kl_kt": "KL divergence, smoothed (Krichevsky–Trofimov)",
+    "js": "Jensen–Shannon divergence",
+}
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return the heat maps, all values, and whether a plug-in value is infinite."""
+    tables = {metric: data.found(ANALYSIS, metric) for metric in METRICS}
+    rows = [(METRICS[metric], r) for metric, table in tables.items() for r in _sorted(table, data)]
+    charts = [matrix(data, metric) for metric in ("kl", "kl_kt") if tables[metric]]
+    infinite = [r.group.replace("|", " ‖ ") for r in _sorted(tables["kl"], data) if _infinite(r)]
+    return {"charts": charts, "rows": rows, "infinite": infinite}
+
+
+def matrix(data: ReportData, metric: str) -> Figure:
+    """Return a heat map of D(P ‖ Q), P down and Q across: posts, generated, natural, art."""
+    found = data.found(ANALYSIS, metric)
+    names = [c.name for c in data.corpora if any(c.name in g.split("|") for g in found)]
+    cells = {(p, q): found.get(f"{p}|{q}") for p in names for q in names}
+    finite = [r.estimate for r in found.values() if r.estimate is not None and not _infinite(r)]
+    top = max(finite, default=0.0) or 1.0
+    trace = go.Heatmap(
+        x=[label(n) for n in names],
+        y=[label(n) for n in names],
+        z=[[_shade(cells[p, q], p == q, top) for q in names] for p in names],
+        text=[[_cell(cells[p, q], p == q) for q in names] for p in names],
+        customdata=[[_hover(cells[p, q]) for q in names] for p in names],
+        texttemplate="%{text}",
+        hovertemplate="<b>D(%{y} ‖ %{x})</b><br>%{customdata}<extra></extra>",
+        zmin=0.0, zmax=1.25 * top, showscale=False, xgap=3, ygap=3, textfont={"size": 14},
+    )  # fmt: skip
+    height = 110 + 62 * max(2, len(names))
+    axes = {"title": {"text": "to Q"}, "side": "bottom", "showgrid": False, "type": "category"}
+    layout = {
+        "height": height,
+        "xaxis": axes,
+        "yaxis": {**axes, "title": {"text": "from P"}, "autorange": "reversed", "side": "left"},
+    }
+    return figure(f"fig-{metric.replace('_', '-')}", [trace], layout, _caption(metric, found))
+
+
+def findings(data: ReportData) -> list[Finding]:
+    """Return, for each corpus of posts, which reference is nearest; no claim where intervals overlap."""
+    return [f for posts in data.of_role("posts") if (f := _nearest(data, posts))]
+
+
+def _nearest(data: ReportData, posts: str) -> Finding | None:
+    metric, rows = _comparable(data, posts)
+    if not rows:
+        return None
+    first, basis = rows[0], _basis(metric, rows[0])
+    if len(rows) == 1:
+        return Finding(
+            f"From {posts} to {_reference(first)} the KL divergence is {_value(first, ' nats')}.", basis
+        )
+    if any(r.low is None or r.high is None for r in rows):
+        return Finding(
+            f"Which reference is nearest to {posts} cannot be told: the values have no intervals.", basis
+        )
+    tied = [r for r in rows if _low(r) <= _high(first)]
+    if len(tied) > 1:
+        listed = "; ".join(f"{_reference(r)} {_value(r)}" for r in tied)
+        why = f"the intervals overlap (KL in nats: {listed})"
+        return Finding(f"Which reference is nearest to {posts} cannot be told: {why}.", basis)
+    second, last = rows[1], rows[-1]
+    text = (
+        f"Images of {posts} are nearest to {_reference(first)} (KL {_value(first, ' nats')}), "
+        f"before {_reference(second)} ({_value(second)})"
+    )
+    if len(rows) > 2 and all(_high(r) < _low(last) for r in rows[:-1]):
+        text += f", and farthest from {_reference(last)} ({_value(last)})"
+    return Finding(text + ".", basis)
+
+
+def _comparable(data: ReportData, posts: str) -> tuple[str, list[Result]]:
+    """Return one measure for all references, nearest first: smoothed KL where a plug-in value is infinite."""
+    references = {f"{posts}|{c.name}" for c in data.corpora if c.role != "posts"}
+    for metric in ("kl", "kl_kt"):
+        rows = [
+            r for g, r in data.found(ANALYSIS, metric).items() if g in references and r.estimate is not None
+        ]
+        if rows and not any(_infinite(r) for r in rows):
+            return metric, sorted(rows, key=lambda r: (r.estimate or 0.0, r.group))
+    return "kl", []
+
+
+def _sorted(table: Mapping[str, Result], data: ReportData) -> list[Result]:
+    order = {c.name: i for i, c in enumerate(data.corpora)}
+    return sorted(
+        table.values(), key=lambda r: [(order.get(name, len(order)), name) for name in r.group.split("|")]
+    )
+
+
+def _infinite(row: Result) -> bool:
+    return row.estimate is not None and math.isinf(row.estimate)
+
+
+def _low(row: Result) -> float:
+    return math.inf if row.low is None else row.low
+
+
+def _high(row: Result) -> float:
+    return math.inf if row.high is None else row.high
+
+
+def _reference(row: Result) -> str:
+    return row.group.split("|", 1)[1]
+
+
+def _value(row: Result, unit: str = "") -> str:
+    return f"{number(row.estimate)}{unit} {interval(row.low, row.high)}"
+
+
+def _basis(metric: str, row: Result) -> str:
+    direction = f"{METRICS[metric]}, direction posts ‖ reference"
+    return f"{direction}; n = {count(row.n)} {row.unit or 'images'}; {row.method or 'method not stated'}."
+
+
+def _shade(row: Result | None, same: bool, top: float) -> float | None:
+    if row is None or row.estimate is None:
+        return 0.0 if same else None
+    return 1.25 * top if _infinite(row) else max(0.0, row.estimate)
+
+
+def _cell(row: Result | None, same: bool) -> str:
+    return number(row.estimate) if row else "0" if same else ""
+
+
+def _hover(row: Result | None) -> str:
+    if row is None:
+        return "not computed"
+    lines = [
+        f"{number(row.estimate)} nats {interval(row.low, row.high)}",
+        f"n = {count(row.n)} {label(row.unit or '')}",
+    ]
+    return "<br>".join([*lines, *([label(row.method, 90)] if row.method else [])])
+
+
+def _caption(metric: str, found: Mapping[str, Result]) -> str:
+    rule = "∞ marks pairs where P has images in a cluster in which Q has none. " if metric == "kl" else ""
+    n = sorted({r.n for r in found.values() if r.n is not None})
+    sizes = f"n = {count(n[0])}" + (f" to {count(n[-1])}" if len(n) > 1 else "") if n else "n not stated"
+    what = f"{METRICS[metric]} D(P ‖ Q) in nats, from row P to column Q; {sizes}"
+    return f"{what}. {rule}Point at a cell for its interval."
+
+
+SECTION = Section("distinctiveness", "How distinct", context, findings)

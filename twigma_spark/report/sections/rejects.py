@@ -1,0 +1,44 @@
+"""The section on what was refused and why."""
+
+from __future__ import annotations
+
+from twigma_spark.report.data import ReportData
+from twigma_spark.report.numbers import count
+from twigma_spark.report.section import Finding, Section
+
+REASONS = {
+    "duplicate_key": "the metadata names the file again",
+    "empty_file": "the file has no bytes",
+    "missing_column": "the metadata lacks a column that the configuration names",
+    "missing_file": "named, but there is no such file",
+    "no_post": "a file that no post shows",
+    "not_a_photo": "a video or an animation",
+    "not_an_image": "the bytes are no image that can be opened",
+    "too_many_bytes": "larger than ingest.max_bytes allows",
+    "too_many_pixels": "more pixels than ingest.max_pixels allows",
+    "undecodable": "an image that is broken or cut off",
+}
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return the refused, most frequent first, with what their reasons mean."""
+    rows = sorted(data.rejects, key=lambda r: (-r.count, r.stage, r.reason, r.corpus, r.unit))
+    return {"rows": rows, "reasons": REASONS, "total": sum(r.count for r in rows)}
+
+
+def findings(data: ReportData) -> list[Finding]:
+    """Return the most common reason, where anything was refused."""
+    reasons: dict[tuple[str, str], int] = {}
+    for row in data.rejects:
+        key = (row.unit, row.reason)
+        reasons[key] = reasons.get(key, 0) + row.count
+    if not reasons:
+        return []
+    (unit, reason), most = max(reasons.items(), key=lambda item: (item[1], item[0]))
+    total = sum(r.count for r in data.rejects)
+    why = f"for {len({r for _, r in reasons})} reasons" if len(reasons) > 1 else "for one reason"
+    text = f"{count(total)} rows were refused {why}, most often {unit} rows as “{reason}” ({count(most)})."
+    return [Finding(text, "Complete count of the table rejects; no interval.")]
+
+
+SECTION = Section("rejects", "Rejected", context, findings)

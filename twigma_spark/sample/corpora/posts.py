@@ -1,0 +1,133 @@
+"""The posts corpus: AI-like pictures posted on a social network over 27 months."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from twigma_spark.sample.captions import describe
+from twigma_spark.sample.corpora import reposts
+from twigma_spark.sample.corpora.albums import Album
+from twigma_spark.sample.corpora.feed import NAME, Feed
+from twigma_spark.sample.corpora.likes import LIKES, draw_likes
+from twigma_spark.sample.corpora.pages import split_pages, tweet_json, write_pages
+from twigma_spark.sample.corpora.timeline import draw_theme, draw_time
+from twigma_spark.sample.corpora.tweets import Media, Tweet, draw_author
+from twigma_spark.sample.dice import Dice, stream
+from twigma_spark.sample.encode import encode
+from twigma_spark.sample.ledger import Ledger, label_of
+from twigma_spark.sample.records import MetadataFault, TweetTruth
+from twigma_spark.sample.scenes import draw_mixed, draw_scene
+from twigma_spark.sample.themes import THEMES
+
+_ODD = ("truncated_jpeg", "zero_bytes", "page_named_jpg", "pixel_bomb", "palette_png")
+_SENSITIVE = "figure"
+
+
+def draw_posts(folder: Path, count: int, seed: int, ledger: Ledger, references: Sequence[Album]) -> None:
+    """Writes the corpus under `folder`, with about `count` usable images; some copy the references."""
+    dice = Dice(stream(seed, NAME))
+    authors = [draw_author(serial, dice) for serial in range(max(12, count // 8))]
+    feed = Feed(folder, ledger, authors)
+    shared, groups, near, copies = (
+        max(2, count // 90),
+        max(1, count // 90),
+        max(4, count // 45),
+        max(2, count // 50),
+    )
+    base, serial = count - shared - groups - near - copies - 3, 0
+    while len(feed.donors) < base:
+        _post_set(feed, Dice(stream(seed, NAME, serial)))
+        serial += 1
+    reposts.plant_shared_media(feed, shared, dice)
+    reposts.plant_byte_copies(feed, groups, dice)
+    reposts.plant_near_copies(feed, near, dice)
+    reposts.plant_reference_copies(feed, references, copies, dice)
+    for kind in _ODD:
+        scene = draw_scene(draw_mixed(THEMES[draw_theme(draw_time(dice), dice)], 0.0, dice), dice)
+        reposts.plant_odd(feed, kind, scene, dice)
+    reposts.plant_missing(feed, dice)
+    _write(feed, seed)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What the pictures of one tweet have in common."""
+
+    when: datetime
+    theme: str
+    mix: float
+    suffix: str
+
+
+def _post_set(feed: Feed, dice: Dice) -> None:
+    """Posts one to four pictures of a theme; a twentieth of the sets hold a sensitive one."""
+    when = draw_time(dice)
+    sensitive, natural = dice.chance(0.05), dice.chance(0.25)
+    mix = 0.5 + 0.45 * dice.unit() if natural else 0.4 * dice.unit() ** 1.5
+    pictures = _Set(when, draw_theme(when, dice), mix, dice.weighted((".jpg", ".png", ".webp"), (7, 2, 1)))
+    media, what = [], ""
+    for place in range(dice.weighted((1, 2, 3, 4), (11, 4, 2, 3))):
+        hidden = sensitive and (place == 0 or dice.chance(0.3))
+        item, phrase = _picture(feed, pictures, hidden, dice)
+        media.append(item)
+        what = what or phrase
+    feed.donors.extend(zip(feed.post(media, what, when, dice), media, strict=True))
+
+
+def _picture(feed: Feed, pictures: _Set, hidden: bool, dice: Dice) -> tuple[Media, str]:
+    """A stored picture of the set, and the phrase for what it shows."""
+    theme = THEMES[_SENSITIVE if hidden else pictures.theme]
+    mix = min(1.0, max(0.0, pictures.mix + dice.uniform(-0.05, 0.05)))
+    spec = draw_mixed(theme, mix, dice)
+    scene = draw_scene(spec, dice)
+    media = feed.new_media(pictures.when, pictures.suffix, spec.size, label_of(scene))
+    return feed.store(media, encode(scene.image, pictures.suffix)), describe(theme, spec.traits, spec.traits)
+
+
+def _write(feed: Feed, seed: int) -> None:
+    """Draws the likes, enters what they were drawn from, and writes the pages."""
+    pages = split_pages(feed.tweets)
+    tweets = [tweet for page in pages for tweet in page]
+    bands, mixes = [tweet.author.band for tweet in tweets], [tweet.style_mix for tweet in tweets]
+    likes = iter(draw_likes(LIKES, bands, mixes, stream(seed, "likes")).tolist())
+    dice = Dice(stream(seed, "clients"))
+    records = [[tweet_json(tweet, next(likes), dice) for tweet in page] for page in pages]
+    feed.ledger.tweets.extend(_truth(tweet) for tweet in tweets if tweet.usable)
+    _plant_collected_twice(feed, pages, records)
+    _plant_without_id(feed, records)
+    write_pages(feed.folder, pages, records)
+
+
+def _truth(tweet: Tweet) -> TweetTruth:
+    return TweetTruth(
+        tweet_id=tweet.tweet_id,
+        theme=tweet.usable[0].theme,
+        band=tweet.author.band,
+        style_mix=round(tweet.style_mix, 6),
+    )
+
+
+def _plant_collected_twice(feed: Feed, pages: list[list[Tweet]], records: list[list[dict[str, Any]]]) -> None:
+    """The last tweet of the first page comes again on the second, as when pages overlap."""
+    again = pages[0][-1]
+    pages[1].insert(0, again)
+    records[1].insert(0, records[0][-1])
+    feed.ledger.odd(NAME, again.tweet_id, "collected_twice", "duplicate_key", unit="tweet")
+
+
+def _plant_without_id(feed: Feed, records: list[list[dict[str, Any]]]) -> None:
+    """The last record of the last page has lost its id and its media."""
+    lost = {key: value for key, value in records[-1][-1].items() if key not in ("id", "attachments")}
+    records[-1].append(lost)
+    fault = MetadataFault(
+        corpus=NAME,
+        where=f"tweets-{len(records) - 1:03d}.json:data[{len(records[-1]) - 1}]",
+        kind="tweet_without_id",
+        usable=False,
+        reason="tweet_without_id",
+    )
+    feed.ledger.metadata_faults.append(fault)

@@ -1,0 +1,149 @@
+"""What is true of a sample world, as it stands in truth.json and truth_images.jsonl."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """A frozen record that takes no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ImageTruth(Record):
+    """One usable image: a line of truth_images.jsonl."""
+
+    corpus: str
+    source_key: str
+    caption: str
+    theme: str
+    style: str
+    medium: str
+    sensitive: bool
+    style_mix: float
+
+
+class Account(Record):
+    """How many candidate images a corpus holds, and how many of them can be used."""
+
+    files: int
+    usable: int
+
+
+class DuplicateGroup(Record):
+    """Images of one corpus with the same bytes."""
+
+    corpus: str
+    source_keys: tuple[str, ...]
+
+
+class SharedMedia(Record):
+    """One media key that several tweets list."""
+
+    media_key: str
+    source_keys: tuple[str, ...]
+
+
+class NearDuplicate(Record):
+    """A changed copy of an image of the same corpus; `kind` is a key of encode.CHANGES."""
+
+    corpus: str
+    source_key: str
+    of: str
+    kind: str
+
+
+class ReferenceCopy(Record):
+    """A post that is a changed copy of an image of a reference corpus."""
+
+    source_key: str
+    of_corpus: str
+    of: str
+    kind: str
+
+
+class Broken(Record):
+    """Something odd: a file, or a tweet, with the reason it must be rejected for, or None where it is usable.
+
+    An image that is listed twice stays usable once; its second listing is what is rejected.
+    """
+
+    unit: str
+    corpus: str
+    source_key: str
+    kind: str
+    usable: bool
+    reason: str | None
+
+
+class MetadataFault(Record):
+    """A faulty entry of a metadata file; `where` is "file:line", the first line being 1."""
+
+    corpus: str
+    where: str
+    kind: str
+    usable: bool
+    reason: str | None
+
+
+class KlOrder(Record):
+    """Which corpora the posts are nearest to; no order is promised among the last ones."""
+
+    source: str = Field(alias="from")
+    nearest_first: tuple[str, ...]
+    then_any_order: tuple[str, ...]
+
+
+class Trend(Record):
+    """How a theme's weight among the posts moves: log weight per month."""
+
+    slope_per_month: float
+    direction: str
+
+
+class LikesModel(Record):
+    """Negative binomial likes: log mean = intercept + band + style_mix * mix, variance = mean + d * mean²."""
+
+    intercept: float
+    bands: dict[str, float]
+    style_mix: float
+    dispersion: float
+
+
+class TweetTruth(Record):
+    """The planted latents of a tweet."""
+
+    tweet_id: str
+    theme: str
+    band: str
+    style_mix: float
+
+
+class PromptTruth(Record):
+    """How freely the four images of a prompt vary: the wobble in [0, 1] and the traits left unnamed."""
+
+    prompt_id: str
+    words: int
+    wobble: float
+    free_traits: int
+
+
+class Truth(Record):
+    """All that was planted in a world."""
+
+    format: int
+    size: int
+    seed: int
+    corpora: dict[str, Account]
+    byte_duplicates: tuple[DuplicateGroup, ...]
+    shared_media: tuple[SharedMedia, ...]
+    near_duplicates: tuple[NearDuplicate, ...]
+    reference_copies: tuple[ReferenceCopy, ...]
+    broken: tuple[Broken, ...]
+    metadata_faults: tuple[MetadataFault, ...]
+    kl_order: KlOrder
+    trends: dict[str, Trend]
+    likes: LikesModel
+    tweets: tuple[TweetTruth, ...]
+    prompts: tuple[PromptTruth, ...]

@@ -1,0 +1,219 @@
+"""What a pipeline found in the sample world, held against what was planted in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twigma_spark.errors import CorpusError
+from twigma_spark.sample.records import ImageTruth, Truth
+
+__all__ = ["Check", "Findings", "Truth", "check_findings", "format_checks", "load_images", "load_truth"]
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a run found, as plain data; a key is (corpus, source_key).
+
+    Attributes:
+        images: the usable images.
+        rejects: unit ("image", "tweet" or "metadata"), "corpus/source_key", and reason of every reject.
+        duplicates: the canonical image of each duplicate, and the tier: "media", "bytes" or "embedding".
+        kl: divergence of two corpora by (from, to).
+        neighbours: of an image of the posts, the reference images nearest first.
+    """
+
+    images: frozenset[Key] = frozenset()
+    rejects: Sequence[tuple[str, str, str]] = ()
+    duplicates: Mapping[Key, tuple[Key, str]] = field(default_factory=dict)
+    kl: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    neighbours: Mapping[Key, Sequence[Key]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was planted, and whether it was found; `detail` counts, as "41 of 41"."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def load_truth(path: Path) -> Truth:
+    """The truth of a world, from its truth.json.
+
+    Raises:
+        CorpusError: if the file is missing or no truth of this version.
+    """
+    try:
+        return Truth.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"truth must be the truth.json of a sample world. Got {str(path)!r}.") from error
+
+
+def load_images(path: Path) -> list[ImageTruth]:
+    """What is true of every usable image, from truth_images.jsonl."""
+    return [ImageTruth.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def check_findings(
+    truth: Truth, found: Findings, copies_share: float = 0.5, near_share: float = 0.5, depth: int = 5
+) -> list[Check]:
+    """One check for everything that was planted, in the order a reader would ask.
+
+    Args:
+        truth: what was planted.
+        found: what a run found.
+        copies_share: share of reference copies whose source must be among the nearest.
+        near_share: share of near duplicates that must be collapsed with their source.
+        depth: how many neighbours count as nearest.
+    """
+    return [
+        _accounts(truth, found),
+        _broken(truth, found),
+        _needless(truth, found),
+        _metadata(truth, found),
+        _groups(
+            "shared media collapsed",
+            [_keys("posts", entry.source_keys) for entry in truth.shared_media],
+            found,
+            {"media"},
+        ),
+        _groups(
+            "byte duplicates collapsed",
+            [_keys(entry.corpus, entry.source_keys) for entry in truth.byte_duplicates],
+            found,
+            {"media", "bytes"},
+        ),
+        _near(truth, found, near_share),
+        _copies(truth, found, copies_share, depth),
+        _kl(truth, found),
+    ]
+
+
+def format_checks(checks: Sequence[Check]) -> str:
+    """The checks as an aligned text table, one line each."""
+    wide = max((len(check.name) for check in checks), default=0)
+    return "\n".join(
+        f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{wide}}  {check.detail}" for check in checks
+    )
+
+
+def _accounts(truth: Truth, found: Findings) -> Check:
+    """Every candidate is an image or a reject: nothing vanishes."""
+    usable = Counter(corpus for corpus, _ in found.images)
+    refused = Counter(key.split("/", 1)[0] for unit, key, _ in found.rejects if unit == "image")
+    wrong = [
+        f"{name}: {usable[name]} images + {refused[name]} rejects of {account.files} files"
+        for name, account in truth.corpora.items()
+        if (usable[name], usable[name] + refused[name]) != (account.usable, account.files)
+    ]
+    total = sum(account.files for account in truth.corpora.values())
+    return Check("every file accounted for", not wrong, "; ".join(wrong) or f"{total} of {total}")
+
+
+def _expected(truth: Truth) -> Counter[tuple[str, str, str]]:
+    broken = [entry for entry in truth.broken if entry.reason is not None]
+    return Counter((entry.unit, f"{entry.corpus}/{entry.source_key}", entry.reason or "") for entry in broken)
+
+
+def _broken(truth: Truth, found: Findings) -> Check:
+    wanted = _expected(truth)
+    missed = wanted - Counter(found.rejects)
+    return _count(
+        "broken files and tweets rejected, with reason",
+        wanted.total(),
+        (f"{key}: {reason}" for _, key, reason in missed),
+    )
+
+
+def _needless(truth: Truth, found: Findings) -> Check:
+    """Rejects of images and tweets that nothing is wrong with."""
+    extra = Counter(entry for entry in found.rejects if entry[0] != "metadata") - _expected(truth)
+    listed = ", ".join(f"{key}: {reason}" for _, key, reason in list(extra)[:3])
+    return Check("no usable file rejected", not extra, listed or "none")
+
+
+def _metadata(truth: Truth, found: Findings) -> Check:
+    """By corpus and reason only: how a reader names a line is its own affair."""
+    wanted = Counter(
+        (fault.corpus, fault.reason or "") for fault in truth.metadata_faults if not fault.usable
+    )
+    had = Counter((key.split("/", 1)[0], reason) for unit, key, reason in found.rejects if unit == "metadata")
+    missed = wanted - had
+    return _count(
+        "metadata faults rejected, with reason",
+        wanted.total(),
+        (f"{corpus}: {reason}" for corpus, reason in missed),
+    )
+
+
+def _keys(corpus: str, source_keys: Iterable[str]) -> list[Key]:
+    return [(corpus, source_key) for source_key in source_keys]
+
+
+def _root(key: Key, found: Findings) -> Key:
+    """The image that survives in the place of this one; chains are followed, circles end."""
+    seen = {key}
+    while key in found.duplicates and found.duplicates[key][0] not in seen:
+        key = found.duplicates[key][0]
+        seen.add(key)
+    return key
+
+
+def _groups(name: str, groups: Sequence[Sequence[Key]], found: Findings, tiers: set[str]) -> Check:
+    """All members of a group stand for one image, and all but one were seen to at these tiers."""
+    missed = []
+    for group in groups:
+        listed = sum(found.duplicates.get(key, (key, ""))[1] in tiers for key in group)
+        if listed != len(group) - 1 or len({_root(key, found) for key in group}) != 1:
+            missed.append("/".join(group[0]))
+    return _count(name, len(groups), missed)
+
+
+def _near(truth: Truth, found: Findings, least: float) -> Check:
+    together = [
+        _root((entry.corpus, entry.source_key), found) == _root((entry.corpus, entry.of), found)
+        for entry in truth.near_duplicates
+    ]
+    return _share("near duplicates collapsed", together, least)
+
+
+def _copies(truth: Truth, found: Findings, least: float, depth: int) -> Check:
+    near = [
+        (entry.of_corpus, entry.of) in list(found.neighbours.get(("posts", entry.source_key), ()))[:depth]
+        for entry in truth.reference_copies
+    ]
+    return _share(f"sources among the {depth} nearest of copies", near, least)
+
+
+def _kl(truth: Truth, found: Findings) -> Check:
+    order = truth.kl_order
+    names = [*order.nearest_first, *order.then_any_order]
+    values = {name: found.kl.get((order.source, name)) for name in names}
+    known = {name: value for name, value in values.items() if value is not None}
+    last = set(order.then_any_order)
+    right = len(known) == len(names) and all(
+        known[first] < known[second]
+        for place, first in enumerate(names)
+        for second in names[place + 1 :]
+        if first not in last
+    )
+    detail = ", ".join(f"{name} {known[name]:.3f}" if name in known else f"{name} missing" for name in names)
+    return Check(f"divergence from {order.source} in order", right, detail)
+
+
+def _count(name: str, total: int, missed: Iterable[str]) -> Check:
+    lost = list(missed)
+    named = f" (not: {', '.join(lost[:3])})" if lost else ""
+    return Check(name, not lost, f"{total - len(lost)} of {total}{named}")
+
+
+def _share(name: str, hits: Sequence[bool], least: float) -> Check:
+    return Check(
+        name, sum(hits) >= least * len(hits), f"{sum(hits)} of {len(hits)}, at least {least:.0%} expected"
+    )

@@ -1,0 +1,118 @@
+"""The sample world: four small corpora drawn by our own code, with a list of everything planted in them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twigma_spark.errors import CorpusError
+from twigma_spark.sample.corpora.art import draw_art
+from twigma_spark.sample.corpora.diffusion import draw_diffusion
+from twigma_spark.sample.corpora.likes import LIKES
+from twigma_spark.sample.corpora.photo import draw_photos
+from twigma_spark.sample.corpora.posts import draw_posts
+from twigma_spark.sample.corpora.timeline import trends
+from twigma_spark.sample.ledger import Ledger
+from twigma_spark.sample.records import KlOrder, Truth
+from twigma_spark.sample.scenes import Scene, iter_scenes
+
+__all__ = ["Scene", "draw_world", "iter_scenes", "world_is_current"]
+
+FORMAT = 1
+SMALLEST = 80
+TRUTH = "truth.json"
+IMAGES = "truth_images.jsonl"
+_SHARES = {"posts": 0.45, "diffusion": 0.25, "photo": 0.15, "art": 0.15}
+
+
+def draw_world(out: Path, size: int, seed: int, progress: Callable[[int, int], None] | None = None) -> Path:
+    """The path of truth.json of a world newly written under `out`; the same bytes for the same size and seed.
+
+    An older world under `out` is replaced; `out` never holds half a world.
+
+    Args:
+        out: the folder to write; missing, empty, or a sample world.
+        size: about how many usable images the four corpora hold together, 80 or more.
+        seed: decides everything that is drawn, 0 or more.
+        progress: called with images done and images to do.
+
+    Raises:
+        CorpusError: if size or seed is too small, or `out` holds something else.
+    """
+    _check(out, size, seed)
+    with _written_whole(out) as folder:
+        done = iter(range(1, 1_000_000_000))
+        ledger = Ledger(lambda: progress(min(next(done), size), size) if progress else None)
+        counts = {name: round(size * share) for name, share in _SHARES.items()}
+        photos = draw_photos(folder / "photo", counts["photo"], seed, ledger)
+        art = draw_art(folder / "art", counts["art"], seed, ledger)
+        draw_diffusion(folder / "diffusion", counts["diffusion"], seed, ledger)
+        draw_posts(folder / "posts", counts["posts"], seed, ledger, (photos, art))
+        _write_truth(folder, ledger, size, seed)
+    return out / TRUTH
+
+
+def world_is_current(out: Path, size: int, seed: int) -> bool:
+    """Whether `out` holds a whole world of this size, seed and format, so that drawing it can be skipped."""
+    try:
+        found = json.loads((out / TRUTH).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    wanted = {"format": FORMAT, "size": size, "seed": seed}
+    return isinstance(found, dict) and all(found.get(key) == value for key, value in wanted.items())
+
+
+def _check(out: Path, size: int, seed: int) -> None:
+    if size < SMALLEST:
+        raise CorpusError(f"size must be {SMALLEST} images or more. Got {size!r}.")
+    if seed < 0:
+        raise CorpusError(f"seed must be 0 or more. Got {seed!r}.")
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_world(out))):
+        raise CorpusError(
+            f"out must be a new folder, an empty one, or a sample world to replace. Got {str(out)!r}."
+        )
+
+
+def _is_world(out: Path) -> bool:
+    return (out / TRUTH).is_file() and (out / IMAGES).is_file()
+
+
+@contextmanager
+def _written_whole(out: Path) -> Iterator[Path]:
+    """A new sibling of `out` to write in, which takes its place once all is well, and else disappears."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        folder, old = Path(scratch) / "new", Path(scratch) / "old"
+        folder.mkdir()
+        yield folder
+        if out.exists():
+            out.rename(old)
+        folder.rename(out)
+
+
+def _write_truth(folder: Path, ledger: Ledger, size: int, seed: int) -> None:
+    truth = Truth(
+        format=FORMAT,
+        size=size,
+        seed=seed,
+        corpora=ledger.accounts(),
+        byte_duplicates=tuple(ledger.byte_duplicates),
+        shared_media=tuple(ledger.shared_media),
+        near_duplicates=tuple(ledger.near_duplicates),
+        reference_copies=tuple(ledger.reference_copies),
+        broken=tuple(ledger.broken),
+        metadata_faults=tuple(ledger.metadata_faults),
+        kl_order=KlOrder.model_validate(
+            {"from": "posts", "nearest_first": ("diffusion",), "then_any_order": ("photo", "art")}
+        ),
+        trends=trends(),
+        likes=LIKES,
+        tweets=tuple(ledger.tweets),
+        prompts=tuple(ledger.prompts),
+    )
+    lines = [image.model_dump_json() + "\n" for image in ledger.images]
+    (folder / IMAGES).write_text("".join(lines), encoding="utf-8")
+    (folder / TRUTH).write_text(truth.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""caption: a sentence for every kept image, by BLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.schemas import CAPTIONS
+from twigma_spark.stages import specs
+from twigma_spark.stages.incremental import Task, by_chunk
+from twigma_spark.stages.stage import Stage, Work
+
+
+def run(
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield the captions of the kept images that have none yet, and rejects."""
+    model = specs.captioner(cfg)
+    if model is None:
+        work.say("caption: models.caption names no model; themes go without words")
+        return
+    done = captions.where(F.col("model_id") == model.model_id).select("image_id")
+    kept = specs.kept_vectors(cfg, embeddings, duplicates).select("image_id")
+    missing = images.join(kept, "image_id", "left_semi").join(done, "image_id", "left_anti")
+
+    def row(answered: DataFrame) -> DataFrame:
+        made_by = {"model_id": F.lit(model.model_id), "caption": F.col("value")}
+        return answered.withColumns(made_by).select(*CAPTIONS.column_names)
+
+    task = Task("caption", "captions", model, "string", cfg.caption, specs.feed(cfg, cfg.caption), row)
+    yield from by_chunk(work, missing, task)
+
+
+def versions(cfg: Config) -> dict[str, str]:
+    """Return the model that captions."""
+    model = specs.captioner(cfg)
+    return {"caption_model": model.model_id} if model else {}
+
+
+STAGE = Stage(
+    name="caption",
+    summary="captions by BLIP, only where they are missing",
+    reads=("images", "embeddings", "duplicates", "captions"),
+    writes=("captions", "rejects"),
+    config=("models.caption", "models.image", "models.device", "ingest.max_pixels"),
+    run=run,
+    versions=versions,
+)

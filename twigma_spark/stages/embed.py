@@ -1,0 +1,56 @@
+"""embed: images become vectors; only what is missing is computed, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.schemas import EMBEDDINGS
+from twigma_spark.stages import specs
+from twigma_spark.stages.incremental import Task, by_chunk
+from twigma_spark.stages.stage import Account, Frames, Stage, Work
+from twigma_spark.transforms.vectors import of_model
+
+
+def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield embeddings and rejects of the images that this model has no vector of."""
+    encoder = specs.image_encoder(cfg)
+    done = of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+
+    def row(answered: DataFrame) -> DataFrame:
+        made_by = {"model_id": F.lit(encoder.model_id), "preprocess_rev": F.lit(encoder.preprocess_rev)}
+        columns = {**made_by, "embedding": F.col("value"), "dim": F.size("value")}
+        return answered.withColumns(columns).select(*EMBEDDINGS.column_names)
+
+    task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row)
+    yield from by_chunk(work, images.join(done.select("image_id"), "image_id", "left_anti"), task)
+
+
+def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
+    """Return what became of the images: a vector, or a reject of this stage."""
+    encoder = specs.image_encoder(cfg)
+    done = of_model(frames["embeddings"], encoder.model_id, encoder.preprocess_rev)
+    kept = done.join(frames["images"].select("image_id"), "image_id", "left_semi").count()
+    rejects = frames["rejects"].where("stage = 'embed' AND unit = 'image'").count()
+    return Account(images=frames["images"].count(), kept=kept, duplicates=0, rejects=rejects)
+
+
+def versions(cfg: Config) -> dict[str, str]:
+    """Return the model that makes the vectors."""
+    encoder = specs.image_encoder(cfg)
+    return {"image_model": encoder.model_id, "preprocess_rev": encoder.preprocess_rev}
+
+
+STAGE = Stage(
+    name="embed",
+    summary="image vectors by CLIP or any ONNX encoder, only where they are missing",
+    reads=("images", "embeddings"),
+    writes=("embeddings", "rejects"),
+    config=("models.image", "models.device", "ingest.max_pixels"),
+    run=run,
+    account=account,
+    versions=versions,
+)

@@ -1,0 +1,122 @@
+"""ingest: corpora of files become `images`, `tweets` and `media`; what cannot be used becomes `rejects`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config, Corpus
+from twigma_spark.errors import CorpusError
+from twigma_spark.io import corpora, x_api
+from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
+from twigma_spark.stages.stage import Account, Frames, Stage, Work
+from twigma_spark.transforms import candidates, images, tweets
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one corpus holds: its candidate images, posts, media, and rejects that are not images."""
+
+    images: DataFrame
+    rejects: DataFrame | None = None
+    tweets: DataFrame | None = None
+    media: DataFrame | None = None
+
+
+def run(cfg: Config, work: Work) -> Mapping[str, DataFrame]:
+    """Return images, tweets, media and rejects of all corpora."""
+    if not cfg.corpora:
+        raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
+    taken = {corpus: _take(cfg, work.spark, corpus) for corpus in cfg.corpora}
+    probed = [images.probed(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in taken.items()]
+    # Both tables come from this frame, and its files are read once.
+    every = work.once(_union(work.spark, probed, "images"))
+    rejects = [images.refused(every), *[part.rejects for part in taken.values() if part.rejects is not None]]
+    return {
+        "images": images.usable(every, IMAGES.column_names),
+        "tweets": _union(work.spark, [p.tweets for p in taken.values() if p.tweets is not None], "tweets"),
+        "media": _union(work.spark, [p.media for p in taken.values() if p.media is not None], "media"),
+        "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
+    }
+
+
+def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
+    """Return what became of the images; those that came in are counted at the source, without the pipeline."""
+    came = sum(_came(cfg, spark, corpus, frames) for corpus in cfg.corpora)
+    refused = frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count()
+    return Account(images=came, kept=frames["images"].count(), duplicates=0, rejects=refused)
+
+
+def _take(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
+    if corpus.reader == "x_api":
+        return _take_posts(cfg, spark, corpus)
+    return _take_folder(cfg, spark, corpus)
+
+
+def _take_folder(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
+    files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest.max_bytes)
+    if corpus.metadata is None:
+        return Taken(candidates.limited(candidates.from_folder(files, None), corpus.limit))
+    described = corpora.read_metadata(spark, corpus)
+    found = candidates.from_folder(files, described.rows)
+    name = corpus.metadata.rsplit("/", 1)[-1]
+    rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
+    if described.missing:
+        row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
+        rejects = rejects.unionByName(spark.createDataFrame([row], rejects.schema))
+    return Taken(candidates.limited(found, corpus.limit), rejects)
+
+
+def _take_posts(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
+    pages = x_api.read_pages(spark, corpus)
+    posts = tweets.posts(pages, corpus.name)
+    used = tweets.tweets(posts, TWEETS.column_names)
+    shown = tweets.media(posts, pages, MEDIA.column_names)
+    files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest.max_bytes)
+    found = candidates.limited(candidates.from_posts(files, shown, used), corpus.limit)
+    return Taken(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
+
+
+def _came(cfg: Config, spark: SparkSession, corpus: Corpus, frames: Frames) -> int:
+    """Return how many images a corpus brought: files, and names without a file or named again."""
+    if corpus.reader == "x_api":
+        names = corpora.list_images(spark, corpus, x_api.media_folder(corpus)).select(
+            F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
+        )
+        shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
+        came = shown.count() + names.join(shown, "media_key", "left_anti").count()
+    else:
+        names = corpora.list_images(spark, corpus, corpus.path).select("source_key")
+        came = names.count() + _named_beyond(spark, corpus, names)
+    return min(came, corpus.limit or came)
+
+
+def _named_beyond(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
+    """Return how many rows of the metadata name no file, or one that a row before named."""
+    if corpus.metadata is None:
+        return 0
+    rows = corpora.read_metadata(spark, corpus).rows.where("bad IS NULL AND file IS NOT NULL").select("file")
+    known = rows.join(names.withColumnRenamed("source_key", "file"), "file", "left_semi").distinct().count()
+    return rows.count() - known
+
+
+def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFrame:
+    if not frames:
+        return spark.createDataFrame([], TABLES[table].schema)
+    return reduce(DataFrame.unionByName, frames)
+
+
+STAGE = Stage(
+    name="ingest",
+    summary="image folders with CSV/JSONL metadata and posts in the X API's JSON become tables",
+    reads=(),
+    writes=("images", "tweets", "media", "rejects"),
+    config=("corpora", "ingest"),
+    run=run,
+    sources=lambda cfg, spark: corpora.fingerprint(spark, cfg.corpora),
+    account=account,
+)

@@ -1,0 +1,132 @@
+"""report: small tables are counted, a few pictures are shrunk, and one HTML document comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.config import Config
+from twigma_spark.errors import SchemaError
+from twigma_spark.io.export import write_text
+from twigma_spark.report import build
+from twigma_spark.report.data import Picture, ReportData
+from twigma_spark.report.render import render
+from twigma_spark.schemas import REPORTS
+from twigma_spark.stages.stage import Frames, Stage, Work
+from twigma_spark.transforms import gallery, summaries
+
+REPORT_ID = "report"
+ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
+BIN = 0.02
+REJECT_EXAMPLES = 3
+
+
+def run(cfg: Config, work: Work, **tables: DataFrame) -> Mapping[str, DataFrame]:
+    """Return the report, as the one row of `reports`."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    html = render(collect(cfg, work.spark, tables, now))
+    work.say(f"report: one document of {len(html) / 1e6:.1f} MB")
+    return {"reports": work.spark.createDataFrame([(REPORT_ID, now, html)], REPORTS.schema)}
+
+
+def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> ReportData:
+    """Return all that the page shows; what comes to the driver does not grow with the corpora."""
+    roles = {corpus.name: corpus.role for corpus in cfg.corpora}
+    images, duplicates, neighbours = tables["images"], tables["duplicates"], tables["neighbours"]
+    corpora = build.corpora(_rows(summaries.fates(images, duplicates, tables["rejects"])), roles)
+    order = [corpus.name for corpus in corpora]
+    plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
+    threshold = cfg.report.nsfw_threshold
+    theme_rows = _theme_rows(cfg, tables)
+    pairs = _rows(gallery.closest_pairs(neighbours, cfg.report.pairs))
+    shown = [r["image_id"] for r in theme_rows.examples] + [
+        r[k] for r in pairs for k in ("image_id", "neighbour_id")
+    ]
+    pictures = _pictures(cfg, spark, tables, shown)
+    return ReportData(
+        title=cfg.report.title,
+        created_at=now,
+        corpora=corpora,
+        results=build.results(_rows(tables["results"])),
+        origins=build.origins(_rows(summaries.origin_counts(tables["clusters"], plain))),
+        themes=build.themes(theme_rows, pictures),
+        matches=build.matches(
+            _rows(summaries.best_matches(neighbours)),
+            _rows(summaries.similarity_bins(neighbours, BIN)),
+            order,
+            BIN,
+        ),
+        pairs=build.pairs(pairs, pictures),
+        safety=build.safety(_rows(summaries.safety(images, duplicates, tables["scores"], threshold)), order),
+        nsfw_threshold=threshold,
+        rejects=build.rejects(_rows(summaries.reject_rows(tables["rejects"], REJECT_EXAMPLES))),
+        runs=build.runs(_rows(summaries.last_runs(tables["runs"]))),
+        fingerprint=cfg.fingerprint(set(Config.model_fields) - {"store", "spark"}),
+    )
+
+
+def publish(cfg: Config, frames: Frames) -> str:
+    """Return the path that the document was written to.
+
+    Raises:
+        SchemaError: where the table holds no report.
+    """
+    found = frames["reports"].where(f"report_id = '{REPORT_ID}'").select("html").collect()
+    if not found:
+        raise SchemaError(
+            f"table 'reports' must hold a row '{REPORT_ID}'. Got none. Run the stage report again."
+        )
+    return write_text(cfg.report.path, found[0]["html"])
+
+
+def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
+    """Return the rows of the clusterings that tell themes."""
+    names = [c.id for c in cfg.cluster.clusterings if c.themes]
+    centroids, words, clusters = tables["centroids"], tables["themes"], tables["clusters"]
+    return build.ThemeRows(
+        centroids=_rows(centroids.drop("centroid").where(centroids["clustering_id"].isin(names))),
+        words=_rows(words.where(words["clustering_id"].isin(names))),
+        months=_rows(summaries.theme_months(clusters, tables["images"], names)),
+        examples=_rows(gallery.theme_examples(clusters, names, cfg.report.examples)),
+    )
+
+
+def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) -> dict[str, Picture]:
+    """Return the few pictures that are shown, by id."""
+    chosen = spark.createDataFrame([(i,) for i in sorted(set(ids))], "image_id string")
+    found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
+    with _small_batches(spark, cfg.embed.arrow_batch):
+        return build.pictures(_rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels)))
+
+
+@contextmanager
+def _small_batches(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Keep Arrow's batches at `rows` rows: whole image files of the usual 10,000 would pass 2 GiB."""
+    before = spark.conf.get(ARROW)
+    spark.conf.set(ARROW, str(rows))
+    try:
+        yield
+    finally:
+        spark.conf.set(ARROW, str(before))
+
+
+def _rows(frame: DataFrame) -> list[dict[str, Any]]:
+    return [row.asDict(recursive=True) for row in frame.collect()]
+
+
+STAGE = Stage(
+    name="report",
+    summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
+    reads=(
+        "images", "duplicates", "scores", "captions", "centroids", "clusters",
+        "themes", "neighbours", "results", "rejects", "runs",
+    ),
+    writes=("reports",),
+    config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels"),
+    run=run,
+    publish=publish,
+)  # fmt: skip

@@ -1,0 +1,56 @@
+"""The models of a run: specs from the configuration, made on the driver, and how they are fed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from twigma_spark.config import Config, Inference, Section
+from twigma_spark.models import registry
+from twigma_spark.models.base import Model
+from twigma_spark.transforms.inference import Feed
+from twigma_spark.transforms.vectors import kept, of_model
+
+
+def image_encoder(cfg: Config) -> Model:
+    """Return the image encoder's spec."""
+    return registry.image_encoder(_pixels(cfg, cfg.models.image), cfg.models.device)
+
+
+def captioner(cfg: Config) -> Model | None:
+    """Return the captioner's spec, or None where none is configured."""
+    if cfg.models.caption is None:
+        return None
+    return registry.captioner(_pixels(cfg, cfg.models.caption), cfg.models.device)
+
+
+def nsfw_scorer(cfg: Config) -> registry.Scorer | None:
+    """Return the NSFW scorer's spec, or None where none is configured."""
+    if cfg.models.nsfw is None:
+        return None
+    settings = cfg.models.nsfw.model_dump()
+    if cfg.models.nsfw.kind == "onnx_classes":
+        settings = _pixels(cfg, cfg.models.nsfw)
+    return registry.scorer(settings, cfg.models.device)
+
+
+def feed(cfg: Config, how: Inference) -> Feed:
+    """Return how a stage feeds its model."""
+    return Feed(
+        batch_size=how.batch_size,
+        decode_threads=how.decode_threads,
+        threads=how.threads,
+        partitions=how.partitions,
+        device=cfg.models.device,
+    )
+
+
+def kept_vectors(cfg: Config, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images that are kept."""
+    encoder = image_encoder(cfg)
+    return kept(of_model(embeddings, encoder.model_id, encoder.preprocess_rev), duplicates)
+
+
+def _pixels(cfg: Config, model: Section) -> dict[str, Any]:
+    return {**model.model_dump(), "max_pixels": cfg.ingest.max_pixels}

@@ -1,0 +1,96 @@
+"""Candidate images: every file found and every file that is named, each with its metadata or the reason against it."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+DESCRIBED = ("prompt", "prompt_id", "artist", "genre", "title", "caption", "created_at")
+COLUMNS = ("source_key", "tweet_id", "media_key", *DESCRIBED, "sensitive", "n_bytes", "content", "reason", "detail")
+
+
+def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
+    """Return the candidates of a folder of images.
+
+    Args:
+        files: source_key, n_bytes, content.
+        metadata: row, bad, file and `DESCRIBED` as strings; a `bad` row describes nothing.
+
+    A file without metadata is used as it is. A row that names no file is ``missing_file``; a second row for
+    the same file is ``duplicate_key``.
+    """
+    if metadata is None:
+        return _complete(files)
+    rows = metadata.where("bad IS NULL AND file IS NOT NULL").drop("bad").withColumnRenamed("file", "source_key")
+    nth = F.row_number().over(Window.partitionBy("source_key").orderBy("row"))
+    rows = rows.withColumn("nth", nth)
+    used = files.join(rows.where("nth = 1"), "source_key", "left")
+    again = rows.where("nth > 1").select(
+        "*", F.lit("duplicate_key").alias("reason"), F.concat(F.lit("named again in row "), "row").alias("detail")
+    )
+    gone = rows.where("nth = 1").join(files.select("source_key"), "source_key", "left_anti")
+    gone = gone.select(
+        "*", F.lit("missing_file").alias("reason"), F.concat(F.lit("named in row "), "row").alias("detail")
+    )
+    return _complete(used).unionByName(_complete(again)).unionByName(_complete(gone))
+
+
+def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFrame:
+    """Return the candidates of posts: one a post and picture.
+
+    Args:
+        files: source_key (media_key with a suffix), n_bytes, content.
+        media: rows of the table `media`.
+        tweets: rows of the table `tweets`.
+
+    A picture without a file is ``missing_file``, one that is no photo ``not_a_photo``, a file that no post
+    shows ``no_post``.
+    """
+    stem = F.regexp_replace("source_key", r"\.[^.]*$", "")
+    first = F.row_number().over(Window.partitionBy("media_key").orderBy("source_key"))
+    named = files.withColumn("media_key", stem)
+    best = named.withColumn("nth", first).where("nth = 1").drop("nth", "source_key")
+    posts = tweets.select("tweet_id", "created_at", F.col("possibly_sensitive").alias("sensitive"))
+    shown = media.select("tweet_id", "media_key", "type").dropDuplicates(["tweet_id", "media_key"])
+    joined = shown.join(posts, "tweet_id").join(best, "media_key", "left")
+    reason = F.when(F.col("type") != "photo", "not_a_photo").when(F.col("n_bytes").isNull(), "missing_file")
+    used = joined.select(
+        "*",
+        F.concat_ws("/", "tweet_id", "media_key").alias("source_key"),
+        reason.alias("reason"),
+        F.concat(F.lit("media of type "), F.coalesce("type", F.lit("unknown"))).alias("detail"),
+    )
+    kept = best.select("media_key").join(shown.select("media_key"), "media_key", "left_semi")
+    stray = named.drop("content").join(kept, "media_key", "left_anti")
+    stray = stray.select("source_key", "media_key", "n_bytes", F.lit("no_post").alias("reason"))
+    return _complete(used).unionByName(_complete(stray))
+
+
+def limited(candidates: DataFrame, limit: int | None) -> DataFrame:
+    """Return the first `limit` candidates in the order of their keys; all where there is no limit."""
+    if limit is None:
+        return candidates.select(*COLUMNS)
+    return candidates.orderBy("source_key").limit(limit).select(*COLUMNS)
+
+
+def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
+    """Return rejects (unit, key, reason, detail) for the rows of a metadata file that say nothing usable."""
+    return metadata.where("bad IS NOT NULL").select(
+        F.lit("metadata").alias("unit"),
+        F.concat(F.lit(name + "#"), "row").alias("key"),
+        F.col("bad").alias("reason"),
+        F.coalesce(F.concat(F.lit("of file "), "file"), F.lit("names no file")).alias("detail"),
+    )
+
+
+
+def _complete(frame: DataFrame) -> DataFrame:
+    """Return `frame` with all of `COLUMNS`, null where it lacks one."""
+    created = F.to_timestamp("created_at") if "created_at" in frame.columns else F.lit(None).cast("timestamp")
+    types = {"sensitive": "boolean", "n_bytes": "bigint", "content": "binary"}
+    columns = {
+        name: F.col(name) if name in frame.columns else F.lit(None).cast(types.get(name, "string"))
+        for name in COLUMNS
+    }
+    columns["created_at"] = created
+    return frame.select(*[column.alias(name) for name, column in columns.items()])

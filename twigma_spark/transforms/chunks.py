@@ -1,0 +1,23 @@
+"""Parts of a table that are committed one after another."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+
+def chunks(rows: int, at_most: int) -> list[Column]:
+    """Return conditions on `image_id` that part `rows` rows into ranges of about `at_most`.
+
+    Ids are hex digits of a hash, evenly spread, and `images` is written in their order: a range is a share
+    of the rows, and Delta reads only the files that hold it.
+    """
+    n = max(1, ceil(rows / at_most))
+    bounds = [f"{i * 2**32 // n:08x}" for i in range(n)]
+    ranges = []
+    for i, low in enumerate(bounds):
+        inside = F.col("image_id") >= low
+        ranges.append(inside & (F.col("image_id") < bounds[i + 1]) if i + 1 < n else inside)
+    return ranges

@@ -1,0 +1,75 @@
+"""Embeddings as the vector engine takes them: of one model, usable, without duplicates."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+# Squares of elements outside these bounds leave the range of float32, and with them every norm and cosine.
+SMALLEST, LARGEST = 1e-12, 1e15
+
+NOT_A_LENGTH = "vector_length"
+NOT_FINITE = "vector_not_finite"
+ZERO = "vector_zero"
+
+
+def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
+    """Return the embeddings (image_id, corpus, embedding) that one model made after one preprocessing.
+
+    Args:
+        embeddings: rows of the table `embeddings`.
+        model_id: model and revision.
+        preprocess_rev: decoder, size and precision.
+    """
+    wanted = (F.col("model_id") == model_id) & (F.col("preprocess_rev") == preprocess_rev)
+    return embeddings.where(wanted).select("image_id", "corpus", "embedding")
+
+
+def kept(vectors: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Return the vectors (image_id, corpus, embedding) of images that do not repeat another one."""
+    repeats = duplicates.select("image_id")
+    return vectors.join(repeats, "image_id", "left_anti").select("image_id", "corpus", "embedding")
+
+
+def usable(vectors: DataFrame, dim: int) -> DataFrame:
+    """Return the vectors (image_id, corpus, embedding) that the vector engine can take.
+
+    Every vector is either here or in `unusable`. Each element of a usable one is finite and one at least
+    differs from 0, so that it has a direction.
+
+    Args:
+        vectors: image_id, corpus, embedding (ARRAY<FLOAT>).
+        dim: elements that a vector must have.
+    """
+    return vectors.where(_fault(dim).isNull()).select("image_id", "corpus", "embedding")
+
+
+def unusable(vectors: DataFrame, dim: int) -> DataFrame:
+    """Return (image_id, corpus, reason, detail) of the vectors that `usable` leaves out.
+
+    The reason is ``vector_length`` (missing, or not of `dim` elements), ``vector_not_finite`` (NaN,
+    infinite, null or too large to square) or ``vector_zero`` (no element that differs from 0).
+    """
+    size = F.coalesce(F.size("embedding").cast("string"), F.lit("no"))
+    detail = F.concat(size, F.lit(f" elements, {dim} expected; from "), _end("min"), F.lit(" to "), _end("max"))
+    faulty = vectors.withColumn("reason", _fault(dim)).where("reason IS NOT NULL")
+    return faulty.select("image_id", "corpus", "reason", detail.alias("detail"))
+
+
+def _fault(dim: int) -> Column:
+    """Return why a vector cannot be used, null where it can; three generated loops, no lambda and no Python."""
+    vector = F.col("embedding")
+    top, bottom = F.array_max(vector), F.array_min(vector)
+    # array_contains is null where an element is null and none matches; NaN is the largest float to Spark.
+    no_nulls = F.array_contains(vector, F.lit(float("-inf")).cast("float")).isNotNull()
+    bounded = no_nulls & (top <= LARGEST) & (bottom >= -LARGEST)
+    return (
+        F.when(F.coalesce(F.size(vector), F.lit(-1)) != dim, NOT_A_LENGTH)
+        .when(~F.coalesce(bounded, F.lit(False)), NOT_FINITE)
+        .when((top < SMALLEST) & (bottom > -SMALLEST), ZERO)
+    )
+
+
+def _end(which: str) -> Column:
+    end = F.array_min("embedding") if which == "min" else F.array_max("embedding")
+    return F.coalesce(end.cast("string"), F.lit("nothing"))
