@@ -11,6 +11,7 @@ import random
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -38,6 +39,7 @@ WORDS = (
 MONTHS = [f"{2021 + m // 12}-{m % 12 + 1:02d}" for m in range(27)]
 
 
+@cache
 def drawing(seed: int, side: int = 160) -> bytes:
     """Return a small WebP of hills under a sun."""
     dice = random.Random(seed)
@@ -184,6 +186,7 @@ def _runs(start: datetime) -> tuple[Run, ...]:
     )
 
 
+@cache
 def demo() -> ReportData:
     """Return the page of a made-up world: posts, diffusion, photo and art."""
     now = datetime(2026, 3, 14, 9, 26, tzinfo=UTC)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,8 +29,8 @@ class Metadata:
     """What a metadata file says.
 
     Attributes:
-        rows: one row a line: `row` (its number), `bad` (why it cannot be read, else null), `file`, and the
-            declared columns as strings, null where the file has none.
+        rows: one row a line: `row` (its number), `bad` (why it cannot be used, else null), `line` (its text where
+            it cannot be parsed), `file`, and the declared columns as strings, null where the file has none.
         missing: columns that the configuration names and the file lacks.
     """
 
@@ -58,7 +60,7 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) 
 
     A file of more than `max_bytes` has a null content: it is never read into memory.
     """
-    listed = _files(spark, corpus, path, GLOB)
+    listed = _with_empty(_files(spark, corpus, path, GLOB))
     small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
     large = listed.where(F.col("length") > max_bytes).select("path", "length", F.lit(None).cast("binary").alias("content"))
     inside = under(path)
@@ -97,7 +99,7 @@ def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
     # A column that nobody named may well be absent; one that the configuration names may not.
     named = {"file", *corpus.columns.model_fields_set}
     missing = tuple(sorted(name for field, name in wanted.items() if field in named and name not in names))
-    return Metadata(rows.withColumn("bad", why).drop(BAD), missing)
+    return Metadata(rows.withColumn("bad", why).withColumnRenamed(BAD, "line"), missing)
 
 
 def _below(file: Column, corpus: Corpus, metadata: str) -> Column:
@@ -115,6 +117,22 @@ def _files(spark: SparkSession, corpus: Corpus, path: str, glob: str) -> DataFra
         raise CorpusError(
             f"corpus '{corpus.name}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
         ) from error
+
+
+def _with_empty(listed: DataFrame) -> DataFrame:
+    """Return the files with those of 0 bytes, which Spark lists but leaves out when it reads."""
+    found = listed.select("path", "length", "content")
+    names = [unquote(uri) for uri in listed.inputFiles()]
+    if len(names) == found.select("path").count():
+        return found
+    read = {_without_scheme(row["path"]) for row in found.select("path").collect()}
+    empty = [(name, 0, b"") for name in names if _without_scheme(name) not in read]
+    return found.unionByName(listed.sparkSession.createDataFrame(empty, "path STRING, length BIGINT, content BINARY"))
+
+
+def _without_scheme(path: str) -> str:
+    """Return what names a file in both of Spark's spellings, file:/a and file:///a."""
+    return re.sub(r"^\w+:/+", "/", path)
 
 
 def _read_csv(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:

@@ -44,7 +44,7 @@ def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
     return raw.select(
         F.element_at(F.split("path", "/"), -1).alias("file"),
         F.monotonically_increasing_id().alias("page"),
-        F.col("_bad").alias("bad"),
+        F.when(F.col("data").isNull(), F.col("_bad")).alias("bad"),
         "data",
         "includes",
     )

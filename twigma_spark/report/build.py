@@ -70,14 +70,16 @@ def _corpus(name: str, role: str, rows: Rows) -> Corpus:
 
 
 def results(rows: Rows) -> tuple[Result, ...]:
-    """Return statistics; NaN becomes None, so that nothing is drawn or claimed of it."""
+    """Return statistics in order; NaN becomes None, so that nothing is drawn or claimed of it."""
     known = [f.name for f in fields(Result)]
-    return tuple(Result(**{k: _number(v) for k, v in row.items() if k in known}) for row in rows)
+    made = (Result(**{k: _number(v) for k, v in row.items() if k in known}) for row in rows)
+    return tuple(sorted(made, key=lambda r: (r.stage, r.analysis, r.metric, r.group)))
 
 
 def origins(rows: Rows) -> tuple[OriginCount, ...]:
-    """Return images by cluster and corpus."""
-    return tuple(OriginCount(**row) for row in rows)
+    """Return images by cluster and corpus, in order."""
+    made = (OriginCount(**row) for row in rows)
+    return tuple(sorted(made, key=lambda o: (o.clustering, o.cluster, o.corpus)))
 
 
 def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[Theme, ...]:
@@ -140,7 +142,9 @@ def matches(rows: Rows, bins: Rows, order: Iterable[str], width: float) -> tuple
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:
     """Return what is known of the corpora, in the given order."""
     place = {name: i for i, name in enumerate(order)}
-    return tuple(Safety(**row) for row in sorted(rows, key=lambda r: place.get(r["corpus"], len(place))))
+    return tuple(
+        Safety(**row) for row in sorted(rows, key=lambda r: (place.get(r["corpus"], len(place)), r["corpus"]))
+    )
 
 
 def rejects(rows: Rows) -> tuple[Reject, ...]:

@@ -26,7 +26,7 @@ SUN_WORDS = ("sun", "moon")
 
 
 def sky(canvas: Canvas, word: str, dice: Dice, horizon: float = 1.0) -> None:
-    """Paints a sky down to the horizon: a gradient, then stars, clouds or northern lights as the word says."""
+    """Paints a sky down to the horizon: a gradient, then stars, clouds or lights as the word says."""
     _, y = canvas.grid()
     canvas.cover(ramp([vary(stop, dice, 0.03) for stop in SKIES[word]], np.clip(y / horizon, 0, 1)))
     if word in DARK_SKIES:
@@ -119,11 +119,11 @@ def water(canvas: Canvas, top: float, colour: Colour, dice: Dice, rough: float =
 
 def wall(canvas: Canvas, colour: Colour, dice: Dice, lights: int = 9) -> None:
     """Paints a soft backdrop: a lit middle, dark corners, and blurred discs of light."""
-    x, y = canvas.grid()
+    x, y = canvas.grid(coarse=3)
     cx, cy = dice.uniform(0.35, 0.65), dice.uniform(0.3, 0.5)
     reach = np.clip(np.hypot(x - cx, y - cy) * 1.25, 0, 1)
-    texture = (noise(canvas.width, canvas.height, dice, 3, 3) - 0.5)[..., None] * 34
-    canvas.cover(ramp([lighten(colour, 0.38), colour, darken(colour, 0.62)], reach) + texture)
+    texture = (noise(x.size, y.size, dice, 3, 3) - 0.5)[..., None] * 34
+    canvas.backdrop(ramp([lighten(colour, 0.38), colour, darken(colour, 0.62)], reach) + texture)
     for px, py, size in dice.array(0, 1, lights, 3).tolist():
         canvas.pen(px, py).glow(0, 0, 0.05 + 0.13 * size, lighten(colour, 0.3), 0.4)
 
@@ -148,8 +148,8 @@ def haze(canvas: Canvas, height: float, colour: Colour, strength: float = 0.6, s
 
 
 def _clouds(canvas: Canvas, word: str, dice: Dice, horizon: float) -> None:
-    _, y = canvas.grid()
-    field = noise(canvas.width, canvas.height * 2, dice, 3, 4)[::2]
+    x, y = canvas.grid(coarse=2)
+    field = noise(x.size, y.size * 2, dice, 3, 4)[::2]
     cover = 0.3 if word == "stormy" else dice.uniform(0.46, 0.62)
     mask = np.clip((field - cover) * 3.2, 0, 1) * np.clip(1.15 - y / horizon, 0, 1)
     tint = lighten(SKIES[word][2], 0.45) if word != "stormy" else (58, 62, 74)

@@ -20,7 +20,7 @@ _ROUND = [(math.cos(turn * math.tau / 36), math.sin(turn * math.tau / 36)) for t
 
 
 class Canvas:
-    """A picture in the making; whole-picture effects take masks of shape (height, width) in [0, 1].
+    """A picture in the making; whole-picture effects take masks in [0, 1], which are stretched over it.
 
     Args:
         width: width of the finished picture in pixels.
@@ -33,10 +33,10 @@ class Canvas:
         self.image = Image.new("RGB", (self.width, self.height))
         self.draw = ImageDraw.Draw(self.image)
 
-    def grid(self) -> tuple[FloatArray, FloatArray]:
-        """Horizontal and vertical positions in [0, 1], shapes (1, width) and (height, 1)."""
-        x = np.linspace(0, 1, self.width, dtype=np.float32)[None, :]
-        y = np.linspace(0, 1, self.height, dtype=np.float32)[:, None]
+    def grid(self, coarse: int = 1) -> tuple[FloatArray, FloatArray]:
+        """Positions in [0, 1] across and down, shapes (1, width) and (height, 1), every `coarse` pixels."""
+        x = np.linspace(0, 1, self.width // coarse, dtype=np.float32)[None, :]
+        y = np.linspace(0, 1, self.height // coarse, dtype=np.float32)[:, None]
         return x, y
 
     def pixels(self) -> FloatArray:
@@ -47,6 +47,11 @@ class Canvas:
         """Puts pixels over the picture from row `top` down; a shape that broadcasts to the width will do."""
         full = np.broadcast_to(colours, (colours.shape[0], self.width, 3))
         self.image.paste(Image.fromarray(np.clip(full, 0, 255).astype(np.uint8)), (0, top))
+
+    def backdrop(self, colours: FloatArray) -> None:
+        """Covers the whole picture with a coarse one, stretched smoothly: enough where nothing is sharp."""
+        coarse = Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8))
+        self.image.paste(coarse.resize(self.image.size, Image.Resampling.BICUBIC))
 
     def wash(self, mask: FloatArray, colour: Colour) -> None:
         """Lays a colour over the picture as thick as the mask says."""
@@ -66,8 +71,8 @@ class Canvas:
         return self.image.reduce(OVERSAMPLING)
 
     def _mask(self, mask: FloatArray) -> Image.Image:
-        full = np.broadcast_to(mask, (self.height, self.width))
-        return Image.fromarray((np.clip(full, 0, 1) * 255).astype(np.uint8))
+        levels = Image.fromarray((np.clip(mask, 0, 1) * 255).astype(np.uint8))
+        return levels.resize(self.image.size, Image.Resampling.BILINEAR)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Findings:
         neighbours: of an image of the posts, the reference images nearest first.
     """
 
-    images: frozenset[Key] = frozenset()
+    images: Set[Key] = frozenset()
     rejects: Sequence[tuple[str, str, str]] = ()
     duplicates: Mapping[Key, tuple[Key, str]] = field(default_factory=dict)
     kl: Mapping[tuple[str, str], float] = field(default_factory=dict)

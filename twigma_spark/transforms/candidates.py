@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 DESCRIBED = ("prompt", "prompt_id", "artist", "genre", "title", "caption", "created_at")
@@ -14,23 +14,23 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
 
     Args:
         files: source_key, n_bytes, content.
-        metadata: row, bad, file and `DESCRIBED` as strings; a `bad` row describes nothing.
+        metadata: row, bad, line, file and `DESCRIBED` as strings; a `bad` row describes nothing.
 
     A file without metadata is used as it is. A row that names no file is ``missing_file``; a second row for
     the same file is ``duplicate_key``.
     """
     if metadata is None:
         return _complete(files)
-    rows = metadata.where("bad IS NULL AND file IS NOT NULL").drop("bad").withColumnRenamed("file", "source_key")
+    rows = metadata.where("bad IS NULL AND file IS NOT NULL").drop("bad", "line").withColumnRenamed("file", "source_key")
     nth = F.row_number().over(Window.partitionBy("source_key").orderBy("row"))
     rows = rows.withColumn("nth", nth)
     used = files.join(rows.where("nth = 1"), "source_key", "left")
     again = rows.where("nth > 1").select(
-        "*", F.lit("duplicate_key").alias("reason"), F.concat(F.lit("named again in row "), "row").alias("detail")
+        "*", F.lit("duplicate_key").alias("reason"), F.concat(F.lit("named again in row "), _place()).alias("detail")
     )
     gone = rows.where("nth = 1").join(files.select("source_key"), "source_key", "left_anti")
     gone = gone.select(
-        "*", F.lit("missing_file").alias("reason"), F.concat(F.lit("named in row "), "row").alias("detail")
+        "*", F.lit("missing_file").alias("reason"), F.concat(F.lit("named in row "), _place()).alias("detail")
     )
     return _complete(used).unionByName(_complete(again)).unionByName(_complete(gone))
 
@@ -77,11 +77,17 @@ def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
     """Return rejects (unit, key, reason, detail) for the rows of a metadata file that say nothing usable."""
     return metadata.where("bad IS NOT NULL").select(
         F.lit("metadata").alias("unit"),
-        F.concat(F.lit(name + "#"), "row").alias("key"),
+        F.concat(F.lit(name + "#"), _place()).alias("key"),
         F.col("bad").alias("reason"),
-        F.coalesce(F.concat(F.lit("of file "), "file"), F.lit("names no file")).alias("detail"),
+        F.coalesce(F.concat(F.lit("of file "), "file"), F.substring("line", 1, 200), F.lit("")).alias("detail"),
     )
 
+
+
+def _place() -> Column:
+    """Return a row's number from 0; in a file that was read in parts, the part and the number in it."""
+    part, row = F.shiftright("row", 33), F.col("row").bitwiseAND(2**33 - 1)
+    return F.concat(F.when(part > 0, F.concat(part, F.lit(":"))).otherwise(""), row)
 
 
 def _complete(frame: DataFrame) -> DataFrame:

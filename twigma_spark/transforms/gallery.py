@@ -31,9 +31,10 @@ def theme_examples(clusters: DataFrame, clusterings: Sequence[str], examples: in
 
 
 def closest_pairs(neighbours: DataFrame, pairs: int) -> DataFrame:
-    """Return the most similar best matches, `pairs` a reference.
+    """Return the most similar best matches of each reference, `pairs` of them.
 
-    The columns are reference, place (from 1), image_id, neighbour_id and similarity. An image of the posts has one pair in a reference; equal similarities are put in order of the ids.
+    The columns are reference, place (from 1), image_id, neighbour_id and similarity. An image of the posts
+    has one pair in a reference; equal similarities are put in order of the ids.
     """
     highest = Window.partitionBy("reference").orderBy(F.desc("similarity"), "image_id", "neighbour_id")
     return (

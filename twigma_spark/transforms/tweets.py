@@ -62,7 +62,7 @@ def media(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
 def refused_posts(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for posts and pages that cannot be used."""
     rows = posts.where("reason IS NOT NULL").select(
-        F.lit("tweet").alias("unit"),
+        F.when(F.col("tweet_id").isNull(), "metadata").otherwise("tweet").alias("unit"),
         "corpus",
         F.coalesce("tweet_id", "place").alias("key"),
         "reason",

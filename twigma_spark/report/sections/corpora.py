@@ -21,10 +21,9 @@ def findings(data: ReportData) -> list[Finding]:
     if not files:
         return []
     repeated, rejects = sum(c.repeated for c in data.corpora), sum(c.rejects for c in data.corpora)
-    text = (
-        f"Of {count(files)} image files in {len(data.corpora)} corpora, {count(kept)} are kept "
-        f"({percent(kept / files)}); {count(repeated)} repeat another image and {count(rejects)} could not be used."
-    )
+    came = f"Of {count(files)} image files in {len(data.corpora)} corpora"
+    left = f"{count(repeated)} repeat another image and {count(rejects)} could not be used"
+    text = f"{came}, {count(kept)} are kept ({percent(kept / files)}); {left}."
     lost = files - kept - repeated - rejects
     if lost:
         text += f" {count(abs(lost))} files are unaccounted for: read the numbers below with care."

@@ -66,7 +66,7 @@ class _Set:
 def _post_set(feed: Feed, dice: Dice) -> None:
     """Posts one to four pictures of a theme; a twentieth of the sets hold a sensitive one."""
     when = draw_time(dice)
-    sensitive, natural = dice.chance(0.05), dice.chance(0.25)
+    sensitive, natural = dice.chance(0.06), dice.chance(0.25)
     mix = 0.5 + 0.45 * dice.unit() if natural else 0.4 * dice.unit() ** 1.5
     pictures = _Set(when, draw_theme(when, dice), mix, dice.weighted((".jpg", ".png", ".webp"), (7, 2, 1)))
     media, what = [], ""

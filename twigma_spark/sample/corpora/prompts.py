@@ -56,6 +56,6 @@ def draw_prompt(theme: Theme, traits: Traits, medium: str, dice: Dice) -> tuple[
 
 
 def wobble_of(words: int) -> float:
-    """How far images of a prompt may differ in what no word fixes: 1 for the shortest, 0.12 for the longest."""
+    """How far images of a prompt may differ in what no word fixes: from 1 (shortest) to 0.25 (longest)."""
     share = (words - _SHORTEST) / (_LONGEST - _SHORTEST)
-    return round(1 - 0.88 * min(1.0, max(0.0, share)), 4)
+    return round(1 - 0.75 * min(1.0, max(0.0, share)), 4)

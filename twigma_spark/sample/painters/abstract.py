@@ -113,8 +113,8 @@ def _stripes(canvas: Canvas, pair: Pair, dice: Dice) -> None:
 
 
 def _wash(canvas: Canvas, pair: Pair, dice: Dice) -> None:
-    field = noise(canvas.width, canvas.height, dice, 2, 3)
-    canvas.cover(
+    field = noise(canvas.width // 2, canvas.height // 2, dice, 2, 3)
+    canvas.backdrop(
         ramp([darken(pair[1], 0.7), darken(pair[1], 0.2), mix(*pair, 0.5), lighten(pair[0], 0.3)], field)
     )
 

@@ -31,9 +31,9 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
 
 def _nebula(canvas: Canvas, word: str, dice: Dice) -> None:
     colour = named(word, dice)
-    field = noise(canvas.width, canvas.height, dice, 3, 5)
-    canvas.cover(ramp([(3, 3, 14), (8, 8, 30), darken(colour, 0.55), colour], field**1.3))
-    bright = noise(canvas.width, canvas.height, dice, 4, 4)
+    size = canvas.width // 2, canvas.height // 2
+    field, bright = noise(*size, dice, 3, 5), noise(*size, dice, 4, 4)
+    canvas.backdrop(ramp([(3, 3, 14), (8, 8, 30), darken(colour, 0.55), colour], field**1.3))
     canvas.light(np.clip((field * bright - 0.32) * 2.4, 0, 0.9), lighten(colour, 0.35))
     stars(canvas, dice, 110)
 

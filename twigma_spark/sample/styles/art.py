@@ -51,8 +51,8 @@ def watercolour(image: Image.Image, artist: Artist, dice: Dice) -> Image.Image:
     wash = _lean(blur(smooth, 1.2), artist, 0.25)
     width, height = image.size
     pigment = noise(width, height, dice, 6, 4)[..., None]
-    wash = 1 - (1 - wash) * (0.5 + 0.4 * pigment)
-    wash = wash - 0.3 * edges(blur(smooth, 1.0))[..., None]
+    rims = 0.3 * edges(blur(smooth, 1.0))[..., None]
+    wash = np.asarray(1 - (1 - wash) * (0.5 + 0.4 * pigment) - rims, dtype=np.float32)
     x = np.linspace(0, 1, width, dtype=np.float32)[None, :]
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     inside = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y)) + 0.06 * (pigment[..., 0] - 0.5)
@@ -72,11 +72,9 @@ def ink(image: Image.Image, artist: Artist, dice: Dice) -> Image.Image:
         hatch = 0.5 + 0.5 * np.sin((x * dx + y * dy) * 1.5 + wobble * 2)
         lines = np.maximum(lines, np.clip((dark - 0.36 - 0.2 * level) * 5, 0, 1) * (hatch > 0.55) * 0.8)
     lines = np.maximum(lines, np.clip(edges(blur(pixels, 0.7)) * 2.6 - 0.3, 0, 1))
-    paper = (
-        np.array([0.95, 0.92, 0.84], dtype=np.float32)
-        - 0.05 * noise(image.size[0], image.size[1], dice)[..., None]
-    )
-    return to_image(paper + (np.array([0.11, 0.1, 0.12], dtype=np.float32) - paper) * lines[..., None])
+    black, cream = (np.array(artist.palette[end], dtype=np.float32) / 255 for end in (0, -1))
+    paper = cream - 0.05 * noise(image.size[0], image.size[1], dice)[..., None]
+    return to_image(paper + (black - paper) * lines[..., None])
 
 
 def _lean(pixels: FloatArray, artist: Artist, share: float) -> FloatArray:

@@ -1,0 +1,142 @@
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.schemas import TABLES
+from twigma_spark.transforms.gallery import closest_pairs, pictures, theme_examples, thumbnails
+
+
+def table(spark: SparkSession, name: str, rows: Sequence[dict[str, Any]]) -> DataFrame:
+    """Return rows of a declared table; what is not given is null, or empty text in a key."""
+    schema = TABLES[name].schema
+    full = [tuple(r.get(f.name, None if f.nullable else "") for f in schema.fields) for r in rows]
+    return spark.createDataFrame(full, schema)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 60)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def size_of(content: bytes) -> tuple[str | None, tuple[int, int]]:
+    with Image.open(io.BytesIO(content)) as image:
+        return image.format, image.size
+
+
+def test_examples_are_the_nearest_and_ties_go_by_id(spark: SparkSession) -> None:
+    rows = [
+        ("b", "t", 0, 0.2),
+        ("a", "t", 0, 0.2),
+        ("c", "t", 0, 0.1),
+        ("d", "t", 1, 0.9),
+        ("e", "other", 0, 0.0),
+    ]
+    names = ("image_id", "clustering_id", "cluster", "distance")
+    clusters = table(spark, "clusters", [dict(zip(names, r, strict=True)) for r in rows])
+    found = theme_examples(clusters, ["t"], 2)
+    assert found.columns == ["clustering_id", "cluster", "place", "image_id"]
+    assert sorted(map(tuple, found.collect())) == [("t", 0, 1, "c"), ("t", 0, 2, "a"), ("t", 1, 1, "d")]
+
+
+def test_pairs_are_the_most_similar_first_matches_of_each_reference(spark: SparkSession) -> None:
+    rows = [
+        ("p1", "art", 1, "x", 0.5), ("p2", "art", 1, "y", 0.9), ("p3", "art", 1, "z", 0.9),
+        ("p1", "art", 2, "y", 0.99), ("p1", "photo", 1, "q", 0.1),
+    ]  # fmt: skip
+    names = ("image_id", "reference", "rank", "neighbour_id", "similarity")
+    neighbours = table(spark, "neighbours", [dict(zip(names, r, strict=True)) for r in rows])
+    found = closest_pairs(neighbours, 2)
+    assert found.columns == ["reference", "place", "image_id", "neighbour_id", "similarity"]
+    assert sorted(map(tuple, found.collect())) == [
+        ("art", 1, "p2", "y", 0.9),
+        ("art", 2, "p3", "z", 0.9),
+        ("photo", 1, "p1", "q", 0.1),
+    ]
+
+
+@pytest.fixture(scope="module")
+def shown(spark: SparkSession) -> dict[str, Any]:
+    """The pictures of a little world, by id; "left" is not chosen."""
+    images = [
+        {
+            "image_id": "titled",
+            "corpus": "art",
+            "title": "Haystacks",
+            "artist": "M",
+            "caption": "c",
+            "content": jpeg(400, 200),
+        },
+        {
+            "image_id": "prompted",
+            "corpus": "gen",
+            "prompt": "a castle",
+            "content": jpeg(60, 30),
+            "sensitive": True,
+        },
+        {"image_id": "posted", "corpus": "posts", "content": jpeg(30, 900), "sensitive": False},
+        {"image_id": "broken", "corpus": "posts", "content": b"\xff\xd8\xff nothing"},
+        {"image_id": "gone", "corpus": "posts", "content": None},
+        {"image_id": "large", "corpus": "posts", "content": jpeg(600, 600)},
+        {"image_id": "left", "corpus": "posts", "content": jpeg(9, 9)},
+    ]
+    scores = [
+        ("posted", "m1", "nsfw", 0.2),
+        ("posted", "m2", "nsfw", 0.7),
+        ("posted", "m3", "aesthetic", 9.0),
+    ]
+    captions = [("posted", "m1", "older"), ("posted", "m2", "a red strip"), ("titled", "m1", "unused")]
+    chosen = spark.createDataFrame(
+        [(i["image_id"],) for i in images[:-1]] + [("posted",), ("no such",)], "image_id string"
+    )
+    found = pictures(
+        table(spark, "images", images),
+        table(
+            spark,
+            "scores",
+            [dict(zip(("image_id", "model_id", "kind", "score"), s, strict=True)) for s in scores],
+        ),
+        table(
+            spark,
+            "captions",
+            [dict(zip(("image_id", "model_id", "caption"), c, strict=True)) for c in captions],
+        ),
+        chosen,
+    )
+    rows = thumbnails(found, side=160, max_pixels=300_000).collect()
+    assert len(rows) == len({r["image_id"] for r in rows})
+    return {r["image_id"]: r for r in rows}
+
+
+def test_only_chosen_images_are_shown_and_each_once(shown: dict[str, Any]) -> None:
+    assert set(shown) == {"titled", "prompted", "posted", "broken", "gone", "large"}
+
+
+def test_the_text_is_the_best_that_is_known(shown: dict[str, Any]) -> None:
+    texts = {i: shown[i]["text"] for i in ("titled", "prompted", "posted", "broken")}
+    assert texts == {"titled": "Haystacks, M", "prompted": "a castle", "posted": "a red strip", "broken": ""}
+
+
+def test_the_highest_nsfw_score_counts_and_flags_stay(shown: dict[str, Any]) -> None:
+    assert {
+        i: (r["score"], r["sensitive"]) for i, r in shown.items() if i in ("titled", "prompted", "posted")
+    } == {
+        "titled": (None, None),
+        "prompted": (None, True),
+        "posted": (0.7, False),
+    }
+
+
+def test_thumbnails_fit_and_are_not_enlarged(shown: dict[str, Any]) -> None:
+    assert size_of(shown["titled"]["thumbnail"]) == ("WEBP", (160, 80))
+    assert size_of(shown["prompted"]["thumbnail"]) == ("WEBP", (60, 30))
+    assert max(size_of(shown["posted"]["preview"])[1]) == 10
+
+
+@pytest.mark.parametrize("image_id", ["broken", "gone", "large"])
+def test_an_image_that_cannot_be_drawn_has_no_thumbnail(shown: dict[str, Any], image_id: str) -> None:
+    assert (shown[image_id]["thumbnail"], shown[image_id]["preview"]) == (None, None)

@@ -1,0 +1,135 @@
+"""ingest on files of every kind that people bring."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.config import Columns, Config, Corpus
+from twigma_spark.errors import CorpusError
+from twigma_spark.io import corpora
+from twigma_spark.io.tables import Store
+from twigma_spark.stages import ingest
+from twigma_spark.stages.stage import Work
+
+
+def picture(mode: str = "RGB", size: tuple[int, int] = (8, 6), form: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size).save(out, form, **options)
+    return out.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes whose header says 20,000 x 20,000."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def taken(spark: SparkSession, cfg: Config) -> dict[str, DataFrame]:
+    """Return what the stage gives, computed once in memory."""
+    return dict(ingest.run(cfg, Work(spark, lambda frame: frame.localCheckpoint(), print)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images good and bad, in subfolders."""
+    root = tmp_path / "images"
+    (root / "sub dir").mkdir(parents=True)
+    files = {
+        "good.jpg": picture(form="JPEG"),
+        "sub dir/grün é.PNG": picture(),
+        "cmyk.jpg": picture("CMYK", form="JPEG"),
+        "grey.png": picture("L"),
+        "sixteen.png": picture("I;16"),
+        "moving.gif": picture(form="GIF", save_all=True, append_images=[Image.new("RGB", (8, 6), "red")]),
+        "empty.jpg": b"",
+        "words.jpg": b"these are words",
+        "bomb.png": bomb(),
+        "notes.txt": b"not looked at",
+    }
+    for name, content in files.items():
+        (root / name).write_bytes(content)
+    return root
+
+
+def test_usable_files_become_images_and_the_rest_rejects(spark: SparkSession, folder: Path) -> None:
+    cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),))
+    out = taken(spark, cfg)
+    images = {r.source_key: r for r in out["images"].drop("content").collect()}
+    assert set(images) == {"good.jpg", "sub dir/grün é.PNG", "cmyk.jpg", "grey.png", "sixteen.png", "moving.gif"}
+    assert (images["good.jpg"].width, images["good.jpg"].height, images["good.jpg"].format) == (8, 6, "JPEG")
+    refused = {r.key: r.reason for r in out["rejects"].collect()}
+    assert refused == {"empty.jpg": "empty_file", "words.jpg": "not_an_image", "bomb.png": "too_many_pixels"}
+    account = ingest.account(cfg, spark, out)
+    assert (account.images, account.kept, account.rejects, account.lost) == (9, 6, 3, 0)
+
+
+def test_a_file_over_the_limit_is_never_read(spark: SparkSession, folder: Path) -> None:
+    cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),), ingest={"max_bytes": 40})
+    refused = {r.key: r.reason for r in taken(spark, cfg)["rejects"].collect()}
+    assert refused["good.jpg"] == "too_many_bytes"
+
+
+def test_metadata_in_latin_1_without_columns_and_with_missing_files(spark: SparkSession, folder: Path) -> None:
+    table = folder.parent / "m.csv"
+    table.write_bytes("file,title\ngood.jpg,fine\ngrey.png,caf\xe9\ngone.jpg,x\ngood.jpg,twice\n".encode("latin-1"))
+    corpus = Corpus(
+        name="mine", role="posts", path=str(folder), metadata=str(table), columns=Columns(artist="painter")
+    )
+    cfg = Config(corpora=(corpus,))
+    out = taken(spark, cfg)
+    titles = {r.source_key: r.title for r in out["images"].select("source_key", "title").collect()}
+    assert (titles["good.jpg"], titles["grey.png"]) == ("fine", None)
+    refused = {(r.unit, r.key, r.reason) for r in out["rejects"].where("key LIKE 'm.csv%' OR key LIKE 'go%'").collect()}
+    assert refused == {
+        ("metadata", "m.csv#1", "metadata_not_utf8"),
+        ("metadata", "m.csv", "missing_column"),
+        ("image", "gone.jpg", "missing_file"),
+        ("image", "good.jpg", "duplicate_key"),
+    }
+    assert ingest.account(cfg, spark, out).lost == 0
+
+
+def test_the_account_sees_a_lost_image(spark: SparkSession, folder: Path) -> None:
+    cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),))
+    out = taken(spark, cfg)
+    assert ingest.account(cfg, spark, {**out, "images": out["images"].limit(5)}).lost == 1
+
+
+def test_the_fingerprint_follows_the_files(spark: SparkSession, folder: Path) -> None:
+    corpus = (Corpus(name="mine", role="posts", path=str(folder)),)
+    before = corpora.fingerprint(spark, corpus)
+    assert corpora.fingerprint(spark, corpus) == before
+    (folder / "new.jpg").write_bytes(picture(form="JPEG"))
+    assert corpora.fingerprint(spark, corpus) != before
+
+
+def test_a_changed_file_is_another_image(spark: SparkSession, folder: Path) -> None:
+    cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),))
+
+    def good() -> str:
+        row = taken(spark, cfg)["images"].where("source_key = 'good.jpg'").select("image_id").first()
+        assert row is not None
+        return str(row["image_id"])
+
+    before = good()
+    (folder / "good.jpg").write_bytes(picture(size=(9, 9), form="JPEG"))
+    assert good() != before
+
+
+def test_paths_that_cannot_be_read_are_told(spark: SparkSession, tmp_path: Path, store: Store) -> None:
+    missing = Corpus(name="mine", role="posts", path=str(tmp_path / "none"))
+    with pytest.raises(CorpusError, match="corpus 'mine': path must be an existing"):
+        taken(spark, Config(corpora=(missing,)))
+    with pytest.raises(CorpusError, match="at least one corpus"):
+        taken(spark, Config())

@@ -1,0 +1,183 @@
+import io
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.config import Cluster, Clustering, Config, Corpus, Report
+from twigma_spark.errors import SchemaError
+from twigma_spark.io.tables import fit
+from twigma_spark.schemas import REPORTS, TABLES
+from twigma_spark.stages.report import ARROW, STAGE, collect, publish, run
+from twigma_spark.stages.stage import Work
+
+NOW = datetime(2026, 3, 14, 9, 26)
+
+
+def png(shade: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 20), (shade, 90, 200)).save(out, "PNG")
+    return out.getvalue()
+
+
+def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:
+    return {
+        "image_id": f"{number:032x}",
+        "corpus": corpus,
+        "source_key": f"{number}.png",
+        "content": png(9 * number),
+        **more,
+    }
+
+
+WORLD: dict[str, list[dict[str, Any]]] = {
+    "images": [
+        image(1, "posts", created_at=datetime(2022, 1, 5), sensitive=False),
+        image(2, "posts", created_at=datetime(2022, 2, 5), sensitive=True),
+        image(3, "posts", created_at=datetime(2022, 2, 6)),
+        image(4, "posts"),
+        image(5, "art", title="Water Lilies <b>"),
+    ],
+    "duplicates": [{"image_id": f"{3:032x}", "canonical_id": f"{1:032x}", "tier": "bytes"}],
+    "scores": [{"image_id": f"{1:032x}", "model_id": "m", "kind": "nsfw", "score": 0.1}],
+    "captions": [{"image_id": f"{1:032x}", "model_id": "m", "caption": "a castle on a hill"}],
+    "centroids": [
+        {"clustering_id": "themes", "cluster": 0, "size": 2, "mean_distance": 0.1},
+        {"clustering_id": "origins", "cluster": 0, "size": 3, "mean_distance": 0.1},
+    ],
+    "clusters": [
+        {"image_id": f"{i:032x}", "clustering_id": c, "corpus": k, "cluster": 0, "distance": 0.1 * i}
+        for c, i, k in (
+            ("themes", 1, "posts"), ("themes", 2, "posts"), ("origins", 1, "posts"), ("origins", 5, "art"),
+        )
+    ],
+    "themes": [{"clustering_id": "themes", "cluster": 0, "rank": 1, "term": "castle", "weight": 0.5}],
+    "neighbours": [
+        {"image_id": f"{1:032x}", "reference": "art", "rank": 1,
+         "neighbour_id": f"{5:032x}", "similarity": 0.75}
+    ],
+    "results": [
+        {"stage": "distinctiveness", "analysis": "distinctiveness", "metric": "kl", "group": "posts|art",
+         "estimate": float("inf"), "low": 0.5, "high": float("inf"), "n": 3, "unit": "images"}
+    ],
+    "rejects": [
+        {"stage": "ingest", "unit": "image", "corpus": "posts", "key": "bad.jpg",
+         "reason": "empty_file", "detail": "0 bytes"},
+        {"stage": "embed", "unit": "image", "corpus": "posts", "key": "4.png",
+         "reason": "undecodable", "detail": "cut"},
+    ],
+    "runs": [
+        {"run_id": "r", "stage": "embed", "status": "ok", "started_at": NOW, "seconds": 61.0,
+         "versions": {"numpy": "1.26.4"}, "rows_out": {"embeddings": 3}}
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cfg(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    out = tmp_path_factory.mktemp("report") / "sub" / "report.html"
+    return Config(
+        corpora=(
+            Corpus(name="art", role="art", path="x"),
+            Corpus(name="posts", role="posts", path="y"),
+        ),
+        cluster=Cluster(
+            clusterings=(
+                Clustering(id="origins", roles=("posts", "art"), k=2),
+                Clustering(id="themes", roles=("posts",), k=2, themes=True),
+            )
+        ),
+        report=Report(path=str(out), title="A little world"),
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(spark: SparkSession) -> Callable[..., dict[str, DataFrame]]:
+    """Make the tables that the stage reads, of given rows or of none."""
+
+    def make(rows: dict[str, list[dict[str, Any]]]) -> dict[str, DataFrame]:
+        made = {}
+        for name in STAGE.reads:
+            schema = TABLES[name].schema
+            full = [tuple(r.get(f.name) for f in schema.fields) for r in rows.get(name, [])]
+            made[name] = spark.createDataFrame(full, schema)
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def work(spark: SparkSession) -> Work:
+    return Work(spark=spark, once=lambda frame: frame, say=lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def made(cfg: Config, work: Work, tables: Callable[..., dict[str, DataFrame]]) -> DataFrame:
+    return run(cfg, work, **tables(WORLD))["reports"]
+
+
+def test_the_data_of_the_page(cfg: Config, work: Work, tables: Callable[..., dict[str, DataFrame]]) -> None:
+    data = collect(cfg, work.spark, tables(WORLD), NOW)
+    posts, art = data.corpora
+    assert (posts.name, posts.files, posts.kept, posts.duplicates, posts.rejects) == (
+        "posts",
+        5,
+        2,
+        {"bytes": 1},
+        2,
+    )
+    assert (art.files, art.kept, posts.lost, art.lost) == (1, 1, 0, 0)
+    (theme,) = data.themes
+    assert theme.words == (("castle", 0.5),) and theme.months == (("2022-01", 1), ("2022-02", 1))
+    assert [p.text for p in theme.pictures] == ["a castle on a hill", ""]
+    assert [p.hidden_because(0.5) for p in theme.pictures] == [None, "flagged as sensitive"]
+    (pair,) = data.pairs
+    assert (pair.post.image_id, pair.match.text, pair.similarity) == (f"{1:032x}", "Water Lilies <b>", 0.75)
+    assert pair.match.hidden_because(0.5) == "safety unknown" and pair.match.thumbnail
+    assert [(o.clustering, o.corpus, o.images) for o in data.origins] == [
+        ("origins", "art", 1),
+        ("origins", "posts", 1),
+    ]
+    assert [(s.corpus, s.images, s.scored) for s in data.safety] == [("posts", 3, 1), ("art", 1, 0)]
+    assert {r.reason: r.count for r in data.rejects} == {"empty_file": 1, "undecodable": 1}
+    assert (data.runs[0].seconds, data.matches[0].bins, data.results[0].estimate) == (
+        61.0,
+        ((0.74, 1),),
+        float("inf"),
+    )
+
+
+def test_one_row_that_fits_the_table_comes_out(made: DataFrame) -> None:
+    (row,) = fit(made, REPORTS).collect()
+    assert row["report_id"] == "report"
+    for words in (
+        "A little world",
+        "castle",
+        "Water Lilies &lt;b&gt;",
+        "∞ is the true plug-in value",
+        "1 min 01 s",
+    ):
+        assert words in row["html"]
+
+
+def test_the_batch_size_of_others_is_left_as_it_was(work: Work, made: DataFrame) -> None:
+    assert work.spark.conf.get(ARROW) == "10000"
+
+
+def test_publish_writes_the_document(cfg: Config, made: DataFrame) -> None:
+    assert publish(cfg, {"reports": made}) == cfg.report.path
+    assert Path(cfg.report.path).read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_publish_without_a_report_names_the_way_out(cfg: Config, spark: SparkSession) -> None:
+    with pytest.raises(SchemaError, match="Run the stage report again"):
+        publish(cfg, {"reports": spark.createDataFrame([], REPORTS.schema)})
+
+
+def test_empty_tables_make_a_report_too(work: Work, tables: Callable[..., dict[str, DataFrame]]) -> None:
+    (row,) = run(Config(), work, **tables({}))["reports"].collect()
+    assert "nothing to report yet" in row["html"]

@@ -1,0 +1,89 @@
+"""Posts from the X API's pages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from twigma_spark.config import Corpus
+from twigma_spark.errors import CorpusError
+from twigma_spark.io.x_api import read_pages
+from twigma_spark.schemas import MEDIA, TWEETS
+from twigma_spark.transforms import tweets
+
+USERS = [{"id": "9", "username": "nobody", "public_metrics": {"followers_count": 12}}]
+PICTURES = [{"media_key": "3_1", "type": "photo", "width": 4, "height": 5}, {"media_key": "3_2", "type": "video"}]
+
+
+def post(number: object, **more: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "text": "hi",
+        "author_id": "9",
+        "created_at": "2022-02-03T04:05:06.000Z",
+        "attachments": {"media_keys": ["3_1", "3_2"]},
+        "entities": {"hashtags": [{"tag": "AIart"}]},
+        "public_metrics": {"like_count": 3, "retweet_count": 1, "reply_count": 0, "quote_count": 0},
+        **more,
+    }
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """Two pages and a file that is none."""
+    without_id = post(2, created_at="yesterday")
+    del without_id["id"]
+    pages = [[post("1500000000000000001"), without_id], [post("1500000000000000001"), post(1500000000000000003)]]
+    for n, data in enumerate(pages):
+        page = {"data": data, "includes": {"users": USERS, "media": PICTURES}, "meta": {}}
+        (tmp_path / f"tweets-{n}.json").write_text(json.dumps(page))
+    (tmp_path / "tweets-2.json").write_text("{broken")
+    return Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
+
+
+def test_posts_are_flattened_and_the_unusable_refused(spark: SparkSession, corpus: Corpus) -> None:
+    pages = read_pages(spark, corpus)
+    posts = tweets.posts(pages, "posts")
+    used = {r.tweet_id: r for r in tweets.tweets(posts, TWEETS.column_names).collect()}
+    # A number that outgrows a double keeps its digits.
+    assert set(used) == {"1500000000000000001", "1500000000000000003"}
+    first = used["1500000000000000001"]
+    assert (first.author_followers, first.like_count, first.hashtags) == (12, 3, ["aiart"])
+    assert first.created_at.isoformat() == "2022-02-03T04:05:06"
+    refused = tweets.refused_posts(posts, pages, "posts").collect()
+    assert sorted((r.unit, r.key.split("#")[0], r.reason) for r in refused) == [
+        ("metadata", "tweets-0.json", "tweet_without_id"),
+        ("metadata", "tweets-2.json", "metadata_unreadable"),
+        ("tweet", "1500000000000000001", "duplicate_key"),
+    ]
+
+
+def test_media_are_one_row_a_post_and_position(spark: SparkSession, corpus: Corpus) -> None:
+    pages = read_pages(spark, corpus)
+    rows = tweets.media(tweets.posts(pages, "posts"), pages, MEDIA.column_names).collect()
+    assert sorted((r.tweet_id[-1], r.position, r.media_key, r.type) for r in rows) == [
+        ("1", 0, "3_1", "photo"),
+        ("1", 1, "3_2", "video"),
+        ("3", 0, "3_1", "photo"),
+        ("3", 1, "3_2", "video"),
+    ]
+
+
+def test_a_page_a_line_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
+    lines = [json.dumps({"data": [post(str(n))]}) for n in (1, 2)]
+    (tmp_path / "tweets.jsonl").write_text("\n".join(lines))
+    corpus = Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
+    posts = tweets.posts(read_pages(spark, corpus), "posts")
+    assert sorted(r.tweet_id for r in posts.collect()) == ["1", "2"]
+
+
+def test_a_folder_without_pages_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    corpus = Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
+    with pytest.raises(CorpusError, match="pages as .json or .jsonl"):
+        read_pages(spark, corpus)
+    with pytest.raises(CorpusError, match="existing folder"):
+        read_pages(spark, corpus.model_copy(update={"path": str(tmp_path / "none")}))

@@ -1,0 +1,123 @@
+import math
+from datetime import datetime
+from typing import Any
+
+from twigma_spark.report import build
+from twigma_spark.report.data import Picture
+
+
+def fate(corpus: str, fate: str, files: int, since: datetime | None = None) -> dict[str, Any]:
+    return {"corpus": corpus, "fate": fate, "files": files, "since": since, "until": since}
+
+
+def test_corpora_add_up_and_stand_in_the_order_of_roles() -> None:
+    early, late = datetime(2021, 1, 1), datetime(2022, 1, 1)
+    rows = [
+        fate("p", "kept", 7, late), fate("p", "bytes", 2, early), fate("p", "rejected", 1),
+        fate("old", "kept", 1),
+    ]  # fmt: skip
+    found = build.corpora(rows, {"a": "art", "p": "posts", "g": "generated"})
+    assert [c.name for c in found] == ["p", "g", "a", "old"]
+    p = found[0]
+    assert (p.files, p.kept, p.duplicates, p.rejects, p.lost) == (10, 7, {"bytes": 2}, 1, 0)
+    assert (p.since, p.until) == (early, late)
+    assert (found[1].files, found[3].role) == (0, "not configured")
+
+
+def result(**changed: Any) -> dict[str, Any]:
+    row = {
+        "stage": "s",
+        "analysis": "a",
+        "metric": "m",
+        "group": "g",
+        "estimate": 1.0,
+        "low": 0.5,
+        "high": 2.0,
+    }
+    return {**row, "n": 3, "unit": "images", "method": "x", **changed}
+
+
+def test_results_lose_nan_and_keep_infinity() -> None:
+    nan, inf = build.results([result(estimate=math.nan, low=None), result(estimate=math.inf)])
+    assert (nan.estimate, nan.low, inf.estimate) == (None, None, math.inf)
+
+
+def test_a_column_that_results_grow_is_no_error() -> None:
+    assert build.results([result(later_column=1)])[0].estimate == 1.0
+
+
+def test_themes_gather_their_rows_in_order() -> None:
+    rows = build.ThemeRows(
+        centroids=[
+            {"clustering_id": "t", "cluster": 1, "size": 5, "mean_distance": None},
+            {"clustering_id": "t", "cluster": 0, "size": 9, "mean_distance": math.nan},
+        ],
+        words=[
+            {"clustering_id": "t", "cluster": 0, "rank": r, "term": f"w{r}", "weight": 1 / r} for r in (2, 1)
+        ],
+        months=[
+            {"clustering_id": "t", "cluster": 0, "month": m, "images": 2} for m in ("2022-02", "2022-01")
+        ],
+        examples=[
+            {"clustering_id": "t", "cluster": 0, "place": p, "image_id": i}
+            for p, i in ((2, "b"), (1, "a"), (3, "gone"))
+        ],
+    )
+    shown = {i: Picture(i, "posts") for i in "ab"}
+    zero, one = build.themes(rows, shown)
+    assert (zero.cluster, zero.size, zero.mean_distance) == (0, 9, None)
+    assert [w for w, _ in zero.words] == ["w1", "w2"] and zero.months == (("2022-01", 2), ("2022-02", 2))
+    assert [p.image_id for p in zero.pictures] == ["a", "b"]
+    assert (one.words, one.months, one.pictures, one.name) == ((), (), (), "cluster 1")
+
+
+def test_pictures_are_bytes_and_nan_is_no_score() -> None:
+    row = {"image_id": "a", "corpus": "c", "text": "t", "sensitive": None, "score": math.nan}
+    made = build.pictures([{**row, "thumbnail": bytearray(b"x"), "preview": None}])["a"]
+    assert made == Picture("a", "c", "t", b"x", None, None, None)
+
+
+def test_pairs_without_a_picture_are_left_out() -> None:
+    shown = {i: Picture(i, "c") for i in "ab"}
+    row = {"reference": "r", "image_id": "a", "neighbour_id": "b", "similarity": 0.9, "place": 1}
+    assert [p.similarity for p in build.pairs([row, {**row, "neighbour_id": "gone"}], shown)] == [0.9]
+
+
+def test_matches_take_their_bins_and_the_order_of_corpora() -> None:
+    rows = [
+        {"reference": r, "images": 2, "nearest": 1, "mean": 0.5, "deviation": 0.1} for r in ("art", "photo")
+    ]
+    bins = [
+        {"reference": "photo", "edge": 0.58000000000001, "images": 2},
+        {"reference": "art", "edge": 0.1, "images": 2},
+    ]
+    photo, art = build.matches(rows, bins, ["posts", "photo", "art"], 0.02)
+    assert (photo.reference, photo.bins, art.reference) == ("photo", ((0.58, 2),), "art")
+
+
+def test_rejects_are_gathered_by_kind() -> None:
+    row = {
+        "stage": "ingest",
+        "unit": "image",
+        "corpus": "p",
+        "reason": "empty_file",
+        "detail": None,
+        "count": 40,
+    }
+    other = {**row, "reason": "undecodable", "key": "z", "count": 1}
+    empty, broken = build.rejects([{**row, "key": "b"}, other, {**row, "key": "a"}])
+    assert (empty.reason, empty.count, empty.examples) == ("empty_file", 40, (("a", ""), ("b", "")))
+    assert (broken.reason, broken.count) == ("undecodable", 1)
+
+
+def test_runs_are_in_order_of_time_and_missing_maps_are_empty() -> None:
+    row = {
+        "stage": "b",
+        "started_at": datetime(2022, 1, 2),
+        "seconds": 1.0,
+        "rows_in": None,
+        "rows_out": {"x": 1},
+    }
+    row |= {"versions": None, "config_hash": "h"}
+    first, second = build.runs([row, {**row, "stage": "a", "started_at": datetime(2022, 1, 1)}])
+    assert (first.stage, second.stage, second.versions, second.rows_out) == ("a", "b", {}, {"x": 1})

@@ -1,0 +1,188 @@
+import math
+from dataclasses import replace
+
+import pytest
+from report_demo import demo
+
+from twigma_spark.report.data import BestMatches, OriginCount, ReportData, Result, Safety, Theme
+from twigma_spark.report.sections import (
+    corpora,
+    distinctiveness,
+    neighbours,
+    origins,
+    rejects,
+    runs,
+    safety,
+    themes,
+)
+
+Ends = tuple[float, float | None, float | None]
+
+
+def with_kl(metric_values: dict[str, dict[str, Ends]]) -> ReportData:
+    """Return a page on which KL(posts | reference) has the given (estimate, low, high)."""
+    rows = tuple(
+        Result(
+            "distinctiveness", "distinctiveness", metric, f"posts|{ref}", *ends, 2000, "images", "bootstrap"
+        )
+        for metric, values in metric_values.items()
+        for ref, ends in values.items()
+    )
+    return replace(demo(), results=rows)
+
+
+def sentence(data: ReportData) -> str:
+    (finding,) = distinctiveness.findings(data)
+    return finding.text
+
+
+def test_the_nearest_reference_is_named_with_its_interval() -> None:
+    data = with_kl(
+        {"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}}
+    )
+    assert sentence(data) == (
+        "Images of posts are nearest to diffusion (KL 0.310 nats [0.280, 0.350]), "
+        "before art (0.900 [0.800, 1.00]), and farthest from photo (2.00 [1.80, 2.20])."
+    )
+    (finding,) = distinctiveness.findings(data)
+    assert all(word in finding.basis for word in ("2,000 images", "bootstrap", "plug-in"))
+
+
+def test_no_claim_where_intervals_overlap() -> None:
+    data = with_kl({"kl": {"diffusion": (0.31, 0.2, 0.85), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}})
+    assert "cannot be told: the intervals overlap" in sentence(data)
+    assert "diffusion" in sentence(data) and "art" in sentence(data) and "photo" not in sentence(data)
+
+
+def test_intervals_that_touch_overlap() -> None:
+    data = with_kl({"kl": {"diffusion": (0.31, 0.2, 0.8), "art": (0.9, 0.8, 1.0)}})
+    assert "cannot be told" in sentence(data)
+
+
+def test_the_farthest_is_not_named_where_it_overlaps() -> None:
+    data = with_kl({"kl": {"diffusion": (0.3, 0.2, 0.4), "art": (0.9, 0.8, 1.9), "photo": (2.0, 1.8, 2.2)}})
+    assert "nearest to diffusion" in sentence(data) and "farthest" not in sentence(data)
+
+
+def test_no_claim_without_intervals() -> None:
+    data = with_kl({"kl": {"diffusion": (0.31, None, None), "art": (0.9, 0.8, 1.0)}})
+    assert "have no intervals" in sentence(data)
+
+
+def test_an_infinite_value_hands_over_to_the_smoothed_measure_for_all() -> None:
+    plug_in = {"diffusion": (0.1, 0.1, 0.1), "art": (math.inf, math.inf, math.inf)}
+    smooth = {"diffusion": (0.5, 0.4, 0.6), "art": (1.5, 1.4, 1.6)}
+    (finding,) = distinctiveness.findings(with_kl({"kl": plug_in, "kl_kt": smooth}))
+    assert "KL 0.500 nats" in finding.text and "smoothed" in finding.basis
+
+
+def test_nothing_is_said_where_all_measures_are_infinite_or_absent() -> None:
+    assert distinctiveness.findings(with_kl({"kl": {"art": (math.inf, 1.0, math.inf)}})) == []
+    assert distinctiveness.findings(replace(demo(), results=())) == []
+
+
+def test_one_reference_is_a_plain_statement() -> None:
+    assert sentence(with_kl({"kl": {"art": (0.9, 0.8, 1.0)}})).startswith(
+        "From posts to art the KL divergence is 0.900"
+    )
+
+
+def test_other_directions_are_not_mixed_in() -> None:
+    data = with_kl({"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0)}})
+    back = Result(
+        "distinctiveness", "distinctiveness", "kl", "photo|posts", 0.01, 0.0, 0.02, 9, "images", "x"
+    )
+    assert "photo" not in sentence(replace(data, results=(*data.results, back)))
+
+
+def test_the_account_is_told_and_a_hole_in_it_too() -> None:
+    data = demo()
+    assert "unaccounted" not in corpora.findings(data)[0].text
+    holed = replace(
+        data, corpora=(replace(data.corpora[0], kept=data.corpora[0].kept - 3), *data.corpora[1:])
+    )
+    assert "3 files are unaccounted for" in corpora.findings(holed)[0].text
+
+
+def themes_of(*sizes: int) -> ReportData:
+    return replace(
+        demo(), themes=tuple(Theme("t", k, n, words=((f"w{k}", 1.0),)) for k, n in enumerate(sizes))
+    )
+
+
+def test_the_largest_theme_is_named_only_where_it_stands_apart() -> None:
+    assert any("largest theme is “w0”" in f.text for f in themes.findings(themes_of(900, 300, 200)))
+    assert themes.findings(themes_of(310, 300, 290)) == []
+
+
+def months(*counts: int) -> tuple[tuple[str, int], ...]:
+    return tuple((f"2022-{i + 1:02d}", n) for i, n in enumerate(counts))
+
+
+def test_rising_and_falling_themes_compare_halves_and_leave_out_the_middle_month() -> None:
+    rising = Theme("t", 0, 400, words=(("up", 1.0),), months=months(10, 10, 999, 150, 150))
+    falling = Theme("t", 1, 400, words=(("down", 1.0),), months=months(190, 190, 1, 50, 50))
+    found = [f.text for f in themes.findings(replace(demo(), themes=(rising, falling)))]
+    assert "“up” rose most: from 5.0% [3.3%, 7.6%] of the images to 75% [71%, 79%]." in found
+    assert "“down” fell most: from 95% [92%, 97%] of the images to 25% [21%, 29%]." in found
+
+
+def test_a_change_within_the_noise_is_not_claimed() -> None:
+    one = Theme("t", 0, 40, words=(("a", 1.0),), months=months(10, 12))
+    two = Theme("t", 1, 40, words=(("b", 1.0),), months=months(11, 10))
+    assert themes.changes((one, two)) == []
+
+
+def test_one_month_or_none_tells_no_change() -> None:
+    assert themes.changes((Theme("t", 0, 5, months=months(5)), Theme("t", 1, 5))) == []
+
+
+def test_where_most_posts_are() -> None:
+    rows = tuple(
+        OriginCount("o", k, c, n)
+        for c, ns in {"posts": (90, 10), "art": (20, 80)}.items()
+        for k, n in enumerate(ns)
+    )
+    (finding,) = origins.findings(replace(demo(), origins=rows))
+    assert finding.text.startswith("90% [83%, 94%] of the images of posts fall into one of 2 clusters")
+    assert "20% of art" in finding.text
+    even = tuple(OriginCount("o", k, "posts", n) for k, n in enumerate((51, 49)))
+    assert origins.findings(replace(demo(), origins=even)) == []
+
+
+def test_the_mix_of_a_cluster_weighs_corpora_alike() -> None:
+    rows = (
+        OriginCount("o", 0, "posts", 1000),
+        OriginCount("o", 0, "art", 10),
+        OriginCount("o", 1, "art", 10),
+    )
+    (table,) = origins.tables(replace(demo(), origins=rows))
+    assert table.mix(0) == pytest.approx({"posts": 2 / 3, "art": 1 / 3})
+    assert table.mix(1) == pytest.approx({"posts": 0.0, "art": 1.0})
+
+
+@pytest.mark.parametrize(("wins", "claimed"), [((700, 300), True), ((520, 480), False)])
+def test_the_nearest_reference_by_images(wins: tuple[int, int], claimed: bool) -> None:
+    rows = tuple(
+        BestMatches(r, 1000, n, 0.5, 0.1, ((0.5, 1000),)) for r, n in zip(("art", "photo"), wins, strict=True)
+    )
+    found = neighbours.findings(replace(demo(), matches=rows))
+    assert [f.text.startswith("The reference image most like") for f in found] == [True] * claimed
+
+
+def test_safety_says_the_share_or_that_no_model_looked() -> None:
+    assert safety.findings(demo())[0].text == "3.4% [2.6%, 4.3%] of posts score above 0.5 for NSFW."
+    unscored = replace(demo(), safety=(Safety("posts", 10, 0, 0, 1, 9),))
+    assert safety.findings(unscored)[0].text.startswith("No NSFW model")
+    assert safety.findings(replace(demo(), safety=())) == []
+
+
+def test_rejects_name_the_most_common_reason() -> None:
+    assert "29 rows were refused for 3 reasons" in rejects.findings(demo())[0].text
+    assert rejects.findings(replace(demo(), rejects=())) == []
+
+
+def test_versions_tell_which_stages_used_them() -> None:
+    found = {(name, version): stages for name, version, stages in runs.versions(demo())}
+    assert found["pyspark", "3.5.9"] == "all stages"
+    assert found["image model", "sample-clip@3f2a"] == "embed"

@@ -1,0 +1,67 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twigma_spark.report.numbers import count, duration, interval, number, percent, wilson
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.3149, "0.315"),
+        (0.0, "0"),
+        (12.345, "12.3"),
+        (1234.5, "1,234"),
+        (-0.5, "−0.500"),
+        (0.000012, "0.000012"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (math.nan, "–"),
+        (None, "–"),
+    ],
+)
+def test_number(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_interval_needs_both_ends() -> None:
+    assert interval(0.1, 0.25) == "[0.100, 0.250]"
+    assert interval(0.1, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0%"), (0.0001, "<0.1%"), (0.034, "3.4%"), (0.5, "50%"), (1, "100%"), (None, "–")]
+)
+def test_percent(share: float | None, text: str) -> None:
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.44, "0.4 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_count() -> None:
+    assert (count(1234567), count(None)) == ("1,234,567", "–")
+
+
+def test_wilson_is_the_published_interval() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: 81 of 263.
+    share = wilson(81, 263)
+    assert share is not None
+    assert (round(share.low, 4), round(share.high, 4)) == (0.2553, 0.3662)
+    assert wilson(0, 0) is None
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_share_and_mirrors(case: tuple[int, int]) -> None:
+    hits, n = case
+    share, mirror = wilson(hits, n), wilson(n - hits, n)
+    assert share and mirror
+    assert 0 <= share.low <= share.estimate + 1e-12 and share.estimate - 1e-12 <= share.high <= 1
+    assert share.low == pytest.approx(1 - mirror.high, abs=1e-9)

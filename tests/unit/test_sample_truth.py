@@ -1,0 +1,128 @@
+"""check_findings: all that was planted is asked for, and every kind of fault is seen."""
+
+from dataclasses import replace
+
+import pytest
+
+from twigma_spark.errors import CorpusError
+from twigma_spark.sample.truth import Check, Findings, check_findings, format_checks, load_images, load_truth
+from twigma_spark.sample.world import draw_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    out = tmp_path_factory.mktemp("truth") / "world"
+    draw_world(out, 80, 2)
+    return out
+
+
+@pytest.fixture(scope="module")
+def truth(world):
+    return load_truth(world / "truth.json")
+
+
+@pytest.fixture
+def right(world, truth) -> Findings:
+    """What a faultless run would find."""
+    rejects = [(e.unit, f"{e.corpus}/{e.source_key}", e.reason) for e in truth.broken if not e.usable]
+    rejects += [
+        ("metadata", f"{f.corpus}/{f.where}", f.reason) for f in truth.metadata_faults if not f.usable
+    ]
+    duplicates = {}
+    for tier, corpus, keys in [
+        *(("media", "posts", e.source_keys) for e in truth.shared_media),
+        *(("bytes", e.corpus, e.source_keys) for e in truth.byte_duplicates),
+        *(("embedding", e.corpus, (e.of, e.source_key)) for e in truth.near_duplicates),
+    ]:
+        duplicates |= {(corpus, key): ((corpus, keys[0]), tier) for key in keys[1:]}
+    neighbours = {
+        ("posts", e.source_key): [("art", "x"), (e.of_corpus, e.of)] for e in truth.reference_copies
+    }
+    kl = {("posts", "diffusion"): 0.1, ("posts", "photo"): 0.9, ("posts", "art"): 0.4}
+    images = {(image.corpus, image.source_key) for image in load_images(world / "truth_images.jsonl")}
+    return Findings(images, rejects, duplicates, kl, neighbours)
+
+
+def failed(truth, found) -> list[str]:
+    return [check.name for check in check_findings(truth, found) if not check.ok]
+
+
+def test_a_faultless_run_passes(truth, right):
+    assert failed(truth, right) == []
+
+
+def test_an_empty_run_fails_everything_but_needless_rejects(truth):
+    assert len(failed(truth, Findings())) == 8
+
+
+def test_an_image_that_vanished(truth, right):
+    assert failed(truth, replace(right, images=set(list(right.images)[1:]))) == ["every file accounted for"]
+
+
+def test_a_broken_file_with_the_wrong_reason(truth, right):
+    unit, key, _ = right.rejects[0]
+    wrong = replace(right, rejects=[(unit, key, "unlucky"), *right.rejects[1:]])
+    assert failed(truth, wrong) == [
+        "broken files and tweets rejected, with reason",
+        "no usable file rejected",
+    ]
+
+
+def test_a_usable_file_that_was_rejected(truth, right):
+    corpus, key = next(iter(sorted(right.images)))
+    wrong = replace(
+        right,
+        images=right.images - {(corpus, key)},
+        rejects=[*right.rejects, ("image", f"{corpus}/{key}", "odd")],
+    )
+    assert failed(truth, wrong) == ["every file accounted for", "no usable file rejected"]
+
+
+def test_a_metadata_fault_that_was_swallowed(truth, right):
+    wrong = replace(right, rejects=[entry for entry in right.rejects if entry[2] != "metadata_not_utf8"])
+    assert failed(truth, wrong) == ["metadata faults rejected, with reason"]
+
+
+@pytest.mark.parametrize(
+    ("tier", "name"), [("media", "shared media collapsed"), ("bytes", "byte duplicates collapsed")]
+)
+def test_a_duplicate_that_was_missed_or_went_to_the_wrong_image(truth, right, tier, name):
+    key = next(key for key, (_, found) in right.duplicates.items() if found == tier)
+    missed = {other: entry for other, entry in right.duplicates.items() if other != key}
+    assert failed(truth, replace(right, duplicates=missed)) == [name]
+    strayed = {**right.duplicates, key: (("art", "stranger"), tier)}
+    assert failed(truth, replace(right, duplicates=strayed)) == [name]
+
+
+def test_any_member_of_a_group_may_survive_and_chains_are_followed(truth, right):
+    group = truth.byte_duplicates[0]
+    first, *rest = [(group.corpus, key) for key in group.source_keys]
+    turned = {key: entry for key, entry in right.duplicates.items() if key not in rest}
+    turned |= dict.fromkeys((first, *rest[1:]), (rest[0], "bytes"))
+    turned[rest[0]] = (("photo", "alike"), "embedding")
+    assert failed(truth, replace(right, duplicates=turned)) == []
+
+
+def test_near_duplicates_below_the_share(truth, right):
+    kept = {key: entry for key, entry in right.duplicates.items() if entry[1] != "embedding"}
+    assert failed(truth, replace(right, duplicates=kept)) == ["near duplicates collapsed"]
+
+
+def test_sources_that_are_not_near_their_copies(truth, right):
+    far = {key: [("art", "x")] * 5 + list(found) for key, found in right.neighbours.items()}
+    assert failed(truth, replace(right, neighbours=far)) == ["sources among the 5 nearest of copies"]
+    assert all(check.ok for check in check_findings(truth, replace(right, neighbours=far), copies_share=0.0))
+
+
+def test_divergence_in_the_wrong_order_or_missing(truth, right):
+    for value in ({("posts", "diffusion"): 0.5}, {}):
+        kl = {**right.kl, **value} if value else {("posts", "diffusion"): 0.1}
+        assert failed(truth, replace(right, kl=kl)) == ["divergence from posts in order"]
+
+
+def test_table_and_loading(truth, tmp_path):
+    table = format_checks([Check("short", True, "1 of 1"), Check("rather long", False, "0 of 1")])
+    assert table == "ok    short        1 of 1\nFAIL  rather long  0 of 1"
+    (tmp_path / "truth.json").write_text('{"format": 1}')
+    with pytest.raises(CorpusError, match=r"truth must be the truth\.json of a sample world"):
+        load_truth(tmp_path / "truth.json")
