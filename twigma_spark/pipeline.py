@@ -18,8 +18,10 @@ from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES
+from twigma_spark.sample.truth import check_findings, format_checks, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.stages import caption, cluster, deduplicate, distinctiveness, embed, ingest, neighbours, report, score
+from twigma_spark.stages import findings
 from twigma_spark.stages.stage import Account, Stage, Work
 
 STAGES: tuple[Stage, ...] = (
@@ -238,3 +240,17 @@ def brief(error: BaseException) -> str:
     raised = [line for line in lines if "Error: " in line and not line.startswith(("at ", "File "))]
     picked: Iterable[str] = [*lines[:2], *(raised[-1:] or causes[-1:])] if len(lines) > 3 else lines
     return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]
+
+
+def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
+    """Return the findings on the sample world beside what was planted in it, as text, and whether all agree.
+
+    Raises:
+        ConfigError: where the configuration names no sample world.
+    """
+    if cfg.sample.out is None:
+        raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
+    names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "results")
+    found = findings.collect({name: store.read(name) for name in names})
+    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found)
+    return format_checks(checks), all(check.ok for check in checks)

@@ -142,7 +142,7 @@ def test_the_data_of_the_page(cfg: Config, work: Work, tables: Callable[..., dic
         ("origins", "art", 1),
         ("origins", "posts", 1),
     ]
-    assert [(s.corpus, s.images, s.scored) for s in data.safety] == [("posts", 3, 1), ("art", 1, 0)]
+    assert [(s.corpus, s.images, s.scored) for s in data.safety] == [("posts", 2, 1), ("art", 1, 0)]
     assert {r.reason: r.count for r in data.rejects} == {"empty_file": 1, "undecodable": 1}
     assert (data.runs[0].seconds, data.matches[0].bins, data.results[0].estimate) == (
         61.0,

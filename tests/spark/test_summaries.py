@@ -60,14 +60,20 @@ def test_every_file_has_one_fate(spark: SparkSession, images: DataFrame, duplica
 def test_safety_counts_kept_images_by_what_is_known(
     spark: SparkSession, images: DataFrame, duplicates: DataFrame
 ) -> None:
+    rejects = table(
+        spark, "rejects", "stage unit corpus key reason",
+        ("embed", "image", "art", "k1", "undecodable"), ("caption", "image", "p", "k1", "undecodable"),
+    )  # fmt: skip
+    kept = summaries.kept(images, duplicates, rejects)
+    assert rows(kept) == [("i1", "p", True), ("i3", "p", None)]
     scores = table(
         spark, "scores", "image_id model_id kind score",
         ("i1", "m1", "nsfw", 0.5), ("i1", "m2", "nsfw", 0.51),
         ("i2", "m1", "nsfw", 1.0), ("i3", "m1", "aesthetic", 1.0),
     )  # fmt: skip
-    found = summaries.safety(images, duplicates, scores, 0.5)
+    found = summaries.safety(kept, scores, 0.5)
     assert found.columns == ["corpus", "images", "scored", "above", "flagged", "unknown"]
-    assert rows(found) == [("art", 1, 0, 0, 0, 1), ("p", 2, 1, 1, 1, 1)]
+    assert rows(found) == [("p", 2, 1, 1, 1, 1)]
 
 
 @pytest.fixture(scope="module")

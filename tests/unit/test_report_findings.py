@@ -171,7 +171,7 @@ def test_the_nearest_reference_by_images(wins: tuple[int, int], claimed: bool) -
 
 
 def test_safety_says_the_share_or_that_no_model_looked() -> None:
-    assert safety.findings(demo())[0].text == "3.4% [2.6%, 4.3%] of posts score above 0.5 for NSFW."
+    assert safety.findings(demo())[0].text == "3.4% [2.6%, 4.3%] of the images of posts score above 0.5 for NSFW."
     unscored = replace(demo(), safety=(Safety("posts", 10, 0, 0, 1, 9),))
     assert safety.findings(unscored)[0].text.startswith("No NSFW model")
     assert safety.findings(replace(demo(), safety=())) == []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators import arrow
+from twigma_spark.io import arrow
 
 SCHEMA = "image_id STRING, rank INT, neighbour_id STRING, similarity DOUBLE"
 # Cosines are compared and reported to this many decimals: float32 holds no more, and copies must tie.

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from scipy import sparse
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators import arrow
+from twigma_spark.io import arrow
 
 Vectors = NDArray[np.float32]
 

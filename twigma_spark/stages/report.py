@@ -13,7 +13,7 @@ from twigma_spark.config import Config
 from twigma_spark.errors import SchemaError
 from twigma_spark.io.export import write_text
 from twigma_spark.report import build
-from twigma_spark.report.data import Picture, ReportData
+from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.stage import Frames, Stage, Work
@@ -35,35 +35,29 @@ def run(cfg: Config, work: Work, **tables: DataFrame) -> Mapping[str, DataFrame]
 
 def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> ReportData:
     """Return all that the page shows; what comes to the driver does not grow with the corpora."""
+    rejects, neighbours = tables["rejects"], tables["neighbours"]
     roles = {corpus.name: corpus.role for corpus in cfg.corpora}
-    images, duplicates, neighbours = tables["images"], tables["duplicates"], tables["neighbours"]
-    corpora = build.corpora(_rows(summaries.fates(images, duplicates, tables["rejects"])), roles)
+    corpora = build.corpora(_rows(summaries.fates(tables["images"], tables["duplicates"], rejects)), roles)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    threshold = cfg.report.nsfw_threshold
-    theme_rows = _theme_rows(cfg, tables)
-    pairs = _rows(gallery.closest_pairs(neighbours, cfg.report.pairs))
-    shown = [r["image_id"] for r in theme_rows.examples] + [
-        r[k] for r in pairs for k in ("image_id", "neighbour_id")
-    ]
-    pictures = _pictures(cfg, spark, tables, shown)
+    themes, pairs = _gallery(cfg, spark, tables)
     return ReportData(
         title=cfg.report.title,
         created_at=now,
         corpora=corpora,
         results=build.results(_rows(tables["results"])),
         origins=build.origins(_rows(summaries.origin_counts(tables["clusters"], plain))),
-        themes=build.themes(theme_rows, pictures),
+        themes=themes,
         matches=build.matches(
             _rows(summaries.best_matches(neighbours)),
             _rows(summaries.similarity_bins(neighbours, BIN)),
             order,
             BIN,
         ),
-        pairs=build.pairs(pairs, pictures),
-        safety=build.safety(_rows(summaries.safety(images, duplicates, tables["scores"], threshold)), order),
-        nsfw_threshold=threshold,
-        rejects=build.rejects(_rows(summaries.reject_rows(tables["rejects"], REJECT_EXAMPLES))),
+        pairs=pairs,
+        safety=build.safety(_rows(_safety(cfg, tables)), order),
+        nsfw_threshold=cfg.report.nsfw_threshold,
+        rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
         runs=build.runs(_rows(summaries.last_runs(tables["runs"]))),
         fingerprint=cfg.fingerprint(set(Config.model_fields) - {"store", "spark"}),
     )
@@ -83,6 +77,20 @@ def publish(cfg: Config, frames: Frames) -> str:
     return write_text(cfg.report.path, found[0]["html"])
 
 
+def _safety(cfg: Config, tables: Frames) -> DataFrame:
+    kept = summaries.kept(tables["images"], tables["duplicates"], tables["rejects"])
+    return summaries.safety(kept, tables["scores"], cfg.report.nsfw_threshold)
+
+
+def _gallery(cfg: Config, spark: SparkSession, tables: Frames) -> tuple[tuple[Theme, ...], tuple[Pair, ...]]:
+    """Return the themes and the closest pairs with their pictures, each shrunk once."""
+    themes = _theme_rows(cfg, tables)
+    pairs = _rows(gallery.closest_pairs(tables["neighbours"], cfg.report.pairs))
+    shown = {row["image_id"] for row in (*themes.examples, *pairs)} | {row["neighbour_id"] for row in pairs}
+    pictures = _pictures(cfg, spark, tables, shown)
+    return build.themes(themes, pictures), build.pairs(pairs, pictures)
+
+
 def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
     """Return the rows of the clusterings that tell themes."""
     names = [c.id for c in cfg.cluster.clusterings if c.themes]
@@ -95,9 +103,9 @@ def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
     )
 
 
-def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) -> dict[str, Picture]:
+def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str]) -> dict[str, Picture]:
     """Return the few pictures that are shown, by id."""
-    chosen = spark.createDataFrame([(i,) for i in sorted(set(ids))], "image_id string")
+    chosen = spark.createDataFrame([(i,) for i in sorted(ids)], "image_id string")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
     with _small_batches(spark, cfg.embed.arrow_batch):
         return build.pictures(_rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels)))

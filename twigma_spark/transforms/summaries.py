@@ -18,32 +18,19 @@ def fates(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataF
     `fate` is kept, rejected, or the tier of a duplicate. A file refused at ingest is not in `images`; one
     refused by the image model is, and counts as rejected even if it is listed as a duplicate.
     """
-    refused = (
-        rejects.where("unit = 'image'").groupBy("stage", "corpus", "key").agg(F.count("*").alias("files"))
-    )
-    broken = refused.where(F.col("stage") == MODEL).select(
-        "corpus", F.col("key").alias("source_key"), F.lit(REJECTED).alias("fate")
-    )
     seen = (
         images.select("image_id", "corpus", "source_key", "created_at")
-        .join(broken, ["corpus", "source_key"], "left")
+        .join(_broken(rejects), ["corpus", "source_key"], "left")
         .join(duplicates.select("image_id", "tier"), "image_id", "left")
-        .select(
-            "corpus",
-            F.coalesce("fate", "tier", F.lit(KEPT)).alias("fate"),
-            F.lit(1).alias("files"),
-            "created_at",
-        )
+        .select("corpus", F.coalesce("broken", "tier", F.lit(KEPT)).alias("fate"), "created_at")
     )
     never = F.lit(None).cast("timestamp").alias("created_at")
-    door = refused.where(F.col("stage") == DOOR).select(
-        "corpus", F.lit(REJECTED).alias("fate"), "files", never
-    )
+    door = rejects.where((F.col("unit") == "image") & (F.col("stage") == DOOR))
     return (
-        seen.unionByName(door)
+        seen.unionByName(door.select("corpus", F.lit(REJECTED).alias("fate"), never))
         .groupBy("corpus", "fate")
         .agg(
-            F.sum("files").alias("files"),
+            F.count("*").alias("files"),
             F.min("created_at").alias("since"),
             F.max("created_at").alias("until"),
         )
@@ -51,13 +38,30 @@ def fates(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataF
     )
 
 
-def safety(images: DataFrame, duplicates: DataFrame, scores: DataFrame, threshold: float) -> DataFrame:
-    """Return what is known of the images that repeat no other.
+def kept(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFrame:
+    """Return image_id, corpus and sensitive of the images that are kept."""
+    return (
+        images.select("image_id", "corpus", "source_key", "sensitive")
+        .join(_broken(rejects), ["corpus", "source_key"], "left_anti")
+        .join(duplicates, "image_id", "left_anti")
+        .select("image_id", "corpus", "sensitive")
+    )
+
+
+def _broken(rejects: DataFrame) -> DataFrame:
+    """Return corpus, source_key and `broken` of the images that the image model could not decode."""
+    refused = rejects.where((F.col("unit") == "image") & (F.col("stage") == MODEL))
+    return refused.select(
+        "corpus", F.col("key").alias("source_key"), F.lit(REJECTED).alias("broken")
+    ).distinct()
+
+
+def safety(kept: DataFrame, scores: DataFrame, threshold: float) -> DataFrame:
+    """Return what is known of the kept images.
 
     The columns are corpus, images, scored, above (the threshold), flagged and unknown.
     """
     nsfw = scores.where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("score"))
-    kept = images.select("image_id", "corpus", "sensitive").join(duplicates, "image_id", "left_anti")
     return (
         kept.join(nsfw, "image_id", "left")
         .groupBy("corpus")

@@ -41,7 +41,7 @@ def _above(safety: Safety, threshold: float) -> Finding | None:
     if share is None:
         return None
     return Finding(
-        f"{share} of {safety.corpus} score above {threshold:g} for NSFW.",
+        f"{share} of the images of {safety.corpus} score above {threshold:g} for NSFW.",
         f"n = {count(safety.scored)} scored images of {count(safety.images)}; {WILSON}; "
         "the model's errors are not part of the interval.",
     )

@@ -1,0 +1,65 @@
+"""cluster: k-means over the corpora and over the posts, and the words of each theme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Clustering, Config
+from twigma_spark.estimators import kmeans
+from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.transforms.clusters import renumbered, sizes
+from twigma_spark.transforms.themes import theme_words
+
+
+def run(
+    cfg: Config, work: Work, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield centroids, clusters and themes, one clustering after another."""
+    vectors = specs.kept_vectors(cfg, embeddings, duplicates)
+    captioner = specs.captioner(cfg)
+    own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
+    for clustering in cfg.cluster.clusterings:
+        yield _clustered(cfg, work, clustering, vectors, own)
+
+
+def _clustered(
+    cfg: Config, work: Work, clustering: Clustering, vectors: DataFrame, captions: DataFrame
+) -> Mapping[str, DataFrame]:
+    members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
+    spec = kmeans.KMeansSpec(clustering.k, cfg.seed, cfg.cluster.summaries, cfg.cluster.restarts)
+    model = kmeans.fit(members, spec)
+    found = work.once(kmeans.assign(members, model))
+    largest_first = sizes(found).collect()
+    numbered = renumbered(found, [row["cluster"] for row in largest_first])
+    work.say(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
+    words = theme_words(captions.join(numbered, "image_id"), cfg.cluster.words if clustering.themes else 0)
+    named = F.lit(clustering.id)
+    return {
+        "centroids": _centroids(work, clustering.id, largest_first, model.centroids),
+        "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
+        "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
+    }
+
+
+def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: np.ndarray) -> DataFrame:
+    rows = [
+        (name, number, row["size"], row["mean_distance"], centroids[row["cluster"]].tolist())
+        for number, row in enumerate(largest_first)
+    ]
+    return work.spark.createDataFrame(rows, CENTROIDS.schema)
+
+
+STAGE = Stage(
+    name="cluster",
+    summary="k-means over the corpora (k=4) and the posts (k=10), and the words of each theme",
+    reads=("embeddings", "duplicates", "captions"),
+    writes=("centroids", "clusters", "themes"),
+    config=("cluster", "seed", "corpora", "models.image", "models.caption", "models.device"),
+    run=run,
+)
