@@ -64,7 +64,10 @@ def faults_in(place: str, source: str) -> list[str]:
             found.append(f"{place} imports {top}: not in this room")
     taken = set(attributes(tree))
     if not place.startswith("io/"):
-        found += [f"{place} uses .{name}: storage is read and written in io/" for name in sorted(taken & STORAGE & spark_uses(tree))]
+        found += [
+            f"{place} uses .{name}: storage is read and written in io/"
+            for name in sorted(taken & STORAGE & spark_uses(tree))
+        ]
     if place != "io/session.py":
         found += [f"{place} uses .{name}: the JVM is io/session.py's" for name in sorted(taken & JVM)]
     return found
@@ -74,7 +77,11 @@ def spark_uses(tree: ast.AST) -> set[str]:
     """Return the storage attributes that are not calls: `spark.read`, `df.write`; a file's `.read()` is a call."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     uses = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and id(n) not in called}
-    return uses | {n.func.attr for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "writeTo"}
+    return uses | {
+        n.func.attr
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "writeTo"
+    }
 
 
 def cycles(graph: dict[str, set[str]]) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -17,11 +17,21 @@ from twigma_spark.config import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
 from twigma_spark.io.tables import Store
-from twigma_spark.schemas import TABLES
 from twigma_spark.sample.truth import check_findings, format_checks, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
-from twigma_spark.stages import caption, cluster, deduplicate, distinctiveness, embed, ingest, neighbours, report, score
-from twigma_spark.stages import findings
+from twigma_spark.schemas import TABLES
+from twigma_spark.stages import (
+    caption,
+    cluster,
+    deduplicate,
+    distinctiveness,
+    embed,
+    findings,
+    ingest,
+    neighbours,
+    report,
+    score,
+)
 from twigma_spark.stages.stage import Account, Stage, Work
 
 STAGES: tuple[Stage, ...] = (
@@ -93,10 +103,14 @@ def run(cfg: Config, store: Store, stages: Sequence[Stage], say: Say) -> list[Ou
         draw_sample(cfg, say)
     run_id, known, outcomes = uuid.uuid4().hex[:12], last_good(store), []
     for number, stage in enumerate(stages, start=1):
-        runner = _Runner(stage, cfg, store, run_id, lambda text, n=number: say(f"[{n}/{len(stages)}] {text}"))
-        outcomes.append(runner.run(known.get(stage.name)))
-        say(f"[{number}/{len(stages)}] {outcomes[-1].line()}")
+        place = partial(_say_at, say, f"[{number}/{len(stages)}] ")
+        outcomes.append(_Runner(stage, cfg, store, run_id, place).run(known.get(stage.name)))
+        place(outcomes[-1].line())
     return outcomes
+
+
+def _say_at(say: Say, place: str, text: str) -> None:
+    say(place + text)
 
 
 class _Runner:

@@ -169,7 +169,10 @@ DUPLICATES = Table(
         similarity DOUBLE: cosine of the two embeddings
     """),
     key=("image_id",),
-    checks={"not_itself": "image_id <> canonical_id", "tier_known": "tier IN ('media', 'bytes', 'embedding')"},
+    checks={
+        "not_itself": "image_id <> canonical_id",
+        "tier_known": "tier IN ('media', 'bytes', 'embedding')",
+    },
 )
 
 SCORES = Table(

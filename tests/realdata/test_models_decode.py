@@ -37,9 +37,7 @@ def test_pixels_are_within_3_levels(shared_data: Path, folder: str, how: Prepara
 
 @pytest.mark.parametrize("subsampling", [0, 2])
 @pytest.mark.parametrize("side", [3600, 4200])
-def test_scaled_decoding_of_large_images_is_within_3_levels(
-    shared_data: Path, side: int, subsampling: int
-) -> None:
+def test_scaled_decoding_of_large_images_is_within_3_levels(shared_data: Path, side: int, subsampling: int) -> None:
     """Mosaics, for want of large photographs: their seams are harder than anything in one."""
     tiles = [Image.open(io.BytesIO(content)) for content in files(shared_data, "art", 60)]
     mosaic = Image.new("RGB", (side, side))

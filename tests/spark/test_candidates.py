@@ -79,7 +79,10 @@ def test_posts_and_their_pictures(spark: SparkSession) -> None:
         ("t2/m3", "missing_file"): 1,
         ("stray.jpg", "no_post"): 1,
     }
-    assert {r.tweet_id: r.sensitive for r in found.where("reason IS NULL").collect()} == {"t1": True, "t2": None}
+    assert {r.tweet_id: r.sensitive for r in found.where("reason IS NULL").collect()} == {
+        "t1": True,
+        "t2": None,
+    }
 
 
 def test_a_limit_takes_the_first_keys(spark: SparkSession) -> None:

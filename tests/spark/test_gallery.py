@@ -122,9 +122,7 @@ def test_the_text_is_the_best_that_is_known(shown: dict[str, Any]) -> None:
 
 
 def test_the_highest_nsfw_score_counts_and_flags_stay(shown: dict[str, Any]) -> None:
-    assert {
-        i: (r["score"], r["sensitive"]) for i, r in shown.items() if i in ("titled", "prompted", "posted")
-    } == {
+    assert {i: (r["score"], r["sensitive"]) for i, r in shown.items() if i in ("titled", "prompted", "posted")} == {
         "titled": (None, None),
         "prompted": (None, True),
         "posted": (0.7, False),

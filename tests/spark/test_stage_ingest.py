@@ -66,7 +66,14 @@ def test_usable_files_become_images_and_the_rest_rejects(spark: SparkSession, fo
     cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),))
     out = taken(spark, cfg)
     images = {r.source_key: r for r in out["images"].drop("content").collect()}
-    assert set(images) == {"good.jpg", "sub dir/grün é.PNG", "cmyk.jpg", "grey.png", "sixteen.png", "moving.gif"}
+    assert set(images) == {
+        "good.jpg",
+        "sub dir/grün é.PNG",
+        "cmyk.jpg",
+        "grey.png",
+        "sixteen.png",
+        "moving.gif",
+    }
     assert (images["good.jpg"].width, images["good.jpg"].height, images["good.jpg"].format) == (8, 6, "JPEG")
     refused = {r.key: r.reason for r in out["rejects"].collect()}
     assert refused == {"empty.jpg": "empty_file", "words.jpg": "not_an_image", "bomb.png": "too_many_pixels"}
@@ -83,9 +90,7 @@ def test_a_file_over_the_limit_is_never_read(spark: SparkSession, folder: Path) 
 def test_metadata_in_latin_1_without_columns_and_with_missing_files(spark: SparkSession, folder: Path) -> None:
     table = folder.parent / "m.csv"
     table.write_bytes("file,title\ngood.jpg,fine\ngrey.png,caf\xe9\ngone.jpg,x\ngood.jpg,twice\n".encode("latin-1"))
-    corpus = Corpus(
-        name="mine", role="posts", path=str(folder), metadata=str(table), columns=Columns(artist="painter")
-    )
+    corpus = Corpus(name="mine", role="posts", path=str(folder), metadata=str(table), columns=Columns(artist="painter"))
     cfg = Config(corpora=(corpus,))
     out = taken(spark, cfg)
     titles = {r.source_key: r.title for r in out["images"].select("source_key", "title").collect()}

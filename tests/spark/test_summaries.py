@@ -33,9 +33,7 @@ def images(spark: SparkSession) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def duplicates(spark: SparkSession) -> DataFrame:
-    return table(
-        spark, "duplicates", "image_id canonical_id tier", ("i2", "i1", "bytes"), ("i4", "i1", "media")
-    )
+    return table(spark, "duplicates", "image_id canonical_id tier", ("i2", "i1", "bytes"), ("i4", "i1", "media"))
 
 
 def test_every_file_has_one_fate(spark: SparkSession, images: DataFrame, duplicates: DataFrame) -> None:
@@ -107,15 +105,11 @@ def neighbours(spark: SparkSession) -> DataFrame:
 def test_best_matches_count_whose_is_nearest(neighbours: DataFrame) -> None:
     found = {r["reference"]: r for r in summaries.best_matches(neighbours).collect()}
     assert {k: (r["images"], r["nearest"]) for k, r in found.items()} == {"art": (2, 1), "photo": (2, 1)}
-    assert found["art"]["mean"] == pytest.approx(0.6) and found["art"]["deviation"] == pytest.approx(
-        0.02**0.5
-    )
+    assert found["art"]["mean"] == pytest.approx(0.6) and found["art"]["deviation"] == pytest.approx(0.02**0.5)
 
 
 def test_one_match_has_no_deviation(spark: SparkSession) -> None:
-    one = table(
-        spark, "neighbours", "image_id reference rank neighbour_id similarity", ("a", "art", 1, "x", 0.5)
-    )
+    one = table(spark, "neighbours", "image_id reference rank neighbour_id similarity", ("a", "art", 1, "x", 0.5))
     assert rows(summaries.best_matches(one)) == [("art", 1, 1, 0.5, 0.0)]
 
 

@@ -83,7 +83,7 @@ def test_a_row_that_breaks_a_check_is_refused(store: Store, spark: SparkSession)
 
 def test_a_null_key_is_refused(store: Store, spark: SparkSession) -> None:
     frame = vectors(spark, "a").withColumn("image_id", F.lit(None).cast("string"))
-    with pytest.raises(Exception, match="(?i)not null"):
+    with pytest.raises(Exception, match=r"(?i)not null"):
         store.write("embeddings", frame, stage="embed")
 
 

@@ -16,7 +16,10 @@ from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.transforms import tweets
 
 USERS = [{"id": "9", "username": "nobody", "public_metrics": {"followers_count": 12}}]
-PICTURES = [{"media_key": "3_1", "type": "photo", "width": 4, "height": 5}, {"media_key": "3_2", "type": "video"}]
+PICTURES = [
+    {"media_key": "3_1", "type": "photo", "width": 4, "height": 5},
+    {"media_key": "3_2", "type": "video"},
+]
 
 
 def post(number: object, **more: Any) -> dict[str, Any]:
@@ -37,7 +40,10 @@ def corpus(tmp_path: Path) -> Corpus:
     """Two pages and a file that is none."""
     without_id = post(2, created_at="yesterday")
     del without_id["id"]
-    pages = [[post("1500000000000000001"), without_id], [post("1500000000000000001"), post(1500000000000000003)]]
+    pages = [
+        [post("1500000000000000001"), without_id],
+        [post("1500000000000000001"), post(1500000000000000003)],
+    ]
     for n, data in enumerate(pages):
         page = {"data": data, "includes": {"users": USERS, "media": PICTURES}, "meta": {}}
         (tmp_path / f"tweets-{n}.json").write_text(json.dumps(page))
@@ -83,7 +89,7 @@ def test_a_page_a_line_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
 
 def test_a_folder_without_pages_is_told(spark: SparkSession, tmp_path: Path) -> None:
     corpus = Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
-    with pytest.raises(CorpusError, match="pages as .json or .jsonl"):
+    with pytest.raises(CorpusError, match=r"pages as \.json or \.jsonl"):
         read_pages(spark, corpus)
     with pytest.raises(CorpusError, match="existing folder"):
         read_pages(spark, corpus.model_copy(update={"path": str(tmp_path / "none")}))

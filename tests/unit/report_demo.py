@@ -48,25 +48,19 @@ def drawing(seed: int, side: int = 160) -> bytes:
     image = Image.new("RGB", (wide, high))
     pen = ImageDraw.Draw(image)
     for y in range(high):
-        pen.line(
-            (0, y, wide, y), fill=tuple(int(a + (b - a) * y / high) for a, b in zip(top, low, strict=True))
-        )
+        pen.line((0, y, wide, y), fill=tuple(int(a + (b - a) * y / high) for a, b in zip(top, low, strict=True)))
     x, y, r = dice.randrange(wide), dice.randrange(high // 2), dice.randrange(8, max(9, side // 5))
     pen.ellipse((x - r, y - r, x + r, y + r), fill=(250, 235, 190))
     for layer in range(3):
         phase, base = dice.random() * 6, high * (0.55 + 0.15 * layer)
-        hill = [
-            (px, base + side / 12 * math.sin(phase + px / side * (3 + layer))) for px in range(0, wide + 4, 4)
-        ]
+        hill = [(px, base + side / 12 * math.sin(phase + px / side * (3 + layer))) for px in range(0, wide + 4, 4)]
         pen.polygon([*hill, (wide, high), (0, high)], fill=tuple(int(c * (0.7 - 0.2 * layer)) for c in low))
     out = io.BytesIO()
     image.save(out, "WEBP", quality=80)
     return out.getvalue()
 
 
-def picture(
-    seed: int, corpus: str = "posts", score: float | None = 0.02, sensitive: bool | None = None
-) -> Picture:
+def picture(seed: int, corpus: str = "posts", score: float | None = 0.02, sensitive: bool | None = None) -> Picture:
     """Return a picture with a drawing and a preview of it."""
     text = f"a picture of {WORDS[seed % 10].split()[0]}, number {seed}"
     full = drawing(seed)
@@ -79,9 +73,7 @@ def _theme(cluster: int) -> Theme:
     dice = random.Random(cluster)
     size = int(620 * 0.86**cluster)
     slope = (cluster % 3 - 1) * 0.04
-    months = [
-        (m, max(0, int(size / 27 * (1 + slope * (i - 13)) + dice.gauss(0, 2)))) for i, m in enumerate(MONTHS)
-    ]
+    months = [(m, max(0, int(size / 27 * (1 + slope * (i - 13)) + dice.gauss(0, 2)))) for i, m in enumerate(MONTHS)]
     words = tuple((word, 0.21 / (i + 1)) for i, word in enumerate(WORDS[cluster].split()))
     pictures = [picture(cluster + 10 * i) for i in range(12)]
     pictures[3] = replace(pictures[3], score=0.91)
@@ -148,9 +140,7 @@ def _results(names: list[str]) -> tuple[Result, ...]:
 
 def _bins(mean: float) -> tuple[tuple[float, int], ...]:
     return tuple(
-        (round(e / 50, 2), n)
-        for e in range(10, 50)
-        if (n := int(400 * math.exp(-(((e / 50 - mean) / 0.11) ** 2))))
+        (round(e / 50, 2), n) for e in range(10, 50) if (n := int(400 * math.exp(-(((e / 50 - mean) / 0.11) ** 2))))
     )
 
 
@@ -201,9 +191,7 @@ def demo() -> ReportData:
             datetime(2021, 1, 3),
             datetime(2023, 3, 30),
         ),
-        Corpus(
-            "diffusion", "generated", 800, 796, {"bytes": 4}, 0, datetime(2022, 8, 1), datetime(2022, 12, 1)
-        ),
+        Corpus("diffusion", "generated", 800, 796, {"bytes": 4}, 0, datetime(2022, 8, 1), datetime(2022, 12, 1)),
         Corpus("photo", "natural", 500, 492, {"bytes": 3}, 5),
         Corpus("art", "art", 500, 500),
     )
@@ -230,18 +218,14 @@ def demo() -> ReportData:
             12,
             (("a/zero.png", "0 bytes"), ("b/zero.jpg", "0 bytes")),
         ),
-        Reject(
-            "ingest", "image", "photo", "not_an_image", 5, (("notes.jpg", "44 bytes start with 68656c6c6f"),)
-        ),
+        Reject("ingest", "image", "photo", "not_an_image", 5, (("notes.jpg", "44 bytes start with 68656c6c6f"),)),
     )
     return ReportData(
         title="What people made with AI",
         created_at=now,
         corpora=corpora,
         results=_results([c.name for c in corpora]),
-        origins=tuple(
-            OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)
-        ),
+        origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         themes=tuple(_theme(k) for k in range(10)),
         matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),
         pairs=tuple(

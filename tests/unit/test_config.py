@@ -32,7 +32,9 @@ def test_base_yaml_comments_every_key() -> None:
 def test_overlays_hold_differences_only(name: str) -> None:
     overlay, base = yaml.safe_load((CONF / name).read_text()), Config().model_dump(mode="json")
     load([CONF / name])
-    same = [f"{s}.{k}" for s, keys in overlay.items() if isinstance(keys, dict) for k, v in keys.items() if base[s][k] == v]
+    same = [
+        f"{s}.{k}" for s, keys in overlay.items() if isinstance(keys, dict) for k, v in keys.items() if base[s][k] == v
+    ]
     assert same == []
 
 
@@ -54,7 +56,14 @@ def test_all_faults_are_told_at_once_with_file_and_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load([path, tmp_path / "none.yaml"], ["seed=-1", "nonsense"])
     text = str(caught.value)
-    for part in ("embed.batch_size", "embed.batchsize", "sead", "none.yaml", "--set seed=-1", "--set nonsense"):
+    for part in (
+        "embed.batch_size",
+        "embed.batchsize",
+        "sead",
+        "none.yaml",
+        "--set seed=-1",
+        "--set nonsense",
+    ):
         assert part in text
     assert text.count(str(path)) == 3
 

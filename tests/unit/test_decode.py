@@ -174,9 +174,7 @@ def test_errors_pickle_and_read_well() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 400), st.binary(min_size=1, max_size=40), st.sampled_from(["JPEG", "PNG", "WEBP", "GIF"])
-)
+@given(st.integers(0, 400), st.binary(min_size=1, max_size=40), st.sampled_from(["JPEG", "PNG", "WEBP", "GIF"]))
 def test_no_damage_escapes_as_another_exception(at: int, junk: bytes, format: str) -> None:
     whole = encoded(picture(), format)
     content = whole[:at] + junk + whole[at + len(junk) :]

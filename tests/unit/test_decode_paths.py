@@ -50,8 +50,7 @@ def test_pillow_is_the_transform_of_open_clip(size: tuple[int, int], mode: str, 
 def test_fast_is_within_3_levels(size: tuple[int, int], fit: str, interpolation: str) -> None:
     content = jpeg(*size)
     slow, fast = (
-        prepare(content, Preparation(64, 64, fit, interpolation, decode)).astype(int)
-        for decode in ("pillow", "fast")
+        prepare(content, Preparation(64, 64, fit, interpolation, decode)).astype(int) for decode in ("pillow", "fast")
     )
     assert np.abs(fast - slow).max() <= 3
 
@@ -72,9 +71,7 @@ def test_the_passes_run_in_pillow_s_order(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [(1100, 1030), (2300, 2100)])
 def test_scaled_decoding_is_within_3_levels(size: tuple[int, int], subsampling: int) -> None:
     content = jpeg(*size, subsampling)
-    slow, fast = (
-        prepare(content, Preparation(64, 64, decode=decode)).astype(int) for decode in ("pillow", "fast")
-    )
+    slow, fast = (prepare(content, Preparation(64, 64, decode=decode)).astype(int) for decode in ("pillow", "fast"))
     assert np.abs(fast - slow).max() <= 3
 
 
@@ -86,9 +83,7 @@ def test_shapes_that_are_not_square() -> None:
 
 def test_a_strip_costs_no_more_than_its_middle() -> None:
     strip = jpeg(4000, 4)
-    slow, fast = (
-        prepare(strip, Preparation(64, 64, decode=decode)).astype(int) for decode in ("pillow", "fast")
-    )
+    slow, fast = (prepare(strip, Preparation(64, 64, decode=decode)).astype(int) for decode in ("pillow", "fast"))
     assert slow.shape == fast.shape == (3, 64, 64)
     assert np.abs(fast - slow).max() <= 3
 

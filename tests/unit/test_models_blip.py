@@ -45,9 +45,7 @@ def alone(folder: Path, files: list[bytes], **asked: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("beams", "shortest", "longest"), [(1, 0, 20), (3, 0, 12), (2, 8, 16)])
-def test_captions_are_those_of_transformers_alone(
-    folder: Path, beams: int, shortest: int, longest: int
-) -> None:
+def test_captions_are_those_of_transformers_alone(folder: Path, beams: int, shortest: int, longest: int) -> None:
     files = jpegs(8)
     spec = BlipCaptioner(str(folder), num_beams=beams, min_length=shortest, max_length=longest)
     ours = spec.setup(threads=1)(files)

@@ -106,9 +106,7 @@ def test_batch_size_does_not_matter(source: ClipSource, precision: str, bound: f
 
 def test_bf16_is_close_to_fp32(source: ClipSource) -> None:
     files = jpegs(8)
-    half, full = (
-        ClipImage(source, precision=precision).setup(threads=1)(files) for precision in ("bf16", "fp32")
-    )
+    half, full = (ClipImage(source, precision=precision).setup(threads=1)(files) for precision in ("bf16", "fp32"))
     assert half.dtype == np.float32
     assert (half * full).sum(axis=1).min() > 0.999
     np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
@@ -146,9 +144,7 @@ def test_own_config_and_weights_file(folder: Path, source: ClipSource, tmp_path:
     spec = ClipImage(ClipSource(str(own), str(folder / "open_clip_model.safetensors")))
     assert spec.model_id == source.model_id.replace("small", "my-own-clip")
     files = jpegs(3)
-    np.testing.assert_allclose(
-        spec.setup(threads=1)(files), ClipImage(source).setup(threads=1)(files), atol=1e-6
-    )
+    np.testing.assert_allclose(spec.setup(threads=1)(files), ClipImage(source).setup(threads=1)(files), atol=1e-6)
 
 
 def test_specs_pickle_in_bytes_and_are_keys(source: ClipSource) -> None:

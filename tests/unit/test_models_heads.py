@@ -61,9 +61,7 @@ def test_a_head_refuses_other_embeddings(tmp_path: Path) -> None:
         head(unit(3, 9))
     with pytest.raises(ModelError, match="must be of shape"):
         head(unit(1, 8)[0])
-    with pytest.raises(
-        ModelError, match=r"must be of open_clip/clip@0123456789ab\. Got 'open_clip/ViT-B-32/op"
-    ):
+    with pytest.raises(ModelError, match=r"must be of open_clip/clip@0123456789ab\. Got 'open_clip/ViT-B-32/op"):
         head(unit(3, 8), "open_clip/ViT-B-32/openai")
     other = HeadSpec("linear", linear_file(tmp_path, embedding_model=OWN), embedding_model="x/y").setup()
     assert other(unit(3, 8), "x/y").shape == (3,)

@@ -40,9 +40,7 @@ def mean_colour_network(path: Path, shape: list[int | str], batch: int | str, ou
     options = field(5, field(1, "axes") + b"".join(field(8, axis) for axis in axes) + field(20, 7))
     options += field(5, field(1, "keepdims") + field(3, 0) + field(20, 2))
     names = [f"out{number}" for number in range(outputs)]
-    nodes = b"".join(
-        field(1, field(1, "pixels") + field(2, name) + field(4, "ReduceMean") + options) for name in names
-    )
+    nodes = b"".join(field(1, field(1, "pixels") + field(2, name) + field(4, "ReduceMean") + options) for name in names)
     ends = b"".join(field(12, tensor(name, [batch, 3])) for name in names)
     graph = nodes + field(2, "g") + field(11, tensor("pixels", shape)) + ends
     path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 13)))
@@ -58,9 +56,7 @@ def plain(colour: tuple[int, int, int]) -> bytes:
 FILES = [plain(colour) for colour in COLOURS]
 
 
-@pytest.mark.parametrize(
-    "shape", [["n", 3, 8, 8], ["n", 8, 8, 3], [2, 3, 8, 8], [4, 8, 8, 3], ["n", 3, "h", "w"]]
-)
+@pytest.mark.parametrize("shape", [["n", 3, 8, 8], ["n", 8, 8, 3], [2, 3, 8, 8], [4, 8, 8, 3], ["n", 3, "h", "w"]])
 def test_layout_and_batch_are_discovered(tmp_path: Path, shape: list[int | str]) -> None:
     path = mean_colour_network(tmp_path / "mean.onnx", shape, shape[0])
     loaded = OnnxEncoder(OnnxNet(path, size=8), normalise=False).setup(threads=1)

@@ -52,12 +52,8 @@ def test_themes_gather_their_rows_in_order() -> None:
             {"clustering_id": "t", "cluster": 1, "size": 5, "mean_distance": None},
             {"clustering_id": "t", "cluster": 0, "size": 9, "mean_distance": math.nan},
         ],
-        words=[
-            {"clustering_id": "t", "cluster": 0, "rank": r, "term": f"w{r}", "weight": 1 / r} for r in (2, 1)
-        ],
-        months=[
-            {"clustering_id": "t", "cluster": 0, "month": m, "images": 2} for m in ("2022-02", "2022-01")
-        ],
+        words=[{"clustering_id": "t", "cluster": 0, "rank": r, "term": f"w{r}", "weight": 1 / r} for r in (2, 1)],
+        months=[{"clustering_id": "t", "cluster": 0, "month": m, "images": 2} for m in ("2022-02", "2022-01")],
         examples=[
             {"clustering_id": "t", "cluster": 0, "place": p, "image_id": i}
             for p, i in ((2, "b"), (1, "a"), (3, "gone"))
@@ -84,9 +80,7 @@ def test_pairs_without_a_picture_are_left_out() -> None:
 
 
 def test_matches_take_their_bins_and_the_order_of_corpora() -> None:
-    rows = [
-        {"reference": r, "images": 2, "nearest": 1, "mean": 0.5, "deviation": 0.1} for r in ("art", "photo")
-    ]
+    rows = [{"reference": r, "images": 2, "nearest": 1, "mean": 0.5, "deviation": 0.1} for r in ("art", "photo")]
     bins = [
         {"reference": "photo", "edge": 0.58000000000001, "images": 2},
         {"reference": "art", "edge": 0.1, "images": 2},

@@ -22,9 +22,7 @@ Ends = tuple[float, float | None, float | None]
 def with_kl(metric_values: dict[str, dict[str, Ends]]) -> ReportData:
     """Return a page on which KL(posts | reference) has the given (estimate, low, high)."""
     rows = tuple(
-        Result(
-            "distinctiveness", "distinctiveness", metric, f"posts|{ref}", *ends, 2000, "images", "bootstrap"
-        )
+        Result("distinctiveness", "distinctiveness", metric, f"posts|{ref}", *ends, 2000, "images", "bootstrap")
         for metric, values in metric_values.items()
         for ref, ends in values.items()
     )
@@ -37,9 +35,7 @@ def sentence(data: ReportData) -> str:
 
 
 def test_the_nearest_reference_is_named_with_its_interval() -> None:
-    data = with_kl(
-        {"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}}
-    )
+    data = with_kl({"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}})
     assert sentence(data) == (
         "Images of posts are nearest to diffusion (KL 0.310 nats [0.280, 0.350]), "
         "before art (0.900 [0.800, 1.00]), and farthest from photo (2.00 [1.80, 2.20])."
@@ -76,6 +72,12 @@ def test_an_infinite_value_hands_over_to_the_smoothed_measure_for_all() -> None:
     assert "KL 0.500 nats" in finding.text and "smoothed" in finding.basis
 
 
+def test_an_interval_that_reaches_infinity_hands_over_too() -> None:
+    plug_in = {"diffusion": (0.1, 0.1, math.inf), "art": (0.9, 0.8, 1.0)}
+    smooth = {"diffusion": (0.5, 0.4, 0.6), "art": (1.5, 1.4, 1.6)}
+    assert "KL 0.500 nats" in sentence(with_kl({"kl": plug_in, "kl_kt": smooth}))
+
+
 def test_nothing_is_said_where_all_measures_are_infinite_or_absent() -> None:
     assert distinctiveness.findings(with_kl({"kl": {"art": (math.inf, 1.0, math.inf)}})) == []
     assert distinctiveness.findings(replace(demo(), results=())) == []
@@ -89,25 +91,19 @@ def test_one_reference_is_a_plain_statement() -> None:
 
 def test_other_directions_are_not_mixed_in() -> None:
     data = with_kl({"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0)}})
-    back = Result(
-        "distinctiveness", "distinctiveness", "kl", "photo|posts", 0.01, 0.0, 0.02, 9, "images", "x"
-    )
+    back = Result("distinctiveness", "distinctiveness", "kl", "photo|posts", 0.01, 0.0, 0.02, 9, "images", "x")
     assert "photo" not in sentence(replace(data, results=(*data.results, back)))
 
 
 def test_the_account_is_told_and_a_hole_in_it_too() -> None:
     data = demo()
     assert "unaccounted" not in corpora.findings(data)[0].text
-    holed = replace(
-        data, corpora=(replace(data.corpora[0], kept=data.corpora[0].kept - 3), *data.corpora[1:])
-    )
+    holed = replace(data, corpora=(replace(data.corpora[0], kept=data.corpora[0].kept - 3), *data.corpora[1:]))
     assert "3 files are unaccounted for" in corpora.findings(holed)[0].text
 
 
 def themes_of(*sizes: int) -> ReportData:
-    return replace(
-        demo(), themes=tuple(Theme("t", k, n, words=((f"w{k}", 1.0),)) for k, n in enumerate(sizes))
-    )
+    return replace(demo(), themes=tuple(Theme("t", k, n, words=((f"w{k}", 1.0),)) for k, n in enumerate(sizes)))
 
 
 def test_the_largest_theme_is_named_only_where_it_stands_apart() -> None:
@@ -139,9 +135,7 @@ def test_one_month_or_none_tells_no_change() -> None:
 
 def test_where_most_posts_are() -> None:
     rows = tuple(
-        OriginCount("o", k, c, n)
-        for c, ns in {"posts": (90, 10), "art": (20, 80)}.items()
-        for k, n in enumerate(ns)
+        OriginCount("o", k, c, n) for c, ns in {"posts": (90, 10), "art": (20, 80)}.items() for k, n in enumerate(ns)
     )
     (finding,) = origins.findings(replace(demo(), origins=rows))
     assert finding.text.startswith("90% [83%, 94%] of the images of posts fall into one of 2 clusters")
@@ -163,9 +157,7 @@ def test_the_mix_of_a_cluster_weighs_corpora_alike() -> None:
 
 @pytest.mark.parametrize(("wins", "claimed"), [((700, 300), True), ((520, 480), False)])
 def test_the_nearest_reference_by_images(wins: tuple[int, int], claimed: bool) -> None:
-    rows = tuple(
-        BestMatches(r, 1000, n, 0.5, 0.1, ((0.5, 1000),)) for r, n in zip(("art", "photo"), wins, strict=True)
-    )
+    rows = tuple(BestMatches(r, 1000, n, 0.5, 0.1, ((0.5, 1000),)) for r, n in zip(("art", "photo"), wins, strict=True))
     found = neighbours.findings(replace(demo(), matches=rows))
     assert [f.text.startswith("The reference image most like") for f in found] == [True] * claimed
 

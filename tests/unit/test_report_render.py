@@ -121,9 +121,7 @@ def test_the_matrix_goes_from_rows_to_columns_in_the_order_of_roles(page: Page) 
     assert trace["x"] == trace["y"] == ["posts", "diffusion", "photo", "art"]
     assert trace["text"][0][:3] == ["0", "0.310", "∞"]
     assert chart["layout"]["yaxis"]["autorange"] == "reversed"
-    assert (
-        "0.310 nats [0.279, 0.347]" in trace["customdata"][0][1] and "n = 2,000" in trace["customdata"][0][1]
-    )
+    assert "0.310 nats [0.279, 0.347]" in trace["customdata"][0][1] and "n = 2,000" in trace["customdata"][0][1]
 
 
 def test_infinity_is_explained(page: Page) -> None:
@@ -156,9 +154,7 @@ def test_text_from_outside_stays_text() -> None:
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in clean.elements}
     assert len([1 for a, _ in page.scripts if a.get("type") != "application/json"]) == 2
     assert not [k for _, attrs in page.elements for k in attrs if k.startswith("on")]
-    assert not [
-        v for _, a in page.elements for k, v in a.items() if k in REFERRING and v and "javascript" in v
-    ]
+    assert not [v for _, a in page.elements for k, v in a.items() if k in REFERRING and v and "javascript" in v]
     assert page.text.count("alert(1)") > 10, "the hostile text must be there, as text"
     assert "49" not in page.text, "a template must not be read from outside"
 

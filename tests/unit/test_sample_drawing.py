@@ -18,9 +18,7 @@ from twigma_spark.sample.media import ART, GENERATED, PHOTO, Look
 from twigma_spark.sample.scenes import Spec, draw_scene, iter_scenes
 from twigma_spark.sample.themes import THEMES
 
-LOOKS = [Look(medium) for medium in (*GENERATED, *PHOTO)] + [
-    Look(artist.medium, artist) for artist in ARTISTS
-]
+LOOKS = [Look(medium) for medium in (*GENERATED, *PHOTO)] + [Look(artist.medium, artist) for artist in ARTISTS]
 
 
 def draw(theme, traits, look=LOOKS[0], size=(72, 64), seed=1):
@@ -131,9 +129,7 @@ def test_themes_rise_and_fall_as_planted():
     for theme, trend in trends().items():
         hit = np.array([name == theme for _, name in posts])
         ratio = np.log(hit[months > 21].mean() / hit[months < 7].mean())
-        assert {"rising": ratio > 0.5, "falling": ratio < -0.5, "steady": abs(ratio) < 0.5}[
-            trend.direction
-        ], theme
+        assert {"rising": ratio > 0.5, "falling": ratio < -0.5, "steady": abs(ratio) < 0.5}[trend.direction], theme
 
 
 def test_every_artist_has_a_medium_of_art():

@@ -25,9 +25,7 @@ def truth(world):
 def right(world, truth) -> Findings:
     """What a faultless run would find."""
     rejects = [(e.unit, f"{e.corpus}/{e.source_key}", e.reason) for e in truth.broken if not e.usable]
-    rejects += [
-        ("metadata", f"{f.corpus}/{f.where}", f.reason) for f in truth.metadata_faults if not f.usable
-    ]
+    rejects += [("metadata", f"{f.corpus}/{f.where}", f.reason) for f in truth.metadata_faults if not f.usable]
     duplicates = {}
     for tier, corpus, keys in [
         *(("media", "posts", e.source_keys) for e in truth.shared_media),
@@ -35,9 +33,7 @@ def right(world, truth) -> Findings:
         *(("embedding", e.corpus, (e.of, e.source_key)) for e in truth.near_duplicates),
     ]:
         duplicates |= {(corpus, key): ((corpus, keys[0]), tier) for key in keys[1:]}
-    neighbours = {
-        ("posts", e.source_key): [("art", "x"), (e.of_corpus, e.of)] for e in truth.reference_copies
-    }
+    neighbours = {("posts", e.source_key): [("art", "x"), (e.of_corpus, e.of)] for e in truth.reference_copies}
     kl = {("posts", "diffusion"): 0.1, ("posts", "photo"): 0.9, ("posts", "art"): 0.4}
     images = {(image.corpus, image.source_key) for image in load_images(world / "truth_images.jsonl")}
     return Findings(images, rejects, duplicates, kl, neighbours)

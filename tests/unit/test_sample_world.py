@@ -86,9 +86,7 @@ def test_size_and_shares(truth):
 
 def test_accounts_agree_with_the_disk(world, truth, pages):
     for name in ("diffusion", "photo", "art"):
-        files = {
-            str(path.relative_to(world / name / "images")) for path in (world / name / "images").rglob("*.*")
-        }
+        files = {str(path.relative_to(world / name / "images")) for path in (world / name / "images").rglob("*.*")}
         listed = listed_files(world / name)
         candidates = len(files | set(listed)) + len(listed) - len(set(listed))
         assert candidates == truth.corpora[name].files, name

@@ -1,10 +1,10 @@
-"""Images that repeat another one of their corpus: the same media, the same bytes, or the identical embedding."""
+"""Images that repeat another one of their corpus: same media, same bytes, or the same embedding."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from functools import partial, reduce
+from functools import partial
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
@@ -12,101 +12,119 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy import sparse
 
-from twigma_spark.io import arrow
+from twigma_spark.estimators import arrow
 
-# From the strictest: what a tier implies, those after it do as well.
-TIERS = ("media", "bytes", "embedding")
-SCHEMA = "image_id STRING, canonical_id STRING, tier STRING"
+# From strict to loose, with the column whose equal values join images.
+TIERS = {"media": "media_key", "bytes": "sha256", "embedding": "vector_key"}
 
 
 def find_duplicates(images: DataFrame, vectors: DataFrame, decimals: int) -> DataFrame:
-    """Return image_id, canonical_id, tier and similarity (cosine) of every image that repeats another one.
+    """Return image_id, canonical_id, tier and similarity (cosine) of the images that repeat another.
 
-    Only images that share a key with another one reach the driver, without their vectors.
-
-    Args:
-        images: rows of the table `images`.
-        vectors: image_id, corpus, embedding; images without a vector are left out.
-        decimals: embeddings are identical where they agree to so many decimals.
-    """
-    keyed = vectors.mapInArrow(partial(_rounded, decimals=decimals), "image_id STRING, rounded STRING")
-    about = images.select(
-        "image_id",
-        "corpus",
-        "created_at",
-        (F.col("width") * F.col("height")).alias("pixels"),
-        F.col("media_key").alias("media"),
-        F.col("sha256").alias("bytes"),
-    ).join(keyed.withColumnRenamed("rounded", "embedding"), "image_id")
-    crowds = [F.count(tier).over(Window.partitionBy("corpus", tier)) > 1 for tier in TIERS]
-    shares = [F.col(tier).isNotNull() & crowd for tier, crowd in zip(TIERS, crowds, strict=True)]
-    flagged = about.withColumn("shared", reduce(lambda a, b: a | b, shares))
-    found = collapse(flagged.where("shared").drop("shared").toPandas())
-    repeats = images.sparkSession.createDataFrame(list(found.itertuples(index=False)), SCHEMA)
-    return _with_similarity(repeats, vectors)
-
-
-def collapse(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return image_id, canonical_id and tier of the rows that repeat another one.
-
-    Rows that share a key within a corpus are one group, also by way of a third row. The earliest of a group
-    survives (a missing time is last), then the largest, then the least id. The tier is the strictest under
-    which the image shares its key with any other of its group.
+    Only images that have a vector take part, so that a survivor can be used and a reject is not counted
+    as a duplicate as well. Runs one job; the driver holds the images that share a key, without vectors.
 
     Args:
-        rows: image_id, corpus, created_at, pixels and one column a tier; null is no key.
+        images: image_id, corpus, media_key, sha256, created_at, width, height.
+        vectors: image_id, embedding; usable vectors of one length.
+        decimals: digits that the elements of identical embeddings agree in after rounding. Digests of
+            256 bits are compared, of embeddings here as of bytes in sha256.
     """
-    rows = rows.sort_values(
+    found = survivors(arrow.collect(_sharing(images, vectors, decimals)).to_pandas())
+    batch = pa.RecordBatch.from_pandas(found, preserve_index=False)
+    pairs = arrow.frame_of(images.sparkSession, [batch], "image_id STRING, canonical_id STRING, tier STRING")
+    left = vectors.select("image_id", F.col("embedding").alias("a"))
+    right = vectors.select(F.col("image_id").alias("canonical_id"), F.col("embedding").alias("b"))
+    both = left.join(F.broadcast(pairs), "image_id").join(right, "canonical_id")
+    schema = "image_id STRING, canonical_id STRING, tier STRING, similarity DOUBLE"
+    return both.select("image_id", "canonical_id", "tier", "a", "b").mapInArrow(_similar, schema)
+
+
+def survivors(images: pd.DataFrame) -> pd.DataFrame:
+    """Return image_id, canonical_id and tier (str) of the images that are not the survivor of their group.
+
+    Images are joined by equal keys within their corpus, also through others: if a has b's media and b has
+    c's bytes, the three are one group. Of a group survives the earliest (unknown times last), then the
+    largest, then the least id. The tier is the strictest at which a better image is in reach: through equal
+    media alone, then through media and bytes, then through all three.
+
+    Args:
+        images: image_id, corpus, media_key, sha256, vector_key (str or None), created_at (sortable, may be
+            missing), pixels; one row an image.
+    """
+    best_first = images.sort_values(
         ["created_at", "pixels", "image_id"], ascending=[True, False, True], na_position="last"
     ).reset_index(drop=True)
-    group = _components(rows)
-    survivor = pd.Series(np.arange(len(rows))).groupby(group).transform("min").to_numpy()
-    repeats = survivor != np.arange(len(rows))
-    tier = np.full(len(rows), TIERS[-1], dtype=object)
-    for name in reversed(TIERS):
-        shared = rows.groupby(["corpus", name])[name].transform("size").to_numpy() > 1
-        tier[shared] = name
-    ids = rows["image_id"].to_numpy()
-    return pd.DataFrame({"image_id": ids, "canonical_id": ids[survivor], "tier": tier})[repeats]
+    ids = best_first["image_id"].to_numpy(object)
+    place = np.arange(len(ids))
+    tier = np.full(len(ids), None, object)
+    edges, survivor = np.empty((0, 2), np.int64), place
+    for name, key in TIERS.items():
+        edges = np.concatenate([edges, _chains(best_first, key)])
+        survivor = _first_of_component(edges, len(ids))
+        tier[(survivor < place) & pd.isna(tier)] = name
+    lost = survivor < place
+    return pd.DataFrame({"image_id": ids[lost], "canonical_id": ids[survivor[lost]], "tier": tier[lost]}, dtype=object)
 
 
-def _components(rows: pd.DataFrame) -> NDArray[np.int32]:
-    """Return the group of each row; rows of one key are joined in a chain, so that edges are as few as rows."""
-    ends: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    for tier in TIERS:
-        keyed = rows[rows[tier].notna()]
-        before = pd.Series(keyed.index, index=keyed.index).groupby([keyed["corpus"], keyed[tier]]).shift()
-        chained = before.dropna()
-        ends.append((chained.index.to_numpy(), chained.to_numpy(dtype=np.int64)))
-    one, other = (np.concatenate(side) for side in zip(*ends, strict=True))
-    graph = coo_matrix((np.ones(len(one), np.int8), (one, other)), shape=(len(rows), len(rows)))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int32)
+def _chains(images: pd.DataFrame, key: str) -> NDArray[np.int64]:
+    """Return edges (m, 2) from each row to the next one of its corpus with the same key; nulls join nothing."""
+    keyed = images[images[key].notna()]
+    later = keyed.groupby(["corpus", key], sort=False)[key].transform(lambda rows: rows.index)
+    group = keyed.groupby(["corpus", key], sort=False).ngroup().to_numpy()
+    del later
+    order = np.argsort(group, kind="stable")
+    rows = keyed.index.to_numpy()[order]
+    same = np.diff(group[order]) == 0
+    return np.column_stack([rows[:-1][same], rows[1:][same]])
 
 
-def _rounded(batches: Iterable[pa.RecordBatch], decimals: int) -> Iterator[pa.RecordBatch]:
-    """Yield each vector's key: a checksum of its unit direction, rounded; equal for equal vectors only."""
+def _first_of_component(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the least row of each row's connected component (n,)."""
+    graph = sparse.coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(n, n))
+    _, label = sparse.csgraph.connected_components(graph, directed=False)
+    first = np.full(n, n, np.int64)
+    np.minimum.at(first, label, np.arange(n))
+    return first[label]
+
+
+def _sharing(images: DataFrame, vectors: DataFrame, decimals: int) -> DataFrame:
+    """Return the images that share a key with another one of their corpus, as `survivors` takes them."""
+    digests = vectors.select("image_id", "embedding").mapInArrow(
+        partial(_digests, decimals=decimals), "image_id STRING, vector_key STRING"
+    )
+    facts = images.select(
+        "image_id", "corpus", "media_key", "sha256",
+        F.unix_micros("created_at").alias("created_at"),
+        (F.col("width").cast("long") * F.col("height")).alias("pixels"),
+    ).join(digests, "image_id")  # fmt: skip
+    for key in TIERS.values():
+        facts = facts.withColumn(f"n_{key}", _images_with(key))
+    shared = facts.where(" OR ".join(f"n_{key} > 1" for key in TIERS.values()))
+    return shared.select("image_id", "corpus", *TIERS.values(), "created_at", "pixels")
+
+
+def _images_with(key: str) -> Column:
+    """Return how many images of the corpus have the row's key; an image without one stands alone."""
+    lonely = F.concat(F.lit("no key: "), "image_id")
+    return F.count("*").over(Window.partitionBy("corpus", F.coalesce(F.col(key), lonely)))
+
+
+def _digests(batches: Iterable[pa.RecordBatch], decimals: int) -> Iterator[pa.RecordBatch]:
+    """Yield a digest of each embedding's elements in units of the last decimal."""
     for batch in batches:
-        if batch.num_rows:
-            ids = batch.column(batch.schema.get_field_index("image_id"))
-            vectors = arrow.unit(arrow.matrix(batch.column(batch.schema.get_field_index("embedding"))))
-            # Adding 0.0 turns -0.0 into 0.0, which compare equal but differ in their bytes.
-            exact = np.round(vectors, decimals) + np.float32(0.0)
-            keys = [hashlib.sha256(row.tobytes()).hexdigest() for row in exact]
-            yield pa.record_batch([ids, pa.array(keys)], ["image_id", "rounded"])
+        # Adding 0 turns -0, which rounds from small negative numbers, into 0.
+        rounded = np.rint(arrow.matrix(batch.column(1)).astype(np.float64) * 10.0**decimals) + 0.0
+        digests = [blake2b(row, digest_size=32).hexdigest() for row in np.ascontiguousarray(rounded)]
+        yield pa.record_batch([batch.column(0), pa.array(digests, pa.string())], ["image_id", "vector_key"])
 
 
-def _with_similarity(repeats: DataFrame, vectors: DataFrame) -> DataFrame:
-    mine = vectors.select("image_id", F.col("embedding").alias("a"))
-    theirs = vectors.select(F.col("image_id").alias("canonical_id"), F.col("embedding").alias("b"))
-    product = F.aggregate(F.zip_with("a", "b", lambda x, y: x.cast("double") * y), F.lit(0.0), lambda s, v: s + v)
-
-    def norm(name: str) -> Column:
-        squares = F.aggregate(name, F.lit(0.0), lambda s, v: s + v.cast("double") * v)
-        return F.sqrt(squares)
-
-    joined = F.broadcast(repeats).join(mine, "image_id").join(theirs, "canonical_id")
-    similarity = (product / (norm("a") * norm("b"))).alias("similarity")
-    return joined.select("image_id", "canonical_id", "tier", similarity)
+def _similar(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the cosine of each row's two embeddings in place of them."""
+    for batch in batches:
+        a, b = (arrow.unit(arrow.matrix(batch.column(n))) for n in (3, 4))
+        cosine = np.einsum("ij,ij->i", a, b, dtype=np.float64).clip(-1.0, 1.0)
+        columns = [*batch.columns[:3], pa.array(cosine)]
+        yield pa.record_batch(columns, ["image_id", "canonical_id", "tier", "similarity"])

@@ -16,7 +16,8 @@ import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from scipy import sparse
 
 from twigma_spark.errors import ModelError
@@ -56,6 +57,23 @@ class KMeansModel:
     centroids: Vectors
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """A clustering in the order of its sizes.
+
+    Attributes:
+        model: centroids in the new order.
+        assigned: image_id, corpus, cluster (new number), distance; lazy.
+        sizes: rows of each cluster (k,) int64, falling.
+        mean_distances: mean cosine distance of each cluster's rows; None where it is empty.
+    """
+
+    model: KMeansModel
+    assigned: DataFrame
+    sizes: NDArray[np.int64]
+    mean_distances: tuple[float | None, ...]
+
+
 def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
     """Return the centres of the vectors' directions; one pass over the table.
 
@@ -91,6 +109,39 @@ def assign(vectors: DataFrame, model: KMeansModel) -> DataFrame:
     columns = vectors.select("image_id", "corpus", "embedding")
     schema = "image_id STRING, corpus STRING, cluster INT, distance DOUBLE"
     return columns.mapInArrow(partial(_assigned, centroids=model.centroids), schema)
+
+
+def number_by_size(model: KMeansModel, assigned: DataFrame) -> Numbered:
+    """Return the clustering with its clusters numbered from 0 by falling size; one small job.
+
+    Equal sizes stay in the order of the fit. Empty clusters come last.
+
+    Args:
+        model: from `fit`.
+        assigned: from `assign` with that model, computed once by the caller.
+    """
+    grouped = assigned.groupBy("cluster").agg(F.count("*").alias("size"), F.avg("distance").alias("mean"))
+    found = {row["cluster"]: (row["size"], row["mean"]) for row in grouped.collect()}
+    sizes = np.array([found.get(c, (0, None))[0] for c in range(len(model.centroids))], np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    number = F.array([F.lit(int(n)) for n in np.argsort(order)])
+    renumbered = assigned.select(
+        "image_id", "corpus", F.get(number, F.col("cluster")).cast("int").alias("cluster"), "distance"
+    )
+    means = tuple(found[int(c)][1] if int(c) in found else None for c in order)
+    return Numbered(KMeansModel(model.centroids[order]), renumbered, sizes[order], means)
+
+
+def centroid_rows(spark: SparkSession, numbered: Numbered) -> DataFrame:
+    """Return cluster, size, mean_distance (null where empty) and centroid, one row a cluster."""
+    centroids = numbered.model.centroids
+    columns = [
+        pa.array(np.arange(len(centroids), dtype=np.int32)), pa.array(numbered.sizes),
+        pa.array(numbered.mean_distances, pa.float64()), arrow.lists(centroids),
+    ]  # fmt: skip
+    batch = pa.record_batch(columns, ["cluster", "size", "mean_distance", "centroid"])
+    schema = "cluster INT, size BIGINT, mean_distance DOUBLE, centroid ARRAY<FLOAT>"
+    return arrow.frame_of(spark, [batch], schema)
 
 
 def centres(points: Vectors, weights: Vectors, spec: KMeansSpec) -> Vectors:

@@ -33,14 +33,14 @@ def matrix(column: pa.Array) -> NDArray[np.float32]:
     flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     lengths = np.diff(column.offsets.to_numpy())
     if lengths.size == 0:
-        return flat.reshape(0, 0)
+        return np.empty((0, 0), np.float32)
     if column.null_count or (lengths != lengths[0]).any():
         got = sorted(set(lengths.tolist()))
         raise ModelError(
             f"embeddings must be of one length. Got lengths {got} and {column.null_count} nulls. "
             "Filter with transforms.vectors.usable first."
         )
-    return flat.reshape(len(column), int(lengths[0]))
+    return np.asarray(flat.reshape(len(column), int(lengths[0])), dtype=np.float32)
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

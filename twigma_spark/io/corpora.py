@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
-from pyspark.sql.utils import AnalysisException
 
 from twigma_spark.config import Corpus
 from twigma_spark.errors import CorpusError
@@ -43,7 +43,9 @@ def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...]) -> str:
     total = 0
     for corpus in corpora:
         for path in filter(None, (corpus.path, corpus.metadata)):
-            listed = _files(spark, corpus, path, "*").select(F.xxhash64("path", "length", "modificationTime").alias("h"))
+            listed = _files(spark, corpus, path, "*").select(
+                F.xxhash64("path", "length", "modificationTime").alias("h")
+            )
             row = listed.agg(F.sum(F.col("h").cast("decimal(38,0)")), F.count("*")).collect()[0]
             total += int(row[0] or 0) + int(row[1])
     return f"{total:x}"
@@ -62,7 +64,9 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) 
     """
     listed = _with_empty(_files(spark, corpus, path, GLOB))
     small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
-    large = listed.where(F.col("length") > max_bytes).select("path", "length", F.lit(None).cast("binary").alias("content"))
+    large = listed.where(F.col("length") > max_bytes).select(
+        "path", "length", F.lit(None).cast("binary").alias("content")
+    )
     inside = under(path)
     return small.unionByName(large).select(
         F.expr(f"substring(path, instr(path, {_literal(inside)}) + {len(inside)})").alias("source_key"),

@@ -15,8 +15,10 @@ from pyspark.sql import functions as F
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import RUNS
 
-PACKAGES = ("twigma_spark", "pyspark", "delta-spark", "numpy", "pandas", "pillow", "torch", "open_clip_torch")
-PACKAGES += ("transformers", "onnxruntime", "faiss-cpu", "faiss-gpu", "scikit-learn")
+PACKAGES = [
+    *("twigma_spark", "pyspark", "delta-spark", "numpy", "pandas", "pillow", "scikit-learn"),
+    *("torch", "open_clip_torch", "transformers", "onnxruntime", "faiss-cpu", "faiss-gpu"),
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,12 @@ def package_versions() -> dict[str, str]:
 
 def state_of(config_hash: str, sources: str, input_versions: Mapping[str, int]) -> str:
     """Return a hash of all that a stage's result depends on."""
-    parts = [config_hash, sources, dict(sorted(input_versions.items())), package_versions().get("twigma_spark")]
+    parts = [
+        config_hash,
+        sources,
+        dict(sorted(input_versions.items())),
+        package_versions().get("twigma_spark"),
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -65,7 +65,7 @@ def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel(log_level)
-    if spark.conf.get("spark.master", "").startswith("local"):
+    if str(spark.conf.get("spark.master", "")).startswith("local"):
         for key, value in {k: v for k, v in LOCAL.items() if k not in conf}.items():
             spark.conf.set(key, value)
     return spark

@@ -128,17 +128,14 @@ class Store:
         elif "://" not in self.root:
             shutil.rmtree(self._path(name), ignore_errors=True)
         elif self.exists(name):
-            self.spark.sql(f"DELETE FROM {self.location(name)}")
+            self.spark.sql(f"DELETE FROM {self.location(name)}")  # noqa: S608 - the name is ours
             self.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
             self.spark.sql(f"VACUUM {self.location(name)} RETAIN 0 HOURS")
 
     def listing(self) -> list[Listed]:
         """Return what is in the store, in the order of the declarations."""
         there = [table for table in TABLES.values() if self.exists(table.name)]
-        return [
-            Listed(x.name, self.count(x.name), self.version(x.name), x.comment)
-            for x in there
-        ]
+        return [Listed(x.name, self.count(x.name), self.version(x.name), x.comment) for x in there]
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
@@ -191,7 +188,9 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
     found = {f.name: f.dataType for f in frame.schema.fields}
     declared = {f.name: f.dataType for f in table.schema.fields}
     faults = [f"column '{n}' must be {_type(k)}. Got no such column" for n, k in declared.items() if n not in found]
-    faults += [f"column '{n}' must be declared in schemas.py. Got {_type(found[n])}" for n in found if n not in declared]
+    faults += [
+        f"column '{n}' must be declared in schemas.py. Got {_type(found[n])}" for n in found if n not in declared
+    ]
     faults += [
         f"column '{n}' must be {_type(kind)}. Got {_type(found[n])}"
         for n, kind in declared.items()

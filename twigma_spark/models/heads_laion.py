@@ -76,9 +76,7 @@ def load_nsfw(weights: Path, vocabulary: Path, cast_float16: bool = True) -> Nsf
             mean, variance = arrays["mean"], arrays["variance"]
         words = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"NSFW head must be the detector's arrays. Got {str(weights)!r}: {error}."
-        ) from error
+        raise ModelError(f"NSFW head must be the detector's arrays. Got {str(weights)!r}: {error}.") from error
     # Keras' Normalization keeps a standard deviation from being 0 in this way.
     scale = np.maximum(np.sqrt(variance), np.float32(1e-7))
     return NsfwNet({int(column): found for column, found in words.items()}, mean, scale, layers, cast_float16)

@@ -135,13 +135,9 @@ def _record(record: type[T], kind: str, given: dict[str, Any], **made: Any) -> T
         names = ", ".join(sorted(set(known) - set(made)))
         raise ModelError(f"keys of a model of kind {kind!r} must be among {names}. Got {', '.join(unknown)}.")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    missing = [
-        name for name, each in known.items() if each.default is MISSING and name not in {**values, **made}
-    ]
+    missing = [name for name, each in known.items() if each.default is MISSING and name not in {**values, **made}]
     if missing:
-        raise ModelError(
-            f"a model of kind {kind!r} must be given {', '.join(missing)}. Got {sorted(given)!r}."
-        )
+        raise ModelError(f"a model of kind {kind!r} must be given {', '.join(missing)}. Got {sorted(given)!r}.")
     return record(**values, **made)
 
 

@@ -47,8 +47,7 @@ def corpora(fates: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...]:
     """Return the corpora by role, then as configured; `fates` are rows of `summaries.fates`."""
     names = [*roles, *sorted({r["corpus"] for r in fates} - set(roles))]
     made = [
-        _corpus(name, roles.get(name, "not configured"), [r for r in fates if r["corpus"] == name])
-        for name in names
+        _corpus(name, roles.get(name, "not configured"), [r for r in fates if r["corpus"] == name]) for name in names
     ]
     order = {role: i for i, role in enumerate(ROLES)}
     return tuple(sorted(made, key=lambda c: order.get(c.role, len(ROLES))))
@@ -94,9 +93,7 @@ def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[Theme, ...
                 cluster=row["cluster"],
                 size=row["size"],
                 mean_distance=_number(row["mean_distance"]),
-                words=tuple(
-                    (w["term"], w["weight"]) for w in sorted(words.get(key, []), key=lambda w: w["rank"])
-                ),
+                words=tuple((w["term"], w["weight"]) for w in sorted(words.get(key, []), key=lambda w: w["rank"])),
                 months=tuple(sorted((m["month"], m["images"]) for m in months.get(key, []))),
                 pictures=tuple(
                     pictures[e["image_id"]]
@@ -112,9 +109,7 @@ def pictures(rows: Rows) -> dict[str, Picture]:
     """Return pictures by id; `rows` are of `gallery.thumbnails`."""
     found = {}
     for row in rows:
-        blobs = {
-            name: bytes(row[name]) if row[name] is not None else None for name in ("thumbnail", "preview")
-        }
+        blobs = {name: bytes(row[name]) if row[name] is not None else None for name in ("thumbnail", "preview")}
         found[row["image_id"]] = Picture(**{**row, **blobs, "score": _number(row["score"])})
     return found
 
@@ -142,9 +137,7 @@ def matches(rows: Rows, bins: Rows, order: Iterable[str], width: float) -> tuple
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:
     """Return what is known of the corpora, in the given order."""
     place = {name: i for i, name in enumerate(order)}
-    return tuple(
-        Safety(**row) for row in sorted(rows, key=lambda r: (place.get(r["corpus"], len(place)), r["corpus"]))
-    )
+    return tuple(Safety(**row) for row in sorted(rows, key=lambda r: (place.get(r["corpus"], len(place)), r["corpus"])))
 
 
 def rejects(rows: Rows) -> tuple[Reject, ...]:

@@ -64,9 +64,7 @@ def sun(canvas: Canvas, kind: str, x: float, y: float, dice: Dice) -> None:
         pen.oval(sx, sy, size, size * 0.9, (190, 196, 212))
 
 
-def hills(
-    canvas: Canvas, line: tuple[float, float], colour: Colour, dice: Dice, roughness: float = 0.45
-) -> None:
+def hills(canvas: Canvas, line: tuple[float, float], colour: Colour, dice: Dice, roughness: float = 0.45) -> None:
     """Fills the ground below a wavy line that runs between two heights (top of peaks, foot of valleys)."""
     top, foot = line
     heights = foot + (top - foot) * ridge(96, dice, roughness, peaks=3)
@@ -159,13 +157,9 @@ def _clouds(canvas: Canvas, word: str, dice: Dice, horizon: float) -> None:
 def _aurora(canvas: Canvas, dice: Dice, horizon: float) -> None:
     x, y = canvas.grid()
     for _ in range(2):
-        line = horizon * (
-            dice.uniform(0.25, 0.6) + 0.12 * np.sin(dice.uniform(3, 8) * x + dice.uniform(0, 6))
-        )
+        line = horizon * (dice.uniform(0.25, 0.6) + 0.12 * np.sin(dice.uniform(3, 8) * x + dice.uniform(0, 6)))
         above = np.clip((line - y) / (0.4 * horizon), 0, 1)
-        canvas.light(
-            0.8 * np.where(y < line, (1 - above) ** 2, np.exp(-(((y - line) / 0.03) ** 2))), (70, 240, 150)
-        )
+        canvas.light(0.8 * np.where(y < line, (1 - above) ** 2, np.exp(-(((y - line) / 0.03) ** 2))), (70, 240, 150))
 
 
 def _bolt(canvas: Canvas, dice: Dice, horizon: float) -> None:

@@ -29,9 +29,7 @@ def caption(theme: Theme, traits: Traits, medium: str, grey: bool = False) -> st
         medium: how it is made; where it has no colours the colour words stay out.
         grey: whether the colours are lost for another reason.
     """
-    hidden = (
-        {slot for slot, word in traits.items() if word in NAMED} if grey or medium in COLOURLESS else set()
-    )
+    hidden = {slot for slot, word in traits.items() if word in NAMED} if grey or medium in COLOURLESS else set()
     return f"{with_article(medium)} of {describe(theme, traits, set(traits) - hidden)}"
 
 
@@ -39,9 +37,7 @@ def describe(theme: Theme, traits: Traits, named: Collection[str]) -> str:
     """The phrase for what is shown, which speaks of the named traits only; the noun is always there."""
     noun = theme.noun.format_map(traits)
     adjectives = [traits[slot] for slot in theme.adjectives if slot in named and slot != "count"]
-    details = [
-        detail.format_map(traits) for detail in theme.details if set(_SLOT.findall(detail)) <= set(named)
-    ]
+    details = [detail.format_map(traits) for detail in theme.details if set(_SLOT.findall(detail)) <= set(named)]
     count = traits.get("count", "one") if "count" in theme.adjectives else "one"
     many = theme.plural or ("count" in theme.adjectives and (count != "one" or "count" not in named))
     head = " ".join([*adjectives, noun if theme.plural or not many else plural(noun)])

@@ -43,9 +43,7 @@ class Ledger:
 
     def odd(self, corpus: str, source_key: str, kind: str, reason: str | None, unit: str = "image") -> None:
         """Enters something odd: usable where it has no reason to be rejected."""
-        entry = Broken(
-            unit=unit, corpus=corpus, source_key=source_key, kind=kind, usable=reason is None, reason=reason
-        )
+        entry = Broken(unit=unit, corpus=corpus, source_key=source_key, kind=kind, usable=reason is None, reason=reason)
         self.broken.append(entry)
 
     def accounts(self) -> dict[str, Account]:

@@ -98,9 +98,7 @@ def check_findings(
 def format_checks(checks: Sequence[Check]) -> str:
     """The checks as an aligned text table, one line each."""
     wide = max((len(check.name) for check in checks), default=0)
-    return "\n".join(
-        f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{wide}}  {check.detail}" for check in checks
-    )
+    return "\n".join(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{wide}}  {check.detail}" for check in checks)
 
 
 def _accounts(truth: Truth, found: Findings) -> Check:
@@ -140,9 +138,7 @@ def _needless(truth: Truth, found: Findings) -> Check:
 
 def _metadata(truth: Truth, found: Findings) -> Check:
     """By corpus and reason only: how a reader names a line is its own affair."""
-    wanted = Counter(
-        (fault.corpus, fault.reason or "") for fault in truth.metadata_faults if not fault.usable
-    )
+    wanted = Counter((fault.corpus, fault.reason or "") for fault in truth.metadata_faults if not fault.usable)
     had = Counter((key.split("/", 1)[0], reason) for unit, key, reason in found.rejects if unit == "metadata")
     missed = wanted - had
     return _count(
@@ -214,6 +210,4 @@ def _count(name: str, total: int, missed: Iterable[str]) -> Check:
 
 
 def _share(name: str, hits: Sequence[bool], least: float) -> Check:
-    return Check(
-        name, sum(hits) >= least * len(hits), f"{sum(hits)} of {len(hits)}, at least {least:.0%} expected"
-    )
+    return Check(name, sum(hits) >= least * len(hits), f"{sum(hits)} of {len(hits)}, at least {least:.0%} expected")

@@ -71,9 +71,7 @@ def _check(out: Path, size: int, seed: int) -> None:
     if seed < 0:
         raise CorpusError(f"seed must be 0 or more. Got {seed!r}.")
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_world(out))):
-        raise CorpusError(
-            f"out must be a new folder, an empty one, or a sample world to replace. Got {str(out)!r}."
-        )
+        raise CorpusError(f"out must be a new folder, an empty one, or a sample world to replace. Got {str(out)!r}.")
 
 
 def _is_world(out: Path) -> bool:

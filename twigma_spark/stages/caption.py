@@ -15,7 +15,12 @@ from twigma_spark.stages.stage import Stage, Work
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
+    cfg: Config,
+    work: Work,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    captions: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the captions of the kept images that have none yet, and rejects."""
     model = specs.captioner(cfg)

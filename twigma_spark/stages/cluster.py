@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -47,7 +48,7 @@ def _clustered(
     }
 
 
-def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: np.ndarray) -> DataFrame:
+def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: NDArray[np.float32]) -> DataFrame:
     rows = [
         (name, number, row["size"], row["mean_distance"], centroids[row["cluster"]].tolist())
         for number, row in enumerate(largest_first)

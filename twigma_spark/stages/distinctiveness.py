@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from twigma_spark.config import Config
@@ -37,12 +38,10 @@ def _collected(cfg: Config, frame: DataFrame) -> dict[str, Sample]:
     corpus = table.column("corpus").to_numpy()
     group, unit = (table.column(name).to_numpy().astype("U") for name in ("group", "unit"))
     names = [c.name for c in cfg.corpora if c.name in set(corpus)]
-    return {
-        name: Sample(vectors[corpus == name], group[corpus == name], _most(unit[corpus == name])) for name in names
-    }
+    return {name: Sample(vectors[corpus == name], group[corpus == name], _most(unit[corpus == name])) for name in names}
 
 
-def _most(values: np.ndarray) -> str:
+def _most(values: NDArray[np.str_]) -> str:
     names, counts = np.unique(values, return_counts=True)
     return str(names[counts.argmax()])
 

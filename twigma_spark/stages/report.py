@@ -71,9 +71,7 @@ def publish(cfg: Config, frames: Frames) -> str:
     """
     found = frames["reports"].where(f"report_id = '{REPORT_ID}'").select("html").collect()
     if not found:
-        raise SchemaError(
-            f"table 'reports' must hold a row '{REPORT_ID}'. Got none. Run the stage report again."
-        )
+        raise SchemaError(f"table 'reports' must hold a row '{REPORT_ID}'. Got none. Run the stage report again.")
     return write_text(cfg.report.path, found[0]["html"])
 
 

@@ -17,7 +17,12 @@ from twigma_spark.transforms.heads import scored
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, scores: DataFrame
+    cfg: Config,
+    work: Work,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    scores: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the scores of the kept images that have none yet, and rejects."""
     model = specs.nsfw_scorer(cfg)
@@ -29,7 +34,11 @@ def run(
     missing = vectors.join(done, "image_id", "left_anti")
 
     def row(answered: DataFrame) -> DataFrame:
-        made_by = {"model_id": F.lit(model.model_id), "kind": F.lit("nsfw"), "score": F.col("value").cast("double")}
+        made_by = {
+            "model_id": F.lit(model.model_id),
+            "kind": F.lit("nsfw"),
+            "score": F.col("value").cast("double"),
+        }
         return answered.withColumns(made_by).select(*SCORES.column_names)
 
     if isinstance(model, HeadSpec):

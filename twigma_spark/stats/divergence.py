@@ -160,7 +160,8 @@ def _estimate(
     units = sorted({samples[p].unit, samples[q].unit})
     method = (
         f"joint PCA to {spec.variance:g} of the variance, k-means with {spec.clusters} bins, histograms; "
-        f"{spec.confidence:.0%} percentile bootstrap of {' and '.join(units)} ({spec.bootstrap} resamples, bins fixed)"
+        f"{spec.confidence:.0%} percentile bootstrap of {' and '.join(units)} "
+        f"({spec.bootstrap} resamples, bins fixed)"
     )
     estimate = float(measure(counted[p][0], counted[q][0]))
     return Divergence(metric, p, q, estimate, float(low), float(high), n, " + ".join(units), method)

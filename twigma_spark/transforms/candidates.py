@@ -1,4 +1,4 @@
-"""Candidate images: every file found and every file that is named, each with its metadata or the reason against it."""
+"""Candidate images: every file found or named, each with its metadata or the reason against it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 DESCRIBED = ("prompt", "prompt_id", "artist", "genre", "title", "caption", "created_at")
-COLUMNS = ("source_key", "tweet_id", "media_key", *DESCRIBED, "sensitive", "n_bytes", "content", "reason", "detail")
+COLUMNS = (
+    "source_key",
+    "tweet_id",
+    "media_key",
+    *DESCRIBED,
+    "sensitive",
+    "n_bytes",
+    "content",
+    "reason",
+    "detail",
+)
 
 
 def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
@@ -21,12 +31,16 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
     """
     if metadata is None:
         return _complete(files)
-    rows = metadata.where("bad IS NULL AND file IS NOT NULL").drop("bad", "line").withColumnRenamed("file", "source_key")
+    rows = (
+        metadata.where("bad IS NULL AND file IS NOT NULL").drop("bad", "line").withColumnRenamed("file", "source_key")
+    )
     nth = F.row_number().over(Window.partitionBy("source_key").orderBy("row"))
     rows = rows.withColumn("nth", nth)
     used = files.join(rows.where("nth = 1"), "source_key", "left")
     again = rows.where("nth > 1").select(
-        "*", F.lit("duplicate_key").alias("reason"), F.concat(F.lit("named again in row "), _place()).alias("detail")
+        "*",
+        F.lit("duplicate_key").alias("reason"),
+        F.concat(F.lit("named again in row "), _place()).alias("detail"),
     )
     gone = rows.where("nth = 1").join(files.select("source_key"), "source_key", "left_anti")
     gone = gone.select(
@@ -83,7 +97,6 @@ def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
     )
 
 
-
 def _place() -> Column:
     """Return a row's number from 0; in a file that was read in parts, the part and the number in it."""
     part, row = F.shiftright("row", 33), F.col("row").bitwiseAND(2**33 - 1)
@@ -95,8 +108,7 @@ def _complete(frame: DataFrame) -> DataFrame:
     created = F.to_timestamp("created_at") if "created_at" in frame.columns else F.lit(None).cast("timestamp")
     types = {"sensitive": "boolean", "n_bytes": "bigint", "content": "binary"}
     columns = {
-        name: F.col(name) if name in frame.columns else F.lit(None).cast(types.get(name, "string"))
-        for name in COLUMNS
+        name: F.col(name) if name in frame.columns else F.lit(None).cast(types.get(name, "string")) for name in COLUMNS
     }
     columns["created_at"] = created
     return frame.select(*[column.alias(name) for name, column in columns.items()])

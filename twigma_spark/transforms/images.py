@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 
 from twigma_spark.models.decode import ImageError, probe
 
@@ -23,7 +24,7 @@ def probed(candidates: DataFrame, corpus: str, max_pixels: int) -> DataFrame:
         for batch in batches:
             yield pd.DataFrame([_header(content, max_pixels) for content in batch], columns=_FIELDS)
 
-    read = F.pandas_udf(headers, PROBED).asNondeterministic()  # type: ignore[call-overload]
+    read = pandas_udf(headers, PROBED).asNondeterministic()  # type: ignore[call-overload]
     seen = candidates.withColumn("probe", F.when(F.col("reason").isNull(), read("content")))
     sha256 = F.sha2("content", 256)
     image_id = F.substring(F.sha2(F.concat_ws("/", "corpus", "source_key", "sha256"), 256), 1, 32)
@@ -64,7 +65,9 @@ def refused(probed: DataFrame) -> DataFrame:
 _FIELDS = ["format", "width", "height", "reason", "detail"]
 
 
-def _header(content: bytes | None, max_pixels: int) -> tuple[str | None, int | None, int | None, str | None, str | None]:
+def _header(
+    content: bytes | None, max_pixels: int
+) -> tuple[str | None, int | None, int | None, str | None, str | None]:
     if content is None:
         return None, None, None, "too_many_bytes", "larger than ingest.max_bytes"
     try:

@@ -10,6 +10,7 @@ import pandas as pd
 from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 
 from twigma_spark.errors import ModelError
 from twigma_spark.models import cache
@@ -54,12 +55,10 @@ def infer(frame: DataFrame, column: str, model: Model, value_type: str, feed: Fe
     def run(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         loaded = cache.load(model, _device(feed.device), feed.threads)
         items = (batch.tolist() for batch in batches)
-        for result in run_batches(
-            items, loaded, batch_size=feed.batch_size, decode_threads=feed.decode_threads
-        ):
+        for result in run_batches(items, loaded, batch_size=feed.batch_size, decode_threads=feed.decode_threads):
             yield pd.DataFrame({"value": pd.Series(result.values, dtype=object), "error": result.errors})
 
-    ask = F.pandas_udf(run, f"struct<value: {value_type}, error: string>").asNondeterministic()  # type: ignore[call-overload]
+    ask = pandas_udf(run, f"struct<value: {value_type}, error: string>").asNondeterministic()  # type: ignore[call-overload]
     tasks = feed.partitions or int(str(frame.sparkSession.conf.get("spark.sql.shuffle.partitions")))
     others = [name for name in frame.columns if name != column]
     return (

@@ -51,9 +51,7 @@ def kept(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFr
 def _broken(rejects: DataFrame) -> DataFrame:
     """Return corpus, source_key and `broken` of the images that the image model could not decode."""
     refused = rejects.where((F.col("unit") == "image") & (F.col("stage") == MODEL))
-    return refused.select(
-        "corpus", F.col("key").alias("source_key"), F.lit(REJECTED).alias("broken")
-    ).distinct()
+    return refused.select("corpus", F.col("key").alias("source_key"), F.lit(REJECTED).alias("broken")).distinct()
 
 
 def safety(kept: DataFrame, scores: DataFrame, threshold: float) -> DataFrame:
@@ -92,9 +90,7 @@ def theme_months(clusters: DataFrame, images: DataFrame, clusterings: Sequence[s
         "image_id", F.date_format("created_at", "yyyy-MM").alias("month")
     )
     counted = (
-        chosen.join(dated, "image_id")
-        .groupBy("clustering_id", "cluster", "month")
-        .agg(F.count("*").alias("images"))
+        chosen.join(dated, "image_id").groupBy("clustering_id", "cluster", "month").agg(F.count("*").alias("images"))
     )
     return counted.select("clustering_id", "cluster", "month", "images")
 
@@ -127,11 +123,7 @@ def similarity_bins(neighbours: DataFrame, width: float) -> DataFrame:
     """
     top = round(1.0 / width) - 1
     place = F.least(F.floor(F.col("similarity") / width + F.lit(1e-9)), F.lit(top))
-    counted = (
-        neighbours.where("rank = 1")
-        .groupBy("reference", place.alias("place"))
-        .agg(F.count("*").alias("images"))
-    )
+    counted = neighbours.where("rank = 1").groupBy("reference", place.alias("place")).agg(F.count("*").alias("images"))
     return counted.select("reference", (F.col("place") * width).alias("edge"), "images")
 
 

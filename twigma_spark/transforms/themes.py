@@ -7,7 +7,17 @@ from pyspark.sql import functions as F
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 # What captioners write around what they see.
-BOILERPLATE = ("image", "picture", "photo", "photograph", "photography", "close", "view", "background", "arafed")
+BOILERPLATE = (
+    "image",
+    "picture",
+    "photo",
+    "photograph",
+    "photography",
+    "close",
+    "view",
+    "background",
+    "arafed",
+)
 SHORTEST = 3
 
 

@@ -9,13 +9,14 @@ NUMBERED = ("like_count", "retweet_count", "reply_count", "quote_count")
 
 
 def posts(pages: DataFrame, corpus: str) -> DataFrame:
-    """Return every post of the pages: the columns of `tweets`, media_keys, and `reason` where it cannot be used.
+    """Return every post: the columns of `tweets`, media_keys, and `reason` where it cannot be used.
 
-    A post is refused without an id (``tweet_without_id``) and where an earlier page has it (``duplicate_key``).
+    Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``).
     """
     flat = pages.select("file", "page", F.posexplode("data").alias("nth", "post"))
     users = _included(pages, "users", "id").select(
-        F.col("key").alias("author_id"), F.col("item.public_metrics.followers_count").alias("author_followers")
+        F.col("key").alias("author_id"),
+        F.col("item.public_metrics.followers_count").alias("author_followers"),
     )
     seen = Window.partitionBy("tweet_id").orderBy("page", "nth")
     numbered = flat.select("file", "page", "nth", F.col("post.id").alias("tweet_id"), "post").withColumn(
@@ -79,6 +80,6 @@ def refused_posts(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
 
 
 def _included(pages: DataFrame, kind: str, key: str) -> DataFrame:
-    """Return one `item` a key; of several descriptions the same one is taken, whatever the order of the pages."""
+    """Return one `item` a key; of several always the same, whatever the order of the pages."""
     items = pages.select(F.explode(f"includes.{kind}").alias("item"))
     return items.groupBy(F.col(f"item.{key}").alias("key")).agg(F.min("item").alias("item"))

@@ -67,13 +67,9 @@ def _nearest(data: ReportData, posts: str) -> Finding | None:
         return None
     first, basis = rows[0], _basis(metric, rows[0])
     if len(rows) == 1:
-        return Finding(
-            f"From {posts} to {_reference(first)} the KL divergence is {_value(first, ' nats')}.", basis
-        )
+        return Finding(f"From {posts} to {_reference(first)} the KL divergence is {_value(first, ' nats')}.", basis)
     if any(r.low is None or r.high is None for r in rows):
-        return Finding(
-            f"Which reference is nearest to {posts} cannot be told: the values have no intervals.", basis
-        )
+        return Finding(f"Which reference is nearest to {posts} cannot be told: the values have no intervals.", basis)
     tied = [r for r in rows if _low(r) <= _high(first)]
     if len(tied) > 1:
         listed = "; ".join(f"{_reference(r)} {_value(r)}" for r in tied)
@@ -90,22 +86,18 @@ def _nearest(data: ReportData, posts: str) -> Finding | None:
 
 
 def _comparable(data: ReportData, posts: str) -> tuple[str, list[Result]]:
-    """Return one measure for all references, nearest first: smoothed KL where a plug-in value is infinite."""
+    """Return one measure for all references, nearest first: smoothed KL where plug-in values reach ∞."""
     references = {f"{posts}|{c.name}" for c in data.corpora if c.role != "posts"}
     for metric in ("kl", "kl_kt"):
-        rows = [
-            r for g, r in data.found(ANALYSIS, metric).items() if g in references and r.estimate is not None
-        ]
-        if rows and not any(_infinite(r) for r in rows):
+        rows = [r for g, r in data.found(ANALYSIS, metric).items() if g in references and r.estimate is not None]
+        if rows and not any(_infinite(r) or r.high == math.inf for r in rows):
             return metric, sorted(rows, key=lambda r: (r.estimate or 0.0, r.group))
     return "kl", []
 
 
 def _sorted(table: Mapping[str, Result], data: ReportData) -> list[Result]:
     order = {c.name: i for i, c in enumerate(data.corpora)}
-    return sorted(
-        table.values(), key=lambda r: [(order.get(name, len(order)), name) for name in r.group.split("|")]
-    )
+    return sorted(table.values(), key=lambda r: [(order.get(name, len(order)), name) for name in r.group.split("|")])
 
 
 def _infinite(row: Result) -> bool:

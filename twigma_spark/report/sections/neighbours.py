@@ -31,9 +31,7 @@ def mean_interval(matches: BestMatches) -> tuple[float, float]:
 def histogram(data: ReportData) -> Figure:
     """Return a stepped line a reference: the share of the posts' images at each best similarity."""
     order = [c.name for c in data.corpora]
-    traces = [
-        _steps(m, order.index(m.reference) if m.reference in order else len(order)) for m in data.matches
-    ]
+    traces = [_steps(m, order.index(m.reference) if m.reference in order else len(order)) for m in data.matches]
     layout = {
         "height": 380,
         "hovermode": "x",

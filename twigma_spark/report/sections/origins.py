@@ -44,9 +44,7 @@ def tables(data: ReportData) -> list[Table]:
 def _table(data: ReportData, name: str) -> Table:
     rows: list[OriginCount] = [o for o in data.origins if o.clustering == name]
     order = [c.name for c in data.corpora]
-    corpora = sorted(
-        {o.corpus for o in rows}, key=lambda c: (order.index(c) if c in order else len(order), c)
-    )
+    corpora = sorted({o.corpus for o in rows}, key=lambda c: (order.index(c) if c in order else len(order), c))
     clusters = sorted({o.cluster for o in rows})
     return Table(name, tuple(corpora), tuple(clusters), {(o.cluster, o.corpus): o.images for o in rows})
 
@@ -66,11 +64,8 @@ def chart(table: Table, index: int) -> Figure:
             name=label(corpus),
             orientation="h",
             marker={"color": colour(i)},
-            customdata=[
-                [count(table.images.get((c, corpus), 0)), str(table.share(c, corpus))] for c in table.clusters
-            ],
-            hovertemplate="%{y}: %{x:.0%} of the cluster<br>"
-            "%{customdata[0]} images, %{customdata[1]} of the corpus",
+            customdata=[[count(table.images.get((c, corpus), 0)), str(table.share(c, corpus))] for c in table.clusters],
+            hovertemplate="%{y}: %{x:.0%} of the cluster<br>%{customdata[0]} images, %{customdata[1]} of the corpus",
         )
         for i, corpus in enumerate(table.corpora)
     ]

@@ -40,9 +40,7 @@ class Change:
 def groups(data: ReportData) -> list[tuple[Theme, ...]]:
     """Return the themes of each clustering, in order of their number."""
     names = dict.fromkeys(t.clustering for t in data.themes)
-    return [
-        tuple(sorted((t for t in data.themes if t.clustering == n), key=lambda t: t.cluster)) for n in names
-    ]
+    return [tuple(sorted((t for t in data.themes if t.clustering == n), key=lambda t: t.cluster)) for n in names]
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -96,9 +94,7 @@ def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
         "height": 90 + 34 * len(themes), "showlegend": False, "bargap": 0.25,
         "xaxis": {"title": {"text": "images"}}, "yaxis": {"autorange": "reversed", "type": "category"},
     }  # fmt: skip
-    caption = (
-        f"Sizes of the {len(themes)} themes with the words that tell them apart; n = {count(images)} images."
-    )
+    caption = f"Sizes of the {len(themes)} themes with the words that tell them apart; n = {count(images)} images."
     return figure(f"fig-theme-sizes-{index}", [trace], layout, caption)
 
 
@@ -166,9 +162,7 @@ def changes(themes: tuple[Theme, ...]) -> list[Change]:
     sizes = [sum(totals[m] for m in half) for half in halves]
     found = []
     for theme in themes:
-        shares = [
-            wilson(sum(n for m, n in theme.months if m in h), s) for h, s in zip(halves, sizes, strict=True)
-        ]
+        shares = [wilson(sum(n for m, n in theme.months if m in h), s) for h, s in zip(halves, sizes, strict=True)]
         if (early := shares[0]) and (late := shares[1]) and (late.low > early.high or late.high < early.low):
             found.append(Change(theme, early, late))
     return sorted(found, key=lambda c: (c.step, c.theme.cluster))
@@ -195,10 +189,7 @@ def _moved(change: Change, verb: str, themes: tuple[Theme, ...]) -> Finding:
 
 
 def _weights(theme: Theme) -> str:
-    return (
-        label(", ".join(f"{word} {weight:.2f}" for word, weight in theme.words[:8]), 110)
-        or "no words: no captions"
-    )
+    return label(", ".join(f"{word} {weight:.2f}" for word, weight in theme.words[:8]), 110) or "no words: no captions"
 
 
 SECTION = Section("themes", "Themes", context, findings)

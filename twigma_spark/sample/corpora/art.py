@@ -75,7 +75,5 @@ def _write_metadata(album: Album, dice: Dice) -> None:
     place = next(index for index, row in enumerate(rows) if row["file"] == key)
     rows[place] = {**rows[place], "title": None, "date": None}
     (album.folder / "metadata.csv").write_bytes(b"".join(csv_lines(rows, _COLUMNS)))
-    fault = MetadataFault(
-        corpus=NAME, where=f"metadata.csv:{place + 2}", kind="null_title", usable=True, reason=None
-    )
+    fault = MetadataFault(corpus=NAME, where=f"metadata.csv:{place + 2}", kind="null_title", usable=True, reason=None)
     album.ledger.metadata_faults.append(fault)

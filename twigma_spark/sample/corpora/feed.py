@@ -40,9 +40,7 @@ class Feed:
         """Where the file of a medium lies."""
         return self.folder / "media" / f"{media.key}{media.suffix}"
 
-    def new_media(
-        self, when: datetime, suffix: str, size: tuple[int, int], label: ImageTruth | None
-    ) -> Media:
+    def new_media(self, when: datetime, suffix: str, size: tuple[int, int], label: ImageTruth | None) -> Media:
         """A medium under a new key; its file is still to be written."""
         return Media(f"3_{self._new_id(when)}", suffix, size, label)
 

@@ -12,9 +12,7 @@ from twigma_spark.sample.records import LikesModel
 
 BANDS: dict[str, tuple[int, int]] = {"<500": (12, 499), "500-5000": (500, 5_000), ">5000": (5_001, 240_000)}
 BAND_SHARES = (0.45, 0.35, 0.2)
-LIKES = LikesModel(
-    intercept=1.9, bands={"<500": 0.0, "500-5000": 1.1, ">5000": 2.4}, style_mix=-1.4, dispersion=0.7
-)
+LIKES = LikesModel(intercept=1.9, bands={"<500": 0.0, "500-5000": 1.1, ">5000": 2.4}, style_mix=-1.4, dispersion=0.7)
 
 
 def mean_likes(model: LikesModel, band: str, style_mix: float) -> float:

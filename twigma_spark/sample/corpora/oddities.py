@@ -34,8 +34,7 @@ def _bomb(_: Image.Image) -> bytes:
     rows = zlib.compress(b"\0" * 20_001 * 4)
     chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
-        for tag, body in chunks
+        struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body)) for tag, body in chunks
     )
 
 

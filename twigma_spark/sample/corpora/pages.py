@@ -43,9 +43,7 @@ def tweet_json(tweet: Tweet, likes: int, dice: Dice) -> dict[str, Any]:
     }
 
 
-def write_pages(
-    folder: Path, pages: Sequence[Sequence[Tweet]], records: Sequence[Sequence[Mapping[str, Any]]]
-) -> None:
+def write_pages(folder: Path, pages: Sequence[Sequence[Tweet]], records: Sequence[Sequence[Mapping[str, Any]]]) -> None:
     """Writes tweets-000.json and so on; `records` holds the data of each page, `pages` what they refer to."""
     for number, (tweets, data) in enumerate(zip(pages, records, strict=True)):
         meta: dict[str, Any] = {"result_count": len(data)}

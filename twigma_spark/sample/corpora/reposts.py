@@ -53,9 +53,7 @@ def plant_near_copies(feed: Feed, count: int, dice: Dice) -> None:
         copy = change(kind, feed.path(media), dice)
         shown = feed.store(feed.new_media(when, copy.suffix, copy.size, media.label), copy.data)
         (key,) = feed.post([shown], dice.choice(_AGAIN), when, dice)
-        feed.ledger.near_duplicates.append(
-            NearDuplicate(corpus=NAME, source_key=key, of=source_key, kind=kind)
-        )
+        feed.ledger.near_duplicates.append(NearDuplicate(corpus=NAME, source_key=key, of=source_key, kind=kind))
 
 
 def plant_reference_copies(feed: Feed, albums: Sequence[Album], count: int, dice: Dice) -> None:

@@ -45,19 +45,10 @@ def _waves(canvas: Canvas, pair: Pair, dice: Dice) -> None:
     pitch, phase = dice.uniform(5, 9), dice.uniform(0, 6)
     columns = x[0, ::4]
     for band in range(9):
-        swing = 0.055 * np.sin(pitch * columns + phase + band * 0.75) + 0.03 * np.sin(
-            2.3 * pitch * columns + band
-        )
+        swing = 0.055 * np.sin(pitch * columns + phase + band * 0.75) + 0.03 * np.sin(2.3 * pitch * columns + band)
         line = 0.08 + band * 0.11 + swing
-        points = [
-            (float(px) * canvas.width, float(py) * canvas.height)
-            for px, py in zip(columns, line, strict=True)
-        ]
-        tone = (
-            lighten(pair[band % 2], 0.3 - 0.06 * band)
-            if band < 5
-            else darken(pair[band % 2], 0.07 * (band - 4))
-        )
+        points = [(float(px) * canvas.width, float(py) * canvas.height) for px, py in zip(columns, line, strict=True)]
+        tone = lighten(pair[band % 2], 0.3 - 0.06 * band) if band < 5 else darken(pair[band % 2], 0.07 * (band - 4))
         canvas.draw.polygon([*points, (canvas.width, canvas.height), (0, canvas.height)], fill=tone)
         canvas.draw.line(points, fill=lighten(tone, 0.5), width=max(1, canvas.unit // 90))
 
@@ -93,9 +84,7 @@ def _triangles(canvas: Canvas, pair: Pair, dice: Dice) -> None:
             left = (column + 0.5 * (row % 2)) * wide
             low, top = (row + 1) * high, row * high
             tone = mix(*pair, row / (side - 1) * 0.5 + 0.5 * dice.unit())
-            canvas.draw.polygon(
-                [(left, low), (left + wide / 2, top), (left + wide, low)], fill=lighten(tone, 0.18)
-            )
+            canvas.draw.polygon([(left, low), (left + wide / 2, top), (left + wide, low)], fill=lighten(tone, 0.18))
             tone = mix(*pair, row / (side - 1) * 0.5 + 0.5 * dice.unit())
             corners = [(left + wide / 2, top), (left + wide * 1.5, top), (left + wide, low)]
             canvas.draw.polygon(corners, fill=darken(tone, 0.25))
@@ -114,9 +103,7 @@ def _stripes(canvas: Canvas, pair: Pair, dice: Dice) -> None:
 
 def _wash(canvas: Canvas, pair: Pair, dice: Dice) -> None:
     field = noise(canvas.width // 2, canvas.height // 2, dice, 2, 3)
-    canvas.backdrop(
-        ramp([darken(pair[1], 0.7), darken(pair[1], 0.2), mix(*pair, 0.5), lighten(pair[0], 0.3)], field)
-    )
+    canvas.backdrop(ramp([darken(pair[1], 0.7), darken(pair[1], 0.2), mix(*pair, 0.5), lighten(pair[0], 0.3)], field))
 
 
 SHAPES: dict[str, Callable[[Canvas, Pair, Dice], None]] = {

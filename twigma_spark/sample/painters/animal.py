@@ -73,9 +73,7 @@ def _ears(head: Pen, animal: str, coat: Colour) -> None:
             tip = 0.42 if animal == "fox" else 0.38
             head.solid([(side * 0.06, -0.2), (side * 0.24, -tip), (side * 0.265, -0.06)], coat, "slope")
             hollow = inner if animal == "cat" else (40, 28, 32)
-            head.solid(
-                [(side * 0.12, -0.2), (side * 0.222, -tip + 0.07), (side * 0.235, -0.1)], hollow, "slope"
-            )
+            head.solid([(side * 0.12, -0.2), (side * 0.222, -tip + 0.07), (side * 0.235, -0.1)], hollow, "slope")
 
 
 def _head(head: Pen, animal: str, coat: Colour) -> None:
@@ -92,9 +90,7 @@ def _head(head: Pen, animal: str, coat: Colour) -> None:
         ]
         head.solid([*cheeks, (-0.12, 0.2)], coat)
         for side in (-1, 1):
-            head.solid(
-                [(side * 0.33, 0.03), (side * 0.06, 0.09), (side * 0.01, 0.28), (side * 0.12, 0.2)], pale
-            )
+            head.solid([(side * 0.33, 0.03), (side * 0.06, 0.09), (side * 0.01, 0.28), (side * 0.12, 0.2)], pale)
         return
     head.solid(ring(0, -0.02, 0.275, 0.255), coat)
     if animal == "cat":
@@ -128,9 +124,7 @@ def _look(head: Pen, animal: str, coat: Colour, eyes: Colour) -> None:
 
 def _owl(head: Pen, coat: Colour, eyes: Colour) -> None:
     for side in (-1, 1):
-        head.solid(
-            [(side * 0.08, -0.24), (side * 0.26, -0.4), (side * 0.28, -0.1)], darken(coat, 0.2), "slope"
-        )
+        head.solid([(side * 0.08, -0.24), (side * 0.26, -0.4), (side * 0.28, -0.1)], darken(coat, 0.2), "slope")
     head.solid(ring(0, -0.02, 0.3, 0.28), coat)
     for row in range(3):
         for column in range(-2, 3):

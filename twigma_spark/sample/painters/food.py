@@ -53,9 +53,7 @@ def _pizza(pen: Pen, dice: Dice) -> None:
 
 def _soup(pen: Pen, dice: Dice) -> None:
     broth = named(dice.choice(("orange", "red", "green")), dice)
-    pen.solid(
-        [*arc(0, -0.1, 0.3, 0.09, (0.5, 0.0)), *arc(0, -0.1, 0.3, 0.24, (0.0, 0.5))], (236, 232, 224), "tube"
-    )
+    pen.solid([*arc(0, -0.1, 0.3, 0.09, (0.5, 0.0)), *arc(0, -0.1, 0.3, 0.24, (0.0, 0.5))], (236, 232, 224), "tube")
     pen.oval(0, -0.1, 0.3, 0.095, (250, 248, 242))
     pen.solid(ring(0, -0.095, 0.265, 0.075), broth, "slope", 0.5)
     pen.line(arc(0, -0.095, 0.13, 0.035, (0.1, 0.8)), 0.018, lighten(broth, 0.6))

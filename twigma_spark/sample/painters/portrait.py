@@ -78,9 +78,7 @@ def _features(head: Pen, skin: Colour, woman: bool, dice: Dice) -> None:
     head.line([(0.012, -0.01), (0.026, 0.085), (-0.012, 0.1)], 0.01, darken(skin, 0.3))
     lips = (190, 54, 66) if woman else mix(skin, (150, 70, 66), 0.5)
     head.oval(0, 0.172, 0.062, 0.022, lips)
-    head.line(
-        [(-0.06, 0.17), (0, 0.176 + dice.uniform(-0.004, 0.008)), (0.06, 0.17)], 0.007, darken(lips, 0.5)
-    )
+    head.line([(-0.06, 0.17), (0, 0.176 + dice.uniform(-0.004, 0.008)), (0.06, 0.17)], 0.007, darken(lips, 0.5))
 
 
 def _beard(head: Pen, hair: Colour) -> None:

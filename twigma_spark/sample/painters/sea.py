@@ -82,17 +82,13 @@ def _crests(canvas: Canvas, horizon: float, tone: Colour, dice: Dice) -> None:
         high = horizon + (1 - horizon) * (0.06 + 0.15 * wave)
         pitch, phase = dice.uniform(4, 7) * (1.7 - 0.13 * wave), dice.uniform(0, 6)
         swell = (1 - np.abs(np.sin(x * pitch + phase))) * (0.02 + 0.012 * wave)
-        points = [
-            (float(a) * canvas.width, float(high - b) * canvas.height) for a, b in zip(x, swell, strict=True)
-        ]
+        points = [(float(a) * canvas.width, float(high - b) * canvas.height) for a, b in zip(x, swell, strict=True)]
         fill = mix(lighten(tone, 0.12), darken(tone, 0.45), (wave % 3) / 2)
         canvas.draw.polygon([*points, (canvas.width, canvas.height), (0, canvas.height)], fill=fill)
         foam = [point for point, rise in zip(points, swell, strict=True) if rise > 0.55 * swell.max()]
         for px, py in foam:
             size = canvas.unit * (0.004 + 0.0012 * wave)
-            canvas.draw.ellipse(
-                (px - size * 1.6, py - size, px + size * 1.6, py + size), fill=(236, 243, 248)
-            )
+            canvas.draw.ellipse((px - size * 1.6, py - size, px + size * 1.6, py + size), fill=(236, 243, 248))
 
 
 THEME = Theme(

@@ -61,10 +61,7 @@ def _floor(canvas: Canvas, floor: str, sea: Colour, dice: Dice) -> None:
 
 def _star() -> list[tuple[float, float]]:
     points = ring(0, 0, 0.05, 0.035)
-    return [
-        (x * (1 if step % 2 else 0.4), y * (1 if step % 2 else 0.4))
-        for step, (x, y) in enumerate(points[::4])
-    ]
+    return [(x * (1 if step % 2 else 0.4), y * (1 if step % 2 else 0.4)) for step, (x, y) in enumerate(points[::4])]
 
 
 def _coral(pen: Pen, tint: Colour, dice: Dice) -> None:
@@ -106,9 +103,7 @@ def _jellyfish(pen: Pen, colour: Colour) -> None:
     pen.glow(0, -0.1, 0.46, colour, 0.7)
     for arm in range(7):
         x = -0.2 + 0.067 * arm
-        tail = [
-            (x + 0.03 * np.sin(step * 1.4 + arm), -0.05 + 0.06 * step) for step in range(8 - abs(arm - 3))
-        ]
+        tail = [(x + 0.03 * np.sin(step * 1.4 + arm), -0.05 + 0.06 * step) for step in range(8 - abs(arm - 3))]
         pen.line(tail, 0.02, mix(colour, lighten(colour, 0.6), (arm % 3) / 2))
     bell = [*arc(0, -0.06, 0.26, 0.26, (0.5, 1.0)), (0.17, -0.01), (0.08, -0.04), (0, 0), (-0.08, -0.04)]
     pen.solid([*bell, (-0.17, -0.01)], lighten(colour, 0.15))
@@ -148,9 +143,7 @@ def _whale(pen: Pen, colour: Colour) -> None:
 def _octopus(pen: Pen, colour: Colour) -> None:
     for arm in range(8):
         side = arm - 3.5
-        curl = [
-            (side * 0.02 + side * 0.026 * s, 0.02 + 0.055 * s - 0.012 * max(0, s - 3) ** 2) for s in range(7)
-        ]
+        curl = [(side * 0.02 + side * 0.026 * s, 0.02 + 0.055 * s - 0.012 * max(0, s - 3) ** 2) for s in range(7)]
         pen.line(curl, 0.05, darken(colour, 0.12 + 0.1 * (arm % 2)))
         pen.ball(curl[-1][0], curl[-1][1], 0.025, 0.025, colour)
     pen.solid(ring(0, -0.14, 0.2, 0.22), colour)

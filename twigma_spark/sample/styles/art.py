@@ -80,9 +80,7 @@ def ink(image: Image.Image, artist: Artist, dice: Dice) -> Image.Image:
 def _lean(pixels: FloatArray, artist: Artist, share: float) -> FloatArray:
     """Muted colours that lean towards the artist's palette of the same brightness."""
     muted = saturate(pixels, 0.85)
-    return np.asarray(
-        muted * (1 - share) + ramp(artist.palette, luma(pixels)) / 255 * share, dtype=np.float32
-    )
+    return np.asarray(muted * (1 - share) + ramp(artist.palette, luma(pixels)) / 255 * share, dtype=np.float32)
 
 
 def _strokes(base: Image.Image, artist: Artist, dice: Dice) -> Image.Image:

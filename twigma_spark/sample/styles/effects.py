@@ -57,9 +57,7 @@ def vignette(pixels: FloatArray, strength: float) -> FloatArray:
     height, width = pixels.shape[:2]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    return np.asarray(
-        pixels * (1 - strength * np.clip((x * x + y * y) / 2, 0, 1))[..., None], dtype=np.float32
-    )
+    return np.asarray(pixels * (1 - strength * np.clip((x * x + y * y) / 2, 0, 1))[..., None], dtype=np.float32)
 
 
 def grain(shape: tuple[int, ...], amount: float, dice: Dice) -> FloatArray:
