@@ -98,7 +98,11 @@ def tables(conf: Conf = None, overrides: Overrides = None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that the user can act on is one message, not a trace."""
     try:
-        app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        app(args=list(sys.argv[1:] if arguments is None else arguments))
+    except SystemExit as end:
+        # A notebook or a Databricks task takes any SystemExit for a failure; a good end just returns.
+        if end.code:
+            raise
     except ConfigError as error:
         typer.echo(f"twigma: {error}", err=True)
         sys.exit(2)

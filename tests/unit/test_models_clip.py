@@ -117,7 +117,7 @@ def test_ids_and_revisions_need_no_weights_in_memory(source: ClipSource) -> None
     assert image.model_id == text.model_id
     assert image.model_id.startswith("open_clip/small@")
     assert len(image.model_id.partition("@")[2]) == 12
-    assert (image.preprocess_rev, text.preprocess_rev) == ("pillow-v1/bf16/64", "text-v1/fp32/24")
+    assert (image.preprocess_rev, text.preprocess_rev) == ("pillow-v1/bf16/64", "text-v1/fp32/32")
     assert image.dim == text.dim == 96
     paper = ClipImage(ClipSource("ViT-L-14", "openai"))
     assert (paper.model_id, paper.preprocess_rev, paper.dim) == (

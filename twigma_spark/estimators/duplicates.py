@@ -33,13 +33,9 @@ def find_duplicates(images: DataFrame, vectors: DataFrame, decimals: int) -> Dat
             256 bits are compared, of embeddings here as of bytes in sha256.
     """
     found = survivors(arrow.collect(_sharing(images, vectors, decimals)).to_pandas())
-    batch = pa.RecordBatch.from_pandas(found, preserve_index=False)
+    batch = pa.RecordBatch.from_pandas(found, pa.schema([(name, pa.string()) for name in found.columns]))
     pairs = arrow.frame_of(images.sparkSession, [batch], "image_id STRING, canonical_id STRING, tier STRING")
-    left = vectors.select("image_id", F.col("embedding").alias("a"))
-    right = vectors.select(F.col("image_id").alias("canonical_id"), F.col("embedding").alias("b"))
-    both = left.join(F.broadcast(pairs), "image_id").join(right, "canonical_id")
-    schema = "image_id STRING, canonical_id STRING, tier STRING, similarity DOUBLE"
-    return both.select("image_id", "canonical_id", "tier", "a", "b").mapInArrow(_similar, schema)
+    return _with_similarity(pairs, vectors)
 
 
 def survivors(images: pd.DataFrame) -> pd.DataFrame:
@@ -72,9 +68,7 @@ def survivors(images: pd.DataFrame) -> pd.DataFrame:
 def _chains(images: pd.DataFrame, key: str) -> NDArray[np.int64]:
     """Return edges (m, 2) from each row to the next one of its corpus with the same key; nulls join nothing."""
     keyed = images[images[key].notna()]
-    later = keyed.groupby(["corpus", key], sort=False)[key].transform(lambda rows: rows.index)
     group = keyed.groupby(["corpus", key], sort=False).ngroup().to_numpy()
-    del later
     order = np.argsort(group, kind="stable")
     rows = keyed.index.to_numpy()[order]
     same = np.diff(group[order]) == 0
@@ -119,6 +113,16 @@ def _digests(batches: Iterable[pa.RecordBatch], decimals: int) -> Iterator[pa.Re
         rounded = np.rint(arrow.matrix(batch.column(1)).astype(np.float64) * 10.0**decimals) + 0.0
         digests = [blake2b(row, digest_size=32).hexdigest() for row in np.ascontiguousarray(rounded)]
         yield pa.record_batch([batch.column(0), pa.array(digests, pa.string())], ["image_id", "vector_key"])
+
+
+def _with_similarity(pairs: DataFrame, vectors: DataFrame) -> DataFrame:
+    """Return the pairs with the cosine of their embeddings; only vectors of pairs leave their partition."""
+    left = vectors.select("image_id", F.col("embedding").alias("a")).join(F.broadcast(pairs), "image_id")
+    right = vectors.select(F.col("image_id").alias("canonical_id"), F.col("embedding").alias("b"))
+    wanted = F.broadcast(pairs.select("canonical_id").distinct())
+    both = left.join(right.join(wanted, "canonical_id"), "canonical_id")
+    schema = "image_id STRING, canonical_id STRING, tier STRING, similarity DOUBLE"
+    return both.select("image_id", "canonical_id", "tier", "a", "b").mapInArrow(_similar, schema)
 
 
 def _similar(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

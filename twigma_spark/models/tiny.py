@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 IMAGE_SIZE = 64
-CONTEXT_LENGTH = 24
+CONTEXT_LENGTH = 32
 SPECIAL_WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]")
 _PAD, _UNKNOWN, _START, _END, _DECODE = range(len(SPECIAL_WORDS))
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def vocabulary(texts: Iterable[str]) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def save_clip(model: Any, config: dict[str, Any], words: Sequence[str], folder: 
     from safetensors.torch import save_file
 
     save_tokenizer(folder, words)
-    described = {"model_cfg": config, "preprocess_cfg": {"mean": _MEAN, "std": _STD}}
+    described = {"model_cfg": config, "preprocess_cfg": {"mean": MEAN, "std": STD}}
     (folder / "open_clip_config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     weights = {name: _halved(value) for name, value in model.state_dict().items()}
     save_file(weights, str(folder / "open_clip_model.safetensors"))
@@ -118,7 +118,7 @@ def save_blip(model: Any, words: Sequence[str], folder: Path) -> None:
 
     save_tokenizer(folder, words)
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    BlipImageProcessor(size=size, image_mean=_MEAN, image_std=_STD).save_pretrained(folder)
+    BlipImageProcessor(size=size, image_mean=MEAN, image_std=STD).save_pretrained(folder)
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
     tied = set(model.all_tied_weights_keys)

@@ -41,7 +41,8 @@ class Work:
     Attributes:
         spark: the session.
         once: computes an expensive frame one time, into a staging table, and returns what was computed;
-            two tables made from one inference pass are taken from the result.
+            two tables made from one inference pass are taken from the result. It stands until the part that
+            is yielded next has been written.
         say: shows a line of progress.
     """
 

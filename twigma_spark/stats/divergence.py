@@ -1,171 +1,211 @@
-"""Divergences between two samples of vectors by quantisation, with bootstrap intervals."""
+"""How distinct two sets of vectors are: divergences of their histograms over common clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 
-from twigma_spark.errors import ConfigError
+from twigma_spark.stats import intervals
 
+T = TypeVar("T")
+Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
-Counts = NDArray[np.float64]
-KMEANS_STARTS = 4
+Bins = NDArray[np.int64]
+Measure = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A corpus's vectors, and what they are drawn in.
+    """The vectors of one corpus.
 
     Attributes:
-        vectors: (n, d).
-        groups: (n,) ids of the posts, prompts or artists that the bootstrap resamples.
-        unit: what a group is.
+        name: corpus.
+        vectors: (n, d) float32; taken as they are, so scale them to unit length for directions.
+        groups: label of each row's post, prompt or artist (n,), the unit that is resampled; None: the row.
+        unit: what a group is, such as "posts".
     """
 
+    name: str
     vectors: Vectors
-    groups: NDArray[np.str_]
-    unit: str
+    groups: NDArray[Any] | None = None
+    unit: str = "images"
 
 
 @dataclass(frozen=True)
 class DivergenceSpec:
-    """How samples are compared.
+    """How divergences are estimated.
 
     Attributes:
-        clusters: bins.
-        variance: share of the variance that PCA keeps.
-        bootstrap: resamples.
+        clusters: bins of the histograms; fewer where a pair has fewer vectors.
+        seed: of k-means and of the bootstrap.
+        variance: share of the joint variance that the principal components keep.
+        bootstrap: replicates.
         confidence: of the intervals.
-        seed: of k-means and of the resamples.
+        restarts: starts of k-means, the best is kept.
     """
 
     clusters: int = 10
+    seed: int = 0
     variance: float = 0.9
     bootstrap: int = 200
     confidence: float = 0.95
-    seed: int = 0
+    restarts: int = 5
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """One divergence D(p || q) in nats, with the ends of its interval."""
+    """One divergence with its interval.
+
+    Attributes:
+        metric: ``kl``, ``kl_kt`` or ``js``.
+        p: first corpus; ``kl`` is the divergence of p from q, KL(p || q).
+        q: second corpus.
+        estimate: in nats; inf where p has a bin that q has not, None where a corpus is empty.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        n: groups of both that it rests on.
+        unit: what n counts.
+        method: estimator and interval, in words.
+    """
 
     metric: str
     p: str
     q: str
-    estimate: float
-    low: float
-    high: float
+    estimate: float | None
+    low: float | None
+    high: float | None
     n: int
     unit: str
     method: str
 
 
-def kl(p: Counts, q: Counts) -> NDArray[np.float64]:
-    """Return the plug-in Kullback-Leibler divergence sum p log(p / q) in nats; inf where q has an empty bin of p.
-
-    Args:
-        p: counts (..., k).
-        q: counts (..., k).
-    """
-    a, b = _shares(p), _shares(q)
+def kl(p: Floats, q: Floats) -> Floats:
+    """Return KL(p || q) in nats of counts (..., k), plug-in; inf where p has a bin that q has not."""
+    p, q = _shares(p), _shares(q)
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(a > 0, a * (np.log(a) - np.log(b)), 0.0)
-    return np.asarray(terms.sum(axis=-1), dtype=np.float64)
+        terms = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
+    # A sum of rounded terms can fall below 0, which no divergence does.
+    return np.maximum(terms.sum(axis=-1), 0.0)
 
 
-def kl_kt(p: Counts, q: Counts) -> NDArray[np.float64]:
-    """Return the divergence after half a count is added to every bin (Krichevsky & Trofimov 1981), in nats."""
+def kl_kt(p: Floats, q: Floats) -> Floats:
+    """Return KL(p || q) in nats after half a count is added to each bin (Krichevsky & Trofimov 1981)."""
     return kl(p + 0.5, q + 0.5)
 
 
-def js(p: Counts, q: Counts) -> NDArray[np.float64]:
-    """Return the Jensen-Shannon divergence in nats, between 0 and log 2."""
-    a, b = _shares(p), _shares(q)
-    middle = (a + b) / 2
-    return (kl(a, middle) + kl(b, middle)) / 2
+def js(p: Floats, q: Floats) -> Floats:
+    """Return the Jensen-Shannon divergence in nats, 0 to log 2 (Lin 1991, with equal weights)."""
+    p, q = _shares(p), _shares(q)
+    middle = (p + q) / 2.0
+    return (kl(p, middle) + kl(q, middle)) / 2.0
 
 
-METRICS: Mapping[str, Callable[[Counts, Counts], NDArray[np.float64]]] = {"kl": kl, "kl_kt": kl_kt, "js": js}
+MEASURES: dict[str, tuple[Measure, str]] = {
+    "kl": (kl, "plug-in KL"),
+    "kl_kt": (kl_kt, "KL with half a count added to each bin"),
+    "js": (js, "plug-in Jensen-Shannon"),
+}
 
 
-def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> Iterator[Divergence]:
-    """Yield every metric of `METRICS` for every ordered pair of samples.
+def divergences(samples: Sequence[Sample], spec: DivergenceSpec) -> list[Divergence]:
+    """Return the measures of all ordered pairs of samples, in their order; js once a pair, it is symmetric.
 
-    Each pair is quantised jointly: PCA of both samples to a share of their variance without whitening, then
-    k-means of both, then a histogram each (Pillutla et al. 2021, MAUVE, section 3 and appendix).
+    Each pair is quantised for itself, as Pillutla et al. 2021 (MAUVE, section 3) do: principal components of
+    both, k-means of both, histograms. Intervals resample the groups of each sample and keep the clusters.
 
-    Raises:
-        ConfigError: a sample with fewer vectors than bins.
+    Args:
+        samples: with different names and vectors of one length.
+        spec: how to estimate.
     """
-    for name, sample in samples.items():
-        if len(sample.vectors) < spec.clusters:
-            raise ConfigError(
-                f"distinctiveness.clusters must be at most the images of each corpus. Got {spec.clusters} "
-                f"and {len(sample.vectors)} of '{name}'."
-            )
-    for one, other in combinations(samples, 2):
-        yield from _pair(one, other, samples, spec)
+    found = {(d.metric, d.p, d.q): d for pair in combinations(samples, 2) for d in _of_pair(*pair, spec)}
+    names = [sample.name for sample in samples]
+    keys = [(metric, p, q) for metric in MEASURES for p in names for q in names]
+    return [found[key] for key in keys if key in found]
 
 
-def quantise(one: Vectors, other: Vectors, spec: DivergenceSpec) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the bin of each vector of `one` and of `other` after joint PCA and k-means."""
-    both = np.concatenate([one, other]).astype(np.float64)
-    reduced = PCA(n_components=spec.variance, svd_solver="full", whiten=False).fit_transform(both)
-    fit = KMeans(spec.clusters, n_init=KMEANS_STARTS, random_state=spec.seed).fit(reduced)
-    return np.split(fit.labels_, [len(one)])[0], np.split(fit.labels_, [len(one)])[1]
+def quantise(first: Vectors, second: Vectors, spec: DivergenceSpec) -> tuple[Bins, Bins, str]:
+    """Return the bin of each row of both samples, (n,) and (m,) from 0 without gaps, and how they were made.
+
+    The components are not whitened: a direction counts as much as it varies.
+    """
+    joint = np.concatenate([first, second]).astype(np.float32, copy=False)
+    reduced = _reduced(joint, spec.variance)
+    kmeans = KMeans(min(spec.clusters, len(joint)), n_init=spec.restarts, random_state=spec.seed)
+    with warnings.catch_warnings():
+        # Fewer different vectors than clusters: then there are fewer bins, and the words say how many.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, labels = np.unique(kmeans.fit_predict(reduced), return_inverse=True)
+    kept = f"{reduced.shape[1]} joint principal components ({spec.variance:g} of the variance)"
+    return labels[: len(first)], labels[len(first) :], f"{labels.max() + 1} k-means clusters of {kept}"
 
 
-def resampled_counts(
-    bins: NDArray[np.int32], groups: NDArray[np.str_], spec: DivergenceSpec, seed: int
-) -> tuple[Counts, Counts]:
-    """Return the histogram (k,) and those of bootstrap samples of the groups (B, k)."""
-    number, inverse = np.unique(groups, return_inverse=True)
-    table = np.zeros((len(number), spec.clusters))
-    np.add.at(table, (inverse, bins), 1)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(number), np.full(len(number), 1 / len(number)), size=spec.bootstrap)
-    return table.sum(axis=0), draws @ table
+@dataclass(frozen=True)
+class _Histogram:
+    """A sample over the bins: counts (k,), bootstrap counts (replicates, k) and the number of groups."""
+
+    name: str
+    counts: Floats
+    drawn: Floats
+    groups: int
 
 
-def _pair(one: str, other: str, samples: Mapping[str, Sample], spec: DivergenceSpec) -> Iterator[Divergence]:
-    bins = dict(zip((one, other), quantise(samples[one].vectors, samples[other].vectors, spec), strict=True))
-    counted = {
-        name: resampled_counts(bins[name], samples[name].groups, spec, spec.seed + place)
-        for place, name in enumerate((one, other))
-    }
-    for p, q in ((one, other), (other, one)):
-        for metric in METRICS:
-            yield _estimate(metric, (p, q), counted, samples, spec)
+def _of_pair(first: Sample, second: Sample, spec: DivergenceSpec) -> list[Divergence]:
+    """Return the measures of a pair, KL both ways."""
+    if not (len(first.vectors) and len(second.vectors)):
+        empty = " and ".join(s.name for s in (first, second) if not len(s.vectors))
+        why = f"not computed: no vectors of {empty}"
+        return [Divergence(m, p.name, q.name, None, None, None, 0, p.unit, why) for m, p, q in _asked(first, second)]
+    bins_p, bins_q, how = quantise(first.vectors, second.vectors, spec)
+    k = int(max(bins_p.max(), bins_q.max())) + 1
+    rng = np.random.default_rng(spec.seed)
+    p, q = _histogram(first, bins_p, k, spec, rng), _histogram(second, bins_q, k, spec, rng)
+    unit = " and ".join(dict.fromkeys([first.unit, second.unit]))
+    interval = f"{spec.confidence:.0%} percentile bootstrap, {spec.bootstrap} resamples of {unit}, clusters kept"
+    blank = Divergence("", "", "", None, None, None, p.groups + q.groups, unit, f"over {how}; {interval}")
+    return [_measured(metric, a, b, blank, spec.confidence) for metric, a, b in _asked(p, q)]
 
 
-def _estimate(
-    metric: str,
-    names: tuple[str, str],
-    counted: Mapping[str, tuple[Counts, Counts]],
-    samples: Mapping[str, Sample],
-    spec: DivergenceSpec,
-) -> Divergence:
-    (p, q), measure = names, METRICS[metric]
-    tail = (1 - spec.confidence) / 2
-    drawn = measure(counted[p][1], counted[q][1])
-    low, high = np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf")
-    n = len(np.unique(samples[p].groups)) + len(np.unique(samples[q].groups))
-    units = sorted({samples[p].unit, samples[q].unit})
-    method = (
-        f"joint PCA to {spec.variance:g} of the variance, k-means with {spec.clusters} bins, histograms; "
-        f"{spec.confidence:.0%} percentile bootstrap of {' and '.join(units)} "
-        f"({spec.bootstrap} resamples, bins fixed)"
-    )
-    estimate = float(measure(counted[p][0], counted[q][0]))
-    return Divergence(metric, p, q, estimate, float(low), float(high), n, " + ".join(units), method)
+def _asked(first: T, second: T) -> Iterator[tuple[str, T, T]]:
+    """Yield the measures of a pair with the order of its sides."""
+    for metric in MEASURES:
+        yield metric, first, second
+        if metric != "js":
+            yield metric, second, first
 
 
-def _shares(counts: Counts) -> Counts:
-    return np.asarray(counts / counts.sum(axis=-1, keepdims=True), dtype=np.float64)
+def _measured(metric: str, p: _Histogram, q: _Histogram, blank: Divergence, confidence: float) -> Divergence:
+    """Return `blank` filled with one measure of two histograms."""
+    measure, words = MEASURES[metric]
+    low, high = intervals.percentiles(measure(p.drawn, q.drawn), confidence)
+    estimate, method = float(measure(p.counts, q.counts)), f"{words} {blank.method}"
+    return replace(blank, metric=metric, p=p.name, q=q.name, estimate=estimate, low=low, high=high, method=method)
+
+
+def _histogram(sample: Sample, bins: Bins, k: int, spec: DivergenceSpec, rng: np.random.Generator) -> _Histogram:
+    codes = intervals.numbered(sample.groups, len(bins))
+    groups = int(codes.max()) + 1
+    table = np.bincount(codes * k + bins, minlength=groups * k).reshape(groups, k).astype(np.float64)
+    drawn = intervals.resampled_counts(table, spec.bootstrap, rng)
+    return _Histogram(sample.name, table.sum(axis=0), drawn, groups)
+
+
+def _reduced(joint: Vectors, variance: float) -> Vectors:
+    """Return the principal components (n, r) that keep `variance`; the vectors themselves where all is kept."""
+    if variance >= 1.0 or not np.any(joint != joint[0]):
+        return joint
+    reduced: Vectors = PCA(variance, svd_solver="covariance_eigh").fit_transform(joint)
+    return reduced
+
+
+def _shares(counts: Floats) -> Floats:
+    values = np.asarray(counts, np.float64)
+    return values / values.sum(axis=-1, keepdims=True)

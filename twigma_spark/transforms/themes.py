@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-# What captioners write around what they see.
-BOILERPLATE = (
-    "image",
-    "picture",
-    "photo",
-    "photograph",
-    "photography",
-    "close",
-    "view",
-    "background",
-    "arafed",
+# What captioners say of any picture; "arafed" and "araffe" are inventions of BLIP.
+BOILERPLATE = frozenset(
+    "image images picture pictures photo photos photograph photographs pic close closeup view shot background "
+    "foreground featuring features depicting depicts showing shows shown seen looking left right middle center "
+    "centre large small big little lot bunch couple group various arafed araffe".split()
 )
-SHORTEST = 3
+# Words of the stop list that name things one can see.
+THINGS = frozenset({"bill", "empty", "fire", "mill", "thick", "thin"})
+STOP_WORDS = (ENGLISH_STOP_WORDS | BOILERPLATE) - THINGS
+
+# Letters of any script, two at least; an apostrophe ends a word, so that its "s" falls away.
+WORD = r"\p{L}\p{M}*(?:\p{L}\p{M}*)+"
 
 
 def theme_words(captions: DataFrame, words: int) -> DataFrame:
-    """Return cluster, rank (from 1), term and weight: the `words` heaviest terms of each cluster.
+    """Return cluster, rank (from 1), term and weight of each cluster's most telling words.
 
-    The weight is tf(t, c) · log(1 + A / f(t)): occurrences in the cluster times the log of the mean number
-    of words a cluster over the occurrences in all (Grootendorst 2022, BERTopic, section 3.3). Equal weights
-    are in order of the term.
+    The weight is tf log(1 + A / f): tf is the term's share of the cluster's words, f its count over all
+    clusters and A the mean number of words of a cluster (Grootendorst 2022, BERTopic, equation 2, with tf
+    normalised as in its code). Equal weights are in order of the term.
 
     Args:
-        captions: cluster, caption; captions may be null.
-        words: terms a cluster.
+        captions: cluster, caption; one row an image. Captions may be null.
+        words: terms kept a cluster.
     """
-    spoken = F.regexp_extract_all(F.lower("caption"), F.lit(r"(\p{L}[\p{L}'-]*\p{L})"), 1)
-    terms = captions.select("cluster", F.explode(spoken).alias("term"))
-    terms = terms.where((F.length("term") >= SHORTEST) & ~F.col("term").isin(*ENGLISH_STOP_WORDS, *BOILERPLATE))
-    counted = terms.groupBy("cluster", "term").agg(F.count("*").alias("tf"))
-    everywhere = Window.partitionBy("term")
-    total = counted.agg(F.sum("tf").alias("total"), F.countDistinct("cluster").alias("clusters"))
-    weight = F.col("tf") * F.log1p(F.col("total") / F.col("clusters") / F.col("f"))
-    heaviest = Window.partitionBy("cluster").orderBy(F.desc("weight"), "term")
-    return (
-        counted.withColumn("f", F.sum("tf").over(everywhere))
-        .crossJoin(F.broadcast(total))
-        .withColumn("weight", weight)
-        .withColumn("rank", F.row_number().over(heaviest))
-        .where(F.col("rank") <= words)
-        .select("cluster", "rank", "term", "weight")
-    )
+    counts = _tokens(captions).groupBy("cluster", "term").agg(F.count("*").alias("n"))
+    in_cluster, of_term = Window.partitionBy("cluster"), Window.partitionBy("term")
+    sized = counts.withColumn("size", F.sum("n").over(in_cluster)).withColumn("f", F.sum("n").over(of_term))
+    mean_size = counts.agg((F.sum("n") / F.countDistinct("cluster")).alias("a"))
+    weight = F.col("n") / F.col("size") * F.log1p(F.col("a") / F.col("f"))
+    weighed = sized.crossJoin(F.broadcast(mean_size)).withColumn("weight", weight)
+    rank = F.row_number().over(in_cluster.orderBy(F.desc("weight"), "term"))
+    return weighed.withColumn("rank", rank).where(F.col("rank") <= words).select("cluster", "rank", "term", "weight")
+
+
+def _tokens(captions: DataFrame) -> DataFrame:
+    """Return cluster, term; a row a word, without stop words."""
+    terms = captions.select("cluster", F.explode(_words(F.col("caption"))).alias("term"))
+    return terms.where(~F.col("term").isin(sorted(STOP_WORDS)))
+
+
+def _words(text: Column) -> Column:
+    return F.regexp_extract_all(F.lower(text), F.lit(WORD), F.lit(0))

@@ -1,0 +1,145 @@
+"""The runner: stages are skipped, fail by name, resume, and keep their account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark import pipeline
+from twigma_spark.config import Config, load
+from twigma_spark.errors import ConfigError, StageError
+from twigma_spark.io.tables import Store
+from twigma_spark.schemas import TABLES
+from twigma_spark.stages.stage import Account, Stage, Work
+
+
+def captions(store: Store, *ids: str) -> DataFrame:
+    return store.spark.createDataFrame([(i, "m", "words") for i in ids], TABLES["captions"].schema)
+
+
+def scores(cfg: Config, work: Work, captions: DataFrame) -> Mapping[str, DataFrame]:
+    """A stage in one line: a score for every caption."""
+    return {"scores": captions.select("image_id", "model_id", F.lit("nsfw").alias("kind"), F.lit(0.5).alias("score"))}
+
+
+SCORE = Stage("score", "", ("captions",), ("scores", "rejects"), ("seed",), scores)
+
+
+@pytest.fixture
+def ready(store: Store) -> Store:
+    """A store with two captions."""
+    store.write("captions", captions(store, "a", "b"), stage="caption")
+    return store
+
+
+def runner(store: Store, said: list[str]) -> Callable[..., list[pipeline.Outcome]]:
+    def go(stage: Stage, cfg: Config | None = None) -> list[pipeline.Outcome]:
+        return pipeline.run(cfg or Config(), store, [stage], said.append)
+
+    return go
+
+
+def test_a_stage_runs_once_and_is_skipped_until_something_changes(ready: Store) -> None:
+    said: list[str] = []
+    go = runner(ready, said)
+    first, second = go(SCORE), go(SCORE)
+    assert (first[0].skipped, first[0].rows) == (False, {"scores": 2, "rejects": 0})
+    assert second[0].skipped
+    assert "2 scores" in said[0] and "skipped" in said[1]
+    assert go(SCORE, load([], ["seed=1"]))[0].skipped is False
+    assert go(SCORE, load([], ["seed=1", "report.title=other"]))[0].skipped
+    ready.write("captions", captions(ready, "c"), stage="caption")
+    assert go(SCORE, load([], ["seed=1"]))[0].rows["scores"] == 1
+
+
+def test_what_lies_outside_the_tables_counts_too(ready: Store) -> None:
+    go = runner(ready, [])
+    go(replace(SCORE, sources=lambda cfg, spark: "one"))
+    assert go(replace(SCORE, sources=lambda cfg, spark: "one"))[0].skipped
+    assert not go(replace(SCORE, sources=lambda cfg, spark: "two"))[0].skipped
+
+
+def test_a_run_is_recorded(ready: Store) -> None:
+    runner(ready, [])(replace(SCORE, versions=lambda cfg: {"nsfw_model": "tiny@1"}))
+    row = ready.read("runs").collect()[0]
+    assert (row.stage, row.status, row.rows_in, row.rows_out["scores"]) == ("score", "ok", {"captions": 2}, 2)
+    assert row.input_versions["captions"] == ready.version("captions")
+    assert row.versions["nsfw_model"] == "tiny@1" and row.versions["pyspark"].startswith("3.5")
+    assert row.seconds > 0 and row.error is None
+
+
+def test_a_failure_names_the_stage_and_the_table_and_is_resumed(ready: Store) -> None:
+    def wrong(cfg: Config, work: Work, captions: DataFrame) -> Mapping[str, DataFrame]:
+        return {"scores": captions}
+
+    go = runner(ready, [])
+    with pytest.raises(StageError, match=r"stage 'score' failed at table 'scores': SchemaError"):
+        go(replace(SCORE, run=wrong))
+    row = ready.read("runs").collect()[0]
+    assert (row.status, "column 'score'" in row.error) == ("failed", True)
+    assert not go(SCORE)[0].skipped
+    assert ready.count("scores") == 2
+
+
+def test_what_fails_inside_spark_is_told_in_a_few_lines(ready: Store) -> None:
+    def broken(cfg: Config, work: Work, captions: DataFrame) -> Mapping[str, DataFrame]:
+        def burst(batches: object) -> object:
+            raise ValueError("the kettle is empty")
+
+        return {"scores": captions.mapInArrow(burst, TABLES["scores"].schema)}  # type: ignore[arg-type]
+
+    with pytest.raises(StageError, match="the kettle is empty") as caught:
+        runner(ready, [])(replace(SCORE, run=broken))
+    assert len(str(caught.value)) < 1700
+    assert "\n" not in str(caught.value)
+
+
+def test_parts_are_added_and_what_is_left_out_is_emptied(ready: Store) -> None:
+    def parts(cfg: Config, work: Work, captions: DataFrame) -> object:
+        for name in ("a", "b"):
+            picked = captions.where(F.col("image_id") == name).drop("caption")
+            once = work.once(picked.withColumn("score", F.rand(1)).withColumn("kind", F.lit("nsfw")))
+            reject = once.select(
+                F.lit("score").alias("stage"), F.lit("image").alias("unit"), F.lit("p").alias("corpus"),
+                F.col("image_id").alias("key"), F.lit("undecodable").alias("reason"), F.lit("").alias("detail"),
+            )  # fmt: skip
+            yield {"scores": once, "rejects": reject} if name == "b" else {"scores": once}
+
+    outcome = runner(ready, [])(replace(SCORE, run=parts))[0]
+    assert (outcome.rows, outcome.rejects) == ({"scores": 2, "rejects": 1}, 1)
+    assert runner(ready, [])(SCORE, load([], ["seed=3"]))[0].rejects == 0
+    assert ready.count("rejects") == 0
+
+
+def test_a_lost_image_fails_the_stage(ready: Store) -> None:
+    lost = replace(SCORE, account=lambda cfg, spark, frames: Account(images=3, kept=2, duplicates=0, rejects=0))
+    with pytest.raises(StageError, match="images in must be"):
+        runner(ready, [])(lost)
+    assert ready.read("runs").where("status = 'ok'").count() == 0
+
+
+def test_publish_is_repeated_where_the_stage_is_skipped(ready: Store) -> None:
+    published: list[int] = []
+    stage = replace(SCORE, publish=lambda cfg, frames: str(published.append(frames["scores"].count())))
+    go = runner(ready, [])
+    go(stage)
+    assert go(stage)[0].skipped
+    assert published == [2, 2]
+
+
+def test_a_table_that_is_not_declared_is_refused(ready: Store) -> None:
+    with pytest.raises(StageError, match="must be declared"):
+        runner(ready, [])(replace(SCORE, writes=("rejects",)))
+
+
+def test_stages_are_selected_by_name_and_range() -> None:
+    names = [stage.name for stage in pipeline.STAGES]
+    assert [s.name for s in pipeline.select()] == names
+    assert [s.name for s in pipeline.select(only=["report", "embed"])] == ["embed", "report"]
+    assert [s.name for s in pipeline.select(first="caption", last="cluster")] == ["caption", "cluster"]
+    with pytest.raises(ConfigError, match="must be one of ingest, embed"):
+        pipeline.select(only=["embedd"])

@@ -1,0 +1,50 @@
+"""The command line: what it says, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twigma_spark.cli import main
+
+
+def ended(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return int(caught.value.code or 0)
+
+
+def test_a_wrong_configuration_ends_with_2_and_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("run", "--conf", "none.yaml", "--set", "embed.batch_size=0") == 2
+    told = capsys.readouterr().err
+    assert "none.yaml: the file does not exist" in told
+    assert "embed.batch_size" in told
+    assert "Traceback" not in told
+
+
+def test_an_unknown_stage_is_told_before_spark_is_started(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("stage", "embedd") == 2
+    assert "must be one of ingest" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("run", "--config", "x.yaml") == 2
+    assert "--config" in capsys.readouterr().err
+
+
+def test_a_sample_too_small_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert ended("sample", "--out", str(tmp_path / "s"), "--size", "3") == 1
+    assert "size" in capsys.readouterr().err
+
+
+def test_a_sample_is_not_drawn_over_other_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    assert ended("sample", "--out", str(tmp_path), "--size", "80") == 1
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("run", "stage", "sample", "truth", "tables"))

@@ -1,0 +1,74 @@
+"""Intervals: Wilson's for shares, the percentile bootstrap over groups for anything that is made of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+
+
+def wilson(successes: ArrayLike, totals: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Return shares and the ends of their Wilson score intervals, each (n,); NaN where the total is 0.
+
+    Holds for independent units: where posts carry several images, count posts or use the bootstrap.
+
+    Args:
+        successes: counts (n,).
+        totals: counts that they are shares of (n,).
+        confidence: of the two-sided interval.
+
+    Source: Wilson 1927; Brown, Cai & DasGupta 2001, equation 4.
+    """
+    x, n = np.asarray(successes, np.float64), np.asarray(totals, np.float64)
+    z = float(norm.ppf((1.0 + confidence) / 2.0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = x / n
+        centre = (x + z * z / 2.0) / (n + z * z)
+        half = z * np.sqrt(n) / (n + z * z) * np.sqrt(share * (1.0 - share) + z * z / (4.0 * n))
+        # Rounding must not carry an end past the share itself, nor out of [0, 1].
+        low, high = np.minimum(centre - half, share), np.maximum(centre + half, share)
+    return share, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+
+
+def numbered(groups: Sequence[Hashable] | NDArray[np.generic] | None, n: int) -> NDArray[np.int64]:
+    """Return each row's group as a number from 0 (n,); rows are groups of their own where `groups` is None."""
+    if groups is None:
+        return np.arange(n)
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    return codes.astype(np.int64)
+
+
+def resampled_counts(table: NDArray[np.generic], replicates: int, rng: np.random.Generator) -> Floats:
+    """Return column totals (replicates, m) of bootstrap samples of the rows.
+
+    As many rows as there are, with replacement: a row is a group (post, prompt, artist), so that images of
+    one group stay together.
+
+    Args:
+        table: counts of each group (groups, m).
+        replicates: bootstrap samples.
+        rng: source of randomness.
+    """
+    n = len(table)
+    values = np.asarray(table, np.float64)
+    totals = np.empty((replicates, values.shape[1]))
+    for replicate in range(replicates):
+        times = np.bincount(rng.integers(0, n, n), minlength=n)
+        totals[replicate] = times @ values
+    return totals
+
+
+def percentiles(replicates: ArrayLike, confidence: float) -> tuple[float, float]:
+    """Return the ends of the percentile interval (Efron & Tibshirani 1993, section 13.3).
+
+    Ends are replicates themselves, rounded outwards: between a number and infinity there is no mean.
+    """
+    values = np.asarray(replicates, np.float64)
+    tail = (1.0 - confidence) / 2.0
+    low = np.quantile(values, tail, method="lower")
+    high = np.quantile(values, 1.0 - tail, method="higher")
+    return float(low), float(high)
