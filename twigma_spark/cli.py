@@ -48,21 +48,27 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Only this stage; may be repeated.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="The first stage to run.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last stage to run.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run also what is unchanged.")] = False,
 ) -> None:
     """Run the stages in order; those whose inputs and configuration are unchanged are skipped."""
     cfg = load(conf or [], overrides or [])
     stages = pipeline.select(only or [], first, last)
     start = time.monotonic()
     with open_store(cfg) as store:
-        outcomes = pipeline.run(cfg, store, stages, say)
+        outcomes = pipeline.run(cfg, store, stages, say, force)
     ran = sum(not outcome.skipped for outcome in outcomes)
     say(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {time.monotonic() - start:.0f} s")
 
 
 @app.command()
-def stage(name: str, conf: Conf = None, overrides: Overrides = None) -> None:
+def stage(
+    name: str,
+    conf: Conf = None,
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Run it also where nothing has changed.")] = False,
+) -> None:
     """Run one stage."""
-    run(conf, overrides, only=[name])
+    run(conf, overrides, only=[name], force=force)
 
 
 @app.command()

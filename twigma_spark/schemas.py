@@ -132,8 +132,8 @@ IMAGES = Table(
         created_at TIMESTAMP: time of posting or making
         sensitive BOOLEAN: flag that came with it; null where there is none
         sha256 STRING: checksum of the bytes
-        width INT: width in pixels, before EXIF rotation
-        height INT: height in pixels, before EXIF rotation
+        width INT: width in pixels as displayed, after EXIF rotation
+        height INT: height in pixels as displayed, after EXIF rotation
         format STRING: file format as found in the bytes
         n_bytes BIGINT: size of the file
         content BINARY: the file's bytes

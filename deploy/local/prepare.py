@@ -78,7 +78,7 @@ def find_java() -> str:
 
 
 def write_conf(java_home: str) -> None:
-    """Write pyspark's conf folder; a JAVA_HOME with Java 17 in the environment still wins."""
+    """Write pyspark's conf folder; its spark-env.sh names the Java found now, so that set-up decides once."""
     conf = HOME / "conf"
     conf.mkdir(exist_ok=True)
     (conf / "spark-defaults.conf").write_text(DEFAULTS)

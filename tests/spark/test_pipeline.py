@@ -56,6 +56,22 @@ def test_a_stage_runs_once_and_is_skipped_until_something_changes(ready: Store) 
     assert go(SCORE, load([], ["seed=1"]))[0].rows["scores"] == 1
 
 
+def test_force_runs_what_is_unchanged(ready: Store) -> None:
+    go = runner(ready, [])
+    go(SCORE)
+    assert not pipeline.run(Config(), ready, [SCORE], lambda text: None, force=True)[0].skipped
+
+
+def test_a_table_that_was_made_anew_is_not_taken_for_the_old_one(ready: Store) -> None:
+    go = runner(ready, [])
+    go(SCORE)
+    version = ready.version("captions")
+    ready.drop_staged("captions")
+    ready.write("captions", captions(ready, "x", "y"), stage="caption")
+    assert ready.version("captions") == version
+    assert go(SCORE)[0].rows["scores"] == 2
+
+
 def test_what_lies_outside_the_tables_counts_too(ready: Store) -> None:
     go = runner(ready, [])
     go(replace(SCORE, sources=lambda cfg, spark: "one"))

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from scipy import sparse
 
-from twigma_spark.estimators import arrow
+from twigma_spark.io import arrow
 
 # From strict to loose, with the column whose equal values join images.
 TIERS = {"media": "media_key", "bytes": "sha256", "embedding": "vector_key"}
@@ -81,7 +81,7 @@ def _first_of_component(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     _, label = sparse.csgraph.connected_components(graph, directed=False)
     first = np.full(n, n, np.int64)
     np.minimum.at(first, label, np.arange(n))
-    return first[label]
+    return np.asarray(first[label], np.int64)
 
 
 def _sharing(images: DataFrame, vectors: DataFrame, decimals: int) -> DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -113,12 +114,13 @@ def _ranked(
     index: NeighbourIndex, queries: NDArray[np.float32], k: int, fetch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
-    rough, found = index.flat.search(queries, fetch)
+    flat: Any = index.flat
+    rough, found = flat.search(queries, fetch)
     exact = np.empty_like(rough)
-    index.flat.compute_distance_subset(
+    flat.compute_distance_subset(
         len(queries), faiss.swig_ptr(queries), fetch, faiss.swig_ptr(exact), faiss.swig_ptr(found)
     )
-    cosine = np.round(exact.astype(np.float64), DECIMALS)
+    cosine: NDArray[np.float64] = np.round(exact.astype(np.float64), DECIMALS)
     order = np.lexsort((index.places[found], -cosine), axis=-1)[:, :k]
     best = np.take_along_axis(cosine, order, axis=1)
     settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -18,7 +19,7 @@ from pyspark.sql import types as t
 from twigma_spark.config import Corpus
 from twigma_spark.errors import CorpusError
 
-SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in SUFFIXES) + "}"
 BAD = "_bad"
 T = TypeVar("T")
@@ -40,15 +41,13 @@ class Metadata:
 
 def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...]) -> str:
     """Return a hash of the names, sizes and times of all files of the corpora; contents are not read."""
-    total = 0
-    for corpus in corpora:
-        for path in filter(None, (corpus.path, corpus.metadata)):
-            listed = _files(spark, corpus, path, "*").select(
-                F.xxhash64("path", "length", "modificationTime").alias("h")
-            )
-            row = listed.agg(F.sum(F.col("h").cast("decimal(38,0)")), F.count("*")).collect()[0]
-            total += int(row[0] or 0) + int(row[1])
-    return f"{total:x}"
+    named = [(corpus, path) for corpus in corpora for path in (corpus.path, corpus.metadata) if path]
+    if not named:
+        return ""
+    seen = F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)").alias("seen")
+    listed = reduce(DataFrame.unionByName, [_files(spark, *each, "*").select(seen) for each in named])
+    total, files = listed.agg(F.sum("seen"), F.count("*")).collect()[0]
+    return f"{files} files, {total}"
 
 
 def under(path: str) -> str:

@@ -58,14 +58,9 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def state_of(config_hash: str, sources: str, input_versions: Mapping[str, int]) -> str:
+def state_of(config_hash: str, sources: str, input_stamps: Mapping[str, str]) -> str:
     """Return a hash of all that a stage's result depends on."""
-    parts = [
-        config_hash,
-        sources,
-        dict(sorted(input_versions.items())),
-        package_versions().get("twigma_spark"),
-    ]
+    parts = [config_hash, sources, dict(sorted(input_stamps.items())), package_versions().get("twigma_spark")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -72,21 +72,23 @@ class Store:
         last = self._last(name)
         return -1 if last is None else int(last["version"])
 
+    def stamp(self, name: str) -> str:
+        """Return version and time of the table's last commit; unlike the version, no other table ever has it."""
+        last = self._last(name)
+        return "none" if last is None else f"{last['version']}@{last['timestamp'].isoformat()}"
+
     def create(self, table: Table) -> None:
-        """Create the table as declared, or add the columns that it was declared with since."""
-        if self.exists(table.name):
-            self._grow(table)
-            return
+        """Create the table as declared, where it does not exist."""
         if self.in_catalog:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(self.root)}")
         columns = ", ".join(_ddl(column, column.name in table.key) for column in table.columns)
         partitions = f" PARTITIONED BY ({', '.join(table.partition_by)})" if table.partition_by else ""
+        # As properties of the new table the checks cost no commit of their own.
+        checks = ", ".join(f"'delta.constraints.{name}' = {_text(rule)}" for name, rule in table.checks.items())
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.location(table.name)} ({columns}) USING DELTA{partitions} "
-            f"COMMENT {_text(table.comment)}"
+            f"COMMENT {_text(table.comment)}{f' TBLPROPERTIES ({checks})' if checks else ''}"
         )
-        for name, rule in table.checks.items():
-            self.spark.sql(f"ALTER TABLE {self.location(table.name)} ADD CONSTRAINT {name} CHECK ({rule})")
 
     def write(self, name: str, frame: DataFrame, *, stage: str, again: bool = False) -> int:
         """Return the number of rows written; the table is created first where it is missing.
@@ -102,15 +104,18 @@ class Store:
         """
         table = TABLES[name]
         fitted = fit(frame, table)
-        self.create(table)
         before = self.version(name)
+        if before < 0:
+            self.create(table)
+        else:
+            self._grow(table)
         if table.mode == "merge":
             self._insert_missing(table, fitted)
         else:
             writer = fitted.writeTo(self.location(name))
             scope = self._scope(table, stage)
             writer.append() if again or scope is None else writer.overwrite(scope)
-        return self._rows_written(name) if self.version(name) > before else 0
+        return self._rows_written(name, before)
 
     def stage_frame(self, frame: DataFrame, name: str) -> DataFrame:
         """Return `frame` as computed once, read back from the staging table `name`."""
@@ -149,9 +154,10 @@ class Store:
                 return None
             raise
 
-    def _rows_written(self, name: str) -> int:
+    def _rows_written(self, name: str, before: int) -> int:
+        """Return the rows of the newest commit; none where that is the one before, or the table's creation."""
         last = self._last(name)
-        metrics = last["operationMetrics"] if last else {}
+        metrics = last["operationMetrics"] if last and last["version"] > before else {}
         return int(metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0)))
 
     def _scope(self, table: Table, stage: str) -> Column | None:

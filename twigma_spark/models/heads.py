@@ -208,6 +208,7 @@ def save_linear(file: Path, weight: Floats, bias: float, meta: dict[str, str]) -
         "bias": np.array([bias], dtype=np.float32),
     }
     save_file(tensors, str(file), metadata={**meta, "dim": str(len(weight))})
+    file.chmod(0o644)  # safetensors lets only the owner read
 
 
 def load_aesthetic(file: Path) -> LinearNet:

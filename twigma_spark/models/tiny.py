@@ -66,13 +66,11 @@ def new_clip(config: dict[str, Any], seed: int) -> Any:
 
 def save_clip(model: Any, config: dict[str, Any], words: Sequence[str], folder: Path) -> None:
     """Write a folder that open_clip loads as "local-dir:"; weights as float16, half the size."""
-    from safetensors.torch import save_file
-
     save_tokenizer(folder, words)
     described = {"model_cfg": config, "preprocess_cfg": {"mean": MEAN, "std": STD}}
     (folder / "open_clip_config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     weights = {name: _halved(value) for name, value in model.state_dict().items()}
-    save_file(weights, str(folder / "open_clip_model.safetensors"))
+    _write(weights, folder / "open_clip_model.safetensors")
 
 
 def blip_config(words: int, width: int = 96) -> Any:
@@ -113,7 +111,6 @@ def new_blip(config: Any, seed: int) -> Any:
 
 def save_blip(model: Any, words: Sequence[str], folder: Path) -> None:
     """Write a folder that transformers loads; weights as float16, read back as float32."""
-    from safetensors.torch import save_file
     from transformers import BlipImageProcessor
 
     save_tokenizer(folder, words)
@@ -123,7 +120,14 @@ def save_blip(model: Any, words: Sequence[str], folder: Path) -> None:
     model.generation_config.save_pretrained(folder)
     tied = set(model.all_tied_weights_keys)
     weights = {name: _halved(value) for name, value in model.state_dict().items() if name not in tied}
-    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    _write(weights, folder / "model.safetensors")
+
+
+def _write(weights: dict[str, Any], file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(weights, str(file), metadata={"format": "pt"})
+    file.chmod(0o644)  # safetensors lets only the owner read; an installed package is read by others
 
 
 def _halved(value: Any) -> Any:

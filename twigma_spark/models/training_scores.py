@@ -54,8 +54,13 @@ def theme_accuracy(written: Sequence[str], themes: Sequence[str], words: dict[st
 
 
 def area_under_roc(scores: Floats, labels: npt.NDArray[np.bool_]) -> float:
-    """Return the chance that a random true row scores above a random false one; ties count half."""
+    """Return the chance that a random true row scores above a random false one; ties count half.
+
+    Where all rows are of one kind there is nothing to tell apart, and the result is that of guessing, 0.5.
+    """
     true, false = scores[labels], scores[~labels]
+    if not (len(true) and len(false)):
+        return 0.5
     above = (true[:, None] > false[None, :]).mean()
     return float(above + 0.5 * (true[:, None] == false[None, :]).mean())
 

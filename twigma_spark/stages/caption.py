@@ -28,7 +28,7 @@ def run(
         work.say("caption: models.caption names no model; themes go without words")
         return
     done = captions.where(F.col("model_id") == model.model_id).select("image_id")
-    kept = specs.kept_vectors(cfg, embeddings, duplicates).select("image_id")
+    kept = specs.kept_vectors(cfg, images, embeddings, duplicates).select("image_id")
     missing = images.join(kept, "image_id", "left_semi").join(done, "image_id", "left_anti")
 
     def row(answered: DataFrame) -> DataFrame:

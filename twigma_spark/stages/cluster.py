@@ -19,10 +19,10 @@ from twigma_spark.transforms.themes import theme_words
 
 
 def run(
-    cfg: Config, work: Work, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield centroids, clusters and themes, one clustering after another."""
-    vectors = specs.kept_vectors(cfg, embeddings, duplicates)
+    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     captioner = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
     for clustering in cfg.cluster.clusterings:
@@ -59,7 +59,7 @@ def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: N
 STAGE = Stage(
     name="cluster",
     summary="k-means over the corpora (k=4) and the posts (k=10), and the words of each theme",
-    reads=("embeddings", "duplicates", "captions"),
+    reads=("images", "embeddings", "duplicates", "captions"),
     writes=("centroids", "clusters", "themes"),
     config=("cluster", "seed", "corpora", "models.image", "models.caption", "models.device"),
     run=run,

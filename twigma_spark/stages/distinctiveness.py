@@ -21,7 +21,7 @@ def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
 ) -> Mapping[str, DataFrame]:
     """Return the divergence of every ordered pair of corpora as results."""
-    vectors = specs.kept_vectors(cfg, embeddings, duplicates)
+    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     samples = _collected(cfg, sampled(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
     how = cfg.distinctiveness
     spec = DivergenceSpec(how.clusters, how.variance, how.bootstrap, how.confidence, cfg.seed)

@@ -12,7 +12,7 @@ from twigma_spark.schemas import EMBEDDINGS
 from twigma_spark.stages import specs
 from twigma_spark.stages.incremental import Task, by_chunk
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
-from twigma_spark.transforms.vectors import of_model
+from twigma_spark.transforms.vectors import fault, of_model
 
 
 def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
@@ -25,7 +25,7 @@ def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> It
         columns = {**made_by, "embedding": F.col("value"), "dim": F.size("value")}
         return answered.withColumns(columns).select(*EMBEDDINGS.column_names)
 
-    task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row)
+    task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
     yield from by_chunk(work, images.join(done.select("image_id"), "image_id", "left_anti"), task)
 
 

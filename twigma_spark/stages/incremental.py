@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config import Inference
@@ -28,6 +28,7 @@ class Task:
         how: sizes of the configuration.
         feed: how the model is fed.
         row: makes rows of `table` from image_id, corpus and value.
+        fault: says why a value cannot be used, null where it can.
     """
 
     stage: str
@@ -37,6 +38,7 @@ class Task:
     how: Inference
     feed: Feed
     row: Callable[[DataFrame], DataFrame]
+    fault: Callable[[Column], Column] | None = None
 
 
 def by_chunk(work: Work, missing: DataFrame, task: Task) -> Iterator[Mapping[str, DataFrame]]:
@@ -46,6 +48,8 @@ def by_chunk(work: Work, missing: DataFrame, task: Task) -> Iterator[Mapping[str
     for part in chunks(total, task.how.commit_every):
         rows = missing.where(part).select("image_id", "corpus", "source_key", "content")
         answered = work.once(infer(rows, "content", task.model, task.value_type, task.feed))
+        if task.fault is not None:
+            answered = answered.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
         yield {
             task.table: task.row(answered.where("error IS NULL")),
             "rejects": failures(answered).withColumn("stage", F.lit(task.stage)),

@@ -14,9 +14,11 @@ from twigma_spark.stages import specs
 from twigma_spark.stages.stage import Stage, Work
 
 
-def run(cfg: Config, work: Work, embeddings: DataFrame, duplicates: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
+def run(
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the neighbours in one reference after another."""
-    vectors = specs.kept_vectors(cfg, embeddings, duplicates)
+    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
     for reference in cfg.of_role("generated", "natural", "art"):
         index = faiss_index.build(vectors.where(F.col("corpus") == reference))
@@ -28,7 +30,7 @@ def run(cfg: Config, work: Work, embeddings: DataFrame, duplicates: DataFrame) -
 STAGE = Stage(
     name="neighbours",
     summary="the five nearest images of each reference, by FAISS on the driver",
-    reads=("embeddings", "duplicates"),
+    reads=("images", "embeddings", "duplicates"),
     writes=("neighbours",),
     config=("neighbours", "corpora", "models.image", "models.device"),
     run=run,

@@ -29,7 +29,7 @@ def run(
     if model is None:
         work.say("score: models.nsfw names no model; the report blurs every image without a score or a flag")
         return
-    vectors = specs.kept_vectors(cfg, embeddings, duplicates)
+    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     done = scores.where(F.col("model_id") == model.model_id).select("image_id")
     missing = vectors.join(done, "image_id", "left_anti")
 

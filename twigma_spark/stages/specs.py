@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -29,7 +30,7 @@ def nsfw_scorer(cfg: Config) -> registry.Scorer | None:
     """Return the NSFW scorer's spec, or None where none is configured."""
     if cfg.models.nsfw is None:
         return None
-    settings = cfg.models.nsfw.model_dump()
+    settings = _settings(cfg.models.nsfw)
     if cfg.models.nsfw.kind == "onnx_classes":
         settings = _pixels(cfg, cfg.models.nsfw)
     return registry.scorer(settings, cfg.models.device)
@@ -46,11 +47,26 @@ def feed(cfg: Config, how: Inference) -> Feed:
     )
 
 
-def kept_vectors(cfg: Config, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
-    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images that are kept."""
+def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images that are kept.
+
+    Vectors of images that are no longer in the corpora stay in `embeddings` and are left out here.
+    """
     encoder = image_encoder(cfg)
-    return kept(of_model(embeddings, encoder.model_id, encoder.preprocess_rev), duplicates)
+    own = of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+    return kept(own.join(images.select("image_id"), "image_id", "left_semi"), duplicates)
 
 
 def _pixels(cfg: Config, model: Section) -> dict[str, Any]:
-    return {**model.model_dump(), "max_pixels": cfg.ingest.max_pixels}
+    return {**_settings(model), "max_pixels": cfg.ingest.max_pixels}
+
+
+def _settings(model: Section) -> dict[str, Any]:
+    """Return a model's settings; a path that exists here is made absolute, since workers run elsewhere."""
+    settings = model.model_dump()
+    local = {
+        key: str(Path(settings[key]).absolute())
+        for key in ("path", "vocabulary", "name", "pretrained")
+        if settings.get(key) and Path(settings[key]).exists()
+    }
+    return {**settings, **local}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, TypeVar
@@ -28,16 +28,17 @@ class Sample:
     """The vectors of one corpus.
 
     Attributes:
-        name: corpus.
         vectors: (n, d) float32; taken as they are, so scale them to unit length for directions.
         groups: label of each row's post, prompt or artist (n,), the unit that is resampled; None: the row.
         unit: what a group is, such as "posts".
     """
 
-    name: str
     vectors: Vectors
     groups: NDArray[Any] | None = None
     unit: str = "images"
+
+
+Named = tuple[str, Sample]
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,18 @@ class DivergenceSpec:
 
     Attributes:
         clusters: bins of the histograms; fewer where a pair has fewer vectors.
-        seed: of k-means and of the bootstrap.
         variance: share of the joint variance that the principal components keep.
         bootstrap: replicates.
         confidence: of the intervals.
+        seed: of k-means and of the bootstrap.
         restarts: starts of k-means, the best is kept.
     """
 
     clusters: int = 10
-    seed: int = 0
     variance: float = 0.9
     bootstrap: int = 200
     confidence: float = 0.95
+    seed: int = 0
     restarts: int = 5
 
 
@@ -94,7 +95,7 @@ def kl(p: Floats, q: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
     # A sum of rounded terms can fall below 0, which no divergence does.
-    return np.maximum(terms.sum(axis=-1), 0.0)
+    return np.asarray(np.maximum(terms.sum(axis=-1), 0.0), np.float64)
 
 
 def kl_kt(p: Floats, q: Floats) -> Floats:
@@ -116,19 +117,19 @@ MEASURES: dict[str, tuple[Measure, str]] = {
 }
 
 
-def divergences(samples: Sequence[Sample], spec: DivergenceSpec) -> list[Divergence]:
-    """Return the measures of all ordered pairs of samples, in their order; js once a pair, it is symmetric.
+def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Divergence]:
+    """Return the measures of all ordered pairs of corpora, in their order; js once a pair, it is symmetric.
 
     Each pair is quantised for itself, as Pillutla et al. 2021 (MAUVE, section 3) do: principal components of
     both, k-means of both, histograms. Intervals resample the groups of each sample and keep the clusters.
 
     Args:
-        samples: with different names and vectors of one length.
+        samples: by corpus; vectors of one length.
         spec: how to estimate.
     """
-    found = {(d.metric, d.p, d.q): d for pair in combinations(samples, 2) for d in _of_pair(*pair, spec)}
-    names = [sample.name for sample in samples]
-    keys = [(metric, p, q) for metric in MEASURES for p in names for q in names]
+    pairs = combinations(samples.items(), 2)
+    found = {(d.metric, d.p, d.q): d for first, second in pairs for d in _of_pair(first, second, spec)}
+    keys = [(metric, p, q) for metric in MEASURES for p in samples for q in samples]
     return [found[key] for key in keys if key in found]
 
 
@@ -139,7 +140,7 @@ def quantise(first: Vectors, second: Vectors, spec: DivergenceSpec) -> tuple[Bin
     """
     joint = np.concatenate([first, second]).astype(np.float32, copy=False)
     reduced = _reduced(joint, spec.variance)
-    kmeans = KMeans(min(spec.clusters, len(joint)), n_init=spec.restarts, random_state=spec.seed)
+    kmeans = KMeans(min(spec.clusters, len(joint)), n_init=spec.restarts, random_state=spec.seed % 2**32)
     with warnings.catch_warnings():
         # Fewer different vectors than clusters: then there are fewer bins, and the words say how many.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -150,25 +151,23 @@ def quantise(first: Vectors, second: Vectors, spec: DivergenceSpec) -> tuple[Bin
 
 @dataclass(frozen=True)
 class _Histogram:
-    """A sample over the bins: counts (k,), bootstrap counts (replicates, k) and the number of groups."""
+    """A corpus over the bins: counts (k,), bootstrap counts (replicates, k), groups and what they are."""
 
     name: str
     counts: Floats
     drawn: Floats
     groups: int
+    unit: str
 
 
-def _of_pair(first: Sample, second: Sample, spec: DivergenceSpec) -> list[Divergence]:
+def _of_pair(first: Named, second: Named, spec: DivergenceSpec) -> list[Divergence]:
     """Return the measures of a pair, KL both ways."""
-    if not (len(first.vectors) and len(second.vectors)):
-        empty = " and ".join(s.name for s in (first, second) if not len(s.vectors))
-        why = f"not computed: no vectors of {empty}"
-        return [Divergence(m, p.name, q.name, None, None, None, 0, p.unit, why) for m, p, q in _asked(first, second)]
-    bins_p, bins_q, how = quantise(first.vectors, second.vectors, spec)
-    k = int(max(bins_p.max(), bins_q.max())) + 1
-    rng = np.random.default_rng(spec.seed)
-    p, q = _histogram(first, bins_p, k, spec, rng), _histogram(second, bins_q, k, spec, rng)
-    unit = " and ".join(dict.fromkeys([first.unit, second.unit]))
+    if empty := [name for name, sample in (first, second) if not len(sample.vectors)]:
+        why = f"not computed: no vectors of {' and '.join(empty)}"
+        return [Divergence(m, p[0], q[0], None, None, None, 0, "images", why) for m, p, q in _asked(first, second)]
+    *bins, how = quantise(first[1].vectors, second[1].vectors, spec)
+    p, q = _histograms((first, second), bins, spec)
+    unit = " and ".join(dict.fromkeys([p.unit, q.unit]))
     interval = f"{spec.confidence:.0%} percentile bootstrap, {spec.bootstrap} resamples of {unit}, clusters kept"
     blank = Divergence("", "", "", None, None, None, p.groups + q.groups, unit, f"over {how}; {interval}")
     return [_measured(metric, a, b, blank, spec.confidence) for metric, a, b in _asked(p, q)]
@@ -190,12 +189,16 @@ def _measured(metric: str, p: _Histogram, q: _Histogram, blank: Divergence, conf
     return replace(blank, metric=metric, p=p.name, q=q.name, estimate=estimate, low=low, high=high, method=method)
 
 
-def _histogram(sample: Sample, bins: Bins, k: int, spec: DivergenceSpec, rng: np.random.Generator) -> _Histogram:
-    codes = intervals.numbered(sample.groups, len(bins))
-    groups = int(codes.max()) + 1
-    table = np.bincount(codes * k + bins, minlength=groups * k).reshape(groups, k).astype(np.float64)
-    drawn = intervals.resampled_counts(table, spec.bootstrap, rng)
-    return _Histogram(sample.name, table.sum(axis=0), drawn, groups)
+def _histograms(pair: Sequence[Named], bins: Sequence[Bins], spec: DivergenceSpec) -> list[_Histogram]:
+    """Return the histograms of two corpora; one stream of random numbers, so that they are drawn apart."""
+    rng = np.random.default_rng(spec.seed)
+    k = int(max(each.max() for each in bins)) + 1
+    found = []
+    for (name, sample), own in zip(pair, bins, strict=True):
+        table = intervals.count_table(sample.groups, own, k)
+        drawn = intervals.resampled_counts(table, spec.bootstrap, rng)
+        found.append(_Histogram(name, table.sum(axis=0), drawn, len(table), sample.unit))
+    return found
 
 
 def _reduced(joint: Vectors, variance: float) -> Vectors:
@@ -208,4 +211,4 @@ def _reduced(joint: Vectors, variance: float) -> Vectors:
 
 def _shares(counts: Floats) -> Floats:
     values = np.asarray(counts, np.float64)
-    return values / values.sum(axis=-1, keepdims=True)
+    return np.asarray(values / values.sum(axis=-1, keepdims=True), np.float64)

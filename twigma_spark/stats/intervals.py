@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,12 +34,17 @@ def wilson(successes: ArrayLike, totals: ArrayLike, confidence: float = 0.95) ->
     return share, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
-def numbered(groups: Sequence[Hashable] | NDArray[np.generic] | None, n: int) -> NDArray[np.int64]:
-    """Return each row's group as a number from 0 (n,); rows are groups of their own where `groups` is None."""
-    if groups is None:
-        return np.arange(n)
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    return codes.astype(np.int64)
+def count_table(groups: NDArray[Any] | None, bins: NDArray[np.integer[Any]], k: int) -> Floats:
+    """Return counts (groups, k): how many rows of each group are in each bin.
+
+    Args:
+        groups: label of each row (n,); None makes each row a group of its own.
+        bins: bin of each row (n,), from 0 to k - 1.
+        k: bins.
+    """
+    _, codes = np.unique(np.arange(len(bins)) if groups is None else groups, return_inverse=True)
+    size = int(codes.max()) + 1 if len(codes) else 0
+    return np.bincount(codes * k + bins, minlength=size * k).reshape(size, k).astype(np.float64)
 
 
 def resampled_counts(table: NDArray[np.generic], replicates: int, rng: np.random.Generator) -> Floats:

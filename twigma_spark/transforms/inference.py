@@ -79,7 +79,9 @@ def failures(answered: DataFrame) -> DataFrame:
         "corpus",
         F.col("source_key").alias("key"),
         F.substring_index("error", ": ", 1).alias("reason"),
-        F.expr("substring(error, instr(error, ': ') + 2)").alias("detail"),
+        F.when(F.instr("error", ": ") > 0, F.expr("substring(error, instr(error, ': ') + 2)"))
+        .otherwise("")
+        .alias("detail"),
     )
 
 

@@ -7,11 +7,13 @@ from pyspark.sql import functions as F
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 # What captioners say of any picture; "arafed" and "araffe" are inventions of BLIP.
-BOILERPLATE = frozenset(
-    "image images picture pictures photo photos photograph photographs pic close closeup view shot background "
-    "foreground featuring features depicting depicts showing shows shown seen looking left right middle center "
-    "centre large small big little lot bunch couple group various arafed araffe".split()
-)
+BOILERPLATE = frozenset({
+    "image", "images", "picture", "pictures", "photo", "photos", "photograph", "photographs", "pic",
+    "close", "closeup", "view", "shot", "background", "foreground", "featuring", "features", "depicting",
+    "depicts", "showing", "shows", "shown", "seen", "looking", "left", "right", "middle", "center",
+    "centre", "large", "small", "big", "little", "lot", "bunch", "couple", "group", "various", "arafed",
+    "araffe",
+})  # fmt: skip
 # Words of the stop list that name things one can see.
 THINGS = frozenset({"bill", "empty", "fire", "mill", "thick", "thin"})
 STOP_WORDS = (ENGLISH_STOP_WORDS | BOILERPLATE) - THINGS

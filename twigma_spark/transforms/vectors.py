@@ -41,7 +41,7 @@ def usable(vectors: DataFrame, dim: int) -> DataFrame:
         vectors: image_id, corpus, embedding (ARRAY<FLOAT>).
         dim: elements that a vector must have.
     """
-    return vectors.where(_fault(dim).isNull()).select("image_id", "corpus", "embedding")
+    return vectors.where(fault(F.col("embedding"), dim).isNull()).select("image_id", "corpus", "embedding")
 
 
 def unusable(vectors: DataFrame, dim: int) -> DataFrame:
@@ -52,19 +52,25 @@ def unusable(vectors: DataFrame, dim: int) -> DataFrame:
     """
     size = F.coalesce(F.size("embedding").cast("string"), F.lit("no"))
     detail = F.concat(size, F.lit(f" elements, {dim} expected; from "), _end("min"), F.lit(" to "), _end("max"))
-    faulty = vectors.withColumn("reason", _fault(dim)).where("reason IS NOT NULL")
+    faulty = vectors.withColumn("reason", fault(F.col("embedding"), dim)).where("reason IS NOT NULL")
     return faulty.select("image_id", "corpus", "reason", detail.alias("detail"))
 
 
-def _fault(dim: int) -> Column:
-    """Return why a vector cannot be used, null where it can; three generated loops, no lambda and no Python."""
-    vector = F.col("embedding")
+def fault(vector: Column, dim: int | None = None) -> Column:
+    """Return why a vector cannot be used, null where it can; three generated loops, no lambda and no Python.
+
+    Args:
+        vector: ARRAY<FLOAT>.
+        dim: elements that it must have; None takes any length but 0.
+    """
     top, bottom = F.array_max(vector), F.array_min(vector)
     # array_contains is null where an element is null and none matches; NaN is the largest float to Spark.
     no_nulls = F.array_contains(vector, F.lit(float("-inf")).cast("float")).isNotNull()
     bounded = no_nulls & (top <= LARGEST) & (bottom >= -LARGEST)
+    size = F.coalesce(F.size(vector), F.lit(-1))
+    wrong_length = size < 1 if dim is None else size != dim
     return (
-        F.when(F.coalesce(F.size(vector), F.lit(-1)) != dim, NOT_A_LENGTH)
+        F.when(wrong_length, NOT_A_LENGTH)
         .when(~F.coalesce(bounded, F.lit(False)), NOT_FINITE)
         .when((top < SMALLEST) & (bottom > -SMALLEST), ZERO)
     )

@@ -1,0 +1,101 @@
+"""Every stage on a small sample world, against what was planted in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from tests.jobs.conftest import Done
+from twigma_spark import pipeline
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_findings_agree_with_the_truth(done: Done) -> None:
+    text, ok = pipeline.check_truth(done.cfg, done.store)
+    assert ok, text
+
+
+def test_a_wrong_finding_is_seen(done: Done) -> None:
+    rejects = done.store.read("rejects").where("stage = 'embed'")
+    kept = done.store.read("rejects").where("stage = 'embed' AND reason <> 'undecodable'")
+    try:
+        done.store.write("rejects", kept, stage="embed")
+        assert not pipeline.check_truth(done.cfg, done.store)[1]
+    finally:
+        version = done.store.version("rejects") - 1
+        done.store.spark.sql(f"RESTORE TABLE {done.store.location('rejects')} TO VERSION AS OF {version}")
+        assert rejects.count() > 0
+
+
+def test_nothing_is_lost(done: Done) -> None:
+    accounts = {
+        row["stage"]: row["account"]
+        for row in done.store.read("runs").where("status = 'ok' AND size(account) > 0").collect()
+    }
+    assert set(accounts) == {"ingest", "embed", "deduplicate"}
+    for account in accounts.values():
+        assert account["images"] == account["kept"] + account["duplicates"] + account["rejects"] > 100
+    assert accounts["ingest"]["kept"] == accounts["embed"]["images"]
+    assert accounts["embed"]["kept"] == accounts["deduplicate"]["images"]
+
+
+def test_every_row_says_which_model_made_it(done: Done) -> None:
+    run = done.store.read("runs").where("stage = 'embed'").collect()[0]
+    made_by = done.store.read("embeddings").select("model_id", "preprocess_rev").distinct().collect()
+    assert [(row.model_id, row.preprocess_rev) for row in made_by] == [
+        (run.versions["image_model"], run.versions["preprocess_rev"])
+    ]
+    assert "@" in run.versions["image_model"]
+
+
+def test_each_kept_image_has_a_caption_a_score_and_a_cluster(done: Done) -> None:
+    read = done.store.read
+    kept = read("embeddings").join(read("duplicates"), "image_id", "left_anti").select("image_id")
+    for table in ("captions", "scores"):
+        assert kept.join(read(table), "image_id", "left_anti").count() == 0
+    posts = read("clusters").where("clustering_id = 'themes'")
+    assert posts.select("corpus").distinct().collect() == [("posts",)]
+    assert read("clusters").where("clustering_id = 'origins'").count() == kept.count()
+    sizes = read("centroids").where("clustering_id = 'origins'").agg(F.sum("size")).collect()[0][0]
+    assert sizes == kept.count()
+
+
+def test_every_post_has_five_neighbours_in_every_reference(done: Done) -> None:
+    counts = (
+        done.store.read("neighbours")
+        .groupBy("image_id")
+        .agg(F.count("*").alias("n"), F.countDistinct("reference").alias("references"))
+    )
+    assert counts.select("n", "references").distinct().collect() == [(15, 3)]
+
+
+def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
+    rows = done.store.read("results").collect()
+    assert {(row.metric, row.group) for row in rows} >= {("kl", "posts|art"), ("kl_kt", "art|posts")}
+    assert all(row.n > 0 and row.unit and row.method and row.low <= row.high for row in rows)
+
+
+def test_the_report_stands_alone(done: Done) -> None:
+    html = Path(done.cfg.report.path).read_text(encoding="utf-8")
+    outside = re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)([^"']+)""", html.split("<script")[0])
+    assert outside == []
+    assert "Content-Security-Policy" in html
+    assert html == done.store.read("reports").collect()[0].html
+
+
+def test_a_second_run_skips_every_stage_and_brings_a_lost_report_back(done: Done) -> None:
+    path = Path(done.cfg.report.path)
+    path.unlink()
+    assert all(outcome.skipped for outcome in done.again())
+    assert path.exists()
+
+
+def test_a_changed_key_runs_its_stage_and_those_after_it_again(done: Done) -> None:
+    ran = [outcome.stage for outcome in done.again("neighbours.k=3") if not outcome.skipped]
+    assert ran == ["neighbours", "report"]
+    ran = [outcome.stage for outcome in done.again() if not outcome.skipped]
+    assert ran == ["neighbours", "report"]

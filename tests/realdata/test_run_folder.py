@@ -1,0 +1,79 @@
+"""conf/folder.yaml on a part of the real images: known facts about them hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from twigma_spark import pipeline
+from twigma_spark.config import Config, load
+from twigma_spark.io import arrow
+from twigma_spark.io.tables import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.realdata]
+CONF = Path(__file__).resolve().parents[2] / "conf" / "folder.yaml"
+LIMITS = {"genai": 240, "art": 80, "photo": 60}
+
+
+@pytest.fixture(scope="module")
+def cfg(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """conf/folder.yaml with a limit on each corpus and its own folder."""
+    out = tmp_path_factory.mktemp("folder")
+    text = CONF.read_text().replace("../shared/data", str(shared_data)).replace("build/folder", str(out))
+    for name, limit in LIMITS.items():
+        text = text.replace(f"- name: {name} ", f"- limit: {limit}\n    name: {name} ")
+        text = text.replace(f"- name: {name}\n", f"- limit: {limit}\n    name: {name}\n")
+    (out / "folder.yaml").write_text(text)
+    return load([out / "folder.yaml"])
+
+
+@pytest.fixture(scope="module")
+def store(cfg: Config, spark: SparkSession) -> Store:
+    """The store after every stage."""
+    store = Store(spark, cfg.store.root)
+    pipeline.run(cfg, store, pipeline.select(), lambda text: None)
+    return store
+
+
+def test_the_images_are_counted_and_sized(store: Store) -> None:
+    images = store.read("images")
+    assert {r.corpus: r["count"] for r in images.groupBy("corpus").count().collect()} == LIMITS
+    sizes = images.where("corpus = 'genai'").select("width", "height", "format").distinct().collect()
+    assert [tuple(row) for row in sizes] == [(288, 288, "JPEG")]
+    longest = images.where("corpus = 'art'").selectExpr("max(greatest(width, height))").collect()[0][0]
+    assert longest == 448
+    assert images.where("corpus = 'genai' AND prompt IS NULL").count() == 0
+    assert store.count("rejects") == store.count("duplicates") == 0
+
+
+def test_images_of_one_prompt_are_nearer_than_those_of_others(store: Store) -> None:
+    vectors = store.read("embeddings").select("image_id", "embedding")
+    prompts = store.read("images").where("corpus = 'genai'").select("image_id", "prompt_id")
+    table = arrow.collect(vectors.join(prompts, "image_id")).combine_chunks()
+    cosine = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    cosine = cosine @ cosine.T
+    prompt = table.column("prompt_id").to_numpy()
+    same = (prompt[:, None] == prompt[None, :]) & ~np.eye(len(prompt), dtype=bool)
+    others = prompt[:, None] != prompt[None, :]
+    assert cosine[same].mean() > cosine[others].mean() + 0.1
+
+
+def test_the_nearest_images_are_mostly_of_the_own_kind(store: Store) -> None:
+    table = arrow.collect(store.read("embeddings").select("corpus", "embedding")).combine_chunks()
+    vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    corpus = table.column("corpus").to_numpy()
+    cosine = vectors @ vectors.T
+    np.fill_diagonal(cosine, -1)
+    nearest = corpus[np.argsort(-cosine, axis=1)[:, :5]]
+    for name, images in LIMITS.items():
+        own = (nearest[corpus == name] == name).mean()
+        assert own > 2 * images / sum(LIMITS.values()) or own > 0.8, (name, own)
+
+
+def test_scores_are_probabilities_and_the_report_is_there(store: Store, cfg: Config) -> None:
+    low, high, n = store.read("scores").selectExpr("min(score)", "max(score)", "count(*)").collect()[0]
+    assert 0 <= low < high <= 1 and n == sum(LIMITS.values())
+    assert Path(cfg.report.path).stat().st_size > 1_000_000
