@@ -97,7 +97,10 @@ def tables(conf: Conf = None, overrides: Overrides = None) -> None:
     cfg = load(conf or [], overrides or [])
     with open_store(cfg) as store:
         say(f"{'table':<14} {'rows':>12} {'version':>7}  holds   ({store.root})")
-        for listed in store.listing():
+        listing = store.listing()
+        if not listing:
+            say("nothing yet; fill it with: twigma run --conf ...")
+        for listed in listing:
             say(f"{listed.name:<14} {listed.rows:>12,} {listed.version:>7}  {listed.comment}")
 
 

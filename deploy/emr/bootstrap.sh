@@ -15,4 +15,3 @@ wheel=$(ls /opt/twigma/*.whl)
 kind=cpu
 if command -v nvidia-smi >/dev/null; then kind=gpu; fi
 /opt/twigma/bin/pip install --quiet "$wheel[models,$kind]" s3fs
-/opt/twigma/bin/pip install --quiet --no-deps delta-spark==3.3.2

@@ -11,7 +11,7 @@ find_python() {
       return
     fi
   done
-  echo "setup: Python must be 3.11 or 3.12. Got $(python3 --version 2>&1 || true); install one, or name it: make PYTHON=/path/to/python3.11" >&2
+  echo "setup: Python must be 3.11 or 3.12. Got $(python3 --version 2>/dev/null || echo none); install one, or name it: make PYTHON=/path/to/python3.11" >&2
   exit 1
 }
 

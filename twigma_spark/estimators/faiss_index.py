@@ -144,7 +144,7 @@ def _rebatched(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Reco
     """Yield the same rows in batches of `rows`, the last one shorter."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
-        held.append(batch)
+        held += [batch] if batch.num_rows else []
         while sum(b.num_rows for b in held) >= rows:
             table = pa.Table.from_batches(held).combine_chunks()
             yield table.slice(0, rows).to_batches()[0]

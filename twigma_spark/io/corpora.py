@@ -61,22 +61,23 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) 
 
     A file of more than `max_bytes` has a null content: it is never read into memory.
     """
-    listed = _with_empty(_files(spark, corpus, path, GLOB))
-    small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
-    large = listed.where(F.col("length") > max_bytes).select(
-        "path", "length", F.lit(None).cast("binary").alias("content")
-    )
-    inside = under(path)
-    return small.unionByName(large).select(
-        F.expr(f"substring(path, instr(path, {_literal(inside)}) + {len(inside)})").alias("source_key"),
-        F.col("length").alias("n_bytes"),
-        "content",
+    listed = _files(spark, corpus, path, GLOB)
+    large = listed.where(F.col("length") > max_bytes)
+    found = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
+    if not large.select("path").isEmpty():
+        unread = F.lit(None).cast("binary").alias("content")
+        found = found.unionByName(large.select("path", "length", unread))
+    return found.unionByName(_empty(listed)).select(
+        _below_path(path).alias("source_key"), F.col("length").alias("n_bytes"), "content"
     )
 
 
 def list_images(spark: SparkSession, corpus: Corpus, path: str) -> DataFrame:
-    """Return the image files below `path` without their content: source_key, n_bytes."""
-    return read_images(spark, corpus, path, max_bytes=2**31).select("source_key", "n_bytes")
+    """Return the source_key of each image file below `path`; contents are not read."""
+    listed = _files(spark, corpus, path, GLOB)
+    return (
+        listed.select("path").unionByName(_empty(listed).select("path")).select(_below_path(path).alias("source_key"))
+    )
 
 
 def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
@@ -122,15 +123,20 @@ def _files(spark: SparkSession, corpus: Corpus, path: str, glob: str) -> DataFra
         ) from error
 
 
-def _with_empty(listed: DataFrame) -> DataFrame:
-    """Return the files with those of 0 bytes, which Spark lists but leaves out when it reads."""
-    found = listed.select("path", "length", "content")
-    names = [unquote(uri) for uri in listed.inputFiles()]
-    if len(names) == found.select("path").count():
-        return found
-    read = {_without_scheme(row["path"]) for row in found.select("path").collect()}
-    empty = [(name, 0, b"") for name in names if _without_scheme(name) not in read]
-    return found.unionByName(listed.sparkSession.createDataFrame(empty, "path STRING, length BIGINT, content BINARY"))
+def _empty(listed: DataFrame) -> DataFrame:
+    """Return path, length and content of the files of 0 bytes, which Spark lists but leaves out when it reads."""
+    names, paths = [unquote(uri) for uri in listed.inputFiles()], listed.select("path")
+    empty: list[tuple[str, int, bytes]] = []
+    if paths.count() < len(names):
+        read = {_without_scheme(row["path"]) for row in paths.collect()}
+        empty = [(name, 0, b"") for name in names if _without_scheme(name) not in read]
+    return listed.sparkSession.createDataFrame(empty, "path STRING, length BIGINT, content BINARY")
+
+
+def _below_path(path: str) -> Column:
+    """Return the part of the column `path` that lies below the folder."""
+    inside = under(path)
+    return F.expr(f"substring(path, instr(path, {_literal(inside)}) + {len(inside)})")
 
 
 def _without_scheme(path: str) -> str:

@@ -1,0 +1,91 @@
+"""Exact neighbours with ordered ties, without Spark."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twigma_spark.errors import ModelError
+from twigma_spark.estimators import faiss_index
+from twigma_spark.estimators.faiss_index import NeighbourIndex, nearest
+from twigma_spark.io import arrow
+
+
+def index_of(vectors: np.ndarray, ids: list[str]) -> NeighbourIndex:
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(arrow.unit(vectors.astype(np.float32)))
+    places = np.empty(len(ids), np.int64)
+    places[np.argsort(ids)] = np.arange(len(ids))
+    return NeighbourIndex(flat, pa.array(ids), places)
+
+
+def brute(vectors: np.ndarray, ids: list[str], queries: np.ndarray, k: int) -> tuple[list[list[str]], np.ndarray]:
+    """The definition: all cosines in double precision, to six decimals, sorted by falling cosine and id."""
+    a, b = (x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1)[:, None] for x in (queries, vectors))
+    cosine = np.round(a @ b.T, 6)
+    order = [sorted(range(len(ids)), key=lambda n, row=row: (-row[n], ids[n]))[:k] for row in cosine]
+    return [[ids[n] for n in best] for best in order], np.take_along_axis(cosine, np.array(order), axis=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 60), m=st.integers(1, 30), d=st.integers(1, 5), k=st.integers(1, 60), seed=st.integers(0, 10**6)
+)
+def test_neighbours_equal_brute_force_with_many_ties(n: int, m: int, d: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    k = min(k, n)
+    # A coarse grid makes copies and equal cosines common.
+    vectors, queries = (rng.integers(-2, 3, (rows, d)).astype(np.float32) + 0.25 for rows in (n, m))
+    ids = [f"{v:03d}" for v in rng.permutation(n)]
+    rows, cosines = nearest(index_of(vectors, ids), arrow.unit(queries), k)
+    expected, similar = brute(vectors, ids, queries, k)
+    np.testing.assert_allclose(cosines, similar, atol=2.1e-6)
+    exact = np.take_along_axis(np.round(_cosines(queries, vectors), 6), rows, axis=1)
+    np.testing.assert_allclose(exact, similar, atol=2.1e-6)
+    assert all(len(set(row)) == k for row in rows.tolist())
+    if np.array_equal(cosines, similar):
+        assert [[ids[r] for r in row] for row in rows.tolist()] == expected
+
+
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = (x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1)[:, None] for x in (a, b))
+    return a @ b.T
+
+
+def test_copies_beyond_the_fetched_ones_are_ordered_by_id() -> None:
+    """A hundred copies stand before and after others; the least ids win wherever they are stored."""
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.normal(size=(300, 8)), np.tile([[1.0] + [0.0] * 7], (100, 1))]).astype(np.float32)
+    ids = [f"x{n:04d}" for n in range(300)] + [f"a{n:04d}" for n in range(100)]
+    for seed in (1, 2):
+        order = np.random.default_rng(seed).permutation(400)
+        index = index_of(vectors[order], [ids[n] for n in order])
+        rows, cosines = nearest(index, np.eye(1, 8, dtype=np.float32), 5)
+        assert [index.ids[int(r)].as_py() for r in rows[0]] == ["a0000", "a0001", "a0002", "a0003", "a0004"]
+        assert cosines.tolist() == [[1.0] * 5]
+
+
+def test_memory_stays_bounded_where_everything_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss_index, "CELLS", 200)
+    ids = [f"{n:04d}" for n in range(150)][::-1]
+    rows, cosines = nearest(index_of(np.ones((150, 3)), ids), arrow.unit(np.ones((40, 3), np.float32)), 2)
+    assert (rows == [[149, 148]]).all() and (cosines == 1).all()
+
+
+@given(sizes=st.lists(st.integers(0, 7), max_size=8), rows=st.integers(1, 9))
+def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -> None:
+    numbers = iter(range(100))
+    given_ = [pa.record_batch([pa.array([next(numbers) for _ in range(s)], pa.int64())], ["n"]) for s in sizes]
+    found = [b.column(0).to_pylist() for b in faiss_index._rebatched(given_, rows)]
+    assert [n for part in found for n in part] == list(range(sum(sizes)))
+    assert all(len(part) == rows for part in found[:-1]) and all(0 < len(part) <= rows for part in found)
+
+
+def test_queries_of_another_length_are_refused() -> None:
+    batch = pa.record_batch([pa.array(["q"]), arrow.lists(np.ones((1, 3), np.float32))], ["image_id", "embedding"])
+    with pytest.raises(ModelError, match="must be of one length. Got 3 beside 2"):
+        faiss_index._answer(index_of(np.eye(2), ["a", "b"]), batch, 1)
