@@ -57,7 +57,7 @@ def test_the_same_seed_and_partitioning_give_the_same_centres(
 
 def test_more_clusters_than_vectors_are_refused(spark: SparkSession) -> None:
     few = table(spark, np.eye(3))
-    with pytest.raises(ModelError, match="k must be at most the number of vectors. Got k=4 and 3 vectors"):
+    with pytest.raises(ModelError, match=r"k must be at most the number of vectors\. Got k=4 and 3 vectors"):
         fit(few, KMeansSpec(4, seed=0))
     with pytest.raises(TwigmaError, match="Got k=1 and 0 vectors"):
         fit(few.limit(0), KMeansSpec(1, seed=0))

@@ -87,5 +87,5 @@ def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -
 
 def test_queries_of_another_length_are_refused() -> None:
     batch = pa.record_batch([pa.array(["q"]), arrow.lists(np.ones((1, 3), np.float32))], ["image_id", "embedding"])
-    with pytest.raises(ModelError, match="must be of one length. Got 3 beside 2"):
+    with pytest.raises(ModelError, match=r"must be of one length\. Got 3 beside 2"):
         faiss_index._answer(index_of(np.eye(2), ["a", "b"]), batch, 1)

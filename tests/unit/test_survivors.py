@@ -55,9 +55,10 @@ def test_tiers_from_strict_to_loose() -> None:
 
 def test_the_tier_of_an_image_is_the_strictest_that_leads_to_a_better_one() -> None:
     """c shares its media with b and only its bytes with a; b reaches a by bytes alone."""
-    assert found(
-        ("a", "c", "m", "s", "v", 1, 1), ("b", "c", "n", "s", "v", 2, 1), ("c", "c", "n", "s", "v", 3, 1)
-    ) == {"b": ("a", "bytes"), "c": ("a", "media")}
+    assert found(("a", "c", "m", "s", "v", 1, 1), ("b", "c", "n", "s", "v", 2, 1), ("c", "c", "n", "s", "v", 3, 1)) == {
+        "b": ("a", "bytes"),
+        "c": ("a", "media"),
+    }
 
 
 def test_images_are_joined_through_others() -> None:

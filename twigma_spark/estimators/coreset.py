@@ -49,7 +49,8 @@ def summary(vectors: Vectors, weights: Vectors, most: int, seed: int) -> tuple[V
         vectors.shape[1], most, niter=ROUNDS, seed=seed % 2**31, spherical=True,
         min_points_per_centroid=1, max_points_per_centroid=ROWS_A_GROUP,
     )  # fmt: skip
-    groups.train(vectors, weights)
+    # A group has to be of like vectors only; training with the weights made it no better.
+    groups.train(vectors)
     labels = groups.index.search(vectors, 1)[1].ravel()
     shares = sparse.csr_matrix((weights, (labels, np.arange(len(vectors)))), shape=(most, len(vectors)))
     totals = np.bincount(labels, weights, most).astype(np.float32)

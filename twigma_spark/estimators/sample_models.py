@@ -52,17 +52,18 @@ class Plan:
     blip_steps: int = 1800
 
 
-def train_sample_models(out: Path, plan: Plan, threads: int = 2) -> dict[str, Any]:
+def train_sample_models(out: Path, plan: Plan, threads: int = 1) -> dict[str, Any]:
     """Return the model card; `clip/`, `blip/`, `nsfw.safetensors` and the card are written under `out`.
 
     Args:
         out: A folder; what it held of the same names is replaced.
         plan: See `Plan`.
-        threads: CPU threads; the weights are the same for the same number.
+        threads: CPU threads; the weights are the same for the same number. Models this small gain little
+            from a second one, and lose much where cores are shared.
     """
     limit_threads(threads)
     started = time.perf_counter()
-    lesson = [_shown(scene) for scene in iter_scenes(plan.scenes, plan.seed)]
+    lesson = [shown(scene) for scene in iter_scenes(plan.scenes, plan.seed)]
     words = tiny.vocabulary([" ".join(vocabulary()), " ".join(THEMES), ", ."])
     drawn = time.perf_counter()
     train_clip(_examples(lesson, "shortest"), words, Recipe(plan.seed, plan.clip_steps), out / "clip")
@@ -100,20 +101,20 @@ def judge_sample_models(out: Path, plan: Plan, lesson: Sequence[Shown]) -> dict[
         plan: Says which scenes.
         lesson: Scenes of the training, which say what words stand for what theme.
     """
-    scenes = [_shown(scene) for scene in iter_scenes(plan.judged, plan.judge_seed)]
-    captions, themes = [shown.caption for shown in scenes], [shown.theme for shown in scenes]
+    scenes = [shown(scene) for scene in iter_scenes(plan.judged, plan.judge_seed)]
+    captions, themes = [each.caption for each in scenes], [each.theme for each in scenes]
     source = ClipSource(path=str(out / "clip"))
-    files = [shown.file for shown in scenes]
+    files = [each.file for each in scenes]
     images, texts = ClipImage(source).setup()(files), ClipText(source).setup()(captions)
     written = BlipCaptioner(str(out / "blip"), max_length=LONGEST_CAPTION).setup()(files)
-    words = training_scores.theme_words([shown.caption for shown in lesson], [shown.theme for shown in lesson])
+    words = training_scores.theme_words([each.caption for each in lesson], [each.theme for each in lesson])
     head = HeadSpec("linear", str(out / "nsfw.safetensors")).setup()
-    sensitive = np.array([shown.sensitive for shown in scenes])
+    sensitive = np.array([each.sensitive for each in scenes])
     scores = {
         "clip_recall_at_1": training_scores.recall_at(images, texts, 1),
         "clip_recall_at_5": training_scores.recall_at(images, texts, 5),
         "clip_neighbours_share_theme": training_scores.neighbours_agree(images, themes),
-        "clip_neighbours_share_style": training_scores.neighbours_agree(images, [shown.style for shown in scenes]),
+        "clip_neighbours_share_style": training_scores.neighbours_agree(images, [each.style for each in scenes]),
         "caption_theme": training_scores.theme_accuracy(written, themes, words),
         "caption_word_f1": training_scores.word_f1(written, captions),
         "caption_exact": float(np.mean([a == b for a, b in zip(written, captions, strict=True)])),
@@ -135,7 +136,8 @@ class Shown:
     sensitive: bool
 
 
-def _shown(scene: Scene) -> Shown:
+def shown(scene: Scene) -> Shown:
+    """Return a scene as a JPEG file and its facts."""
     buffer = io.BytesIO()
     scene.image.save(buffer, "JPEG", quality=90)
     return Shown(buffer.getvalue(), scene.caption, scene.theme, scene.style, scene.medium, scene.sensitive)
@@ -145,17 +147,17 @@ def _examples(lesson: Sequence[Shown], fit: str) -> Examples:
     how = Preparation(tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, fit)
     return Examples(
         np.stack([prepare(shown.file, how) for shown in lesson]),
-        tuple(shown.caption for shown in lesson),
-        tuple(shown.theme for shown in lesson),
-        tuple(shown.medium for shown in lesson),
+        tuple(each.caption for each in lesson),
+        tuple(each.theme for each in lesson),
+        tuple(each.medium for each in lesson),
     )
 
 
 def _train_nsfw(lesson: Sequence[Shown], out: Path) -> None:
     """Write the head that tells the world's sensitive pictures from the others by their embeddings."""
     encoder = ClipImage(ClipSource(path=str(out / "clip")))
-    vectors = encoder.setup()([shown.file for shown in lesson])
-    weight, bias = fit_logistic(vectors, np.array([shown.sensitive for shown in lesson]))
+    vectors = encoder.setup()([each.file for each in lesson])
+    weight, bias = fit_logistic(vectors, np.array([each.sensitive for each in lesson]))
     meta = {"embedding_model": encoder.model_id, "link": "sigmoid", "about": "sensitive, in the sample world"}
     save_linear(out / "nsfw.safetensors", weight, bias, meta)
 

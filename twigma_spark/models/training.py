@@ -103,6 +103,9 @@ def train_captioner(examples: Examples, words: Sequence[str], recipe: Recipe, fo
     tokens[:, 0] = model.config.text_config.bos_token_id
     labels = tokens.masked_fill(mask == 0, -100)
 
+    longest = int(mask.sum(dim=1).max())  # nothing is learnt from columns of padding
+    tokens, mask, labels = tokens[:, :longest], mask[:, :longest], labels[:, :longest]
+
     def loss(rows: Any, pixels: Any, dice: Any) -> Any:
         shown = {"pixel_values": pixels, "input_ids": tokens[rows], "attention_mask": mask[rows]}
         return model(**shown, labels=labels[rows]).loss

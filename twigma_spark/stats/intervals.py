@@ -73,7 +73,8 @@ def percentiles(replicates: ArrayLike, confidence: float) -> tuple[float, float]
     Ends are replicates themselves, rounded outwards: between a number and infinity there is no mean.
     """
     values = np.asarray(replicates, np.float64)
-    tail = (1.0 - confidence) / 2.0
+    # 1 - 0.9 is a little less than 0.1, which must not move an end to the next replicate.
+    tail = round((1.0 - confidence) / 2.0, 12)
     low = np.quantile(values, tail, method="lower")
     high = np.quantile(values, 1.0 - tail, method="higher")
     return float(low), float(high)

@@ -1,0 +1,156 @@
+"""Quantised divergences: hand-worked numbers, scipy, invariants and planted differences."""
+
+from __future__ import annotations
+
+from math import inf, log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy
+
+from twigma_spark.stats.divergence import Divergence, DivergenceSpec, Sample, divergences, js, kl, kl_kt, quantise
+
+counts = arrays(np.float64, 6, elements=st.integers(0, 50)).filter(lambda c: c.sum() > 0)
+SPEC = DivergenceSpec(clusters=4, bootstrap=60, seed=3, restarts=2)
+
+
+def test_numbers_worked_by_hand() -> None:
+    p, q = np.array([1.0, 3.0]), np.array([2.0, 2.0])
+    assert kl(p, q) == pytest.approx(0.25 * log(0.5) + 0.75 * log(1.5))
+    assert kl(np.array([4.0, 0.0]), q) == pytest.approx(log(2))
+    assert kl(q, np.array([4.0, 0.0])) == inf
+    assert kl_kt(q, np.array([4.0, 0.0])) == pytest.approx(0.5 * log(0.5 / 0.9) + 0.5 * log(0.5 / 0.1))
+    assert js(np.array([1.0, 0.0]), np.array([0.0, 7.0])) == pytest.approx(log(2))
+
+
+@given(p=counts, q=counts)
+def test_measures_equal_those_of_scipy(p: np.ndarray, q: np.ndarray) -> None:
+    np.testing.assert_allclose(kl(p, q), entropy(p, q), atol=1e-12)
+    np.testing.assert_allclose(kl_kt(p, q), entropy(p + 0.5, q + 0.5), atol=1e-12)
+    np.testing.assert_allclose(js(p, q), jensenshannon(p, q) ** 2, atol=1e-12)
+
+
+@given(p=counts, q=counts, order=st.permutations(range(6)), factor=st.integers(1, 9))
+def test_what_measures_do_not_depend_on(p: np.ndarray, q: np.ndarray, order: list[int], factor: int) -> None:
+    for measure in (kl, kl_kt, js):
+        assert measure(p, q) >= 0 and measure(p, p) == pytest.approx(0, abs=1e-12)
+        np.testing.assert_allclose(measure(p[order], q[order]), measure(p, q), atol=1e-12)
+    np.testing.assert_allclose(kl(factor * p, q), kl(p, q), atol=1e-12)
+    assert js(p, q) == pytest.approx(js(q, p)) and js(p, q) <= log(2) + 1e-12
+    assert kl_kt(p, q) < inf
+
+
+def blobs(shares: list[float], n: int, seed: int, spread: float = 0.2) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    label = rng.choice(len(shares), n, p=shares)
+    return (5 * np.eye(len(shares), 7)[label] + spread * rng.normal(size=(n, 7))).astype(np.float32)
+
+
+def by_key(found: list[Divergence]) -> dict[tuple[str, str, str], Divergence]:
+    return {(d.metric, d.p, d.q): d for d in found}
+
+
+P, Q = [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]
+
+
+def test_planted_shares_are_recovered() -> None:
+    found = by_key(divergences({"p": Sample(blobs(P, 4000, 1)), "q": Sample(blobs(Q, 3000, 2))}, SPEC))
+    assert list(found) == [
+        ("kl", "p", "q"),
+        ("kl", "q", "p"),
+        ("kl_kt", "p", "q"),
+        ("kl_kt", "q", "p"),
+        ("js", "p", "q"),
+    ]
+    truth = {"kl": entropy(P, Q), "kl_kt": entropy(P, Q), "js": jensenshannon(P, Q) ** 2}
+    for (metric, _, _), one in found.items():
+        assert one.estimate == pytest.approx(truth[metric], abs=0.06)
+        assert one.low is not None and one.high is not None and one.estimate is not None
+        assert one.low < one.estimate < one.high and one.high - one.low < 0.12
+        assert (one.n, one.unit) == (7000, "images")
+        assert "over 4 k-means clusters of 3 joint principal components" in one.method
+        assert "95% percentile bootstrap, 60 resamples of images, clusters kept" in one.method
+
+
+def test_the_interval_covers_the_truth() -> None:
+    truth, covered = entropy(P, Q), 0
+    for seed in range(60):
+        samples = {"p": Sample(blobs(P, 300, 2 * seed)), "q": Sample(blobs(Q, 300, 2 * seed + 1))}
+        one = by_key(divergences(samples, DivergenceSpec(4, bootstrap=100, seed=seed, restarts=1)))["kl", "p", "q"]
+        assert one.low is not None and one.high is not None
+        covered += one.low <= truth <= one.high
+    assert covered >= 51
+
+
+def test_intervals_are_wider_where_images_come_in_groups() -> None:
+    spec = DivergenceSpec(4, bootstrap=200, restarts=2)
+    p, q = np.repeat(blobs(P, 150, 1), 8, axis=0), blobs(Q, 6000, 2)
+    alone = by_key(divergences({"p": Sample(p), "q": Sample(q)}, spec))["kl", "p", "q"]
+    posts = Sample(p, np.repeat(np.arange(150), 8), "posts")
+    grouped = by_key(divergences({"p": posts, "q": Sample(q)}, spec))["kl", "p", "q"]
+    assert grouped.estimate == alone.estimate
+    assert (grouped.n, grouped.unit) == (6150, "posts and images")
+    widths = [one.high - one.low for one in (grouped, alone) if one.high is not None and one.low is not None]
+    # The root of 8 where all the doubt is in p.
+    assert 2 < widths[0] / widths[1] < 3.2
+
+
+def test_samples_are_drawn_apart() -> None:
+    """Equal corpora have distance 0; resamples of them have not, unless both are drawn alike."""
+    same = Sample(blobs(P, 300, 1))
+    one = by_key(divergences({"p": same, "q": same}, SPEC))["kl", "p", "q"]
+    assert one.estimate == 0 and one.high is not None and one.high > 0.01
+
+
+def test_an_empty_bin_is_infinitely_far_and_the_smoothed_measures_are_not() -> None:
+    found = by_key(divergences({"p": Sample(blobs(P, 400, 1)), "q": Sample(blobs([0.5, 0.5, 0, 0], 400, 2))}, SPEC))
+    one = found["kl", "p", "q"]
+    assert (one.estimate, one.low, one.high) == (inf, inf, inf)
+    other = found["kl", "q", "p"]
+    assert other.estimate is not None and other.estimate < 1
+    assert all(found["kl_kt", *pair].estimate < inf for pair in (("p", "q"), ("q", "p")))  # type: ignore[operator]
+
+
+def test_order_of_rows_and_of_corpora_and_rotation_do_not_matter() -> None:
+    p, q = blobs(P, 500, 1), blobs(Q, 400, 2)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(7, 7)))[0]
+    first = by_key(divergences({"p": Sample(p), "q": Sample(q)}, SPEC))
+    for a, b in ((p[::-1], q[::-1]), (p @ turn, q @ turn), (3 * p + 1, 3 * q + 1)):
+        again = by_key(divergences({"q": Sample(b.astype(np.float32)), "p": Sample(a.astype(np.float32))}, SPEC))
+        for key, one in first.items():
+            other = again.get(key) or again[key[0], key[2], key[1]]
+            assert other.estimate == pytest.approx(one.estimate, abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    samples = {name: Sample(blobs(P, 200, n)) for n, name in enumerate("abc")}
+    assert divergences(samples, SPEC) == divergences(samples, SPEC)
+    assert len(divergences(samples, SPEC)) == 6 + 6 + 3
+
+
+def test_little_and_equal_vectors_give_a_stated_result() -> None:
+    few = by_key(divergences({"p": Sample(blobs(P, 1, 1)), "q": Sample(blobs(Q, 2, 2))}, SPEC))
+    assert "over 3 k-means clusters" in few["js", "p", "q"].method
+    same = Sample(np.ones((50, 3), np.float32))
+    equal = by_key(divergences({"p": same, "q": same}, SPEC))
+    assert all(one.estimate == 0 and one.low == 0 == one.high for one in equal.values())
+    assert "over 1 k-means clusters" in equal["kl", "p", "q"].method
+
+
+def test_an_empty_corpus_is_said_and_does_not_harm_the_others() -> None:
+    none = Sample(np.empty((0, 7), np.float32))
+    found = by_key(divergences({"p": Sample(blobs(P, 90, 1)), "none": none, "q": Sample(blobs(Q, 90, 2))}, SPEC))
+    for pair in (("p", "none"), ("none", "q")):
+        one = found["kl", *pair]
+        assert (one.estimate, one.low, one.high, one.n) == (None, None, None, 0)
+        assert one.method == "not computed: no vectors of none"
+    assert found["kl", "p", "q"].estimate is not None
+
+
+def test_all_variance_keeps_all_components() -> None:
+    _, _, how = quantise(blobs(P, 60, 1), blobs(Q, 60, 2), DivergenceSpec(4, variance=1.0))
+    assert "of 7 joint principal components (1 of the variance)" in how
