@@ -141,6 +141,9 @@ def _load(spec: BlipCaptioner) -> tuple[Any, Any, Any]:
         ModelError: With transformers' own words.
     """
     from transformers import AutoTokenizer, BlipForConditionalGeneration, BlipImageProcessor
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of loading weights: a worker's own, over the driver's lines
 
     where = str(local_path(spec.name)) if spec.is_local else spec.name
     pinned = {} if spec.is_local else {"revision": spec.revision}
