@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock wheel sample-models clean
+.PHONY: help setup demo test check format lock wheel sample-models clean
 BIN := .venv/bin
 LOCK_EXTRAS := local models cpu train umap stats synapseml dev
 export PYTHONHASHSEED := 0
@@ -29,9 +29,6 @@ check: .venv/.ready  ## lint, format and types
 format: .venv/.ready  ## put the code into the house's format
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
-
-bench: .venv/.ready  ## run the benchmarks into build/bench/*.json and print them
-	@$(BIN)/python -m tests.bench
 
 lock: .venv/.ready  ## pin every package again into requirements.lock
 	@$(BIN)/uv pip compile setup.py $(addprefix --extra ,$(LOCK_EXTRAS)) --universal --python-version 3.11 \
