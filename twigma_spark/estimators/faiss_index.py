@@ -157,5 +157,5 @@ def _check_length(flat: faiss.IndexFlatIP, vectors: NDArray[np.float32]) -> None
     if vectors.shape[1] != flat.d:
         raise ModelError(
             f"queries and references must be of one length. Got {vectors.shape[1]} beside {flat.d}; "
-            "take both from one model with transforms.vectors.of_model and usable."
+            "take both from one model with transforms.vectors.of_model."
         )

@@ -54,7 +54,7 @@ def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
     Where there are fewer different vectors than clusters, the spare centres repeat others and stay empty.
 
     Args:
-        vectors: image_id, embedding; usable vectors of one length (transforms.vectors.usable).
+        vectors: image_id, embedding; usable vectors of one length (transforms.vectors.fault is null).
         spec: what to fit.
 
     Raises:

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from twigma_spark.errors import ModelError
@@ -38,7 +37,7 @@ def matrix(column: pa.Array) -> NDArray[np.float32]:
         got = sorted(set(lengths.tolist()))
         raise ModelError(
             f"embeddings must be of one length. Got lengths {got} and {column.null_count} nulls. "
-            "Filter with transforms.vectors.usable first."
+            "Filter by transforms.vectors.fault first."
         )
     return np.asarray(flat.reshape(len(column), int(lengths[0])), dtype=np.float32)
 
@@ -53,13 +52,6 @@ def lists(rows: NDArray[np.float32]) -> pa.Array:
     """Return a matrix (n, d) float32 as a list column."""
     offsets = np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.ravel()))
-
-
-def dimension(vectors: DataFrame) -> int | None:
-    """Return the most frequent length of the column `embedding` (the shorter of equals); None without rows."""
-    length = F.size("embedding").alias("length")
-    top = vectors.groupBy(length).count().where("length > 0").orderBy(F.desc("count"), "length").first()
-    return None if top is None else int(top["length"])
 
 
 def stream(frame: DataFrame) -> Iterator[pa.RecordBatch]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from twigma_spark.stats import intervals
+
 Z95 = 1.959963984540054
 WILSON = "95% Wilson interval, images taken as independent"
 
@@ -25,10 +27,8 @@ def wilson(hits: int, n: int) -> Share | None:
     """Return a share with Wilson's 95% score interval; None of nothing (Wilson 1927)."""
     if n <= 0:
         return None
-    p, z2 = hits / n, Z95**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return Share(p, max(0.0, middle - half), min(1.0, middle + half), n)
+    share, low, high = intervals.wilson(hits, n)
+    return Share(float(share), float(low), float(high), n)
 
 
 def number(value: float | None) -> str:

@@ -31,33 +31,11 @@ def kept(vectors: DataFrame, duplicates: DataFrame) -> DataFrame:
     return vectors.join(repeats, "image_id", "left_anti").select("image_id", "corpus", "embedding")
 
 
-def usable(vectors: DataFrame, dim: int) -> DataFrame:
-    """Return the vectors (image_id, corpus, embedding) that the vector engine can take.
-
-    Every vector is either here or in `unusable`. Each element of a usable one is finite and one at least
-    differs from 0, so that it has a direction.
-
-    Args:
-        vectors: image_id, corpus, embedding (ARRAY<FLOAT>).
-        dim: elements that a vector must have.
-    """
-    return vectors.where(fault(F.col("embedding"), dim).isNull()).select("image_id", "corpus", "embedding")
-
-
-def unusable(vectors: DataFrame, dim: int) -> DataFrame:
-    """Return (image_id, corpus, reason, detail) of the vectors that `usable` leaves out.
-
-    The reason is ``vector_length`` (missing, or not of `dim` elements), ``vector_not_finite`` (NaN,
-    infinite, null or too large to square) or ``vector_zero`` (no element that differs from 0).
-    """
-    size = F.coalesce(F.size("embedding").cast("string"), F.lit("no"))
-    detail = F.concat(size, F.lit(f" elements, {dim} expected; from "), _end("min"), F.lit(" to "), _end("max"))
-    faulty = vectors.withColumn("reason", fault(F.col("embedding"), dim)).where("reason IS NOT NULL")
-    return faulty.select("image_id", "corpus", "reason", detail.alias("detail"))
-
-
 def fault(vector: Column, dim: int | None = None) -> Column:
     """Return why a vector cannot be used, null where it can; three generated loops, no lambda and no Python.
+
+    ``vector_length``: missing, empty or not of `dim` elements; ``vector_not_finite``: NaN, infinite, null or
+    too large to square; ``vector_zero``: no element that differs from 0.
 
     Args:
         vector: ARRAY<FLOAT>.
@@ -74,8 +52,3 @@ def fault(vector: Column, dim: int | None = None) -> Column:
         .when(~F.coalesce(bounded, F.lit(False)), NOT_FINITE)
         .when((top < SMALLEST) & (bottom > -SMALLEST), ZERO)
     )
-
-
-def _end(which: str) -> Column:
-    end = F.array_min("embedding") if which == "min" else F.array_max("embedding")
-    return F.coalesce(end.cast("string"), F.lit("nothing"))
