@@ -165,7 +165,7 @@ def test_one_row_that_fits_the_table_comes_out(made: DataFrame) -> None:
 
 
 def test_the_batch_size_of_others_is_left_as_it_was(work: Work, made: DataFrame) -> None:
-    assert work.spark.conf.get(ARROW) == "10000"
+    assert work.spark.conf.get(ARROW) == "10000"  # Spark's default: every stage puts back what it found
 
 
 def test_publish_writes_the_document(cfg: Config, made: DataFrame) -> None:

@@ -37,11 +37,12 @@ def test_the_card_tells_of_models_that_are_good_enough(card: dict[str, dict[str,
     assert scores["nsfw_auc"] >= 0.95
 
 
+@pytest.mark.slow
 def test_the_scores_are_those_of_the_weights(card: dict[str, dict[str, float]]) -> None:
+    # The card's own scenes; but fewer of the lesson, which only says what words stand for what theme.
     lesson = [shown(scene) for scene in iter_scenes(600, Plan.seed)]
-    again = judge_sample_models(WEIGHTS, Plan(judged=64), lesson)
-    for name, score in again.items():
-        assert score == pytest.approx(card["scores"][name], abs=0.2), name
+    for name, score in judge_sample_models(WEIGHTS, Plan(), lesson).items():
+        assert score == pytest.approx(card["scores"][name], abs=0.03), name
 
 
 def test_they_load_as_the_large_ones_do() -> None:

@@ -60,7 +60,7 @@ def test_logistic_regression_is_sklearn_s() -> None:
     rows = dice.normal(size=(300, 5)).astype(np.float32)
     labels = rows @ np.arange(5) + dice.normal(size=300) > 1
     weight, bias = fit_logistic(rows, labels, ridge=1e-2)
-    theirs = LogisticRegression(C=1 / (1e-2 * 300), tol=1e-10, max_iter=1000).fit(rows, labels)
+    theirs = LogisticRegression(C=1 / (1e-2 * 300), tol=1e-10, max_iter=1000).fit(rows.astype(float), labels)
     np.testing.assert_allclose(weight, theirs.coef_[0], atol=1e-4)
     assert bias == pytest.approx(theirs.intercept_[0], abs=1e-4)
 

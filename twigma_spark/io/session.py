@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyspark
 from pyspark.sql import SparkSession
 
+ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 DELTA = "io.delta:delta-spark_2.12:3.3.3"
 # Results depend on the time zone and pandas UDFs on Arrow; paintings are older than Spark 2's calendar.
 SQL = {
@@ -30,6 +32,8 @@ LOCAL = {
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.files.openCostInBytes": "65536",
+    # Vectors that stream through the driver come a partition at a time; six times its size is held on the way.
+    "spark.sql.adaptive.advisoryPartitionSizeInBytes": "16m",
 }
 
 
@@ -49,6 +53,17 @@ def open_session(
     for key, value in {**SQL, **(conf or {} if active else {})}.items():
         spark.conf.set(key, value)
     return spark, active is None
+
+
+@contextmanager
+def arrow_batches(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Let at most `rows` rows travel to Python at once while inside; image bytes overflow Arrow's 2 GiB else."""
+    before = str(spark.conf.get(ARROW))
+    spark.conf.set(ARROW, rows)
+    try:
+        yield
+    finally:
+        spark.conf.set(ARROW, before)
 
 
 def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]) -> SparkSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -31,9 +32,10 @@ def run(
 
 def _collected(cfg: Config, frame: DataFrame) -> dict[str, Sample]:
     """Return the samples by corpus, in the order of the configuration and of the image ids."""
-    table = arrow.collect(frame).sort_by("image_id").combine_chunks()
-    if table.num_rows == 0:
+    batches = list(arrow.stream(frame))
+    if not batches:
         return {}
+    table = pa.Table.from_batches(batches).sort_by("image_id").combine_chunks()
     vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
     corpus = table.column("corpus").to_numpy()
     group, unit = (table.column(name).to_numpy().astype("U") for name in ("group", "unit"))

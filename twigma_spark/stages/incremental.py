@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config import Inference
+from twigma_spark.io.session import arrow_batches
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import Work
 from twigma_spark.transforms.chunks import chunks
@@ -43,11 +44,11 @@ class Task:
 
 def by_chunk(work: Work, missing: DataFrame, task: Task) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the answers and the rejects of the images `missing`, a chunk at a time."""
-    work.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", task.how.arrow_batch)
     total, start, done = missing.count(), time.monotonic(), 0
     for part in chunks(total, task.how.commit_every):
         rows = missing.where(part).select("image_id", "corpus", "source_key", "content")
-        answered = work.once(infer(rows, "content", task.model, task.value_type, task.feed))
+        with arrow_batches(work.spark, task.how.arrow_batch):
+            answered = work.once(infer(rows, "content", task.model, task.value_type, task.feed))
         if task.fault is not None:
             answered = answered.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
         yield {

@@ -12,9 +12,13 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Config, Corpus
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, x_api
+from twigma_spark.io.session import arrow_batches
 from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
 from twigma_spark.transforms import candidates, images, tweets
+
+# Files that travel to Python at once, where only their headers are read.
+ARROW_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def run(cfg: Config, work: Work) -> Mapping[str, DataFrame]:
     taken = {corpus: _take(cfg, work.spark, corpus) for corpus in cfg.corpora}
     probed = [images.probed(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in taken.items()]
     # Both tables come from this frame, and its files are read once.
-    every = work.once(_union(work.spark, probed, "images"))
+    with arrow_batches(work.spark, ARROW_BATCH):
+        every = work.once(_union(work.spark, probed, "images"))
     rejects = [images.refused(every), *[part.rejects for part in taken.values() if part.rejects is not None]]
     return {
         "images": images.usable(every, IMAGES.column_names),
