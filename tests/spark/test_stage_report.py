@@ -10,9 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config import Cluster, Clustering, Config, Corpus, Report
 from twigma_spark.errors import SchemaError
+from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS, TABLES
-from twigma_spark.stages.report import ARROW, STAGE, collect, publish, run
+from twigma_spark.stages.report import STAGE, collect, publish, run
 from twigma_spark.stages.stage import Work
 
 NOW = datetime(2026, 3, 14, 9, 26)

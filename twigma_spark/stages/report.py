@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from twigma_spark.config import Config
 from twigma_spark.errors import SchemaError
 from twigma_spark.io.export import write_text
+from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
 from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
@@ -20,7 +20,6 @@ from twigma_spark.stages.stage import Frames, Stage, Work
 from twigma_spark.transforms import gallery, summaries
 
 REPORT_ID = "report"
-ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 BIN = 0.02
 REJECT_EXAMPLES = 3
 
@@ -105,19 +104,8 @@ def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str]) -
     """Return the few pictures that are shown, by id."""
     chosen = spark.createDataFrame([(i,) for i in sorted(ids)], "image_id string")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
-    with _small_batches(spark, cfg.embed.arrow_batch):
+    with arrow_batches(spark, cfg.embed.arrow_batch):
         return build.pictures(_rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels)))
-
-
-@contextmanager
-def _small_batches(spark: SparkSession, rows: int) -> Iterator[None]:
-    """Keep Arrow's batches at `rows` rows: whole image files of the usual 10,000 would pass 2 GiB."""
-    before = spark.conf.get(ARROW)
-    spark.conf.set(ARROW, str(rows))
-    try:
-        yield
-    finally:
-        spark.conf.set(ARROW, str(before))
 
 
 def _rows(frame: DataFrame) -> list[dict[str, Any]]:
