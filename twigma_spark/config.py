@@ -89,37 +89,33 @@ class OpenClip(Section):
     decode: Decode = "fast"
 
 
-class Onnx(Section):
+class OnnxNet(Section):
+    """An ONNX network and what it wants to be fed."""
+
+    path: str
+    output: str | None = None
+    size: int = Field(224, ge=8)
+    fit: Literal["squash", "shortest"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    scale: float = 1 / 255
+    mean: Rgb = (0.0, 0.0, 0.0)
+    std: Rgb = (1.0, 1.0, 1.0)
+    decode: Decode = "fast"
+
+
+class Onnx(OnnxNet):
     """An ONNX encoder."""
 
     kind: Literal["onnx"]
-    path: str
-    output: str | None = None
-    size: int = Field(224, ge=8)
-    fit: Literal["squash", "shortest"] = "squash"
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    scale: float = 1 / 255
-    mean: Rgb = (0.0, 0.0, 0.0)
-    std: Rgb = (1.0, 1.0, 1.0)
-    decode: Decode = "fast"
     normalise: bool = True
 
 
-class OnnxClasses(Section):
+class OnnxClasses(OnnxNet):
     """An ONNX classifier; the probabilities of the `positive` classes are added."""
 
     kind: Literal["onnx_classes"]
-    path: str
     classes: tuple[str, ...]
     positive: tuple[str, ...]
-    output: str | None = None
-    size: int = Field(224, ge=8)
-    fit: Literal["squash", "shortest"] = "squash"
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    scale: float = 1 / 255
-    mean: Rgb = (0.0, 0.0, 0.0)
-    std: Rgb = (1.0, 1.0, 1.0)
-    decode: Decode = "fast"
 
 
 class Blip(Section):

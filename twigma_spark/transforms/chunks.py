@@ -11,8 +11,7 @@ from pyspark.sql import functions as F
 def chunks(rows: int, at_most: int) -> list[Column]:
     """Return conditions on `image_id` that part `rows` rows into ranges of about `at_most`.
 
-    Ids are hex digits of a hash, evenly spread, and `images` is written in their order: a range is a share
-    of the rows, and Delta reads only the files that hold it.
+    Ids are hex digits of a hash, evenly spread, so a range of them is a share of the rows.
     """
     n = max(1, ceil(rows / at_most))
     bounds = [f"{i * 2**32 // n:08x}" for i in range(n)]
