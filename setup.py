@@ -13,6 +13,7 @@ EXTRAS = {
         "transformers>=5.0,<6",
         "safetensors>=0.4",
         "onnxruntime>=1.18",
+        "imagehash>=4.3",
     ],
     "cpu": ["faiss-cpu>=1.9"],
     "gpu": ["faiss-gpu>=1.15", "onnxruntime-gpu>=1.18"],
@@ -32,6 +33,8 @@ EXTRAS = {
         "botocore",
         "build",
         "wheel",
+        "nbclient",
+        "ipykernel",
     ],
 }
 
