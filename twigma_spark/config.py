@@ -205,12 +205,38 @@ class Neighbours(Section):
     batch_rows: int = Field(4096, ge=1)
 
 
+class Grid(Section):
+    """The ways in which the divergence is computed again, to see what depends on them."""
+
+    clusters: tuple[Annotated[int, Field(ge=2)], ...] = Field((5, 10, 20, 50), min_length=1)
+    seeds: int = Field(3, ge=1)
+    shares: tuple[Share, ...] = Field((0.5, 1.0), min_length=1)
+    max_images: int = Field(5_000, ge=10)
+    bootstrap: int = Field(100, ge=10)
+
+
 class Distinctiveness(Section):
-    """The quantised Kullback-Leibler divergence between corpora."""
+    """The quantised Kullback-Leibler divergence between corpora, and measures that need no bins."""
 
     clusters: int = Field(10, ge=2)
     variance: Share = 0.9
     max_images: int = Field(20_000, ge=10)
+    compared: int = Field(2_000, ge=10)
+    k: int = Field(5, ge=1)
+    bootstrap: int = Field(200, ge=10)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    grid: Grid = Grid()
+
+
+class Variation(Section):
+    """How varied corpora are, and the images of one post, prompt or artist."""
+
+    max_images: int = Field(20_000, ge=10)
+    per_group: int = Field(50, ge=2)
+    pairs: int = Field(50_000, ge=10)
+    clusters: int = Field(10, ge=2)
+    variance: Share = 0.9
+    blocks: int = Field(10, ge=2)
     bootstrap: int = Field(200, ge=10)
     confidence: float = Field(0.95, gt=0, lt=1)
 
@@ -243,6 +269,7 @@ class Config(Section):
     cluster: Cluster = Cluster()
     neighbours: Neighbours = Neighbours()
     distinctiveness: Distinctiveness = Distinctiveness()
+    variation: Variation = Variation()
     report: Report = Report()
 
     @model_validator(mode="after")

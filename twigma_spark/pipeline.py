@@ -30,6 +30,7 @@ from twigma_spark.stages import (
     neighbours,
     report,
     score,
+    variation,
 )
 from twigma_spark.stages.stage import Account, Stage, Work
 
@@ -42,6 +43,7 @@ STAGES: tuple[Stage, ...] = (
     cluster.STAGE,
     neighbours.STAGE,
     distinctiveness.STAGE,
+    variation.STAGE,
     report.STAGE,
 )
 Say = Callable[[str], None]

@@ -271,6 +271,22 @@ RESULTS = Table(
     mode="by_stage",
 )
 
+GROUP_DISTANCES = Table(
+    "group_distances",
+    "How far apart the images of one post, prompt or artist are, one row a sampled group.",
+    _columns("""
+        corpus STRING: corpus
+        unit STRING: what the group is: posts, prompts or artists
+        group_id STRING: the post, the prompt or the artist
+        images INT: images of it that were compared
+        n_words INT: words of the prompt, where there is one
+        distance DOUBLE: mean Euclidean distance of the pairs of its images, as unit vectors
+        vendi DOUBLE: Vendi score of its images
+    """),
+    key=("corpus", "unit", "group_id"),
+    checks={"pairs": "images > 1"},
+)
+
 REPORTS = Table(
     "reports",
     "The report, as one HTML document.",
@@ -326,6 +342,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, CENTROIDS, CLUSTERS,
-        THEMES, NEIGHBOURS, RESULTS, REPORTS, REJECTS, RUNS,
+        THEMES, NEIGHBOURS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS,
     )
 }  # fmt: skip

@@ -1,64 +1,109 @@
-"""distinctiveness: how far the corpora are from one another, by quantised divergences."""
+"""distinctiveness: how far the corpora are from one another, by several measures, and how sure that is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from twigma_spark.config import Config
-from twigma_spark.io import arrow
 from twigma_spark.schemas import RESULTS
 from twigma_spark.stages import specs
+from twigma_spark.stages.corpora import collected, rows
 from twigma_spark.stages.stage import Stage, Work
-from twigma_spark.stats.divergence import Divergence, DivergenceSpec, Sample, divergences
+from twigma_spark.stats.comparison import ComparisonSpec, comparisons
+from twigma_spark.stats.divergence import DivergenceSpec, divergences
+from twigma_spark.stats.grid import GridSpec, cell_statistics, grid, ranking_changes, spread
+from twigma_spark.stats.sample import Sample, Statistic
+from twigma_spark.stats.shares import ShareSums, clustered_share
+from twigma_spark.transforms.clusters import share_sums
 from twigma_spark.transforms.samples import sampled
+
+NAME = "distinctiveness"
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, clusters: DataFrame
 ) -> Mapping[str, DataFrame]:
-    """Return the divergence of every ordered pair of corpora as results."""
+    """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
-    samples = _collected(cfg, sampled(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
+    drawn = collected(cfg, sampled(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
+    samples = {name: each.sample() for name, each in drawn.items()}
+    found = divergences(samples, _divergence(cfg))
+    work.say(f"{NAME}: {len(found)} divergences; now the grid")
+    made = [
+        *rows(NAME, NAME, [*found, *comparisons(samples, _comparison(cfg))]),
+        *_robustness(cfg, samples, found),
+        *rows(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence)),
+    ]
+    return {"results": work.spark.createDataFrame(made, RESULTS.schema)}
+
+
+def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Statistic]) -> list[tuple[object, ...]]:
+    """Return every cell of the grid, the spread of the pairs over it, and how often the ranking changes."""
+    spec = _grid(cfg)
+    cells = grid(samples, spec)
+    # The smoothed measure always has an order; the plug-in one may be infinite for all.
+    values = {_pair(s.group): s.estimate for s in main if s.metric == "kl_kt" and s.estimate is not None}
+    return [
+        *rows(NAME, "grid", cell_statistics(cells, spec)),
+        *rows(NAME, "grid_spread", spread(cells)),
+        *rows(NAME, "ranking_changes", ranking_changes(cells, values, spec)),
+    ]
+
+
+def _origins(clusters: DataFrame, images: DataFrame, confidence: float) -> list[Statistic]:
+    """Return the share of each corpus in each cluster, group ``<clustering>|<cluster>|<corpus>``."""
+    found = []
+    for row in share_sums(clusters, images).collect():
+        names = ("hits", "total", "groups", "hits_squared", "hits_total", "total_squared")
+        share = clustered_share(ShareSums(**{name: row[name] for name in names}), confidence)
+        if share is None:
+            continue
+        group = f"{row['clustering_id']}|{row['cluster']}|{row['corpus']}"
+        method = (
+            f"share of {row['total']} images; {confidence:.0%} Wilson interval at the effective size of "
+            f"{share.effective:.0f} over {row['unit']}"
+        )
+        ends = (share.estimate, share.low, share.high)
+        found.append(Statistic("share", group, *ends, row["groups"], row["unit"], method))
+    return sorted(found, key=lambda s: s.group)
+
+
+def _pair(group: str) -> tuple[str, str]:
+    p, _, q = group.partition("|")
+    return p, q
+
+
+def _divergence(cfg: Config) -> DivergenceSpec:
     how = cfg.distinctiveness
-    spec = DivergenceSpec(how.clusters, how.variance, how.bootstrap, how.confidence, cfg.seed)
-    rows = [_row(found) for found in divergences(samples, spec)]
-    return {"results": work.spark.createDataFrame(rows, RESULTS.schema)}
+    return DivergenceSpec(how.clusters, how.variance, how.bootstrap, how.confidence, cfg.seed)
 
 
-def _collected(cfg: Config, frame: DataFrame) -> dict[str, Sample]:
-    """Return the samples by corpus, in the order of the configuration and of the image ids."""
-    batches = list(arrow.stream(frame))
-    if not batches:
-        return {}
-    table = pa.Table.from_batches(batches).sort_by("image_id").combine_chunks()
-    vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
-    corpus = table.column("corpus").to_numpy()
-    group, unit = (table.column(name).to_numpy().astype("U") for name in ("group", "unit"))
-    names = [c.name for c in cfg.corpora if c.name in set(corpus)]
-    return {name: Sample(vectors[corpus == name], group[corpus == name], _most(unit[corpus == name])) for name in names}
+def _comparison(cfg: Config) -> ComparisonSpec:
+    how = cfg.distinctiveness
+    return ComparisonSpec(how.compared, how.k, how.variance, how.bootstrap, how.confidence, cfg.seed)
 
 
-def _most(values: NDArray[np.str_]) -> str:
-    names, counts = np.unique(values, return_counts=True)
-    return str(names[counts.argmax()])
-
-
-def _row(found: Divergence) -> tuple[object, ...]:
-    group = f"{found.p}|{found.q}"
-    interval = (found.estimate, found.low, found.high, found.n, found.unit, found.method)
-    return ("distinctiveness", "distinctiveness", found.metric, group, *interval)
+def _grid(cfg: Config) -> GridSpec:
+    how = cfg.distinctiveness
+    return GridSpec(
+        clusters=how.grid.clusters,
+        seeds=how.grid.seeds,
+        shares=how.grid.shares,
+        images=how.grid.max_images,
+        variance=how.variance,
+        bootstrap=how.grid.bootstrap,
+        confidence=how.confidence,
+        seed=cfg.seed,
+    )
 
 
 STAGE = Stage(
-    name="distinctiveness",
-    summary="quantised Kullback-Leibler divergence between all pairs of corpora",
-    reads=("images", "embeddings", "duplicates"),
+    name=NAME,
+    summary="divergences between all pairs of corpora by several measures, a grid of settings, origin clusters",
+    reads=("images", "embeddings", "duplicates", "clusters"),
     writes=("results",),
-    config=("distinctiveness", "seed", "corpora", "models.image", "models.device"),
+    config=(NAME, "seed", "corpora", "models.image", "models.device"),
     run=run,
 )

@@ -1,12 +1,22 @@
-"""Samples of the corpora for statistics on the driver."""
+"""Samples of the corpora for statistics on the driver, and what their images come in."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 # What images come in: those of one post, one prompt or one artist are alike and are resampled together.
 UNITS = {"tweet_id": "posts", "prompt_id": "prompts", "artist": "artists"}
+
+
+def group() -> Column:
+    """Return the group of a row of `images`: its post, else its prompt, else its artist, else itself."""
+    return F.coalesce(*UNITS, "image_id")
+
+
+def unit() -> Column:
+    """Return what the group of a row of `images` is: posts, prompts, artists or images."""
+    return F.coalesce(*[F.when(F.col(c).isNotNull(), name) for c, name in UNITS.items()], F.lit("images"))
 
 
 def sampled(vectors: DataFrame, images: DataFrame, at_most: int, seed: int) -> DataFrame:
@@ -20,13 +30,41 @@ def sampled(vectors: DataFrame, images: DataFrame, at_most: int, seed: int) -> D
         at_most: images a corpus.
         seed: another seed takes others.
     """
-    about = images.select("image_id", *UNITS)
-    group = F.coalesce(*UNITS, "image_id")
-    unit = F.coalesce(*[F.when(F.col(c).isNotNull(), name) for c, name in UNITS.items()], F.lit("images"))
-    nth = F.row_number().over(Window.partitionBy("corpus").orderBy(F.xxhash64("image_id", F.lit(seed)), "image_id"))
+    about = images.select("image_id", group().alias("group"), unit().alias("unit"))
+    nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("image_id", seed), "image_id"))
     picked = vectors.select("image_id", "corpus").withColumn("nth", nth).where(F.col("nth") <= at_most)
     return (
         vectors.join(picked.select("image_id"), "image_id", "left_semi")
         .join(about, "image_id")
-        .select("image_id", "corpus", "embedding", group.alias("group"), unit.alias("unit"))
+        .select("image_id", "corpus", "embedding", "group", "unit")
     )
+
+
+def in_groups(vectors: DataFrame, images: DataFrame, at_most: int, per_group: int, seed: int) -> DataFrame:
+    """Return the vectors of whole groups with what the images belong to; the last group may be cut off.
+
+    Groups come in random order until there are `at_most` images of the corpus, so that pairs of images of one
+    prompt or artist are there although corpora are large. Columns: image_id, corpus, embedding, group, unit,
+    tweet_id, prompt_id, artist, n_words (of the prompt).
+
+    Args:
+        vectors: image_id, corpus, embedding.
+        images: rows of the table `images`.
+        at_most: images a corpus.
+        per_group: images of one group; an artist may have thousands.
+        seed: another seed takes others.
+    """
+    ids = images.select("image_id", "prompt", group().alias("group"), unit().alias("unit"), *UNITS)
+    listed = vectors.select("image_id", "corpus").join(ids, "image_id")
+    own = Window.partitionBy("corpus", "group").orderBy(_dice("image_id", seed), "image_id")
+    few = listed.withColumn("place", F.row_number().over(own)).where(F.col("place") <= per_group)
+    nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("group", seed), "group", "place"))
+    picked = few.withColumn("nth", nth).where(F.col("nth") <= at_most).drop("corpus")
+    n_words = F.when(F.col("prompt").isNotNull(), F.size(F.split(F.trim("prompt"), r"\s+")))
+    return vectors.join(picked, "image_id").select(
+        "image_id", "corpus", "embedding", "group", "unit", *UNITS, n_words.alias("n_words")
+    )
+
+
+def _dice(column: str, seed: int) -> Column:
+    return F.xxhash64(column, F.lit(seed))

@@ -1,0 +1,114 @@
+"""variation: how varied the corpora are, and the images of one post, prompt or artist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from pyspark.sql import DataFrame
+
+from twigma_spark.config import Config
+from twigma_spark.io import arrow
+from twigma_spark.schemas import GROUP_DISTANCES, RESULTS
+from twigma_spark.stages import specs
+from twigma_spark.stages.corpora import Drawn, collected, rows
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stats.explained import explained_by
+from twigma_spark.stats.groups import Groups
+from twigma_spark.stats.moments import Moments
+from twigma_spark.stats.prompts import length_and_distance
+from twigma_spark.stats.sample import Codes, Sample, Statistic
+from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
+from twigma_spark.transforms.moments import block_moments, from_triangle
+from twigma_spark.transforms.samples import UNITS, in_groups
+
+NAME = "variation"
+Row = tuple[object, ...]
+
+
+def run(
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
+) -> Mapping[str, DataFrame]:
+    """Return the variation of each corpus and within its groups as results, and the groups' distances."""
+    how, spec = cfg.variation, _spec(cfg)
+    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    drawn = collected(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
+    samples = {name: each.sample() for name, each in drawn.items()}
+    entropy, bins = entropies(samples, spec)
+    moments = _by_moments(cfg, block_moments(vectors, images, how.blocks, cfg.seed), samples)
+    distances = (s for name, sample in samples.items() for s in of_pairs(sample, name, spec))
+    results = list(rows(NAME, NAME, [*moments, *entropy, *distances]))
+    groups: list[Row] = []
+    for name, each in drawn.items():
+        for found, table in _within(name, each, bins.get(name), spec):
+            results += found
+            groups += table
+    return {
+        "results": work.spark.createDataFrame(results, RESULTS.schema),
+        "group_distances": work.spark.createDataFrame(groups, GROUP_DISTANCES.schema),
+    }
+
+
+def _by_moments(cfg: Config, passed: DataFrame, samples: Mapping[str, Sample]) -> Iterator[Statistic]:
+    """Yield IEV, PMV and Vendi score of each corpus from the one pass over its moments."""
+    blocks: dict[str, dict[int, Moments]] = {}
+    for batch in arrow.stream(passed):
+        for row in range(batch.num_rows):
+            corpus, block, n, total, outer = (column[row] for column in batch.columns)
+            part = from_triangle(n.as_py(), *(np.asarray(values.values) for values in (total, outer)))
+            blocks.setdefault(corpus.as_py(), {})[block.as_py()] = part
+    for name, sample in samples.items():
+        own = blocks.get(name, {})
+        yield from of_moments([own[b] for b in sorted(own)], name, sample.unit, cfg.variation.confidence)
+
+
+def _within(
+    corpus: str, drawn: Drawn, bins: Codes | None, spec: VariationSpec
+) -> Iterator[tuple[list[Row], list[Row]]]:
+    """Yield results and rows of `group_distances` for each kind of group that the corpus has."""
+    for column, unit in UNITS.items():
+        part = drawn.having(column)
+        if bins is None or not len(part.vectors):
+            continue
+        sample = part.sample(column, unit)
+        found, groups = within(sample, bins[drawn.there(column)], corpus, spec)
+        shares = explained_by(sample, f"{corpus}|{unit}", spec.bootstrap, spec.confidence, spec.seed)
+        made = list(rows(NAME, NAME, [*found, *shares]))
+        if groups is None:
+            yield made, []
+            continue
+        if column == "prompt_id":
+            made += rows(NAME, "prompt_length", _length(corpus, part, groups, spec))
+        yield made, _table(corpus, unit, column, part, groups)
+
+
+def _length(corpus: str, part: Drawn, groups: Groups, spec: VariationSpec) -> list[Statistic]:
+    """Return how the length of prompts goes with their images' distance; prompts of one artist together."""
+    _, first = np.unique(part.columns["prompt_id"].astype("U"), return_index=True)
+    at = first[groups.code]
+    words = np.asarray([np.nan if w is None else w for w in part.columns["n_words"][at]], float)
+    owners = [a or p for a, p in zip(part.columns["artist"][at], part.columns["prompt_id"][at], strict=True)]
+    how = (spec.confidence, spec.bootstrap, spec.seed)
+    return length_and_distance(words, groups.distance, np.asarray(owners), corpus, *how)
+
+
+def _table(corpus: str, unit: str, column: str, part: Drawn, groups: Groups) -> list[Row]:
+    names, first = np.unique(part.columns[column].astype("U"), return_index=True)
+    words = part.columns["n_words"][first[groups.code]] if column == "prompt_id" else [None] * len(groups.code)
+    values = zip(names[groups.code], groups.size, words, groups.distance, groups.vendi, strict=True)
+    return [(corpus, unit, str(name), int(n), w, float(d), float(v)) for name, n, w, d, v in values]
+
+
+def _spec(cfg: Config) -> VariationSpec:
+    how = cfg.variation
+    return VariationSpec(how.pairs, how.clusters, how.variance, how.bootstrap, how.confidence, cfg.seed)
+
+
+STAGE = Stage(
+    name=NAME,
+    summary="how varied corpora are, and the images of one post, prompt or artist; prompt length",
+    reads=("images", "embeddings", "duplicates"),
+    writes=("results", "group_distances"),
+    config=(NAME, "seed", "corpora", "models.image", "models.device"),
+    run=run,
+)

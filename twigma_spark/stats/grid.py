@@ -1,0 +1,209 @@
+"""How much divergences depend on how they are computed: a grid of clusters, seeds, smoothing and sample sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, product
+
+import numpy as np
+
+from twigma_spark.stats import intervals, resampling
+from twigma_spark.stats.histograms import HISTOGRAMS
+from twigma_spark.stats.quantise import clustered, reduced
+from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
+
+# The smoothing of the grid: none, and half a count a bin.
+SMOOTHING = {"kl": "none", "kl_kt": "half a count a bin"}
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """The cells of the grid and how each is computed.
+
+    Attributes:
+        clusters: bins of the histograms.
+        seeds: number of seeds of k-means; seed, seed + 1, ...
+        shares: sizes of the samples, as shares of the whole.
+        images: rows of each corpus at most.
+        variance: share of the joint variance that the principal components keep.
+        bootstrap: replicates.
+        confidence: of the intervals.
+        seed: first seed.
+    """
+
+    clusters: tuple[int, ...] = (5, 10, 20, 50)
+    seeds: int = 3
+    shares: tuple[float, ...] = (0.5, 1.0)
+    images: int = 5000
+    variance: float = 0.9
+    bootstrap: int = 100
+    confidence: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One way to compute the divergence: smoothing is the name of a measure in `SMOOTHING`."""
+
+    smoothing: str
+    clusters: int
+    seed: int
+    share: float
+
+    def __str__(self) -> str:
+        return f"k={self.clusters}|seed={self.seed}|share={self.share:g}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A divergence in one cell: in nats, and of each bootstrap sample (replicates,)."""
+
+    estimate: float
+    drawn: Floats
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Values by cell and ordered pair (p, q); `units` are the groups and their unit by corpus."""
+
+    values: Mapping[Cell, Mapping[tuple[str, str], Value]]
+    units: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A corpus at one size: vectors, groups of the rows, and weights (replicates, groups)."""
+
+    vectors: Vectors
+    codes: Codes
+    weights: Vectors
+
+
+def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
+    """Return the divergence of every ordered pair of corpora in every cell of the grid.
+
+    A pair is quantised once for each (size, k, seed). Bootstrap samples reweigh the groups' histograms: one
+    matrix product a corpus, and no new clustering. All cells of one size see the same bootstrap samples, and
+    so do all pairs of a corpus, so that rankings can be compared replicate by replicate.
+
+    Args:
+        samples: by corpus; those without vectors are left out.
+        spec: the cells.
+    """
+    used = {name: sample.drawn(spec.images, spec.seed) for name, sample in samples.items() if len(sample.vectors)}
+    values: dict[Cell, dict[tuple[str, str], Value]] = {}
+    for share in spec.shares:
+        drawn = {name: _drawn(sample, share, i, spec) for i, (name, sample) in enumerate(used.items())}
+        for p, q in combinations(drawn, 2):
+            for cell, pair, value in _of_pair((p, drawn[p]), (q, drawn[q]), share, spec):
+                values.setdefault(cell, {})[pair] = value
+    units = {name: (int(sample.codes.max()) + 1, sample.unit) for name, sample in used.items()}
+    return Grid(values, units)
+
+
+def cell_statistics(found: Grid, spec: GridSpec) -> list[Statistic]:
+    """Return one statistic a cell and ordered pair, group ``p|q|k=10|seed=0|share=1``."""
+    rows = []
+    for cell, pairs in sorted(found.values.items()):
+        for (p, q), value in pairs.items():
+            n, unit = _rests_on(found, p, q)
+            low, high = intervals.percentiles(value.drawn, spec.confidence)
+            method = f"{HISTOGRAMS[cell.smoothing].words}; {_interval(spec, unit)}"
+            rows.append(Statistic(cell.smoothing, f"{p}|{q}|{cell}", value.estimate, low, high, n, unit, method))
+    return rows
+
+
+def spread(found: Grid) -> list[Statistic]:
+    """Return the median of each ordered pair over the cells of a smoothing; low and high are their range."""
+    rows = []
+    for smoothing, words in SMOOTHING.items():
+        cells = [pairs for cell, pairs in found.values.items() if cell.smoothing == smoothing]
+        for p, q in cells[0] if cells else ():
+            values = np.sort([pairs[p, q].estimate for pairs in cells])
+            # A middle value itself: between a number and infinity there is no mean.
+            middle = float(values[len(values) // 2])
+            method = f"median over the grid, smoothing: {words}; low and high: least and greatest of the cells"
+            ends = (float(values[0]), float(values[-1]))
+            rows.append(Statistic(smoothing, f"{p}|{q}", middle, *ends, len(values), "grid cells", method))
+    return rows
+
+
+def ranking_changes(found: Grid, main: Mapping[tuple[str, str], float], spec: GridSpec) -> list[Statistic]:
+    """Return, for each corpus p, the share of grid cells that rank the others by KL(p || q) otherwise than `main`.
+
+    A cell ranks as `main` does where every two corpora that differ in `main` stand in the same strict order;
+    two infinite values have no order, which counts as a change.
+
+    Args:
+        found: the grid.
+        main: divergences of the ordered pairs by the main settings.
+        spec: of the grid.
+    """
+    return [_changes(found, main, p, smoothing, spec) for smoothing in SMOOTHING for p in _rankers(found)]
+
+
+def _rankers(found: Grid) -> list[str]:
+    """Return the corpora that have two others to rank."""
+    return list(found.units) if len(found.units) > 2 else []
+
+
+def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothing: str, spec: GridSpec) -> Statistic:
+    others = [q for q in found.units if q != p]
+    pairs = [(a, b) for a, b in product(others, others) if main[p, a] < main[p, b]]
+    cells = [values for cell, values in found.values.items() if cell.smoothing == smoothing]
+    changed, drawn = [], []
+    for values in cells:
+        changed.append(any(values[p, a].estimate >= values[p, b].estimate for a, b in pairs))
+        orders = [values[p, a].drawn >= values[p, b].drawn for a, b in pairs]
+        drawn.append(np.any(orders, axis=0) if orders else np.zeros(spec.bootstrap, bool))
+    low, high = intervals.percentiles(np.mean(drawn, axis=0), spec.confidence)
+    unit = " and ".join(dict.fromkeys(unit for _, unit in found.units.values()))
+    method = f"share of {len(cells)} grid cells, smoothing: {SMOOTHING[smoothing]}; {_interval(spec, unit)}"
+    share = float(np.mean(changed))
+    # The estimate is no replicate: it may lie a cell outside of their percentiles.
+    return Statistic(smoothing, p, share, min(low, share), max(high, share), len(cells), "grid cells", method)
+
+
+def _drawn(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
+    part = sample.drawn(max(1, round(share * len(sample.vectors))), spec.seed)
+    codes = part.codes
+    rng = np.random.default_rng([spec.seed, place])
+    return _Drawn(part.vectors, codes, resampling.multiplicities(int(codes.max()) + 1, spec.bootstrap, rng))
+
+
+def _of_pair(
+    first: tuple[str, _Drawn], second: tuple[str, _Drawn], share: float, spec: GridSpec
+) -> Iterator[tuple[Cell, tuple[str, str], Value]]:
+    """Yield the values of a pair, both ways; principal components once, a clustering for each k and seed."""
+    (p, one), (q, other) = first, second
+    points = reduced(np.concatenate([one.vectors, other.vectors]), spec.variance)
+    for k, seed in product(spec.clusters, range(spec.seed, spec.seed + spec.seeds)):
+        labels = clustered(points, k, seed)
+        bins = int(labels.max()) + 1
+        a, b = _counts(one, labels[: len(one.codes)], bins), _counts(other, labels[len(one.codes) :], bins)
+        for smoothing in SMOOTHING:
+            cell = Cell(smoothing, k, seed, share)
+            yield cell, (p, q), _value(smoothing, a, b)
+            yield cell, (q, p), _value(smoothing, b, a)
+
+
+def _counts(of: _Drawn, labels: Codes, bins: int) -> tuple[Floats, Floats]:
+    """Return the histogram (k,) and those of the bootstrap samples (replicates, k)."""
+    groups = of.weights.shape[1]
+    table = np.bincount(of.codes * bins + labels, minlength=groups * bins).reshape(groups, bins)
+    return table.sum(0).astype(np.float64), (of.weights @ table.astype(np.float32)).astype(np.float64)
+
+
+def _value(smoothing: str, p: tuple[Floats, Floats], q: tuple[Floats, Floats]) -> Value:
+    measure = HISTOGRAMS[smoothing].measure
+    return Value(float(measure(p[0], q[0])), measure(p[1], q[1]))
+
+
+def _rests_on(found: Grid, p: str, q: str) -> tuple[int, str]:
+    (n, one), (m, other) = found.units[p], found.units[q]
+    return n + m, " and ".join(dict.fromkeys([one, other]))
+
+
+def _interval(spec: GridSpec, unit: str) -> str:
+    return f"{spec.confidence:.0%} percentile bootstrap, {spec.bootstrap} resamples of {unit}, clusters kept"

@@ -1,0 +1,109 @@
+"""Measures of two histograms over the same bins, for one pair of counts (k,) or for stacks of them (..., k)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from twigma_spark.stats.sample import Floats
+
+# Points on the divergence frontier and the constant c of Pillutla et al. 2021.
+FRONTIER, SCALE = 25, 5.0
+
+
+def kl(p: Floats, q: Floats) -> Floats:
+    """Return KL(p || q) in nats of counts (..., k), plug-in; inf where p has a bin that q has not."""
+    return _kl_of_shares(_shares(p), _shares(q))
+
+
+def kl_kt(p: Floats, q: Floats) -> Floats:
+    """Return KL(p || q) in nats after half a count is added to each bin (Krichevsky & Trofimov 1981)."""
+    return kl(p + 0.5, q + 0.5)
+
+
+def js(p: Floats, q: Floats) -> Floats:
+    """Return the Jensen-Shannon divergence in nats, 0 to log 2 (Lin 1991, with equal weights)."""
+    p, q = _shares(p), _shares(q)
+    middle = (p + q) / 2.0
+    return (kl(p, middle) + kl(q, middle)) / 2.0
+
+
+def frontier_integral(p: Floats, q: Floats) -> Floats:
+    """Return the frontier integral, 0 (alike) to 1 (apart).
+
+    The integral over l in (0, 1) of 2 (l KL(p || r) + (1 - l) KL(q || r)) with r = l p + (1 - l) q, in closed
+    form: each bin gives (p + q) / 2 - p q / (p - q) log(p / q), and 0 where p = q.
+
+    Source: Liu et al. 2021, "Divergence frontiers for generative models".
+    """
+    p, q = _shares(p), _shares(q)
+    both = (p > 0) & (q > 0) & (p != q)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inner = np.where(both, p * q / (p - q) * (np.log(p) - np.log(q)), 0.0)
+    terms = np.where(p == q, 0.0, (p + q) / 2.0 - inner)
+    return np.asarray(np.clip(terms.sum(axis=-1), 0.0, 1.0), np.float64)
+
+
+def mauve(p: Floats, q: Floats) -> Floats:
+    """Return the MAUVE score: 1 (alike) down to 1/252 (apart; 0.004).
+
+    The area under the curve (exp(-c KL(q || r)), exp(-c KL(p || r))) of mixtures r = l p + (1 - l) q, with its
+    ends (1, 0) and (0, 1), by trapezoids over 25 values of l as the paper's own code takes them.
+
+    Source: Pillutla et al. 2021 and 2023, with c = 5.
+    """
+    p, q = _shares(p), _shares(q)
+    mix = np.linspace(1e-6, 1.0 - 1e-6, FRONTIER)[:, None]
+    between = mix * np.expand_dims(p, -2) + (1.0 - mix) * np.expand_dims(q, -2)
+    x = _framed(np.exp(-SCALE * _kl_of_shares(np.expand_dims(q, -2), between)), 0)
+    y = _framed(np.exp(-SCALE * _kl_of_shares(np.expand_dims(p, -2), between)), -1)
+    # Along l the mixture moves from q to p: x falls from 1 to 0 while y rises from 0 to 1.
+    area = -np.sum(np.diff(x, axis=-1) * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
+    return np.asarray(np.clip(area, 0.0, 1.0), np.float64)
+
+
+def entropy(counts: Floats) -> Floats:
+    """Return the plug-in entropy in nats of counts (..., k): 0 (one bin) to log k (all alike)."""
+    shares = _shares(counts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(shares > 0, shares * np.log(shares), 0.0)
+    return np.asarray(np.maximum(-terms.sum(axis=-1), 0.0), np.float64)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A measure of two histograms: the function, its name in words, and whether the order of the two matters."""
+
+    measure: Callable[[Floats, Floats], Floats]
+    words: str
+    symmetric: bool = False
+
+
+HISTOGRAMS: dict[str, Histogram] = {
+    "kl": Histogram(kl, "plug-in KL"),
+    "kl_kt": Histogram(kl_kt, "KL with half a count added to each bin"),
+    "js": Histogram(js, "plug-in Jensen-Shannon", symmetric=True),
+    "frontier_integral": Histogram(frontier_integral, "plug-in frontier integral", symmetric=True),
+    "mauve": Histogram(mauve, "MAUVE score (c = 5)", symmetric=True),
+}
+
+
+def _shares(counts: Floats) -> Floats:
+    values = np.asarray(counts, np.float64)
+    return np.asarray(values / values.sum(axis=-1, keepdims=True), np.float64)
+
+
+def _kl_of_shares(p: Floats, q: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(p > 0, p * (np.log(p) - np.log(q)), 0.0)
+    # A sum of rounded terms can fall below 0, which no divergence does.
+    return np.asarray(np.maximum(terms.sum(axis=-1), 0.0), np.float64)
+
+
+def _framed(curve: Floats, one_at: int) -> Floats:
+    """Return the curve with its ends: 1 at the end `one_at` (0 or -1), 0 at the other."""
+    one, zero = np.ones_like(curve[..., :1]), np.zeros_like(curve[..., :1])
+    first, last = (one, zero) if one_at == 0 else (zero, one)
+    return np.concatenate([first, curve, last], axis=-1)

@@ -1,0 +1,81 @@
+"""The vectors of one corpus, what they are resampled by, and one statistic of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The vectors of one corpus.
+
+    Attributes:
+        vectors: (n, d) float32; taken as they are, so scale them to unit length for directions.
+        groups: label of each row's post, prompt or artist (n,), the unit that is resampled; None: the row.
+        unit: what a group is, such as "posts".
+    """
+
+    vectors: Vectors
+    groups: NDArray[Any] | None = None
+    unit: str = "images"
+
+    @property
+    def codes(self) -> Codes:
+        """The group of each row (n,), from 0 without gaps."""
+        return group_codes(self.groups, len(self.vectors))
+
+    def rows(self, taken: NDArray[Any]) -> Sample:
+        """Return the sample of the rows that a mask or indices name."""
+        groups = None if self.groups is None else self.groups[taken]
+        return replace(self, vectors=self.vectors[taken], groups=groups)
+
+    def drawn(self, at_most: int, seed: int) -> Sample:
+        """Return whole groups in random order until `at_most` rows are there; all where there are no more."""
+        if len(self.vectors) <= at_most:
+            return self
+        codes = self.codes
+        order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
+        sizes = np.bincount(codes)[order]
+        # The first group is taken even where it alone has more rows.
+        enough = max(1, int(np.searchsorted(np.cumsum(sizes), at_most, side="right")))
+        return self.rows(np.isin(codes, order[:enough]))
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number with what it rests on; None where there is no such number, and the method says why.
+
+    Attributes:
+        metric: measure.
+        group: what it is of, such as ``posts`` or ``posts|art``.
+        estimate: value; inf where that is the value.
+        low: lower end of the interval; None where there is none.
+        high: upper end of the interval.
+        n: units that it rests on.
+        unit: what n counts.
+        method: estimator and interval, in words.
+    """
+
+    metric: str
+    group: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    method: str
+
+
+def group_codes(labels: NDArray[Any] | None, n: int) -> Codes:
+    """Return codes (n,) from 0 without gaps for labels (n,); None makes each of n rows a group of its own."""
+    if labels is None:
+        return np.arange(n, dtype=np.int64)
+    return np.asarray(np.unique(labels, return_inverse=True)[1].reshape(-1), np.int64)

@@ -1,0 +1,66 @@
+"""Moments of the corpora in one pass over the vectors: count, sum and outer product by corpus and block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.io import arrow
+from twigma_spark.stats.moments import Moments, moments
+from twigma_spark.stats.sample import Floats
+from twigma_spark.transforms.samples import group
+
+SCHEMA = "corpus STRING, block INT, n BIGINT, total ARRAY<DOUBLE>, outer ARRAY<DOUBLE>"
+
+
+def block_moments(vectors: DataFrame, images: DataFrame, blocks: int, seed: int) -> DataFrame:
+    """Return corpus, block, n, total (d) and the upper triangle of the outer products (d (d + 1) / 2).
+
+    A block is a random part of a corpus that keeps the images of one post, prompt or artist together. Rows
+    are shuffled by corpus and block first, so that each pair comes out once: a partition's own sums over all
+    blocks would be larger than its vectors. Vectors are scaled to unit length.
+
+    Args:
+        vectors: image_id, corpus, embedding; usable vectors of one length.
+        images: rows of the table `images`.
+        blocks: of a corpus.
+        seed: another seed makes other blocks.
+    """
+    block = F.pmod(F.xxhash64("group", F.lit(seed)), F.lit(blocks)).cast("int")
+    about = images.select("image_id", group().alias("group"))
+    parted = vectors.join(about, "image_id").select("corpus", block.alias("block"), "embedding")
+    return parted.repartition("corpus", "block").mapInArrow(_summed, SCHEMA)
+
+
+def triangle(found: Moments) -> Floats:
+    """Return the upper triangle of the outer products (d (d + 1) / 2,), row by row."""
+    return np.asarray(found.outer[np.triu_indices(len(found.total))])
+
+
+def from_triangle(n: int, total: Floats, upper: Floats) -> Moments:
+    """Return the moments whose outer products have this upper triangle."""
+    outer = np.zeros((len(total), len(total)))
+    outer[np.triu_indices(len(total))] = upper
+    return Moments(n, total, outer + np.triu(outer, 1).T)
+
+
+def _summed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the moments of each corpus and block of a partition."""
+    found: dict[tuple[str, int], Moments] = {}
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        corpora = batch.column(0).to_numpy(zero_copy_only=False).astype("U")
+        blocks, vectors = batch.column(1).to_numpy(), arrow.unit(arrow.matrix(batch.column(2)))
+        for corpus, block in set(zip(corpora.tolist(), blocks.tolist(), strict=True)):
+            part = moments(vectors[(corpora == corpus) & (blocks == block)])
+            found[corpus, block] = found[corpus, block] + part if (corpus, block) in found else part
+    for (corpus, block), part in found.items():
+        columns = [[corpus], [block], [part.n], [part.total], [triangle(part)]]
+        types = [pa.string(), pa.int32(), pa.int64(), pa.list_(pa.float64()), pa.list_(pa.float64())]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+        yield pa.record_batch(arrays, ["corpus", "block", "n", "total", "outer"])
