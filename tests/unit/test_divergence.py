@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import entropy
+from scipy.stats import entropy as relative_entropy
 
-from twigma_spark.stats.divergence import Divergence, DivergenceSpec, Sample, divergences, js, kl, kl_kt, quantise
+from twigma_spark.stats.divergence import DivergenceSpec, divergences
+from twigma_spark.stats.histograms import HISTOGRAMS, entropy, frontier_integral, js, kl, kl_kt, mauve
+from twigma_spark.stats.quantise import QuantiseSpec, quantise
+from twigma_spark.stats.sample import Sample, Statistic
 
 counts = arrays(np.float64, 6, elements=st.integers(0, 50)).filter(lambda c: c.sum() > 0)
 SPEC = DivergenceSpec(clusters=4, bootstrap=60, seed=3, restarts=2)
@@ -29,8 +32,8 @@ def test_numbers_worked_by_hand() -> None:
 
 @given(p=counts, q=counts)
 def test_measures_equal_those_of_scipy(p: np.ndarray, q: np.ndarray) -> None:
-    np.testing.assert_allclose(kl(p, q), entropy(p, q), atol=1e-12)
-    np.testing.assert_allclose(kl_kt(p, q), entropy(p + 0.5, q + 0.5), atol=1e-12)
+    np.testing.assert_allclose(kl(p, q), relative_entropy(p, q), atol=1e-12)
+    np.testing.assert_allclose(kl_kt(p, q), relative_entropy(p + 0.5, q + 0.5), atol=1e-12)
     np.testing.assert_allclose(js(p, q), jensenshannon(p, q) ** 2, atol=1e-12)
 
 
@@ -44,14 +47,43 @@ def test_what_measures_do_not_depend_on(p: np.ndarray, q: np.ndarray, order: lis
     assert kl_kt(p, q) < inf
 
 
+def test_frontier_integral_and_mauve_worked_by_hand() -> None:
+    """Disjoint histograms: KL(p || r) = -log l, so that the MAUVE curve is ((1 - l)^5, l^5) and its area 5 B(6, 5)."""
+    one, other = np.array([3.0, 0.0]), np.array([0.0, 2.0])
+    assert frontier_integral(one, other) == pytest.approx(1.0)
+    assert frontier_integral(np.array([1.0, 3.0]), np.array([2.0, 2.0])) == pytest.approx(
+        (0.375 - 0.125 / -0.25 * log(0.5)) + (0.625 - 0.375 / 0.25 * log(1.5))
+    )
+    assert mauve(one, other) == pytest.approx(1 / 252, rel=0.15)
+    assert mauve(one, one) == pytest.approx(1.0) and frontier_integral(one, one) == 0
+
+
+@given(p=counts, q=counts)
+def test_the_frontier_integral_is_the_integral_of_the_frontier(p: np.ndarray, q: np.ndarray) -> None:
+    a, b = p / p.sum(), q / q.sum()
+    mix = (np.arange(400) + 0.5) / 400
+    r = mix[:, None] * a + (1 - mix[:, None]) * b
+    losses = mix * relative_entropy(np.tile(a, (400, 1)), r, axis=1)
+    losses += (1 - mix) * relative_entropy(np.tile(b, (400, 1)), r, axis=1)
+    assert frontier_integral(p, q) == pytest.approx(2 * losses.mean(), abs=2e-3)
+
+
+@given(p=counts, q=counts)
+def test_stacks_of_histograms_equal_them_one_by_one(p: np.ndarray, q: np.ndarray) -> None:
+    for how in HISTOGRAMS.values():
+        both = how.measure(np.stack([p, q]), np.stack([q, q]))
+        np.testing.assert_allclose(both, [how.measure(p, q), how.measure(q, q)], atol=1e-12)
+    np.testing.assert_allclose(entropy(np.stack([p, q])), relative_entropy(np.stack([p, q]), axis=1), atol=1e-12)
+
+
 def blobs(shares: list[float], n: int, seed: int, spread: float = 0.2) -> np.ndarray:
     rng = np.random.default_rng(seed)
     label = rng.choice(len(shares), n, p=shares)
     return (5 * np.eye(len(shares), 7)[label] + spread * rng.normal(size=(n, 7))).astype(np.float32)
 
 
-def by_key(found: list[Divergence]) -> dict[tuple[str, str, str], Divergence]:
-    return {(d.metric, d.p, d.q): d for d in found}
+def by_key(found: list[Statistic]) -> dict[tuple[str, str, str], Statistic]:
+    return {(s.metric, *s.group.split("|")): s for s in found}  # type: ignore[misc]
 
 
 P, Q = [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]
@@ -65,8 +97,12 @@ def test_planted_shares_are_recovered() -> None:
         ("kl_kt", "p", "q"),
         ("kl_kt", "q", "p"),
         ("js", "p", "q"),
+        ("frontier_integral", "p", "q"),
+        ("mauve", "p", "q"),
     ]
-    truth = {"kl": entropy(P, Q), "kl_kt": entropy(P, Q), "js": jensenshannon(P, Q) ** 2}
+    truth = {"kl": relative_entropy(P, Q), "kl_kt": relative_entropy(P, Q), "js": jensenshannon(P, Q) ** 2}
+    shares = np.array(P), np.array(Q)
+    truth |= {"frontier_integral": float(frontier_integral(*shares)), "mauve": float(mauve(*shares))}
     for (metric, _, _), one in found.items():
         assert one.estimate == pytest.approx(truth[metric], abs=0.06)
         assert one.low is not None and one.high is not None and one.estimate is not None
@@ -77,7 +113,7 @@ def test_planted_shares_are_recovered() -> None:
 
 
 def test_the_interval_covers_the_truth() -> None:
-    truth, covered = entropy(P, Q), 0
+    truth, covered = relative_entropy(P, Q), 0
     for seed in range(60):
         samples = {"p": Sample(blobs(P, 300, 2 * seed)), "q": Sample(blobs(Q, 300, 2 * seed + 1))}
         one = by_key(divergences(samples, DivergenceSpec(4, bootstrap=100, seed=seed, restarts=1)))["kl", "p", "q"]
@@ -129,7 +165,7 @@ def test_order_of_rows_and_of_corpora_and_rotation_do_not_matter() -> None:
 def test_the_same_seed_gives_the_same_numbers() -> None:
     samples = {name: Sample(blobs(P, 200, n)) for n, name in enumerate("abc")}
     assert divergences(samples, SPEC) == divergences(samples, SPEC)
-    assert len(divergences(samples, SPEC)) == 6 + 6 + 3
+    assert len(divergences(samples, SPEC)) == 6 + 6 + 3 + 3 + 3
 
 
 def test_little_and_equal_vectors_give_a_stated_result() -> None:
@@ -137,7 +173,9 @@ def test_little_and_equal_vectors_give_a_stated_result() -> None:
     assert "over 3 k-means clusters" in few["js", "p", "q"].method
     same = Sample(np.ones((50, 3), np.float32))
     equal = by_key(divergences({"p": same, "q": same}, SPEC))
-    assert all(one.estimate == 0 and one.low == 0 == one.high for one in equal.values())
+    zeros = {key: one for key, one in equal.items() if key[0] != "mauve"}
+    assert all(one.estimate == 0 and one.low == 0 == one.high for one in zeros.values())
+    assert equal["mauve", "p", "q"].estimate == 1
     assert "over 1 k-means clusters" in equal["kl", "p", "q"].method
 
 
@@ -152,5 +190,5 @@ def test_an_empty_corpus_is_said_and_does_not_harm_the_others() -> None:
 
 
 def test_all_variance_keeps_all_components() -> None:
-    _, _, how = quantise(blobs(P, 60, 1), blobs(Q, 60, 2), DivergenceSpec(4, variance=1.0))
+    _, how = quantise([blobs(P, 60, 1), blobs(Q, 60, 2)], QuantiseSpec(4, variance=1.0))
     assert "of 7 joint principal components (1 of the variance)" in how

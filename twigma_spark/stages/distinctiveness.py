@@ -16,6 +16,7 @@ from twigma_spark.stats.divergence import DivergenceSpec, divergences
 from twigma_spark.stats.grid import GridSpec, cell_statistics, grid, ranking_changes, spread
 from twigma_spark.stats.sample import Sample, Statistic
 from twigma_spark.stats.shares import ShareSums, clustered_share
+from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms.clusters import share_sums
 from twigma_spark.transforms.samples import sampled
 
@@ -29,13 +30,11 @@ def run(
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     drawn = collected(cfg, sampled(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
-    found = divergences(samples, _divergence(cfg))
-    work.say(f"{NAME}: {len(found)} divergences; now the grid")
-    made = [
-        *rows(NAME, NAME, [*found, *comparisons(samples, _comparison(cfg))]),
-        *_robustness(cfg, samples, found),
-        *rows(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence)),
-    ]
+    with few_threads(samples.values()):
+        found = divergences(samples, _divergence(cfg))
+        others = comparisons(samples, _comparison(cfg))
+        made = [*rows(NAME, NAME, [*found, *others]), *_robustness(cfg, samples, found)]
+    made += rows(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence))
     return {"results": work.spark.createDataFrame(made, RESULTS.schema)}
 
 

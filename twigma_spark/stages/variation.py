@@ -18,6 +18,7 @@ from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
 from twigma_spark.stats.prompts import length_and_distance
 from twigma_spark.stats.sample import Codes, Sample, Statistic
+from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
 from twigma_spark.transforms.moments import block_moments, from_triangle
 from twigma_spark.transforms.samples import UNITS, in_groups
@@ -34,15 +35,16 @@ def run(
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     drawn = collected(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
-    entropy, bins = entropies(samples, spec)
-    moments = _by_moments(cfg, block_moments(vectors, images, how.blocks, cfg.seed), samples)
-    distances = (s for name, sample in samples.items() for s in of_pairs(sample, name, spec))
-    results = list(rows(NAME, NAME, [*moments, *entropy, *distances]))
-    groups: list[Row] = []
-    for name, each in drawn.items():
-        for found, table in _within(name, each, bins.get(name), spec):
-            results += found
-            groups += table
+    passed = block_moments(vectors, images, how.blocks, cfg.seed)
+    with few_threads(samples.values()):
+        entropy, bins = entropies(samples, spec)
+        distances = (s for name, sample in samples.items() for s in of_pairs(sample, name, spec))
+        results = list(rows(NAME, NAME, [*_by_moments(cfg, passed, samples), *entropy, *distances]))
+        groups: list[Row] = []
+        for name, each in drawn.items():
+            for found, table in _within(name, each, bins.get(name), spec):
+                results += found
+                groups += table
     return {
         "results": work.spark.createDataFrame(results, RESULTS.schema),
         "group_distances": work.spark.createDataFrame(groups, GROUP_DISTANCES.schema),

@@ -140,7 +140,8 @@ def ranking_changes(found: Grid, main: Mapping[tuple[str, str], float], spec: Gr
         main: divergences of the ordered pairs by the main settings.
         spec: of the grid.
     """
-    return [_changes(found, main, p, smoothing, spec) for smoothing in SMOOTHING for p in _rankers(found)]
+    there = [smoothing for smoothing in SMOOTHING if any(cell.smoothing == smoothing for cell in found.values)]
+    return [_changes(found, main, p, smoothing, spec) for smoothing in there for p in _rankers(found)]
 
 
 def _rankers(found: Grid) -> list[str]:
@@ -159,7 +160,8 @@ def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothi
         drawn.append(np.any(orders, axis=0) if orders else np.zeros(spec.bootstrap, bool))
     low, high = intervals.percentiles(np.mean(drawn, axis=0), spec.confidence)
     unit = " and ".join(dict.fromkeys(unit for _, unit in found.units.values()))
-    method = f"share of {len(cells)} grid cells, smoothing: {SMOOTHING[smoothing]}; {_interval(spec, unit)}"
+    what = f"share of {len(cells)} grid cells that rank the others otherwise than the main settings, smoothed, do"
+    method = f"{what}; smoothing of the cells: {SMOOTHING[smoothing]}; {_interval(spec, unit)}"
     share = float(np.mean(changed))
     # The estimate is no replicate: it may lie a cell outside of their percentiles.
     return Statistic(smoothing, p, share, min(low, share), max(high, share), len(cells), "grid cells", method)

@@ -57,5 +57,7 @@ def within_groups(vectors: Vectors, codes: Codes, bins: Codes) -> Groups:
         distance=np.asarray([each.mean() for each in between]),
         vendi=np.asarray([vendi_of_rows(vectors[part]) for part in parts]),
         entropy=np.asarray([float(entropy(np.bincount(bins[part], minlength=k).astype(float))) for part in parts]),
-        shares=np.asarray([np.bincount(pairs.bins(d), minlength=top) / len(d) for d in between]).reshape(-1, top),
+        shares=np.asarray([np.bincount(pairs.bins(d), minlength=top) / len(d) for d in between]).reshape(
+            len(between), top
+        ),
     )

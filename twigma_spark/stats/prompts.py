@@ -38,7 +38,7 @@ def length_and_distance(
         return [
             Statistic(metric, corpus, None, None, None, n, "prompts", why) for metric in ("kendall_tau", "kendall_p")
         ]
-    unit = "prompts" if found.groups == n else f"the authors of {n} prompts"
+    unit = "prompts" if found.groups == n else f"authors of {n} prompts"
     interval = f"{confidence:.0%} percentile bootstrap, {bootstrap} resamples of {found.groups} {unit}"
     about = f"{found.method}; words of the prompt against the mean distance of its images"
     return [

@@ -48,7 +48,8 @@ def vendi(second: Floats) -> float:
     Source: Friedman & Dieng 2023, definition 3.1, by features of low rank.
     """
     positive = second[second > 0]
-    return float(np.exp(-(positive * np.log(positive)).sum())) if len(positive) else 1.0
+    # A sum of rounded terms can fall below 1, which no number of vectors does.
+    return max(1.0, float(np.exp(-(positive * np.log(positive)).sum())))
 
 
 def vendi_of_rows(vectors: ArrayLike) -> float:

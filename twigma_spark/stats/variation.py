@@ -225,7 +225,8 @@ def _pooled(sample: Sample, found: Groups, group: str, spec: VariationSpec) -> l
     stats = of_moments(parts, group, sample.unit, spec.confidence)
     pooled = [s for s in stats if s.metric != "vendi"]
     return [
-        replace(s, n=len(found.code), unit=sample.unit, method=f"pooled within {s.unit}: {s.method}") for s in pooled
+        replace(s, n=len(found.code), unit=sample.unit, method=f"pooled within {sample.unit}: {s.method}")
+        for s in pooled
     ]
 
 

@@ -1,0 +1,143 @@
+"""Measures without bins: reference implementations, hand-worked numbers and small or odd input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+from scipy.stats import multivariate_normal
+from sklearn.metrics.pairwise import rbf_kernel
+
+from twigma_spark.stats import kernels, nearest, resampling
+from twigma_spark.stats.comparison import COMPARED, KERNELS, ROWS, ComparisonSpec, comparisons
+from twigma_spark.stats.sample import Sample
+
+SPEC = ComparisonSpec(images=200, k=3, bootstrap=80, seed=1)
+
+
+def draw(n: int, seed: int, shift: float = 0.0, d: int = 3) -> np.ndarray:
+    return (shift + np.random.default_rng(seed).normal(size=(n, d))).astype(np.float32)
+
+
+def test_knn_divergence_worked_by_hand() -> None:
+    """Points 0, 1, 3 against 0.5, 5, k = 1: own distances 1, 1, 2, others 0.5, 0.5, 2; log(m / (n - 1)) = log 1."""
+    p, q = np.array([[0.0], [1.0], [3.0]], np.float32), np.array([[0.5], [5.0]], np.float32)
+    np.testing.assert_allclose(nearest.knn_kl(p, q, 1), [np.log(0.5), np.log(0.5), np.log(2 / 2)], atol=1e-12)
+
+
+def test_knn_divergence_finds_that_of_two_normals() -> None:
+    """KL of N(0, I) and N(m, I) is |m|^2 / 2."""
+    found = nearest.knn_kl(draw(4000, 1, d=2), draw(4000, 2, shift=1.0, d=2), 5).mean()
+    assert found == pytest.approx(1.0, abs=0.12)
+    x = draw(4000, 1, d=2)
+    by_density = multivariate_normal([0, 0]).logpdf(x) - multivariate_normal([1, 1]).logpdf(x)
+    assert found == pytest.approx(by_density.mean(), abs=0.12)
+
+
+def test_equal_images_have_no_distance_and_are_left_out() -> None:
+    p = np.array([[0.0], [0.0], [1.0], [3.0]], np.float32)
+    parts = nearest.knn_kl(p, np.array([[0.5], [5.0]], np.float32), 1)
+    assert np.isnan(parts[:2]).all() and np.isfinite(parts[2:]).all()
+
+
+def test_manifolds_worked_by_hand() -> None:
+    """k = 1; balls of q: 0 and 1 reach 1, 5 reaches 4; balls of p: 0.5 reaches 1.5, 2 reaches 1.5, 20 reaches 18."""
+    p, q = np.array([[0.5], [2.0], [20.0]], np.float32), np.array([[0.0], [1.0], [5.0]], np.float32)
+    found = nearest.manifolds(p, q, 1)
+    assert found.precision.tolist() == [1.0, 1.0, 0.0]
+    assert found.density.tolist() == [2.0, 2.0, 0.0]
+    assert found.recall.tolist() == [1.0, 1.0, 1.0]
+    assert found.coverage.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_manifolds_equal_a_direct_count() -> None:
+    p, q = draw(40, 1), draw(50, 2, shift=0.7)
+    found, k = nearest.manifolds(p, q, 4), 4
+    own = np.sort(cdist(q, q), axis=1)[:, k]
+    inside = cdist(p, q) <= own
+    assert found.density.mean() == pytest.approx(inside.sum() / (k * len(p)))
+    assert found.coverage.mean() == pytest.approx(inside.any(axis=0).mean())
+    assert found.precision.mean() == pytest.approx(inside.any(axis=1).mean())
+    assert found.recall.mean() == pytest.approx(nearest.manifolds(q, p, 4).precision.mean())
+
+
+def test_mmd_equals_sklearns_kernels_without_the_diagonal() -> None:
+    p, q, width = draw(30, 1), draw(40, 2, shift=0.5), 1.7
+    pp, qq, pq = (
+        rbf_kernel(a.astype(float), b.astype(float), gamma=1 / (2 * width**2)) for a, b in ((p, p), (q, q), (p, q))
+    )
+    truth = (pp.sum() - 30) / (30 * 29) + (qq.sum() - 40) / (40 * 39) - 2 * pq.mean()
+    assert kernels.mmd(kernels.kernels(p, q, width)) == pytest.approx(truth, abs=1e-9)
+
+
+def test_mmd_of_one_distribution_is_0_on_average() -> None:
+    values = [kernels.mmd(kernels.kernels(draw(30, 2 * s), draw(30, 2 * s + 1), 1.5)) for s in range(100)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / 10 and min(values) < 0
+
+
+def test_mmd_of_two_points_worked_by_hand() -> None:
+    """Kernel 1 within (equal rows) and exp(-1/2) between at distance 1 and bandwidth 1: 2 - 2 exp(-1/2)."""
+    p, q = np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32)
+    assert kernels.mmd(kernels.kernels(p, q, 1.0)) == pytest.approx(2 - 2 * np.exp(-0.5))
+    assert kernels.median_bandwidth(p, q) == 1.0 == kernels.median_bandwidth(p, p)
+
+
+def test_a_resample_leaves_out_pairs_of_a_row_and_its_copy() -> None:
+    p, q = draw(8, 1), draw(8, 2)
+    found = kernels.kernels(p, q, 1.0)
+    w = np.array([[2.0, 0, 1, 1, 1, 1, 1, 1]])
+    rows = np.repeat(np.arange(8), w[0].astype(int))
+    pairs = [found.pp[a, b] for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j and a != b]
+    truth = np.mean(pairs) + (found.qq.sum() - 8) / 56 - 2 * found.pq[rows].mean()
+    assert kernels.weighted_mmd(found, w, np.ones((1, 8)))[0] == pytest.approx(truth)
+
+
+def test_bootstrap_means_equal_those_of_the_rows_drawn() -> None:
+    rng = np.random.default_rng(0)
+    values, codes = rng.normal(size=9), np.array([0, 0, 1, 1, 1, 2, 2, 2, 3])
+    weights = resampling.multiplicities(4, 20, rng)
+    assert (weights.sum(axis=1) == 4).all()
+    for weight, mean in zip(weights, resampling.row_means(values, codes, weights), strict=True):
+        assert np.average(values, weights=weight[codes]) == pytest.approx(mean)
+
+
+def test_all_pairs_have_all_measures_with_intervals() -> None:
+    samples = {
+        "p": Sample(draw(90, 1), np.arange(90) // 3, "posts"),
+        "q": Sample(draw(80, 2, 0.5)),
+        "r": Sample(draw(80, 3)),
+    }
+    found = comparisons(samples, SPEC)
+    assert {s.metric for s in found} == set(COMPARED)
+    assert len(found) == 6 * len(ROWS) + 3 * len(KERNELS)
+    for s in found:
+        assert s.estimate is not None and s.low is not None and s.high is not None and s.low <= s.high
+    one = next(s for s in found if (s.metric, s.group) == ("precision", "p|q"))
+    assert (one.n, one.unit) == (30, "posts") and "80 resamples of posts of p" in one.method
+    assert found == comparisons(samples, SPEC)
+
+
+def test_little_and_equal_images_are_said() -> None:
+    samples = {
+        "none": Sample(np.empty((0, 3), np.float32)), "one": Sample(draw(1, 1)),
+        "same": Sample(np.ones((20, 3), np.float32)), "rest": Sample(draw(20, 2)),
+    }  # fmt: skip
+    found = {(s.metric, s.group): s for s in comparisons(samples, SPEC)}
+    assert all(np.isfinite(v) for s in found.values() for v in (s.estimate, s.low, s.high) if v is not None)
+    assert found["precision", "none|rest"].method == "not computed: 0 images of none, more than k = 3 are needed"
+    assert found["cmmd", "one|rest"].method == "not computed: 1 images of one, more than k = 3 are needed"
+    assert "no image of same has a 3-th neighbour" in found["knn_kl", "same|rest"].method
+    assert found["mmd", "same|rest"].estimate is not None
+
+
+def test_one_group_has_no_interval() -> None:
+    samples = {"p": Sample(draw(20, 1), np.zeros(20), "artists"), "q": Sample(draw(20, 2))}
+    one = next(s for s in comparisons(samples, SPEC) if (s.metric, s.group) == ("precision", "p|q"))
+    assert (one.low, one.high) == (None, None) and "no interval: 1 of artists of p cannot be resampled" in one.method
+
+
+def test_whole_groups_are_drawn() -> None:
+    sample = Sample(draw(90, 1), np.repeat(np.arange(30), 3), "posts")
+    part = sample.drawn(31, 5)
+    assert len(part.vectors) == 30 and np.bincount(part.codes).tolist() == [3] * 10
+    assert len(Sample(draw(9, 1), np.zeros(9)).drawn(4, 0).vectors) == 9

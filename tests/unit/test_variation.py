@@ -1,0 +1,236 @@
+"""Variation: reference implementations, hand-worked numbers, planted truth and small or odd input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from scipy.stats import entropy as shannon
+
+from twigma_spark.stats import pairs, resampling
+from twigma_spark.stats.groups import within_groups
+from twigma_spark.stats.matching import matched_on_words
+from twigma_spark.stats.moments import added, moments
+from twigma_spark.stats.sample import Sample, Statistic
+from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi, vendi_of_rows
+from twigma_spark.stats.texts import of_texts
+from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
+
+SPEC = VariationSpec(pairs=4000, clusters=4, bootstrap=60, seed=2)
+
+
+def unit(n: int, seed: int, d: int = 5, mean: float = 1.0) -> np.ndarray:
+    rows = mean + np.random.default_rng(seed).normal(size=(n, d))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_metric(found: list[Statistic]) -> dict[str, Statistic]:
+    return {s.metric: s for s in found}
+
+
+@given(cuts=st.lists(st.integers(0, 50), max_size=4))
+def test_moments_of_parts_add_up(cuts: list[int]) -> None:
+    x = unit(50, 1)
+    parts = [part for part in np.split(x, sorted(cuts)) if len(part)]
+    whole, sum_of_parts = moments(x), added(moments(part) for part in parts)
+    assert sum_of_parts.n == whole.n == 50
+    np.testing.assert_allclose(sum_of_parts.outer, whole.outer, rtol=1e-12)
+    np.testing.assert_allclose((whole - moments(x[:20])).total, moments(x[20:]).total, atol=1e-12)
+
+
+def test_eigenvalues_are_those_of_numpys_covariance() -> None:
+    x = unit(80, 1)
+    truth = np.linalg.eigvalsh(np.cov(x.T.astype(float)))[::-1]
+    np.testing.assert_allclose(moments(x).variances(), truth, rtol=1e-9)
+    assert pseudo_multivariate_variance(moments(x).variances()) == pytest.approx(
+        np.linalg.det(np.cov(x.T.astype(float))) ** (1 / 5)
+    )
+    assert inverse_explained_variance(truth) == pytest.approx(np.trace(np.cov(x.T.astype(float))) / truth[0])
+
+
+def test_spread_worked_by_hand() -> None:
+    assert inverse_explained_variance(np.array([4.0, 2.0, 2.0])) == 2.0
+    assert pseudo_multivariate_variance(np.array([8.0, 1.0, 1.0])) == pytest.approx(2.0)
+    assert pseudo_multivariate_variance(np.full(768, 1e-3)) == pytest.approx(1e-3)
+    assert vendi(np.array([0.5, 0.5, 0.0])) == pytest.approx(2.0)
+    assert vendi_of_rows(np.eye(4)[[0, 0, 1, 2]]) == pytest.approx(np.exp(shannon([0.5, 0.25, 0.25])))
+
+
+def test_vendi_by_moments_is_that_of_the_matrix_of_cosines() -> None:
+    x = unit(40, 3)
+    values = np.linalg.eigvalsh(x.astype(float) @ x.T / 40)
+    truth = np.exp(shannon(values[values > 1e-12]))
+    assert vendi(moments(x).second()) == pytest.approx(truth, rel=1e-5)
+    assert vendi_of_rows(x) == pytest.approx(truth, rel=1e-5)
+
+
+def test_all_pairs_are_those_of_scipy_and_sampled_ones_are_near_with_a_stated_error() -> None:
+    x = unit(200, 1)
+    every = pairs.sampled_pairs(x, 200 * 199 // 2, np.random.default_rng(0))
+    assert every.complete and every.monte_carlo_error == 0
+    assert every.distance.mean() == pytest.approx(pdist(x.astype(float)).mean())
+    errors = []
+    for seed in range(200):
+        some = pairs.sampled_pairs(x, 500, np.random.default_rng(seed))
+        assert (some.first != some.second).all()
+        errors.append((some.distance.mean() - every.distance.mean()) / some.monte_carlo_error)
+    assert np.std(errors) == pytest.approx(1.0, abs=0.15) and abs(np.mean(errors)) < 0.25
+
+
+def test_weights_of_pairs_are_those_of_the_pairs_of_a_resample() -> None:
+    x, codes = unit(6, 1), np.array([0, 0, 1, 1, 2, 2])
+    found = pairs.sampled_pairs(x, 15, np.random.default_rng(0))
+    weights = np.array([[2, 0, 1]], np.float32)
+    copies = [(g, i) for g, times in enumerate([2, 0, 1]) for i in range(times)]
+    rows = [(copy, r) for copy in copies for r in np.flatnonzero(codes == copy[0])]
+    drawn = [np.linalg.norm(x[a] - x[b]) for i, (one, a) in enumerate(rows) for other, b in rows[:i]
+             if one == other or one[0] != other[0]]  # fmt: skip
+    mean = pairs.weighted_means(found.distance, pairs.pair_weights(found, codes, weights))
+    assert mean[0] == pytest.approx(np.mean(drawn), rel=1e-5)
+
+
+def test_bins_of_distances_hold_all_pairs() -> None:
+    found = by_metric_group(of_pairs(Sample(unit(60, 1)), "posts", SPEC))
+    shares = [s for (metric, _), s in found.items() if metric == "pair_share"]
+    assert sum(s.estimate or 0.0 for s in shares) == pytest.approx(1.0)
+    assert all(s.low is not None and s.high is not None and s.low <= s.high for s in shares)
+    assert pairs.bins(np.array([0.0, 0.0499, 0.05, 0.15, 2.0])).tolist() == [0, 0, 1, 3, 40]
+
+
+def by_metric_group(found: list[Statistic]) -> dict[tuple[str, str], Statistic]:
+    return {(s.metric, s.group): s for s in found}
+
+
+def test_pair_distance_of_right_angles() -> None:
+    """Orthogonal unit vectors are the root of 2 apart; images of one post do not make more posts."""
+    x = np.eye(6, dtype=np.float32)
+    one = by_metric(of_pairs(Sample(x, np.array([0, 0, 1, 1, 2, 2]), "posts"), "posts", SPEC))["pair_distance"]
+    assert one.estimate == pytest.approx(2**0.5) and one.low == pytest.approx(2**0.5, rel=1e-5)
+    assert (one.n, one.unit) == (3, "posts")
+    assert "15 all pairs, Monte-Carlo error 0; 95% percentile bootstrap, 60 resamples of posts" in one.method
+
+
+def test_intervals_of_distances_are_wider_where_images_come_in_groups() -> None:
+    x = np.repeat(unit(40, 1), 6, axis=0)
+    codes = np.repeat(np.arange(40), 6)
+    spec = VariationSpec(pairs=20_000, bootstrap=200, seed=1)
+    alone = by_metric(of_pairs(Sample(x), "p", spec))["pair_distance"]
+    grouped = by_metric(of_pairs(Sample(x, codes, "posts"), "p", spec))["pair_distance"]
+    widths = [s.high - s.low for s in (grouped, alone) if s.high is not None and s.low is not None]
+    assert 1.7 < widths[0] / widths[1] < 3.5
+
+
+def test_moments_give_three_measures_with_jackknife_intervals() -> None:
+    x = unit(400, 1)
+    found = by_metric(of_moments([moments(x[i::10]) for i in range(10)], "posts", "posts", 0.95))
+    assert list(found) == ["iev", "pmv", "vendi"]
+    for s in found.values():
+        assert s.low is not None and s.high is not None and s.estimate is not None
+        assert s.low < s.estimate < s.high and s.n == 400 and "95% jackknife over 10 blocks of posts" in s.method
+
+
+def test_the_jackknife_worked_by_hand() -> None:
+    """Logs 0, and -a, a left out: error sqrt(1/2 (a^2 + a^2)) = a; t of 1 degree at 95% is 12.7062."""
+    a = 0.01
+    low, high = resampling.jackknife(1.0, [np.exp(-a), np.exp(a)], 0.95)
+    assert (low, high) == (pytest.approx(np.exp(-12.7062 * a), rel=1e-5), pytest.approx(np.exp(12.7062 * a), rel=1e-5))
+    assert resampling.jackknife(1.0, [1.0], 0.95) == (None, None) == resampling.jackknife(1.0, [1.0, 0.0], 0.95)
+    assert resampling.jackknife(1.0, [0.9, 1.1], 0.95, least=1.0)[0] == 1.0
+
+
+def test_entropy_over_common_clusters() -> None:
+    places = 3 * np.eye(4, 5, dtype=np.float32)
+    samples = {"even": Sample(np.repeat(places, 25, axis=0)), "one": Sample(np.repeat(places[:1], 30, axis=0))}
+    found, bins = entropies(samples, SPEC)
+    even, one = found
+    assert even.estimate == pytest.approx(np.log(4)) and one.estimate == 0 == one.high
+    assert even.low is not None and even.low < np.log(4) and set(bins) == set(samples)
+    assert "4 k-means clusters of" in even.method and "of all corpora" in even.method
+
+
+def test_within_groups_worked_by_hand() -> None:
+    x = np.eye(4, dtype=np.float32)[[0, 1, 0, 0, 2, 3]]
+    codes, bins = np.array([7, 7, 3, 3, 3, 5]), np.array([0, 1, 0, 0, 1, 0])
+    found = within_groups(x, codes, bins)
+    assert found.code.tolist() == [3, 7] and found.size.tolist() == [3, 2]
+    np.testing.assert_allclose(found.distance, [2 * 2**0.5 / 3, 2**0.5])
+    np.testing.assert_allclose(found.vendi, [np.exp(shannon([2 / 3, 1 / 3])), 2.0])
+    np.testing.assert_allclose(found.entropy, [shannon([2 / 3, 1 / 3]), np.log(2)])
+    np.testing.assert_allclose(found.shares.sum(axis=1), 1.0)
+
+
+def test_variation_within_prompts_is_less_than_between() -> None:
+    centres = np.repeat(unit(30, 1, mean=0.0), 4, axis=0)
+    x = centres + 0.1 * np.random.default_rng(0).normal(size=centres.shape)
+    sample = Sample(x.astype(np.float32), np.repeat(np.arange(30), 4), "prompts")
+    found, groups = within(sample, np.zeros(120, np.int64), "diffusion", SPEC)
+    own = by_metric(found)
+    assert groups is not None and len(groups.code) == 30
+    assert own["pair_distance"].group == "diffusion|within prompts" and own["pair_distance"].n == 30
+    assert own["pair_distance"].estimate == pytest.approx(0.1 * (2 * 5) ** 0.5, rel=0.15)
+    assert own["pmv"].estimate == pytest.approx(0.01, rel=0.25) and "pooled within prompts" in own["pmv"].method
+    assert own["iev"].estimate is not None and 3 < own["iev"].estimate < 5
+    assert own["entropy"].estimate == 0
+
+
+def test_little_and_equal_images_are_said() -> None:
+    assert of_pairs(Sample(unit(1, 1)), "p", SPEC)[0].method == "not computed: a pair needs two vectors, there are 1"
+    assert of_pairs(Sample(np.empty((0, 5), np.float32)), "p", SPEC)[0].estimate is None
+    assert all(s.method == "not computed: no vectors" for s in of_moments([], "p", "posts", 0.95))
+    one = by_metric(of_moments([moments(unit(1, 1))], "p", "posts", 0.95))
+    assert one["iev"].method == "not defined: one vector, there is no variance" and one["vendi"].estimate == 1
+    same = np.repeat(unit(1, 1), 50, axis=0)
+    equal = by_metric(of_moments([moments(same[:20]), moments(same[20:])], "p", "posts", 0.95))
+    assert equal["iev"].method == "not defined: all vectors are equal, there is no variance"
+    assert equal["pmv"].estimate == 0 and equal["vendi"].estimate == pytest.approx(1.0)
+    few = by_metric(of_moments([moments(unit(4, 1))], "p", "posts", 0.95))["pmv"]
+    assert few.estimate == 0 and "4 vectors of 5 dimensions leave directions without variance" in few.method
+    single, groups = within(Sample(unit(5, 1), np.arange(5), "prompts"), np.zeros(5, np.int64), "d", SPEC)
+    assert groups is None and single[0].method == "not computed: none of the prompts has two images"
+    alone = by_metric(of_pairs(Sample(unit(5, 1), np.zeros(5), "artists"), "p", SPEC))["pair_distance"]
+    assert alone.low is None and "no interval: 1 of artists cannot be resampled" in alone.method
+    assert entropies({"none": Sample(np.empty((0, 5), np.float32))}, SPEC) == ([], {})
+
+
+def test_word_counts_are_made_alike() -> None:
+    words = {"a": np.array([3, 3, 3, 5, 9]), "b": np.array([5, 3, 3, 5, 1, 0])}
+    rows = matched_on_words(words, 0)
+    assert {name: sorted(words[name][r].tolist()) for name, r in rows.items()} == {"a": [3, 3, 5], "b": [3, 3, 5]}
+    assert [len(set(r.tolist())) for r in rows.values()] == [3, 3]
+    assert [len(r) for r in matched_on_words({"a": np.array([1]), "b": np.array([2])}, 0).values()] == [0, 0]
+    assert matched_on_words({}, 0) == {}
+    with_none = matched_on_words({"a": np.array([1]), "b": np.array([], np.int64)}, 0)
+    assert [len(r) for r in with_none.values()] == [0, 0]
+
+
+def test_matching_draws_evenly() -> None:
+    words = {"a": np.full(10, 4), "b": np.full(5, 4)}
+    times = np.zeros(10)
+    for seed in range(400):
+        times[matched_on_words(words, seed)["a"]] += 1
+    assert np.abs(times / 400 - 0.5).max() < 0.1
+
+
+def test_texts_are_matched_before_they_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    words = {"haiku": rng.integers(8, 14, 60), "news": rng.integers(8, 30, 200)}
+    samples = {
+        "haiku": Sample(unit(60, 1, mean=2.0), None, "texts"),
+        "news": Sample(unit(200, 2, mean=0.0), None, "texts"),
+    }
+    found = by_metric_group(of_texts(samples, words, SPEC))
+    near, wide = found["pair_distance", "haiku"], found["pair_distance", "news"]
+    assert near.estimate is not None and wide.estimate is not None and near.estimate < wide.estimate
+    assert near.n == wide.n < 60 and "matched on word count" in near.method
+    for metric in ("iev", "vendi", "entropy"):
+        assert found[metric, "news"].n == near.n and found[metric, "news"].low is not None
+
+
+def test_texts_without_a_common_length_are_said() -> None:
+    words = {"haiku": np.full(9, 5), "book": np.full(9, 90)}
+    samples = {name: Sample(unit(9, i), None, "texts") for i, name in enumerate(words)}
+    found = of_texts(samples, words, SPEC)
+    assert found and all(s.estimate is None and "no word count occurs in all of haiku, book" in s.method for s in found)
+    assert of_texts({}, {}, SPEC) == []
