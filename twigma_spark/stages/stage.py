@@ -44,11 +44,13 @@ class Work:
             two tables made from one inference pass are taken from the result. It stands until the part that
             is yielded next has been written.
         say: shows a line of progress.
+        live: shows how far a long computation is, in a line that the next one replaces.
     """
 
     spark: SparkSession
     once: Callable[[DataFrame], DataFrame]
     say: Callable[[str], None]
+    live: Callable[[str], None] = lambda text: None
 
 
 Run = Callable[..., Mapping[str, DataFrame] | Iterable[Mapping[str, DataFrame]]]
