@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -22,6 +23,7 @@ from twigma_spark.report.data import (
     OriginCount,
     Pair,
     Picture,
+    PromptDistance,
     Reject,
     ReportData,
     Result,
@@ -138,6 +140,50 @@ def _results(names: list[str]) -> tuple[Result, ...]:
     return tuple(rows)
 
 
+def _variation() -> tuple[Result, ...]:
+    """Return the results of the stage variation, the grid and the origins; made up, with holes as in life."""
+    dice, rows = random.Random(6), []
+
+    def add(analysis: str, metric: str, group: str, value: float | None, width: float = 0.02, **more: Any) -> None:
+        ends = (None, None) if value is None or more.pop("bare", False) else (value - width, value + width)
+        n, unit, method = more.get("n", 500), more.get("unit", "posts"), more.get("method", "95% percentile bootstrap")
+        rows.append(Result(analysis, analysis, metric, group, value, *ends, n, unit, method))
+
+    for group, mean in {"posts": 1.33, "posts|within posts": 0.81, "diffusion": 1.28, "diffusion|within prompts": 0.49,
+                        "photo": 1.1}.items():  # fmt: skip
+        add("variation", "pair_distance", group, mean)
+        for edge in range(30):
+            share = math.exp(-(((edge / 20 - mean) / 0.2) ** 2)) / 7
+            if share > 1e-4:
+                add("variation", "pair_share", f"{group}|{edge / 20:.2f}", share, 0.1 * share)
+        for metric, value in (("iev", 5.9), ("pmv", 0.0001), ("vendi", 13.0), ("entropy", 2.1)):
+            add("variation", metric, group, value, 0.05 * value)
+    add("variation", "pair_distance", "art", None, n=1, method="not computed: a pair needs two vectors, there are 1")
+    add("variation", "monte_carlo_error", "posts", 0.001, bare=True, n=50_000, unit="pairs")
+    for metric, value in (("share_explained", 0.85), ("variance_component", 0.8)):
+        add("variation", metric, "diffusion|prompts", value, n=180, unit="prompts")
+    add("prompt_length", "kendall_tau", "diffusion", -0.53, 0.07, n=180, unit="prompts")
+    add("prompt_length", "kendall_p", "diffusion", 1e-25, bare=True, n=180, unit="prompts")
+    for group, mean in {"posts captions": 0.7, "posts tweets": 1.1}.items():
+        add("text_variation", "pair_distance", group, mean, n=300, unit="texts")
+        add("text_variation", "pair_share", f"{group}|{mean:.2f}", 0.6, n=300, unit="texts")
+    for q, value in {"diffusion": 0.31, "art": 1.4, "photo": 2.1}.items():
+        add("grid_spread", "kl_kt", f"posts|{q}", value, 0.2, n=24, unit="grid cells")
+        for k in (5, 10, 20):
+            add("grid", "kl_kt", f"posts|{q}|k={k}|seed=1|share=1", value + 0.1 * dice.gauss(0, 1))
+    add("ranking_changes", "kl_kt", "posts", 0.1, 0.1, n=24, unit="grid cells")
+    add("ranking_changes", "kl", "posts", 0.9, 0.05, n=24, unit="grid cells")
+    add("distinctiveness", "mauve", "posts|diffusion", 0.9)
+    return tuple(rows)
+
+
+def _prompts() -> tuple[PromptDistance, ...]:
+    dice = random.Random(7)
+    return tuple(
+        PromptDistance("diffusion", w, 1 - w / 40 + dice.gauss(0, 0.1)) for w in range(3, 30) for _ in range(6)
+    )
+
+
 def _bins(mean: float) -> tuple[tuple[float, int], ...]:
     return tuple(
         (round(e / 50, 2), n) for e in range(10, 50) if (n := int(400 * math.exp(-(((e / 50 - mean) / 0.11) ** 2))))
@@ -224,7 +270,7 @@ def demo() -> ReportData:
         title="What people made with AI",
         created_at=now,
         corpora=corpora,
-        results=_results([c.name for c in corpora]),
+        results=(*_results([c.name for c in corpora]), *_variation()),
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         themes=tuple(_theme(k) for k in range(10)),
         matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),
@@ -238,6 +284,7 @@ def demo() -> ReportData:
             for j, r in enumerate(("diffusion", "photo", "art"))
             for i in range(8)
         ),
+        prompts=_prompts(),
         safety=(
             Safety("posts", 1802, 1800, 61, 40, 2),
             Safety("diffusion", 796, 796, 3, 0, 0),

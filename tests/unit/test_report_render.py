@@ -104,6 +104,10 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
     assert {
         "fig-kl",
         "fig-kl-kt",
+        "fig-grid",
+        "fig-ridges",
+        "fig-prompts",
+        "fig-texts",
         "fig-origins-0",
         "fig-theme-sizes-0",
         "fig-theme-months-0",
@@ -236,6 +240,10 @@ def test_an_empty_report_says_so_everywhere() -> None:
     for words in (
         "nothing to report yet",
         "No divergences",
+        "No ranking has been checked",
+        "No variation has been measured",
+        "No corpus has prompts",
+        "No texts have been embedded",
         "No clustering",
         "No neighbours",
         "Nothing was refused",

@@ -15,6 +15,7 @@ from twigma_spark.report.data import (
     OriginCount,
     Pair,
     Picture,
+    PromptDistance,
     Reject,
     Result,
     Run,
@@ -132,6 +133,12 @@ def matches(rows: Rows, bins: Rows, order: Iterable[str], width: float) -> tuple
         edges = sorted((round(b["edge"], 6), b["images"]) for b in bins if b["reference"] == row["reference"])
         found.append(BestMatches(**row, bins=tuple(edges), width=width))
     return tuple(found)
+
+
+def prompts(rows: Rows) -> tuple[PromptDistance, ...]:
+    """Return the prompts by corpus and length; `rows` are of `summaries.prompt_distances`."""
+    made = (PromptDistance(**row) for row in rows)
+    return tuple(sorted(made, key=lambda p: (p.corpus, p.words, p.distance)))
 
 
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:

@@ -163,6 +163,15 @@ class Safety:
 
 
 @dataclass(frozen=True)
+class PromptDistance:
+    """How far apart the images of one prompt are, as unit vectors, and how many words it has."""
+
+    corpus: str
+    words: int
+    distance: float
+
+
+@dataclass(frozen=True)
 class Reject:
     """What was refused for one reason; `examples` are (key, detail)."""
 
@@ -199,6 +208,7 @@ class ReportData:
     themes: tuple[Theme, ...] = ()
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    prompts: tuple[PromptDistance, ...] = ()
     safety: tuple[Safety, ...] = ()
     nsfw_threshold: float = 0.5
     rejects: tuple[Reject, ...] = ()

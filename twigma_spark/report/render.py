@@ -19,17 +19,25 @@ from twigma_spark.report.sections import (
     distinctiveness,
     neighbours,
     origins,
+    prompts,
     rejects,
+    robustness,
     runs,
     safety,
+    texts,
     themes,
+    variation,
 )
 
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[Section, ...] = (
     corpora.SECTION,
     distinctiveness.SECTION,
+    robustness.SECTION,
     origins.SECTION,
+    variation.SECTION,
+    prompts.SECTION,
+    texts.SECTION,
     themes.SECTION,
     neighbours.SECTION,
     safety.SECTION,

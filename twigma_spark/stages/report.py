@@ -54,6 +54,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
             BIN,
         ),
         pairs=pairs,
+        prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
@@ -117,7 +118,7 @@ STAGE = Stage(
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
         "images", "duplicates", "scores", "captions", "centroids", "clusters",
-        "themes", "neighbours", "results", "rejects", "runs",
+        "themes", "neighbours", "results", "group_distances", "rejects", "runs",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels"),

@@ -13,6 +13,7 @@ from twigma_spark.schemas import GROUP_DISTANCES, RESULTS
 from twigma_spark.stages import specs
 from twigma_spark.stages.corpora import Drawn, collected, rows
 from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.text_variation import text_statistics
 from twigma_spark.stats.explained import explained_by
 from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
@@ -28,9 +29,17 @@ Row = tuple[object, ...]
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
+    cfg: Config,
+    work: Work,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    **texts: DataFrame,
 ) -> Mapping[str, DataFrame]:
-    """Return the variation of each corpus and within its groups as results, and the groups' distances."""
+    """Return the variation of each corpus, within its groups and of its texts as results, and the groups' distances.
+
+    `texts` are the tables tweets, captions and text_embeddings.
+    """
     how, spec = cfg.variation, _spec(cfg)
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     drawn = collected(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
@@ -45,6 +54,8 @@ def run(
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
+    told = text_statistics(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
+    results += rows(NAME, "text_variation", told)
     return {
         "results": work.spark.createDataFrame(results, RESULTS.schema),
         "group_distances": work.spark.createDataFrame(groups, GROUP_DISTANCES.schema),
@@ -108,9 +119,9 @@ def _spec(cfg: Config) -> VariationSpec:
 
 STAGE = Stage(
     name=NAME,
-    summary="how varied corpora are, and the images of one post, prompt or artist; prompt length",
-    reads=("images", "embeddings", "duplicates"),
+    summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
+    reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings"),
     writes=("results", "group_distances"),
-    config=(NAME, "seed", "corpora", "models.image", "models.device"),
+    config=(NAME, "seed", "corpora", "models.image", "models.caption", "models.device"),
     run=run,
 )

@@ -147,3 +147,13 @@ def last_runs(runs: DataFrame) -> DataFrame:
         .where("nth = 1")
         .select("stage", "started_at", "seconds", "rows_in", "rows_out", "versions", "config_hash")
     )
+
+
+def prompt_distances(groups: DataFrame) -> DataFrame:
+    """Return corpus, words and distance of the sampled prompts whose text is known.
+
+    Args:
+        groups: rows of the table `group_distances`; their number is bounded by the sample, not by the corpora.
+    """
+    known = groups.where("unit = 'prompts' AND n_words IS NOT NULL")
+    return known.select("corpus", F.col("n_words").alias("words"), "distance")

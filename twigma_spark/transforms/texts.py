@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 # As the paper cleans tweets (Chen & Zou 2023, section 3): links, mentions and hashtags go.
@@ -46,3 +46,22 @@ def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame) -> DataFram
 
 def _of(source: str, rows: DataFrame, text: Column) -> DataFrame:
     return rows.select(F.lit(source).alias("source"), "corpus", text.alias("text")).where("text IS NOT NULL")
+
+
+def sampled_texts(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
+    """Return text_id, kind, n_words and embedding of at most `at_most` texts of each kind.
+
+    A kind is a source of a corpus, such as ``posts captions``.
+
+    Args:
+        vectors: text_id, source, corpus, n_words, embedding.
+        at_most: texts of a kind.
+        seed: another seed takes others.
+    """
+    kind = F.concat_ws(" ", "corpus", F.concat("source", F.lit("s")))
+    listed = vectors.select("text_id", kind.alias("kind"), "n_words", "embedding")
+    nth = F.row_number().over(Window.partitionBy("kind").orderBy(F.xxhash64("text_id", F.lit(seed)), "text_id"))
+    picked = listed.select("text_id", "kind").withColumn("nth", nth).where(F.col("nth") <= at_most)
+    return listed.join(picked.select("text_id"), "text_id", "left_semi").select(
+        "text_id", "kind", "n_words", "embedding"
+    )

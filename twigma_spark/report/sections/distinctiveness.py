@@ -18,20 +18,33 @@ METRICS = {
     "kl_kt": "KL divergence, smoothed (Krichevsky–Trofimov)",
     "js": "Jensen–Shannon divergence",
 }
+# Beside the divergences in nats; each with the unit that it has.
+OTHERS = {
+    "frontier_integral": "Frontier integral, 0 to 1",
+    "mauve": "MAUVE score, 1 is alike",
+    "knn_kl": "KL by nearest neighbours, nats",
+    "mmd": "Squared MMD",
+    "cmmd": "CMMD",
+    "precision": "Precision: P inside Q",
+    "recall": "Recall: Q inside P",
+    "density": "Density of P in Q",
+    "coverage": "Coverage of Q by P",
+}
 
 
 def context(data: ReportData) -> dict[str, object]:
-    """Return the heat maps, all values, and whether a plug-in value is infinite."""
+    """Return the heat maps, the values of all measures, and which plug-in values are infinite."""
     tables = {metric: data.found(ANALYSIS, metric) for metric in METRICS}
-    rows = [(METRICS[metric], r) for metric, table in tables.items() for r in _sorted(table, data)]
+    rows = [(f"{METRICS[metric]}, nats", r) for metric, table in tables.items() for r in _sorted(table, data)]
+    others = [(words, r) for metric, words in OTHERS.items() for r in _sorted(data.found(ANALYSIS, metric), data)]
     charts = [matrix(data, metric) for metric in ("kl", "kl_kt") if tables[metric]]
     infinite = [r.group.replace("|", " ‖ ") for r in _sorted(tables["kl"], data) if _infinite(r)]
-    return {"charts": charts, "rows": rows, "infinite": infinite}
+    return {"charts": charts, "rows": rows, "others": others, "infinite": infinite}
 
 
 def matrix(data: ReportData, metric: str) -> Figure:
     """Return a heat map of D(P ‖ Q), P down and Q across: posts, generated, natural, art."""
-    found = data.found(ANALYSIS, metric)
+    found, spread = data.found(ANALYSIS, metric), data.found("grid_spread", metric)
     names = [c.name for c in data.corpora if any(c.name in g.split("|") for g in found)]
     cells = {(p, q): found.get(f"{p}|{q}") for p in names for q in names}
     finite = [r.estimate for r in found.values() if r.estimate is not None and not _infinite(r)]
@@ -40,7 +53,7 @@ def matrix(data: ReportData, metric: str) -> Figure:
         x=[label(n) for n in names],
         y=[label(n) for n in names],
         z=[[_shade(cells[p, q], p == q, top) for q in names] for p in names],
-        text=[[_cell(cells[p, q], p == q) for q in names] for p in names],
+        text=[[_cell(cells[p, q], p == q, spread.get(f"{p}|{q}")) for q in names] for p in names],
         customdata=[[_hover(cells[p, q]) for q in names] for p in names],
         texttemplate="%{text}",
         hovertemplate="<b>D(%{y} ‖ %{x})</b><br>%{customdata}<extra></extra>",
@@ -53,7 +66,7 @@ def matrix(data: ReportData, metric: str) -> Figure:
         "xaxis": axes,
         "yaxis": {**axes, "title": {"text": "from P"}, "autorange": "reversed", "side": "left"},
     }
-    return figure(f"fig-{metric.replace('_', '-')}", [trace], layout, _caption(metric, found))
+    return figure(f"fig-{metric.replace('_', '-')}", [trace], layout, _caption(metric, found, spread))
 
 
 def findings(data: ReportData) -> list[Finding]:
@@ -131,8 +144,12 @@ def _shade(row: Result | None, same: bool, top: float) -> float | None:
     return 1.25 * top if _infinite(row) else max(0.0, row.estimate)
 
 
-def _cell(row: Result | None, same: bool) -> str:
-    return number(row.estimate) if row else "0" if same else ""
+def _cell(row: Result | None, same: bool, spread: Result | None) -> str:
+    """Return the value, and below it the range over the grid where there is one."""
+    value = number(row.estimate) if row else "0" if same else ""
+    if spread is None:
+        return value
+    return f'{value}<br><span style="font-size:11px">{number(spread.low)} to {number(spread.high)}</span>'
 
 
 def _hover(row: Result | None) -> str:
@@ -145,12 +162,28 @@ def _hover(row: Result | None) -> str:
     return "<br>".join([*lines, *([label(row.method, 90)] if row.method else [])])
 
 
-def _caption(metric: str, found: Mapping[str, Result]) -> str:
+def _caption(metric: str, found: Mapping[str, Result], spread: Mapping[str, Result]) -> str:
     rule = "∞ marks pairs where P has images in a cluster in which Q has none. " if metric == "kl" else ""
     n = sorted({r.n for r in found.values() if r.n is not None})
     sizes = f"n = {count(n[0])}" + (f" to {count(n[-1])}" if len(n) > 1 else "") if n else "n not stated"
     what = f"{METRICS[metric]} D(P ‖ Q) in nats, from row P to column Q; {sizes}"
-    return f"{what}. {rule}Point at a cell for its interval."
+    ways = max((r.n or 0 for r in spread.values()), default=0)
+    small = f"Small: least and greatest of {ways} other ways to compute it. " if ways else ""
+    seen = _seen(found)
+    return f"{what}. {rule}{small}{seen}Point at a cell for its interval."
+
+
+def _seen(found: Mapping[str, Result]) -> str:
+    """Return which pair is nearest, and which farthest where that is a number."""
+    known = sorted((r.estimate, r.group) for r in found.values() if r.estimate is not None)
+    if len(known) < 2 or math.isinf(known[0][0]):
+        return ""
+    far = "" if math.isinf(known[-1][0]) else f", the greatest from {_arrow(known[-1][1])} ({number(known[-1][0])})"
+    return f"The least is from {_arrow(known[0][1])} ({number(known[0][0])}){far}. "
+
+
+def _arrow(group: str) -> str:
+    return group.replace("|", " to ")
 
 
 SECTION = Section("distinctiveness", "How distinct", context, findings)

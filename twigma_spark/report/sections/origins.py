@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import OriginCount, ReportData
+from twigma_spark.report.data import OriginCount, ReportData, Result
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
 from twigma_spark.report.section import Finding, Section
@@ -20,14 +20,25 @@ class Table:
     corpora: tuple[str, ...]
     clusters: tuple[int, ...]
     images: dict[tuple[int, str], int]
+    results: dict[str, Result]
 
     def total(self, corpus: str) -> int:
         """Return the images of a corpus in all clusters."""
         return sum(self.images.get((c, corpus), 0) for c in self.clusters)
 
     def share(self, cluster: int, corpus: str) -> Share | None:
-        """Return which share of a corpus is in a cluster."""
+        """Return which share of a corpus is in a cluster, with the stage's interval over posts, prompts or artists."""
+        found = self.results.get(f"{self.id}|{cluster}|{corpus}")
+        if found and found.estimate is not None and found.low is not None and found.high is not None:
+            return Share(found.estimate, found.low, found.high, found.n or 0)
         return wilson(self.images.get((cluster, corpus), 0), self.total(corpus))
+
+    def basis(self, cluster: int, corpus: str) -> str:
+        """Return what the share rests on: n, its unit and the method of the interval."""
+        found = self.results.get(f"{self.id}|{cluster}|{corpus}")
+        if found is None or found.low is None:
+            return f"n = {count(self.total(corpus))} images of {corpus}; {WILSON}"
+        return f"n = {count(found.n)} {found.unit} of {corpus}; {found.method}"
 
     def mix(self, cluster: int) -> dict[str, float]:
         """Return the share of each corpus in a cluster, as if all corpora were of the same size."""
@@ -46,7 +57,8 @@ def _table(data: ReportData, name: str) -> Table:
     order = [c.name for c in data.corpora]
     corpora = sorted({o.corpus for o in rows}, key=lambda c: (order.index(c) if c in order else len(order), c))
     clusters = sorted({o.cluster for o in rows})
-    return Table(name, tuple(corpora), tuple(clusters), {(o.cluster, o.corpus): o.images for o in rows})
+    return Table(name, tuple(corpora), tuple(clusters), {(o.cluster, o.corpus): o.images for o in rows},
+                 data.found("origins", "share"))  # fmt: skip
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -79,8 +91,15 @@ def chart(table: Table, index: int) -> Figure:
         "yaxis": {"autorange": "reversed", "type": "category"}, "legend": {"traceorder": "normal"},
     }  # fmt: skip
     sizes = ", ".join(f"{c} {count(table.total(c))}" for c in table.corpora)
-    caption = f"What each cluster is made of, with all corpora weighted alike. n images: {sizes}."
+    caption = f"What each cluster is made of, with all corpora weighted alike. n images: {sizes}. {_seen(table)}"
     return figure(f"fig-origins-{index}", traces, layout, caption)
+
+
+def _seen(table: Table) -> str:
+    """Return which corpus fills most of a cluster."""
+    top = {cluster: max(table.mix(cluster).items(), key=lambda item: item[1]) for cluster in table.clusters}
+    cluster, (corpus, share) = max(top.items(), key=lambda item: item[1][1])
+    return f"Cluster {cluster} is the most one-sided: {percent(share)} of it are {corpus}."
 
 
 def findings(data: ReportData) -> list[Finding]:
@@ -99,7 +118,7 @@ def _crowded(table: Table, posts: str, data: ReportData) -> Finding | None:
     also = ", ".join(f"{percent(s.estimate)} of {name}" for name, s in others)
     where = f"one of {len(table.clusters)} clusters over all corpora (number {top})"
     text = f"{shares[top]} of the images of {posts} fall into {where}"
-    basis = f"n = {count(shares[top].n)} images of {posts}; {WILSON}; clustering “{table.id}”."
+    basis = f"{table.basis(top, posts)}; clustering “{table.id}”."
     return Finding(f"{text}; it holds {also}." if also else f"{text}.", basis)
 
 

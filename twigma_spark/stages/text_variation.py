@@ -1,0 +1,56 @@
+"""The part of the stage variation that is about texts: how varied prompts, captions and posts are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.io import arrow
+from twigma_spark.stages import specs
+from twigma_spark.stats.sample import Codes, Sample, Statistic
+from twigma_spark.stats.texts import of_texts
+from twigma_spark.stats.threads import few_threads
+from twigma_spark.stats.variation import VariationSpec
+from twigma_spark.transforms.texts import sampled_texts, texts
+from twigma_spark.transforms.vectors import made_by
+
+
+def text_statistics(
+    cfg: Config, spec: VariationSpec, images: DataFrame, tweets: DataFrame, captions: DataFrame, embedded: DataFrame
+) -> list[Statistic]:
+    """Return the variation of each kind of text at equal lengths; nothing where no texts are embedded.
+
+    Args:
+        cfg: names the models.
+        spec: how to measure.
+        images: rows of `images`.
+        tweets: rows of `tweets`.
+        captions: rows of `captions`.
+        embedded: rows of `text_embeddings`; those of texts that are gone are left out.
+    """
+    encoder, model = specs.text_encoder(cfg), specs.captioner(cfg)
+    if encoder is None:
+        return []
+    there = texts(images, tweets, captions.where(F.col("model_id") == (model.model_id if model else "")))
+    own = made_by(embedded, encoder.model_id, encoder.preprocess_rev).join(
+        there.select("text_id"), "text_id", "left_semi"
+    )
+    samples, words = _collected(sampled_texts(own, cfg.variation.max_images, cfg.seed))
+    with few_threads(samples.values()):
+        return of_texts(samples, words, spec)
+
+
+def _collected(frame: DataFrame) -> tuple[dict[str, Sample], dict[str, Codes]]:
+    """Return vectors and word counts by kind, in the order of their ids."""
+    batches = list(arrow.stream(frame))
+    if not batches:
+        return {}, {}
+    table = pa.Table.from_batches(batches).sort_by("text_id").combine_chunks()
+    vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    kinds, words = table.column("kind").to_numpy(), table.column("n_words").to_numpy().astype(np.int64)
+    names = sorted(set(kinds))
+    samples = {name: Sample(vectors[kinds == name], None, "texts") for name in names}
+    return samples, {name: words[kinds == name] for name in names}
