@@ -27,9 +27,11 @@ from twigma_spark.stages import (
     embed,
     findings,
     ingest,
+    likes,
     neighbours,
     report,
     score,
+    trends,
 )
 from twigma_spark.stages.stage import Account, Stage, Work
 
@@ -42,6 +44,8 @@ STAGES: tuple[Stage, ...] = (
     cluster.STAGE,
     neighbours.STAGE,
     distinctiveness.STAGE,
+    likes.STAGE,
+    trends.STAGE,
     report.STAGE,
 )
 Say = Callable[[str], None]

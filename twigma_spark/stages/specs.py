@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config import Config, Inference, Section
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
+from twigma_spark.schemas import RESULTS
+from twigma_spark.stats.estimate import Named
 from twigma_spark.transforms.inference import Feed
 from twigma_spark.transforms.vectors import kept, of_model
 
@@ -55,6 +58,21 @@ def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicat
     encoder = image_encoder(cfg)
     own = of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
     return kept(own.join(images.select("image_id"), "image_id", "left_semi"), duplicates)
+
+
+def theme_clustering(cfg: Config) -> str | None:
+    """Return the id of the first clustering that tells themes, or None where there is none."""
+    return next((c.id for c in cfg.cluster.clusterings if c.themes), None)
+
+
+def results(spark: SparkSession, stage: str, found: Iterable[Named]) -> DataFrame:
+    """Return statistics as rows of the table `results`."""
+    rows = [
+        (stage, x.analysis, x.metric, x.group, v.estimate, v.low, v.high, v.n, v.unit, v.method)
+        for x in found
+        for v in (x.value,)
+    ]
+    return spark.createDataFrame(rows, RESULTS.schema)
 
 
 def _pixels(cfg: Config, model: Section) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def quintiles(values: ArrayLike) -> NDArray[np.int8]:
 
 def dummies(codes: NDArray[np.integer[Any]], levels: Sequence[int]) -> Floats:
     """Return 0/1 columns (n, levels): whether a row's code is each of the levels."""
-    return (codes[:, None] == np.asarray(levels)[None, :]).astype(np.float64)
+    return np.asarray(codes[:, None] == np.asarray(levels)[None, :], np.float64)
 
 
 def poisson(y: ArrayLike, x: ArrayLike, offset: ArrayLike | None = None) -> Fit:

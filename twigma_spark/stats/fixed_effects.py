@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from twigma_spark.stats.shares import Codes, Floats, dense, group_sums
 
@@ -27,7 +27,7 @@ class Within:
     groups: int
 
 
-def informative(y: ArrayLike, groups: Codes) -> np.ndarray:
+def informative(y: ArrayLike, groups: Codes) -> NDArray[np.bool_]:
     """Return which rows (n,) are of a group of two rows or more with some count above 0."""
     return np.asarray((np.bincount(groups) > 1)[groups] & (group_sums(y, groups) > 0)[groups])
 

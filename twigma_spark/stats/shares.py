@@ -30,7 +30,7 @@ def group_sums(values: ArrayLike, groups: Codes) -> Floats:
     """
     table = np.asarray(values, np.float64)
     if table.ndim == 1:
-        return np.bincount(groups, weights=table)
+        return np.asarray(np.bincount(groups, weights=table), np.float64)
     return np.stack([np.bincount(groups, weights=column) for column in table.T], axis=1)
 
 
