@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 import pyspark
 
 HOME = Path(pyspark.__file__).parent
+REPOSITORY = os.environ.get("MAVEN_REPOSITORY", "https://repo1.maven.org/maven2")
 PACKAGE = "io.delta:delta-spark_2.12:3.3.3"
 JARS = {
     "delta-spark_2.12-3.3.3.jar": "4912bf902a1c453aba3bd838ff212dedd357155212f9bb37a6b47d97f2827ebc",
@@ -90,29 +92,50 @@ def write_conf(java_home: str) -> None:
     )
 
 
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, as hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def fetch_jars(java_home: str) -> None:
-    """Bring the Delta jars into pyspark's jars folder, by Spark's own resolver, and check them."""
+    """Bring the Delta jars into pyspark's jars folder: from Maven Central, else by Spark's own resolver."""
     target = HOME / "jars"
-    if all((target / name).exists() and checksum(target / name) == sha for name, sha in JARS.items()):
+    wanted = {name for name, sha in JARS.items() if not has(target / name, sha)}
+    if not wanted:
         return
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(HOME / "bin" / "spark-submit"), "--packages", PACKAGE, "--conf"]
-        command += [f"spark.jars.ivy={folder}", "--class", "org.apache.spark.deploy.SparkSubmit"]
-        command += ["spark-internal", "--version"]
-        env = {**os.environ, "JAVA_HOME": java_home}
-        seen = subprocess.run(command, capture_output=True, text=True, env=env)
-        for name, sha in JARS.items():
-            found = next(Path(folder).rglob(f"*{name}"), None)
+        why = download(wanted, Path(folder))
+        if why:
+            why += resolve(Path(folder), java_home)
+        for name in wanted:
+            found = next((path for path in Path(folder).rglob(f"*{name}") if has(path, JARS[name])), None)
             if found is None:
-                sys.exit(f"setup: {name} must be in reach of Spark's resolver. It said: {seen.stderr[-2000:]}")
-            if checksum(found) != sha:
-                sys.exit(f"setup: {name} must have the SHA-256 {sha}. Got {checksum(found)}.")
+                sys.exit(
+                    f"setup: {name} with SHA-256 {JARS[name]} must be in reach; MAVEN_REPOSITORY names a mirror. {why}"
+                )
             shutil.copyfile(found, target / name)
+
+
+def has(path: Path, sha: str) -> bool:
+    """Return whether the file is there and whole."""
+    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha
+
+
+def download(names: set[str], folder: Path) -> str:
+    """Return why not all could be had over HTTPS, "" where they could; Python knows the machine's proxies and CAs."""
+    for name in names:
+        artifact = name.removesuffix(".jar").rpartition("-")
+        url = f"{REPOSITORY}/io/delta/{artifact[0]}/{artifact[2]}/{name}"
+        try:
+            with urllib.request.urlopen(url, timeout=120) as answer:  # noqa: S310 - https, and the sum is checked
+                (folder / name).write_bytes(answer.read())
+        except (OSError, ValueError) as error:
+            return f"{url}: {error}. "
+    return ""
+
+
+def resolve(folder: Path, java_home: str) -> str:
+    """Return what Spark's resolver said; it knows the mirrors of an ivysettings.xml."""
+    command = [str(HOME / "bin" / "spark-submit"), "--packages", PACKAGE, "--conf"]
+    command += [f"spark.jars.ivy={folder}", "--class", "org.apache.spark.deploy.SparkSubmit"]
+    command += ["spark-internal", "--version"]
+    seen = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAVA_HOME": java_home})
+    return f"Spark's resolver said: {seen.stderr[-1000:]}"
 
 
 if __name__ == "__main__":
