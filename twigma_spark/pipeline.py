@@ -16,7 +16,7 @@ from twigma_spark.config import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
 from twigma_spark.io.tables import Store
-from twigma_spark.sample.truth import check_findings, format_checks, load_truth
+from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import (
@@ -261,8 +261,11 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     """
     if cfg.sample.out is None:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
-    names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "results")
+    names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "clusters", "results")
     found = findings.collect({name: store.read(name) for name in names})
+    world = Path(cfg.sample.out)
     # Near-duplicates are shown, not asked for: the tiers are equality of media, bytes and embeddings.
-    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found, near_share=0.0)
+    checks = check_findings(
+        load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"), near_share=0.0
+    )
     return format_checks(checks), all(check.ok for check in checks)
