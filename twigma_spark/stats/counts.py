@@ -140,11 +140,15 @@ def clustered(fit: Fit, y: ArrayLike, x: ArrayLike, groups: Codes) -> Floats:
         x: columns (n, p).
         groups: group of each row, from `shares.dense`; two groups or more.
     """
-    columns, n = np.asarray(x, np.float64), len(fit.mu)
-    scores = group_sums(columns * ((np.asarray(y) - fit.mu) / (1 + fit.alpha * fit.mu))[:, None], groups)
+    columns, counts, n = np.asarray(x, np.float64), np.asarray(y, np.float64), len(fit.mu)
+    size = 1 + fit.alpha * fit.mu
+    scores = group_sums(columns * ((counts - fit.mu) / size)[:, None], groups)
+    # The observed information; of a Poisson it is the expected one too.
+    weight = fit.mu * (1 + fit.alpha * counts) / size**2
+    bread = np.linalg.inv(columns.T @ (columns * weight[:, None]))
     count, p = len(scores), columns.shape[1]
     factor = count / (count - 1) * (n - 1) / max(n - p, 1)
-    return np.asarray(fit.cov @ (scores.T @ scores) @ fit.cov * factor)
+    return np.asarray(bread @ (scores.T @ scores) @ bread * factor)
 
 
 def pearson_scale(fit: Fit, y: ArrayLike, p: int) -> float:
