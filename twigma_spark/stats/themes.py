@@ -14,6 +14,8 @@ from twigma_spark.stats.shares import Floats, dense, share_estimates
 from twigma_spark.stats.trends import Trend, arrow, corrected, growth, rule, trend
 
 UNIT = "images"
+# Where the number of the cluster goes in the name of a group; no hashtag and no client holds it.
+PLACE = "\0"
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,10 @@ def theme_results(data: Activity, by: Rule) -> Iterator[Named]:
     if not data.hits.size:
         yield Named("trends", "share", "all", absent("no dated image of the posts is in a theme", 0, UNIT))
         return
-    yield from _shares("trends", "share", "{}", data, by)
+    yield from _shares("trends", "share", PLACE, data, by)
     yield from month_shares(data, by)
-    yield from _trends("trends", {"{}": data}, by)
-    inside = {f"{name}|{{}}": _part(data, rows) for name, rows in data.strata.items() if rows.any()}
+    yield from _trends("trends", {PLACE: data}, by)
+    inside = {f"{name}|{PLACE}": _part(data, rows) for name, rows in data.strata.items() if rows.any()}
     for pattern, part in inside.items():
         yield from _shares("trends_by_stratum", "share", pattern, part, by)
     yield from _trends("trends_by_stratum", inside, by)
@@ -99,8 +101,7 @@ def _shares(analysis: str, metric: str, pattern: str, data: Activity, by: Rule) 
 
 
 def _group(pattern: str, cluster: int) -> str:
-    # Not str.format: a hashtag or a client may hold braces.
-    return pattern.replace("{}", str(cluster))
+    return pattern.replace(PLACE, str(cluster))
 
 
 def month_shares(data: Activity, by: Rule) -> Iterator[Named]:
@@ -108,7 +109,7 @@ def month_shares(data: Activity, by: Rule) -> Iterator[Named]:
     for month in range(int(data.month.min()), int(data.month.max()) + 1):
         rows = data.month == month
         if rows.any():
-            yield from _shares("trends", "month_share", f"{{}}|{month_name(month)}", _part(data, rows), by)
+            yield from _shares("trends", "month_share", f"{PLACE}|{month_name(month)}", _part(data, rows), by)
         else:
             reason = absent("no images were posted in this month", 0, UNIT)
             yield Named("trends", "month_share", f"all|{month_name(month)}", reason)
