@@ -269,7 +269,6 @@ class Report(Section):
     title: str = "TWIGMA report"
     nsfw_threshold: float = Field(0.5, ge=0, le=1)
     examples: int = Field(12, ge=1)
-    words: int = Field(10, ge=1)
     pairs: int = Field(24, ge=1)
     thumbnail: int = Field(160, ge=16)
 

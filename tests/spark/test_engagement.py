@@ -58,9 +58,9 @@ def test_one_row_an_image_with_its_tweets_likes(make: Make) -> None:
 
 def test_similarity_is_the_mean_of_the_nearest_and_null_without(make: Make) -> None:
     near = [(1, "art", 1, 0.9), (1, "art", 2, 0.7), (1, "art", 3, 0.1), (2, "photo", 1, 0.5)]
-    neighbours = make("neighbours", [
-        {"image_id": f"{i:032x}", "reference": r, "rank": k, "neighbour_id": "n", "similarity": s} for i, r, k, s in near
-    ])  # fmt: skip
+    fields = ("image_id", "reference", "rank", "similarity")
+    given = [{**dict(zip(fields, n, strict=True)), "image_id": f"{n[0]:032x}", "neighbour_id": "n"} for n in near]
+    neighbours = make("neighbours", given)
     images = make("images", [image(1, 1), image(2, 1), image(3, 1)])
     rows = engagement.with_similarity(images.select("image_id"), neighbours, ["art", "photo"], 2)
     found = {r["image_id"][-1]: (r["similarity_art"], r["similarity_photo"]) for r in rows.collect()}

@@ -15,8 +15,10 @@ from twigma_spark.report import numbers
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.section import Section
 from twigma_spark.report.sections import (
+    activity,
     corpora,
     distinctiveness,
+    likes,
     neighbours,
     origins,
     rejects,
@@ -30,8 +32,10 @@ SECTIONS: tuple[Section, ...] = (
     corpora.SECTION,
     distinctiveness.SECTION,
     origins.SECTION,
+    activity.SECTION,
     themes.SECTION,
     neighbours.SECTION,
+    likes.SECTION,
     safety.SECTION,
     rejects.SECTION,
     runs.SECTION,
