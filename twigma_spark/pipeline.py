@@ -20,8 +20,10 @@ from twigma_spark.sample.truth import check_findings, format_checks, load_images
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import (
+    annotation,
     caption,
     cluster,
+    concordance,
     deduplicate,
     distinctiveness,
     embed,
@@ -46,6 +48,7 @@ STAGES: tuple[Stage, ...] = (
     distinctiveness.STAGE,
     likes.STAGE,
     trends.STAGE,
+    concordance.STAGE,
     report.STAGE,
 )
 Say = Callable[[str], None]
@@ -104,7 +107,7 @@ def run(cfg: Config, store: Store, stages: Sequence[Stage], say: Say, force: boo
     Raises:
         StageError: names the stage that failed; what the earlier ones wrote stays.
     """
-    if any(stage.sources for stage in stages):
+    if any(stage is ingest.STAGE for stage in stages):
         draw_sample(cfg, say)
     run_id, known, outcomes = uuid.uuid4().hex[:12], {} if force else last_good(store), []
     for number, stage in enumerate(stages, start=1):
@@ -251,6 +254,12 @@ def brief(error: BaseException) -> str:
     raised = [line for line in lines if "Error: " in line and not line.startswith(("at ", "File "))]
     picked: Iterable[str] = [*lines[:2], *(raised[-1:] or causes[-1:])] if len(lines) > 3 else lines
     return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]
+
+
+def annotate(cfg: Config, store: Store, out: str) -> str:
+    """Return what was written for the annotators: a blind sheet and a page, in the folder `out`."""
+    tables = {name: store.read(name) for name in ("images", "clusters", "scores")}
+    return annotation.annotate(cfg, store.spark, tables, out)
 
 
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:

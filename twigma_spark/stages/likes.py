@@ -44,8 +44,7 @@ def run(
     data, missing = _known(table, references)
     work.say(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     found = list(_noted(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
-    named = specs.theme_clustering(cfg)
-    themed = clusters.where(F.col("clustering_id") == named) if named else clusters.limit(0)
+    themed = specs.clustering(clusters, specs.theme_clustering(cfg))
     found += _boosting(cfg, work, engagement.with_scores(rows, scores, themed), references)
     return {"results": specs.results(work.spark, "likes", found)}
 

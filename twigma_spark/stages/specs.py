@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from twigma_spark.config import Config, Inference, Section
 from twigma_spark.models import registry
@@ -63,6 +64,13 @@ def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicat
 def theme_clustering(cfg: Config) -> str | None:
     """Return the id of the first clustering that tells themes, or None where there is none."""
     return next((c.id for c in cfg.cluster.clusterings if c.themes), None)
+
+
+def clustering(clusters: DataFrame, name: str | None) -> DataFrame:
+    """Return image_id and cluster of one clustering; no rows where there is no name."""
+    return clusters.where(F.lit(False) if name is None else F.col("clustering_id") == name).select(
+        "image_id", "cluster"
+    )
 
 
 def results(spark: SparkSession, stage: str, found: Iterable[Named]) -> DataFrame:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from twigma_spark.config import Config
 from twigma_spark.io import arrow
@@ -29,8 +28,7 @@ def run(
 ) -> Mapping[str, DataFrame]:
     """Return shares, trends, posts over time and NSFW shares, as results."""
     kept = summaries.kept(images, duplicates, rejects)
-    named = specs.theme_clustering(cfg)
-    themed = clusters.where(F.col("clustering_id") == named) if named else clusters.limit(0)
+    themed = specs.clustering(clusters, specs.theme_clustering(cfg))
     data, images_by_month = _activity(cfg, kept, images, tweets, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
     work.say(f"trends: {size}, {len(data.strata)} strata")
