@@ -1,4 +1,4 @@
-"""The command line: `twigma run | stage | sample | truth | tables`."""
+"""The command line: `twigma run | stage | sample | truth | annotate | concordance | tables`."""
 
 from __future__ import annotations
 
@@ -115,6 +115,29 @@ def truth(conf: Conf = None, overrides: Overrides = None) -> None:
         text, ok = pipeline.check_truth(cfg, store)
     say(text)
     raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def annotate(
+    out: Annotated[Path, typer.Option(help="The folder for sheet.html and sheet.csv.")],
+    conf: Conf = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write a blind sheet for people: images of each cluster, three keywords each, free groups."""
+    cfg = load(conf or [], overrides or [])
+    with open_store(cfg) as store:
+        say(pipeline.annotate(cfg, store, str(out)))
+
+
+@app.command()
+def concordance(
+    answers: Annotated[Path, typer.Option(help="The folder with the annotators' answers (.json or .csv).")],
+    conf: Conf = None,
+    overrides: Overrides = None,
+) -> None:
+    """Hold the annotators' answers against captions and clusters, and write the report again."""
+    told = [*(overrides or []), f"concordance.answers={answers}"]
+    run(conf, told, only=["concordance", "report"])
 
 
 @app.command()

@@ -196,7 +196,7 @@ class Cluster(Section):
     )
     summaries: int = Field(256, ge=2)
     restarts: int = Field(5, ge=1)
-    words: int = Field(10, ge=1)
+    words: int = Field(40, ge=1)
 
 
 class Neighbours(Section):
@@ -242,6 +242,53 @@ class Variation(Section):
     confidence: float = Field(0.95, gt=0, lt=1)
 
 
+class Boosting(Section):
+    """SynapseML's LightGBM model of likes."""
+
+    iterations: int = Field(200, ge=1)
+    leaves: int = Field(31, ge=2)
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    smallest_leaf: int = Field(20, ge=1)
+    held_out: float = Field(0.25, gt=0, lt=1)
+
+
+class Likes(Section):
+    """Likes against similarity to the references."""
+
+    nearest: int = Field(5, ge=1)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    boosting: Boosting | None = None
+
+
+class Trends(Section):
+    """How the themes of the posts move, and the shares of NSFW images."""
+
+    level: float = Field(0.05, gt=0, lt=1)
+    least_change: float = Field(0.1, ge=0)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    hashtags: int = Field(8, ge=0, le=30)
+    sources: int = Field(5, ge=0, le=15)
+    models: dict[str, tuple[str, ...]] = {
+        "DALL-E": ("dalle", "dalle2", "dalle3"),
+        "Midjourney": ("midjourney", "midjourneyart"),
+        "Stable Diffusion": ("stablediffusion", "stablediffusionart"),
+        "VQGAN": ("vqgan", "vqganclip"),
+    }
+    nsfw_thresholds: tuple[Share, ...] = (0.3, 0.5, 0.7, 0.9)
+
+
+class Concordance(Section):
+    """The annotators' sheet and what their answers are held against."""
+
+    clustering: Name = "themes"
+    per_cluster: int = Field(10, ge=1)
+    thumbnail: int = Field(256, ge=16)
+    nsfw_threshold: float = Field(0.5, ge=0, le=1)
+    answers: str | None = None
+    permutations: int = Field(2000, ge=99)
+    resamples: int = Field(1000, ge=100)
+
+
 class Report(Section):
     """What the report shows and where the file goes."""
 
@@ -272,6 +319,9 @@ class Config(Section):
     neighbours: Neighbours = Neighbours()
     distinctiveness: Distinctiveness = Distinctiveness()
     variation: Variation = Variation()
+    likes: Likes = Likes()
+    trends: Trends = Trends()
+    concordance: Concordance = Concordance()
     report: Report = Report()
 
     @model_validator(mode="after")

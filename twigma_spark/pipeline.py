@@ -16,21 +16,25 @@ from twigma_spark.config import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
 from twigma_spark.io.tables import Store
-from twigma_spark.sample.truth import check_findings, format_checks, load_truth
+from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import (
+    annotation,
     caption,
     cluster,
+    concordance,
     deduplicate,
     distinctiveness,
     embed,
     embed_text,
     findings,
     ingest,
+    likes,
     neighbours,
     report,
     score,
+    trends,
     variation,
 )
 from twigma_spark.stages.stage import Account, Stage, Work
@@ -46,6 +50,9 @@ STAGES: tuple[Stage, ...] = (
     neighbours.STAGE,
     distinctiveness.STAGE,
     variation.STAGE,
+    likes.STAGE,
+    trends.STAGE,
+    concordance.STAGE,
     report.STAGE,
 )
 Say = Callable[[str], None]
@@ -111,7 +118,7 @@ def run(
     Raises:
         StageError: names the stage that failed; what the earlier ones wrote stays.
     """
-    if any(stage.sources for stage in stages):
+    if any(stage is ingest.STAGE for stage in stages):
         draw_sample(cfg, say)
     run_id, known, outcomes = uuid.uuid4().hex[:12], {} if force else last_good(store), []
     for number, stage in enumerate(stages, start=1):
@@ -272,6 +279,12 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]
 
 
+def annotate(cfg: Config, store: Store, out: str) -> str:
+    """Return what was written for the annotators: a blind sheet and a page, in the folder `out`."""
+    tables = {name: store.read(name) for name in ("images", "clusters", "scores")}
+    return annotation.annotate(cfg, store.spark, tables, out)
+
+
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     """Return the findings on the sample world beside what was planted in it, as text, and whether all agree.
 
@@ -280,8 +293,11 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     """
     if cfg.sample.out is None:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
-    names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "results")
+    names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "clusters", "results")
     found = findings.collect({name: store.read(name) for name in names})
+    world = Path(cfg.sample.out)
     # Near-duplicates are shown, not asked for: the tiers are equality of media, bytes and embeddings.
-    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found, near_share=0.0)
+    checks = check_findings(
+        load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"), near_share=0.0
+    )
     return format_checks(checks), all(check.ok for check in checks)

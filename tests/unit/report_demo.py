@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+from report_demo_trends import likes, trends
 
 from twigma_spark.report.data import (
     BestMatches,
@@ -270,7 +271,12 @@ def demo() -> ReportData:
         title="What people made with AI",
         created_at=now,
         corpora=corpora,
-        results=(*_results([c.name for c in corpora]), *_variation()),
+        results=(
+            *_results([c.name for c in corpora]),
+            *_variation(),
+            *likes(["diffusion", "photo", "art"]),
+            *trends(MONTHS),
+        ),
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         themes=tuple(_theme(k) for k in range(10)),
         matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),

@@ -20,7 +20,7 @@ from twigma_spark.report.data import (
     Run,
     Theme,
 )
-from twigma_spark.report.figures import label, script_json, sparkline
+from twigma_spark.report.figures import label, script_json
 from twigma_spark.report.render import SECTIONS, data_uri, render
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -112,6 +112,9 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-theme-sizes-0",
         "fig-theme-months-0",
         "fig-similarity",
+        "fig-likes",
+        "fig-nsfw",
+        "fig-activity",
     } == set(charts)
 
 
@@ -261,9 +264,3 @@ def test_files_that_are_lost_are_an_alarm() -> None:
     data = demo()
     holed = replace(data, corpora=(replace(data.corpora[0], kept=1), *data.corpora[1:]))
     assert "unaccounted for" in Page(render(holed)).text and "unaccounted for" not in Page(render(data)).text
-
-
-def test_sparkline_stays_in_its_box() -> None:
-    points = [tuple(map(float, p.split(","))) for p in sparkline([0.0, 0.5, 1.0], 120, 28).split()]
-    assert points == [(0.0, 26.0), (60.0, 14.0), (120.0, 2.0)]
-    assert sparkline([]) == "" and sparkline([0.0, 0.0]) == "0.0,26.0 120.0,26.0"

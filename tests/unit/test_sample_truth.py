@@ -36,26 +36,44 @@ def right(world, truth) -> Findings:
     neighbours = {("posts", e.source_key): [("art", "x"), (e.of_corpus, e.of)] for e in truth.reference_copies}
     kl = {("posts", "diffusion"): 0.1, ("posts", "photo"): 0.9, ("posts", "art"): 0.4}
     images = {(image.corpus, image.source_key) for image in load_images(world / "truth_images.jsonl")}
-    return Findings(images, rejects, duplicates, kl, neighbours)
+    labels = [i for i in load_images(world / "truth_images.jsonl") if i.corpus == "posts" and i.theme in truth.trends]
+    names = sorted(truth.trends)
+    signs = {"rising": 1, "steady": 0, "falling": -1}
+    changes = {"photo|quintile 1": (40.0, 2.0, 90.0), "art|quintile 1": (10.0, -5.0, 30.0)}
+    changes |= {"diffusion|quintile 1": (-40.0, -60.0, -20.0)}
+    changes |= {"art|followers 500-5000 vs <500": (200.0, 140.0, 300.0)}
+    changes |= {"art|followers >5000 vs <500": (1000.0, 700.0, 1500.0)}
+    return Findings(
+        images, rejects, duplicates, kl, neighbours, changes,
+        {(i.corpus, i.source_key): names.index(i.theme) for i in labels},
+        {k: signs[truth.trends[name].direction] for k, name in enumerate(names)},
+    )  # fmt: skip
 
 
-def failed(truth, found) -> list[str]:
-    return [check.name for check in check_findings(truth, found) if not check.ok]
+@pytest.fixture
+def failed(world):
+    """Names the checks that fail."""
+    labels = load_images(world / "truth_images.jsonl")
+
+    def names(truth, found) -> list[str]:
+        return [check.name for check in check_findings(truth, found, labels) if not check.ok]
+
+    return names
 
 
-def test_a_faultless_run_passes(truth, right):
+def test_a_faultless_run_passes(truth, right, failed):
     assert failed(truth, right) == []
 
 
-def test_an_empty_run_fails_everything_but_needless_rejects(truth):
-    assert len(failed(truth, Findings())) == 8
+def test_an_empty_run_fails_everything_but_needless_rejects(truth, failed):
+    assert len(failed(truth, Findings())) == 11
 
 
-def test_an_image_that_vanished(truth, right):
+def test_an_image_that_vanished(truth, right, failed):
     assert failed(truth, replace(right, images=set(list(right.images)[1:]))) == ["every file accounted for"]
 
 
-def test_a_broken_file_with_the_wrong_reason(truth, right):
+def test_a_broken_file_with_the_wrong_reason(truth, right, failed):
     unit, key, _ = right.rejects[0]
     wrong = replace(right, rejects=[(unit, key, "unlucky"), *right.rejects[1:]])
     assert failed(truth, wrong) == [
@@ -64,7 +82,7 @@ def test_a_broken_file_with_the_wrong_reason(truth, right):
     ]
 
 
-def test_a_usable_file_that_was_rejected(truth, right):
+def test_a_usable_file_that_was_rejected(truth, right, failed):
     corpus, key = next(iter(sorted(right.images)))
     wrong = replace(
         right,
@@ -74,7 +92,7 @@ def test_a_usable_file_that_was_rejected(truth, right):
     assert failed(truth, wrong) == ["every file accounted for", "no usable file rejected"]
 
 
-def test_a_metadata_fault_that_was_swallowed(truth, right):
+def test_a_metadata_fault_that_was_swallowed(truth, right, failed):
     wrong = replace(right, rejects=[entry for entry in right.rejects if entry[2] != "metadata_not_utf8"])
     assert failed(truth, wrong) == ["metadata faults rejected, with reason"]
 
@@ -82,7 +100,7 @@ def test_a_metadata_fault_that_was_swallowed(truth, right):
 @pytest.mark.parametrize(
     ("tier", "name"), [("media", "shared media collapsed"), ("bytes", "byte duplicates collapsed")]
 )
-def test_a_duplicate_that_was_missed_or_went_to_the_wrong_image(truth, right, tier, name):
+def test_a_duplicate_that_was_missed_or_went_to_the_wrong_image(truth, right, failed, tier, name):
     key = next(key for key, (_, found) in right.duplicates.items() if found == tier)
     missed = {other: entry for other, entry in right.duplicates.items() if other != key}
     assert failed(truth, replace(right, duplicates=missed)) == [name]
@@ -90,7 +108,7 @@ def test_a_duplicate_that_was_missed_or_went_to_the_wrong_image(truth, right, ti
     assert failed(truth, replace(right, duplicates=strayed)) == [name]
 
 
-def test_any_member_of_a_group_may_survive_and_chains_are_followed(truth, right):
+def test_any_member_of_a_group_may_survive_and_chains_are_followed(truth, right, failed):
     group = truth.byte_duplicates[0]
     first, *rest = [(group.corpus, key) for key in group.source_keys]
     turned = {key: entry for key, entry in right.duplicates.items() if key not in rest}
@@ -99,21 +117,47 @@ def test_any_member_of_a_group_may_survive_and_chains_are_followed(truth, right)
     assert failed(truth, replace(right, duplicates=turned)) == []
 
 
-def test_near_duplicates_below_the_share(truth, right):
+def test_near_duplicates_below_the_share(truth, right, failed):
     kept = {key: entry for key, entry in right.duplicates.items() if entry[1] != "embedding"}
     assert failed(truth, replace(right, duplicates=kept)) == ["near duplicates collapsed"]
 
 
-def test_sources_that_are_not_near_their_copies(truth, right):
+def test_sources_that_are_not_near_their_copies(truth, right, failed):
     far = {key: [("art", "x")] * 5 + list(found) for key, found in right.neighbours.items()}
     assert failed(truth, replace(right, neighbours=far)) == ["sources among the 5 nearest of copies"]
-    assert all(check.ok for check in check_findings(truth, replace(right, neighbours=far), copies_share=0.0))
+    assert all(
+        c.ok for c in check_findings(truth, replace(right, neighbours=far), copies_share=0.0) if "sources" in c.name
+    )
 
 
-def test_divergence_in_the_wrong_order_or_missing(truth, right):
+def test_divergence_in_the_wrong_order_or_missing(truth, right, failed):
     for value in ({("posts", "diffusion"): 0.5}, {}):
         kl = {**right.kl, **value} if value else {("posts", "diffusion"): 0.1}
         assert failed(truth, replace(right, kl=kl)) == ["divergence from posts in order"]
+
+
+def test_a_follower_band_that_is_not_the_planted_one(truth, right, failed):
+    changes = {**right.changes, "art|followers >5000 vs <500": (200.0, 150.0, 260.0)}
+    assert failed(truth, replace(right, changes=changes)) == ["likes by follower band"]
+
+
+def test_likes_that_fall_where_they_were_planted_to_rise(truth, right, failed):
+    changes = {**right.changes, "photo|quintile 1": (-30.0, -50.0, -10.0)}
+    assert failed(truth, replace(right, changes=changes)) == ["likes of the least against the most similar"]
+
+
+@pytest.mark.parametrize("planted", ["rising", "steady", "falling"])
+def test_a_theme_that_moves_the_wrong_way(truth, right, failed, planted):
+    names = sorted(truth.trends)
+    place = next(
+        names.index(n)
+        for n, t in truth.trends.items()
+        if t.direction == planted and names.index(n) in right.clusters.values()
+    )
+    arrows = {**right.arrows, place: -1 if planted == "rising" else 1}
+    assert failed(truth, replace(right, arrows=arrows)) == ["themes rising and falling"]
+    unsure = {**right.arrows, place: 0}
+    assert failed(truth, replace(right, arrows=unsure)) == []
 
 
 def test_table_and_loading(truth, tmp_path):

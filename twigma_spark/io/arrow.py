@@ -72,6 +72,12 @@ def collect(frame: DataFrame) -> pa.Table:
     return pa.Table.from_batches(batches) if batches else to_arrow_schema(frame.schema).empty_table()
 
 
+def table(frame: DataFrame) -> pa.Table:
+    """Return a frame of many small rows as an Arrow table, streamed: in any order, its heap bounded as `stream`'s."""
+    batches = list(stream(frame))
+    return pa.Table.from_batches(batches) if batches else to_arrow_schema(frame.schema).empty_table()
+
+
 def frame_of(spark: SparkSession, batches: Iterable[pa.RecordBatch], schema: str) -> DataFrame:
     """Return a frame of Arrow batches from the driver.
 

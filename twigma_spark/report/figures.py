@@ -62,9 +62,3 @@ def label(text: str, width: int = 60) -> str:
 def colour(index: int) -> str:
     """Return a colour that can be told from its neighbours on light and on dark ground."""
     return PALETTE[index % len(PALETTE)]
-
-
-def sparkline(values: Sequence[float], width: int = 120, height: int = 28) -> str:
-    """Return the points of an SVG polyline that runs from left to right, 0 at the bottom."""
-    top, step = max(values, default=0) or 1.0, width / max(1, len(values) - 1)
-    return " ".join(f"{i * step:.1f},{height - 2 - (height - 4) * v / top:.1f}" for i, v in enumerate(values))

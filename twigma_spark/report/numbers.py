@@ -62,6 +62,14 @@ def percent(share: float | None) -> str:
     return f"{share:.0%}" if share >= 0.0995 or share == 0 else f"{share:.1%}"
 
 
+def signed_percent(value: float | None) -> str:
+    """Return a change that is given in percent, with its sign: "+12%", "−0.4%", "+1,150%"."""
+    if value is None:
+        return "–"
+    shown = f"{value:+,.0f}%" if abs(value) >= 9.95 else f"{value:+.1f}%"
+    return shown.replace("-", "−")
+
+
 def duration(seconds: float) -> str:
     """Return "0.4 s", "42 s", "3 min 05 s" or "2 h 10 min"."""
     if seconds < 9.95:

@@ -15,8 +15,11 @@ from twigma_spark.report import numbers
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.section import Section
 from twigma_spark.report.sections import (
+    activity,
+    concordance,
     corpora,
     distinctiveness,
+    likes,
     neighbours,
     origins,
     prompts,
@@ -38,8 +41,11 @@ SECTIONS: tuple[Section, ...] = (
     variation.SECTION,
     prompts.SECTION,
     texts.SECTION,
+    activity.SECTION,
     themes.SECTION,
+    concordance.SECTION,
     neighbours.SECTION,
+    likes.SECTION,
     safety.SECTION,
     rejects.SECTION,
     runs.SECTION,
@@ -60,16 +66,16 @@ def render(data: ReportData) -> str:
     All text is escaped by Jinja's autoescape; JSON in script elements by `figures.script_json`. The
     Content-Security-Policy lets run the page's own two scripts, by their hashes, and load nothing at all.
     """
-    env = _environment()
-    script, plotly = _source(env, "page.js"), get_plotlyjs()
+    env = environment()
+    script, plotly = source(env, "page.js"), get_plotlyjs()
     page = env.get_template("page.html").render(
         data=data,
         sections=[(section, section.context(data)) for section in SECTIONS],
         findings=[finding for section in SECTIONS for finding in section.findings(data)],
-        style=Markup(_source(env, "page.css")),  # noqa: S704 - a file of the package
+        style=Markup(source(env, "page.css")),  # noqa: S704 - a file of the package
         script=Markup(script),  # noqa: S704 - a file of the package
         plotly=Markup(plotly),  # noqa: S704 - a file of the plotly package
-        script_hashes=[_hash(plotly), _hash(script)],
+        script_hashes=[script_hash(plotly), script_hash(script)],
     )
     return page
 
@@ -83,7 +89,8 @@ def data_uri(content: bytes | None) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of the package, with the page's filters."""
     env = Environment(
         loader=PackageLoader("twigma_spark.report"),
         autoescape=True,
@@ -96,12 +103,14 @@ def _environment() -> Environment:
     return env
 
 
-def _source(env: Environment, name: str) -> str:
+def source(env: Environment, name: str) -> str:
+    """Return a file of the templates as it is."""
     if env.loader is None:
         raise ValueError("the template environment must have a loader. Got None.")
     return env.loader.get_source(env, name)[0]
 
 
-def _hash(script: str) -> str:
+def script_hash(script: str) -> str:
+    """Return what a Content-Security-Policy lets a script run by."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return f"'sha256-{digest}'"

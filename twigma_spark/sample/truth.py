@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ class Findings:
         duplicates: the canonical image of each duplicate, and the tier: "media", "bytes" or "embedding".
         kl: divergence of two corpora by (from, to).
         neighbours: of an image of the posts, the reference images nearest first.
+        changes: percent change of the likes with its interval, by "reference|level" of the negative binomial
+            regression with errors clustered by author.
+        clusters: theme cluster of an image of the posts.
+        arrows: of each theme cluster 1 (rising), 0 (steady) or -1 (falling).
     """
 
     images: Set[Key] = frozenset()
@@ -32,6 +37,9 @@ class Findings:
     duplicates: Mapping[Key, tuple[Key, str]] = field(default_factory=dict)
     kl: Mapping[tuple[str, str], float] = field(default_factory=dict)
     neighbours: Mapping[Key, Sequence[Key]] = field(default_factory=dict)
+    changes: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    clusters: Mapping[Key, int] = field(default_factory=dict)
+    arrows: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,19 @@ def load_images(path: Path) -> list[ImageTruth]:
 
 
 def check_findings(
-    truth: Truth, found: Findings, copies_share: float = 0.5, near_share: float = 0.5, depth: int = 5
+    truth: Truth,
+    found: Findings,
+    images: Sequence[ImageTruth] = (),
+    copies_share: float = 0.5,
+    near_share: float = 0.5,
+    depth: int = 5,
 ) -> list[Check]:
     """One check for everything that was planted, in the order a reader would ask.
 
     Args:
         truth: what was planted.
         found: what a run found.
+        images: what is true of every image; the themes of the clusters are told by them.
         copies_share: share of reference copies whose source must be among the nearest.
         near_share: share of near duplicates that must be collapsed with their source.
         depth: how many neighbours count as nearest.
@@ -92,6 +106,9 @@ def check_findings(
         _near(truth, found, near_share),
         _copies(truth, found, copies_share, depth),
         _kl(truth, found),
+        _bands(truth, found),
+        _closeness(found),
+        _themes(truth, found, images),
     ]
 
 
@@ -201,6 +218,66 @@ def _kl(truth: Truth, found: Findings) -> Check:
     )
     detail = ", ".join(f"{name} {known[name]:.3f}" if name in known else f"{name} missing" for name in names)
     return Check(f"divergence from {order.source} in order", right, detail)
+
+
+BANDS = {"500-5000": "followers 500-5000 vs <500", ">5000": "followers >5000 vs <500"}
+# Away from photo and art the planted likes rise; away from other generated pictures they fall.
+CLOSER = {"photo": 1, "art": 1, "diffusion": -1}
+# What images of a theme have in common is seen by the cluster that most of them, and little else, are in.
+PURE = 0.5
+
+
+def _bands(truth: Truth, found: Findings) -> Check:
+    """The planted coefficients of the follower bands, as percent, inside the intervals found; all references agree."""
+    told, right = [], True
+    for band, level in BANDS.items():
+        planted = 100 * math.expm1(truth.likes.bands[band] - truth.likes.bands["<500"])
+        rows = [ends for group, ends in found.changes.items() if group.endswith("|" + level)]
+        right &= bool(rows) and all(_near_log(planted, *ends) for ends in rows)
+        seen = f"{rows[0][0]:+.0f}% [{rows[0][1]:+.0f}, {rows[0][2]:+.0f}]" if rows else "missing"
+        told.append(f"{band} followers {seen}, planted {planted:+.0f}%")
+    return Check("likes by follower band", right, "; ".join(told))
+
+
+def _near_log(planted: float, estimate: float, low: float, high: float) -> bool:
+    """Whether the planted change is within three standard errors: one world of 300 is outside by chance."""
+    logs = [math.log1p(max(value, -99.99) / 100) for value in (planted, estimate, low, high)]
+    return abs(logs[0] - logs[1]) <= 3 * (logs[3] - logs[2]) / (2 * 1.96)
+
+
+def _closeness(found: Findings) -> Check:
+    """Least against most similar: no interval may lie on the side that was not planted."""
+    told, right = [], True
+    for reference, sign in CLOSER.items():
+        ends = found.changes.get(f"{reference}|quintile 1")
+        right &= ends is not None and (ends[2] > 0 if sign > 0 else ends[1] < 0)
+        side = "planted above 0" if sign > 0 else "planted below 0"
+        seen = f"{ends[0]:+.0f}% [{ends[1]:+.0f}, {ends[2]:+.0f}], {side}" if ends else "missing"
+        told.append(f"{reference} {seen}")
+    return Check("likes of the least against the most similar", right, "; ".join(told))
+
+
+def _themes(truth: Truth, found: Findings, images: Sequence[ImageTruth]) -> Check:
+    """No theme that moves is seen to move the other way, and no steady one is seen to move."""
+    themes: dict[int, Counter[str]] = {}
+    for image in images:
+        cluster = found.clusters.get((image.corpus, image.source_key))
+        if cluster is not None:
+            themes.setdefault(cluster, Counter())[image.theme] += 1
+    names = {1: "rising", 0: "steady", -1: "falling"}
+    seen = right = 0
+    wrong = []
+    for cluster, counts in sorted(themes.items()):
+        theme, most = counts.most_common(1)[0]
+        if most < PURE * counts.total() or theme not in truth.trends or cluster not in found.arrows:
+            continue
+        planted, arrow = truth.trends[theme].direction, names[found.arrows[cluster]]
+        seen, right = seen + 1, right + (planted == arrow)
+        if arrow not in (planted, "steady"):
+            wrong.append(f"{theme} {arrow}, planted {planted}")
+    named = f" (wrong: {', '.join(wrong)})" if wrong else ""
+    detail = f"{right} of {seen} as planted, {len(wrong)} the other way{named}"
+    return Check("themes rising and falling", bool(seen) and not wrong, detail)
 
 
 def _count(name: str, total: int, missed: Iterable[str]) -> Check:

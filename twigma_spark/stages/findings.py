@@ -15,7 +15,7 @@ def collect(tables: Frames) -> Findings:
     """Return the findings; the tables are those of the sample world, so they are small.
 
     Args:
-        tables: images, embeddings, rejects, duplicates, neighbours and results.
+        tables: images, embeddings, rejects, duplicates, neighbours, clusters and results.
     """
     keys = tables["images"].select("image_id", F.struct("corpus", "source_key").alias("key"))
     embedded = keys.join(tables["embeddings"].select("image_id").distinct(), "image_id", "left_semi")
@@ -26,7 +26,27 @@ def collect(tables: Frames) -> Findings:
         duplicates=_duplicates(tables["duplicates"], keys),
         kl=_divergences(tables["results"]),
         neighbours=_neighbours(tables["neighbours"], keys),
+        changes=_changes(tables["results"]),
+        clusters=_clusters(tables["clusters"], keys),
+        arrows=_arrows(tables["results"]),
     )
+
+
+def _changes(results: DataFrame) -> dict[str, tuple[float, float, float]]:
+    rows = results.where("analysis = 'likes_regression' AND metric = 'negative_binomial' AND low IS NOT NULL")
+    ends = rows.where("high IS NOT NULL").select("group", "estimate", "low", "high").collect()
+    return {row["group"]: (row["estimate"], row["low"], row["high"]) for row in ends}
+
+
+def _clusters(clusters: DataFrame, keys: DataFrame) -> dict[Key, int]:
+    """Return the theme cluster of each image of the posts, in the sample's own clustering `themes`."""
+    rows = clusters.where("clustering_id = 'themes'").join(keys, "image_id").select("key", "cluster").collect()
+    return {_key(row["key"]): row["cluster"] for row in rows}
+
+
+def _arrows(results: DataFrame) -> dict[int, int]:
+    rows = results.where("analysis = 'trends' AND metric = 'arrow' AND estimate IS NOT NULL").collect()
+    return {int(row["group"]): int(row["estimate"]) for row in rows}
 
 
 def _duplicates(duplicates: DataFrame, keys: DataFrame) -> dict[Key, tuple[Key, str]]:

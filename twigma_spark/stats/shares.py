@@ -1,12 +1,64 @@
-"""Intervals of shares whose units come in groups, from a few sums over the groups."""
+"""Shares and means of units that come in groups: images of one tweet, one prompt or one artist are alike."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from scipy import stats
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm, t
 
-from twigma_spark.stats import intervals
+from twigma_spark.stats.estimate import Estimate, absent, finite
+from twigma_spark.stats.intervals import wilson
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.integer[Any]]
+
+
+def dense(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the group of each row as a number from 0 to groups - 1, (n,)."""
+    _, codes = np.unique(labels, return_inverse=True)
+    return np.asarray(codes, np.int64)
+
+
+def group_sums(values: ArrayLike, groups: Codes) -> Floats:
+    """Return the sum of the values (n,) or (n, p) over each group, (groups,) or (groups, p).
+
+    Args:
+        values: numbers of the rows.
+        groups: group of each row, from `dense`.
+    """
+    table = np.asarray(values, np.float64)
+    if table.ndim == 1:
+        return np.asarray(np.bincount(groups, weights=table), np.float64)
+    return np.stack([np.bincount(groups, weights=column) for column in table.T], axis=1)
+
+
+def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confidence: float = 0.95) -> Estimate:
+    """Return the mean over rows with an interval whose error is clustered by group.
+
+    The error is the sandwich of a regression on a constant (Liang & Zeger 1986), times G/(G-1) for G groups;
+    the interval is Student's with G - 1 degrees of freedom.
+
+    Args:
+        values: numbers of the rows (n,).
+        groups: group of each row, from `dense`.
+        unit: what a row is, such as "images".
+        of: what a group is, such as "tweets".
+        confidence: of the interval.
+    """
+    y = np.asarray(values, np.float64)
+    if not y.size:
+        return absent("there are no rows", 0, unit)
+    mean, count = float(y.mean()), int(groups.max()) + 1
+    if count < 2:
+        return Estimate(mean, None, None, y.size, unit, f"mean; no interval: all {unit} are of one of the {of}")
+    off = group_sums(y - mean, groups)
+    error = float(np.sqrt((off**2).sum() * count / (count - 1))) / y.size
+    half = error * float(t.ppf((1 + confidence) / 2, count - 1))
+    method = f"mean; {confidence:.0%} t interval, errors clustered by {count:,} {of}"
+    return Estimate(mean, mean - half, mean + half, y.size, unit, method)
 
 
 @dataclass(frozen=True)
@@ -40,26 +92,75 @@ class ClusteredShare:
     effective: float
 
 
-def clustered_share(sums: ShareSums, confidence: float = 0.95) -> ClusteredShare | None:
-    """Return the share of hits with Wilson's interval at the effective sample size; None of nothing.
+def effective_sizes(
+    p: Floats, squares: Floats, total: float, groups: int, alike: float, confidence: float = 0.95
+) -> Floats:
+    """Return how many independent units the shares p (k,) are worth, (k,).
 
-    The effective size is p (1 - p) over the variance of the ratio over groups, at most the number of units,
-    corrected for few groups by Student's t. Where no or all units are hits there is no such variance, and the
-    groups are taken as alike inside (Kish).
+    A share is a ratio of two sums over groups. Its variance is that of the linearised ratio, and the effective
+    number of units is p(1-p)/variance, which is at most the true one and is corrected for the degrees of freedom
+    (Korn & Graubard 1998; with Wilson's interval, Franco, Little, Louis & Slud 2019). Where no unit or every
+    unit is a hit there is no such variance, and units of a group are taken as alike.
 
-    Source: Korn & Graubard 1998; Franco, Little, Louis & Slud 2019 (Wilson at the effective size).
+    Args:
+        p: shares (k,).
+        squares: sums over groups of (hits - p size) squared (k,).
+        total: units.
+        groups: groups, two or more.
+        alike: the effective number where units of a group are alike: the squared sum of sizes over the sum of
+            their squares (Kish 1965).
+        confidence: of the interval that will use it.
     """
+    variance = np.maximum(squares, 0.0) * groups / (groups - 1) / total**2
+    known = variance > 1e-15
+    worth = np.where(known, p * (1 - p) / np.where(known, variance, 1.0), alike)
+    tail = (1 + confidence) / 2
+    return np.asarray(np.minimum(worth, total) * (norm.ppf(tail) / t.ppf(tail, groups - 1)) ** 2, np.float64)
+
+
+def clustered_share(sums: ShareSums, confidence: float = 0.95) -> ClusteredShare | None:
+    """Return the share of hits with Wilson's interval at the effective sample size; None of nothing."""
     if sums.total <= 0:
         return None
     share = sums.hits / sums.total
     if sums.groups < 2:
         return ClusteredShare(share, 0.0, 1.0, 0.0)
     squares = sums.hits_squared - 2.0 * share * sums.hits_total + share * share * sums.total_squared
-    variance = max(squares, 0.0) / sums.total**2 * sums.groups / (sums.groups - 1)
     alike = sums.total**2 / sums.total_squared
-    worth = share * (1.0 - share) / variance if variance > 1e-15 else alike
-    tail = (1.0 + confidence) / 2.0
-    few = float((stats.norm.ppf(tail) / stats.t.ppf(tail, sums.groups - 1)) ** 2)
-    effective = min(worth, float(sums.total)) * few
-    _, low, high = intervals.wilson(share * effective, effective, confidence)
-    return ClusteredShare(share, float(low), float(high), effective)
+    (effective,) = effective_sizes(np.array([share]), np.array([squares]), sums.total, sums.groups, alike, confidence)
+    _, low, high = wilson(share * effective, effective, confidence)
+    return ClusteredShare(share, float(low), float(high), float(effective))
+
+
+def clustered_shares(hits: ArrayLike, sizes: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Return shares (k,) of all units and the ends of their intervals (k,); NaN where there are no units.
+
+    Args:
+        hits: hits of each group in each of k categories (groups, k).
+        sizes: units of each group (groups,).
+        confidence: of the intervals, which are Wilson's at `effective_sizes`.
+    """
+    h, n = np.asarray(hits, np.float64), np.asarray(sizes, np.float64)
+    h, n = h[n > 0], n[n > 0]
+    groups, total = len(n), n.sum()
+    if not groups:
+        nothing = np.full(h.shape[1], np.nan)
+        return nothing, nothing.copy(), nothing.copy()
+    p = h.sum(axis=0) / total
+    if groups == 1:
+        return wilson(p, np.ones(len(p)), confidence)
+    # n*p - h squared and summed, without a second table of the size of the first.
+    squares = (h**2).sum(axis=0) - 2 * p * (n @ h) + p**2 * (n @ n)
+    effective = effective_sizes(p, squares, total, groups, total**2 / (n @ n), confidence)
+    return wilson(p * effective, effective, confidence)
+
+
+def share_estimates(hits: ArrayLike, sizes: ArrayLike, unit: str, of: str, confidence: float = 0.95) -> list[Estimate]:
+    """Return the shares of `clustered_shares` as estimates, one for each category."""
+    n = np.asarray(sizes, np.int64)
+    groups, total = int((n > 0).sum()), int(n.sum())
+    if not total:
+        return [absent(f"there are no {unit}", 0, unit)] * np.asarray(hits).shape[1]
+    method = f"share; {confidence:.0%} Wilson interval at the effective n, clustered by {groups:,} {of}"
+    ends = zip(*clustered_shares(hits, n, confidence), strict=True)
+    return [Estimate(float(p), finite(low), finite(high), total, unit, method) for p, low, high in ends]

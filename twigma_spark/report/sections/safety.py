@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from twigma_spark.report.data import Picture, ReportData, Safety
-from twigma_spark.report.numbers import WILSON, count, wilson
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import Picture, ReportData, Result, Safety
+from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.numbers import WILSON, count, percent, wilson
 from twigma_spark.report.section import Finding, Section
 
 
@@ -14,7 +17,68 @@ def context(data: ReportData) -> dict[str, object]:
         "scored": sum(s.scored for s in data.safety),
         "hidden": sum(1 for p in shown(data) if p.hidden_because(data.nsfw_threshold)),
         "pictures": len(shown(data)),
+        "charts": [chart] if (chart := thresholds(data)) else [],
+        "clusters": _by_cluster(data),
     }
+
+
+def _limits(data: ReportData) -> list[float]:
+    """Return the thresholds that shares were counted at."""
+    metrics = {r.metric for r in data.results if r.analysis == "nsfw" and r.metric.startswith("share_above_")}
+    return sorted(float(metric.removeprefix("share_above_")) for metric in metrics)
+
+
+def thresholds(data: ReportData) -> Figure | None:
+    """Return points with intervals: the share of each corpus above each threshold; None where none is scored."""
+    limits = _limits(data)
+    found = [(limit, data.found("nsfw", f"share_above_{limit:g}")) for limit in limits]
+    names = [c.name for c in data.corpora if any(c.name in rows for _, rows in found)]
+    if not names:
+        return None
+    rows = {name: [(limit, r[name]) for limit, r in found if name in r] for name in names}
+    traces = [_points(name, i, rows[name]) for i, name in enumerate(names)]
+    layout = {
+        "height": 340,
+        "yaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": {"text": "share of the scored images"}},
+        "xaxis": {"tickvals": limits, "title": {"text": "NSFW score above"}, "showgrid": False},
+    }
+    first = found[0][1]
+    sizes = ", ".join(f"{name} {count(first[name].n)}" for name in names if name in first)
+    top = max((n for n in names if n in first), key=lambda n: first[n].estimate or 0)
+    caption = (
+        f"Share of the scored images of each corpus above each threshold, with 95% intervals clustered by post, "
+        f"prompt or artist. n images: {sizes}. Highest at {limits[0]:g}: {top}, {percent(first[top].estimate)}."
+    )
+    return figure("fig-nsfw", traces, layout, caption)
+
+
+def _points(name: str, index: int, found: list[tuple[float, Result]]) -> go.Scatter:
+    shares = [(limit, r, r.estimate or 0.0) for limit, r in found]
+    return go.Scatter(
+        x=[limit + 0.006 * (index - 1) for limit, _, _ in shares],
+        y=[value for _, _, value in shares],
+        name=label(name),
+        mode="lines+markers",
+        line={"color": colour(index), "width": 1.4},
+        error_y={
+            "type": "data",
+            "array": [(r.high if r.high is not None else v) - v for _, r, v in shares],
+            "arrayminus": [v - (r.low if r.low is not None else v) for _, r, v in shares],
+            "color": colour(index),
+        },
+        customdata=[[limit, f"[{percent(r.low)}, {percent(r.high)}]"] for limit, r, _ in shares],
+        hovertemplate="above %{customdata[0]}: %{y:.1%} %{customdata[1]}",
+    )
+
+
+def _by_cluster(data: ReportData) -> list[tuple[str, Result]]:
+    """Return the share above the report's threshold, or the nearest one, in each cluster of the posts."""
+    limits = _limits(data)
+    if not limits:
+        return []
+    limit = min(limits, key=lambda value: abs(value - data.nsfw_threshold))
+    rows = data.found("nsfw", f"share_above_{limit:g}")
+    return sorted(((g, r) for g, r in rows.items() if "|" in g), key=lambda each: -(each[1].estimate or 0))
 
 
 def shown(data: ReportData) -> list[Picture]:

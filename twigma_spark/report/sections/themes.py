@@ -7,34 +7,30 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Theme
-from twigma_spark.report.figures import Figure, colour, figure, label, sparkline
-from twigma_spark.report.numbers import WILSON, Share, count, wilson
+from twigma_spark.report.courses import Arrow, Course, arrows, course, strata
+from twigma_spark.report.courses import month_shares as clustered_months
+from twigma_spark.report.data import ReportData, Result, Theme
+from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
 from twigma_spark.report.section import Finding, Section
+
+WORDS = 10  # listed beside a theme; the cloud has all that are kept
 
 
 @dataclass(frozen=True)
 class Card:
-    """A theme as it is shown: with its place in the palette and its course as an SVG line."""
+    """A theme as it is shown: its place in the palette, the course of its share, its trend and its words.
+
+    Attributes:
+        cloud: word, size in rem and weight, in order of the alphabet.
+    """
 
     theme: Theme
     colour: str
     share: Share | None
-    course: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """The share of a theme in the earlier and in the later months."""
-
-    theme: Theme
-    early: Share
-    late: Share
-
-    @property
-    def step(self) -> float:
-        """How much the share grew; negative where it fell."""
-        return self.late.estimate - self.early.estimate
+    course: Course | None
+    arrow: Arrow | None
+    cloud: tuple[tuple[str, float, float], ...]
 
 
 def groups(data: ReportData) -> list[tuple[Theme, ...]]:
@@ -44,34 +40,58 @@ def groups(data: ReportData) -> list[tuple[Theme, ...]]:
 
 
 def context(data: ReportData) -> dict[str, object]:
-    """Return cards and charts of each clustering."""
-    return {"groups": [(_cards(themes), _charts(themes, i)) for i, themes in enumerate(groups(data))]}
+    """Return cards and charts of each clustering; the trends are of the first."""
+    found = groups(data)
+    first = [t.cluster for t in found[0]] if found else []
+    rules = {arrow.rule for arrow in arrows(data).values()}
+    return {
+        "groups": [(_cards(data, themes, i), _charts(data, themes, i)) for i, themes in enumerate(found)],
+        "words": WORDS,
+        "strata": strata(data, first),
+        "clusters": first,
+        "rule": next(iter(rules), ""),
+    }
 
 
-def _cards(themes: tuple[Theme, ...]) -> list[Card]:
-    images, totals = sum(t.size for t in themes), month_totals(themes)
+def _cards(data: ReportData, themes: tuple[Theme, ...], index: int) -> list[Card]:
+    images = sum(t.size for t in themes)
+    moved = arrows(data) if index == 0 else {}
     return [
-        Card(t, colour(i), wilson(t.size, images), sparkline([s for _, s in month_shares(t, totals)]))
+        Card(t, colour(i), wilson(t.size, images), _course(data, t, index), moved.get(str(t.cluster)), cloud(t))
         for i, t in enumerate(themes)
     ]
 
 
-def _charts(themes: tuple[Theme, ...], index: int) -> list[Figure]:
-    return [sizes(themes, index)] + ([months(themes, index)] if len(month_totals(themes)) > 1 else [])
+def _course(data: ReportData, theme: Theme, index: int) -> Course | None:
+    shares = clustered_months(data, theme.cluster) if index == 0 else []
+    return course(shares) if len(shares) > 1 else None
+
+
+def cloud(theme: Theme) -> tuple[tuple[str, float, float], ...]:
+    """Return the words of a theme with a size that follows the root of the weight, as areas do."""
+    top = max((weight for _, weight in theme.words), default=0) or 1.0
+    sized = [(word, round(0.75 + 1.45 * max(weight / top, 0) ** 0.5, 2), weight) for word, weight in theme.words]
+    return tuple(sorted(sized))
+
+
+def _charts(data: ReportData, themes: tuple[Theme, ...], index: int) -> list[Figure]:
+    return [sizes(themes, index)] + ([months(data, themes, index)] if len(month_totals(themes)) > 1 else [])
 
 
 def month_totals(themes: tuple[Theme, ...]) -> dict[str, int]:
-    """Return the images of each month over all themes, in order of time."""
+    """Return the images of each month over all themes, in order of time; 0 in a month between that has none."""
     totals: Counter[str] = Counter()
     for theme in themes:
         totals.update(dict(theme.months))
-    return dict(sorted(totals.items()))
+    return {month: totals[month] for month in _span(sorted(totals))}
 
 
-def month_shares(theme: Theme, totals: dict[str, int]) -> list[tuple[str, float]]:
-    """Return the share of a theme among the images of each month."""
-    mine = dict(theme.months)
-    return [(month, mine.get(month, 0) / n) for month, n in totals.items() if n]
+def _span(months: list[str]) -> list[str]:
+    """Return every month from the first to the last, as "YYYY-MM"."""
+    if not months:
+        return []
+    ends = [int(m[:4]) * 12 + int(m[5:7]) - 1 for m in (months[0], months[-1])]
+    return [f"{m // 12:04d}-{m % 12 + 1:02d}" for m in range(ends[0], ends[1] + 1)]
 
 
 def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
@@ -98,10 +118,11 @@ def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
     return figure(f"fig-theme-sizes-{index}", [trace], layout, caption)
 
 
-def months(themes: tuple[Theme, ...], index: int) -> Figure:
-    """Return a line a theme: its share among the images of each month."""
+def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
+    """Return a line a theme: its share among the images of each month, open where a month has none."""
     totals = month_totals(themes)
-    traces = [_line(theme, totals, i) for i, theme in enumerate(themes)]
+    told = data.found("trends", "month_share") if index == 0 else {}
+    traces = [_line(theme, totals, told, i) for i, theme in enumerate(themes)]
     layout = {
         "height": 420,
         "hovermode": "closest",
@@ -112,33 +133,50 @@ def months(themes: tuple[Theme, ...], index: int) -> Figure:
             "title": {"text": "share of the month's images"},
         },
     }
-    n = sum(totals.values())
+    how = "95% interval, clustered by tweet" if told else WILSON
     caption = (
-        f"Share of each theme among the images of a month; n = {count(n)} dated images in "
-        f"{len(totals)} months. Point at a month for its 95% Wilson interval; click a name to hide its "
-        "line, double-click to see it alone."
+        f"Share of each theme among the images of a month; n = {count(sum(totals.values()))} dated images in "
+        f"{sum(1 for n in totals.values() if n)} months. Point at a month for its {how}; click a name to hide its "
+        f"line, double-click to see it alone. {_moved_words(data, themes, index)}"
     )
     return figure(f"fig-theme-months-{index}", traces, layout, caption)
 
 
-def _line(theme: Theme, totals: dict[str, int], index: int) -> go.Scatter:
-    shares = month_shares(theme, totals)
+def _moved_words(data: ReportData, themes: tuple[Theme, ...], index: int) -> str:
+    """Return how many themes rise, fall and hold."""
+    signs = Counter(a.sign for g, a in arrows(data).items() if g in {str(t.cluster) for t in themes})
+    if index or not signs:
+        return ""
+    return f"Of {len(themes)} themes {signs[1]} rise, {signs[-1]} fall and {signs[0]} are steady."
+
+
+def _line(theme: Theme, totals: dict[str, int], told: dict[str, Result], index: int) -> go.Scatter:
     mine = dict(theme.months)
+    shares = [mine.get(month, 0) / n if n else None for month, n in totals.items()]
     return go.Scatter(
-        x=[f"{month}-01" for month, _ in shares],
-        y=[share for _, share in shares],
+        x=[f"{month}-01" for month in totals],
+        y=shares,
         name=label(f"{theme.cluster} · {theme.name}", 40),
         mode="lines",
+        connectgaps=False,
         line={"color": colour(index), "width": 2.2},
-        customdata=[[str(wilson(mine.get(m, 0), totals[m])), count(totals[m])] for m, _ in shares],
+        customdata=[
+            [_share(theme, mine.get(m, 0), n, told.get(f"{theme.cluster}|{m}")), count(n)] for m, n in totals.items()
+        ],
         hovertemplate="%{x|%b %Y}: %{customdata[0]} of %{customdata[1]} images",
     )
 
 
+def _share(theme: Theme, hits: int, n: int, told: Result | None) -> str:
+    if told is None or told.estimate is None:
+        return str(wilson(hits, n) or "–")
+    return f"{percent(told.estimate)} [{percent(told.low)}, {percent(told.high)}]"
+
+
 def findings(data: ReportData) -> list[Finding]:
-    """Return the largest theme and those that rose and fell most, where intervals do not overlap."""
-    found = [f(themes) for themes in groups(data) for f in (_largest, _rising, _falling)]
-    return [f for f in found if f]
+    """Return the largest theme, and the ones that rose and fell most by the rule of the arrows."""
+    found = [f(data, themes) for themes in groups(data)[:1] for f in (_rising, _falling)]
+    return [f for f in [*(_largest(themes) for themes in groups(data)), *found] if f]
 
 
 def _largest(themes: tuple[Theme, ...]) -> Finding | None:
@@ -154,38 +192,27 @@ def _largest(themes: tuple[Theme, ...]) -> Finding | None:
     )
 
 
-def changes(themes: tuple[Theme, ...]) -> list[Change]:
-    """Return the themes whose share changed from the first to the second half of the months, least first."""
-    totals = month_totals(themes)
-    order = list(totals)
-    halves = set(order[: len(order) // 2]), set(order[len(order) - len(order) // 2 :])
-    sizes = [sum(totals[m] for m in half) for half in halves]
-    found = []
-    for theme in themes:
-        shares = [wilson(sum(n for m, n in theme.months if m in h), s) for h, s in zip(halves, sizes, strict=True)]
-        if (early := shares[0]) and (late := shares[1]) and (late.low > early.high or late.high < early.low):
-            found.append(Change(theme, early, late))
-    return sorted(found, key=lambda c: (c.step, c.theme.cluster))
+def _rising(data: ReportData, themes: tuple[Theme, ...]) -> Finding | None:
+    return _most(data, themes, 1)
 
 
-def _rising(themes: tuple[Theme, ...]) -> Finding | None:
-    rose = [c for c in changes(themes) if c.step > 0]
-    return _moved(rose[-1], "rose", themes) if rose else None
+def _falling(data: ReportData, themes: tuple[Theme, ...]) -> Finding | None:
+    return _most(data, themes, -1)
 
 
-def _falling(themes: tuple[Theme, ...]) -> Finding | None:
-    fell = [c for c in changes(themes) if c.step < 0]
-    return _moved(fell[0], "fell", themes) if fell else None
-
-
-def _moved(change: Change, verb: str, themes: tuple[Theme, ...]) -> Finding:
-    order = list(month_totals(themes))
-    half = len(order) // 2
-    span = f"{order[0]} to {order[half - 1]} against {order[-half]} to {order[-1]}"
-    return Finding(
-        f"“{change.theme.name}” {verb} most: from {change.early} of the images to {change.late}.",
-        f"{span}; n = {count(change.early.n)} and {count(change.late.n)} images; {WILSON}.",
-    )
+def _most(data: ReportData, themes: tuple[Theme, ...], sign: int) -> Finding | None:
+    """Return the theme that changed most in one direction; none where no arrow points there."""
+    moved = arrows(data)
+    there = [
+        (t, moved[str(t.cluster)]) for t in themes if str(t.cluster) in moved and moved[str(t.cluster)].sign == sign
+    ]
+    if not there:
+        return None
+    theme, arrow = max(there, key=lambda each: (sign * (each[1].change.estimate or 0), -each[0].cluster))
+    verb = "rose" if sign > 0 else "fell"
+    text = f"“{theme.name}” {verb} most: its share of the images changed by {arrow.size} over the months."
+    also = f" {len(there)} of {len(themes)} themes {verb}." if len(there) > 1 else ""
+    return Finding(text + also, f"n = {count(arrow.change.n)} {arrow.change.unit}; {arrow.change.method}.")
 
 
 def _weights(theme: Theme) -> str:

@@ -1,0 +1,106 @@
+"""Trends against statsmodels and by rule; the planted slopes and the nulls of many seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.stats import false_discovery_control
+
+from twigma_spark.stats.trends import Trend, arrow, corrected, growth, trend
+
+FLAT = Trend(0.0, 0.1, 0.0, -0.1, 0.1, 0.9, 10, 10, 5)
+
+
+def posts(seed: int, slope: float = 0.0, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return hits, sizes and months of posts whose images are of one theme or not, mostly together."""
+    rng = np.random.default_rng([9, seed])
+    month, size = rng.integers(0, 27, n), rng.integers(1, 5, n)
+    p = 1 / (1 + np.exp(-(-1.5 + slope * (month - 13))))
+    of_theme = rng.random(n) < p
+    return np.where(of_theme, size, rng.binomial(size, 0.0)), size, month
+
+
+def test_slope_and_error_are_those_of_statsmodels_on_the_posts() -> None:
+    hits, sizes, months = posts(0, 0.05)
+    found = trend(hits, sizes, months + 24_000)
+    x = np.column_stack([np.ones(len(months)), months])
+    model = sm.GLM(np.stack([hits, sizes - hits], axis=1), x, family=sm.families.Binomial())
+    wanted = model.fit(cov_type="cluster", cov_kwds={"groups": np.arange(len(months)), "use_correction": False})
+    assert isinstance(found, Trend) and found.slope == pytest.approx(wanted.params[1], rel=1e-6)
+    assert found.error == pytest.approx(wanted.bse[1] * np.sqrt(300 / 299), rel=1e-5)
+    ends = 1 / (1 + np.exp(-(wanted.params[0] + wanted.params[1] * np.array([0, 26]))))
+    assert found.change == pytest.approx(ends[1] / ends[0] - 1, rel=1e-6)
+    assert found.low < found.change < found.high
+
+
+def test_the_interval_of_the_change_is_the_delta_methods() -> None:
+    hits, sizes, months = posts(1, 0.05)
+    found = trend(hits, sizes, months)
+    assert isinstance(found, Trend)
+    again = trend(np.tile(hits, 4), np.tile(sizes, 4), np.tile(months, 4))
+    assert isinstance(again, Trend)
+    widths = [np.log1p(each.high) - np.log1p(each.low) for each in (found, again)]
+    assert widths[0] / widths[1] == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("hits", "sizes", "months", "why"),
+    [
+        ([1, 0, 1, 0], [1, 1, 1, 1], [3, 3, 3, 3], "two months"),
+        ([1, 0, 1], [1, 1, 1], [1, 2, 3], "four groups"),
+        ([0, 0, 0, 0], [1, 1, 1, 1], [1, 2, 3, 4], "none or all"),
+        ([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 2, 2], "two months"),
+    ],
+)
+def test_what_has_no_trend_is_a_sentence(hits: list[int], sizes: list[int], months: list[int], why: str) -> None:
+    found = trend(hits, sizes, np.array(months))
+    assert isinstance(found, str) and why in found
+
+
+def test_months_that_tell_a_theme_without_error_give_no_nan() -> None:
+    months = np.repeat(np.arange(6), 20)
+    found = trend((months > 2).astype(float), np.ones(120), months)
+    assert isinstance(found, str) or np.isfinite([found.slope, found.change, found.low, found.high, found.p]).all()
+
+
+def test_q_values_are_scipys_and_what_has_no_p_has_no_q() -> None:
+    trends = [replace(FLAT, p=p) for p in (0.01, 0.04, 0.03)]
+    found = corrected([trends[0], "no trend", *trends[1:]])
+    assert found[1] is None
+    assert [found[0], *found[2:]] == pytest.approx(false_discovery_control([0.01, 0.04, 0.03]))
+    assert corrected([]) == []
+
+
+@pytest.mark.parametrize(
+    ("slope", "change", "q", "sign"),
+    [(0.1, 0.5, 0.01, 1), (-0.1, -0.4, 0.01, -1), (0.1, 0.5, 0.06, 0), (0.1, 0.09, 0.01, 0), (-0.1, -0.08, 0.01, 0),
+     (-0.1, -0.0999, 0.01, -1)],
+)  # fmt: skip
+def test_the_rule_of_the_arrow(slope: float, change: float, q: float, sign: int) -> None:
+    assert arrow(replace(FLAT, slope=slope, change=change), q, 0.05, 0.1) == sign
+
+
+def test_growth_is_quasi_poisson_over_all_months() -> None:
+    y = np.array([4, 0, 7, 9, 12, 15])
+    found = growth(y)
+    fit = sm.GLM(y, np.column_stack([np.ones(6), np.arange(6)]), family=sm.families.Poisson()).fit(scale="X2")
+    assert found.estimate == pytest.approx(100 * np.expm1(fit.params[1]))
+    assert found.low < found.estimate < found.high and found.n == 6
+    assert growth([3, 4]).estimate is None and "four months" in growth([3, 4]).method
+
+
+@pytest.mark.slow
+def test_planted_slopes_are_inside_their_intervals_in_90_of_100_seeds() -> None:
+    found = [trend(*posts(seed, 0.06)) for seed in range(100)]
+    inside = [isinstance(each, Trend) and abs(each.slope - 0.06) <= 1.968 * each.error for each in found]
+    assert sum(inside) >= 90, sum(inside)
+
+
+@pytest.mark.slow
+def test_a_steady_theme_is_rejected_at_the_nominal_rate() -> None:
+    found = [trend(*posts(seed)) for seed in range(400)]
+    rate = np.mean([isinstance(each, Trend) and each.p < 0.05 for each in found])
+    assert 0.03 <= rate <= 0.07, rate

@@ -1,0 +1,61 @@
+"""The section on posts over time: how many were made in each month, with gaps where there were none."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.figures import Figure, colour, figure
+from twigma_spark.report.numbers import count, signed_percent
+from twigma_spark.report.section import Finding, Section
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return the chart, and the months without posts."""
+    posts = data.found("activity", "posts")
+    dated = {month: r for month, r in posts.items() if month != "all"}
+    gaps = [month for month, r in dated.items() if r.estimate is None]
+    return {"charts": [months(data, dated)] if dated else [], "gaps": gaps}
+
+
+def months(data: ReportData, posts: dict[str, Result]) -> Figure:
+    """Return bars of the posts and a line of the images that are in a theme, by month."""
+    images = data.found("activity", "images")
+    order = sorted(posts)
+    traces = [
+        go.Bar(
+            x=[f"{m}-01" for m in order], y=[posts[m].estimate for m in order], name="posts",
+            marker={"color": colour(1)}, hovertemplate="%{x|%b %Y}: %{y:,} posts",
+        ),
+        go.Scatter(
+            x=[f"{m}-01" for m in order], y=[images[m].estimate if m in images else None for m in order],
+            name="kept images", mode="lines+markers", line={"color": colour(0)},
+            hovertemplate="%{x|%b %Y}: %{y:,} images",
+        ),
+    ]  # fmt: skip
+    layout = {
+        "height": 340, "xaxis": {"type": "date", "tickformat": "%b %Y", "showgrid": False},
+        "yaxis": {"title": {"text": "number in the month"}, "rangemode": "tozero"},
+    }  # fmt: skip
+    n = sum(r.n or 0 for r in posts.values())
+    top = max(order, key=lambda m: posts[m].estimate or 0)
+    caption = (
+        f"Posts and kept images by month (UTC); n = {count(n)} posts in {len(order)} months, a census without an "
+        f"interval; months without posts are left open. Most posts: {top}, {count(posts[top].n)}."
+    )
+    return figure("fig-activity", traces, layout, caption)
+
+
+def findings(data: ReportData) -> list[Finding]:
+    """Return whether the posts grew, where the interval says so."""
+    growth = data.found("activity", "growth").get("posts")
+    if growth is None or growth.low is None or growth.high is None or growth.low <= 0 <= growth.high:
+        return []
+    verb = "grew" if growth.low > 0 else "shrank"
+    ends = f"{signed_percent(growth.estimate)} [{signed_percent(growth.low)}, {signed_percent(growth.high)}]"
+    return [
+        Finding(f"The number of posts {verb} by {ends} a month.", f"n = {growth.n} {growth.unit}; {growth.method}.")
+    ]
+
+
+SECTION = Section("activity", "Posts over time", context, findings)

@@ -1,0 +1,164 @@
+"""The section on likes: means by quintile of similarity, the regressions beside one another, the boosted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.numbers import count, number, signed_percent
+from twigma_spark.report.section import Finding, Section
+
+QUINTILES = tuple(f"quintile {number}" for number in range(1, 6))
+# The columns of the table: the paper's model first, then what it needs.
+MODELS = {
+    "poisson": "Poisson, as in the paper",
+    "poisson_tweet": "errors by tweet",
+    "poisson_author": "errors by author",
+    "quasi_poisson": "quasi-Poisson",
+    "negative_binomial": "negative binomial",
+    "poisson_offset": "offset for age",
+    "ppml_author": "author effects",
+}
+TRUSTED = "poisson_author"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One level of a regression: its name and a cell for each model."""
+
+    level: str
+    cells: tuple[str, ...]
+
+
+def references(data: ReportData) -> list[str]:
+    """Return the references whose similarity the likes are held against, in the order of the page."""
+    seen = [r.group.split("|")[0] for r in data.results if r.stage == "likes" and "|" in r.group]
+    order = {c.name: i for i, c in enumerate(data.corpora)}
+    return sorted(dict.fromkeys(seen), key=lambda name: (order.get(name, len(order)), name))
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return the chart, a table a reference, what could not be computed and the boosted model."""
+    rows = [r for r in data.results if r.stage == "likes"]
+    means = {k: r for k, r in data.found("likes", "mean_likes").items() if r.estimate is not None and "|" in k}
+    return {
+        "charts": [quintiles(data, means)] if means else [],
+        "models": list(MODELS.values()),
+        "tables": [(name, found) for name in references(data) if (found := _table(data, name))],
+        "dispersion": [f for f in map(_dispersion, data.found("likes_regression", "overdispersion").values()) if f],
+        "absent": [(r.group, r.method) for r in rows if r.estimate is None and r.analysis != "likes_boosting"],
+        "boosting": _boosting(data),
+        "any": bool(rows),
+    }
+
+
+def quintiles(data: ReportData, means: dict[str, Result]) -> Figure:
+    """Return points with intervals: mean likes by quintile, one colour a reference."""
+    order = [c.name for c in data.corpora]
+    names = references(data)
+    traces = []
+    for place, name in enumerate(names):
+        found = [(q, means[f"{name}|{q}"]) for q in QUINTILES if f"{name}|{q}" in means]
+        shift = (place - (len(names) - 1) / 2) * 0.12
+        traces.append(_points(name, found, shift, order.index(name) if name in order else len(order)))
+    layout = {
+        "height": 380,
+        "xaxis": {
+            "tickvals": [1, 2, 3, 4, 5], "ticktext": ["1 least", "2", "3", "4", "5 most"], "range": [0.5, 5.5],
+            "title": {"text": "quintile of similarity to the reference"}, "showgrid": False,
+        },
+        "yaxis": {"title": {"text": "mean likes of an image"}, "rangemode": "tozero"},
+    }  # fmt: skip
+    sizes = ", ".join(f"{n} {count(sum(means[g].n or 0 for g in means if g.startswith(n + '|')))}" for n in names)
+    caption = (
+        f"Mean likes by quintile of similarity, the mean cosine of the nearest images of the reference. n images: "
+        f"{sizes}; images of one tweet share its likes, and the 95% intervals are clustered by tweet. "
+        f"{_seen(means, names)}"
+    )
+    return figure("fig-likes", traces, layout, caption)
+
+
+def _points(name: str, found: list[tuple[str, Result]], shift: float, index: int) -> go.Scatter:
+    y = [r.estimate or 0.0 for _, r in found]
+    ups = [(r.high if r.high is not None else v) - v for v, (_, r) in zip(y, found, strict=True)]
+    downs = [v - (r.low if r.low is not None else v) for v, (_, r) in zip(y, found, strict=True)]
+    return go.Scatter(
+        x=[QUINTILES.index(q) + 1 + shift for q, _ in found],
+        y=y,
+        name=label(name),
+        mode="lines+markers",
+        line={"color": colour(index), "width": 1.4},
+        error_y={"type": "data", "array": ups, "arrayminus": downs, "color": colour(index), "thickness": 1.6},
+        customdata=[[_ends(r), count(r.n)] for _, r in found],
+        hovertemplate="%{y:.1f} likes %{customdata[0]}, n = %{customdata[1]} images",
+    )
+
+
+def _ends(result: Result) -> str:
+    return "" if result.low is None else f"[{number(result.low)}, {number(result.high)}]"
+
+
+def _seen(means: dict[str, Result], names: list[str]) -> str:
+    """Return what the points show: the first and the last quintile of each reference."""
+    pairs = [(name, means.get(f"{name}|quintile 1"), means.get(f"{name}|quintile 5")) for name in names]
+    told = [f"{name} {number(a.estimate)} against {number(b.estimate)}" for name, a, b in pairs if a and b]
+    return f"Least against most similar: {', '.join(told)} likes." if told else ""
+
+
+def _table(data: ReportData, reference: str) -> list[Row]:
+    found = {metric: data.found("likes_regression", metric) for metric in MODELS}
+    levels = dict.fromkeys(
+        group.split("|", 1)[1] for rows in found.values() for group in sorted(rows) if group.startswith(reference + "|")
+    )
+    levels.pop("all", None)
+    return [Row(level, tuple(_cell(found[m].get(f"{reference}|{level}")) for m in MODELS)) for level in levels]
+
+
+def _cell(result: Result | None) -> str:
+    if result is None or result.estimate is None:
+        return "–"
+    ends = "" if result.low is None else f" [{signed_percent(result.low)}, {signed_percent(result.high)}]"
+    return signed_percent(result.estimate) + ends
+
+
+def _dispersion(result: Result) -> str | None:
+    if result.estimate is None:
+        return None
+    name = result.group.split("|")[0]
+    more = "more than a Poisson allows" if (result.low or 0) > 0 else "not shown to exceed a Poisson's"
+    return f"{name}: the likes scatter {more} (alpha {number(result.estimate)} {_ends(result)})."
+
+
+def _boosting(data: ReportData) -> dict[str, object]:
+    deviance = data.found("likes_boosting", "held_out_deviance")
+    explained, shap = data.found("likes_boosting", "deviance_explained"), data.found("likes_boosting", "mean_abs_shap")
+    known = [r for r in deviance.values() if r.estimate is not None]
+    return {
+        "rows": [(r.group, r, explained.get(r.group)) for r in sorted(known, key=lambda r: -(r.estimate or 0))],
+        "shap": sorted((r for r in shap.values() if r.estimate is not None), key=lambda r: -(r.estimate or 0)),
+        "why": [r.method for r in deviance.values() if r.estimate is None],
+    }
+
+
+def findings(data: ReportData) -> list[Finding]:
+    """Return, for each reference, what the least similar images get against the most similar ones."""
+    changes = data.found("likes_regression", TRUSTED)
+    found = (changes.get(f"{name}|quintile 1") for name in references(data))
+    return [_finding(result) for result in found if result and result.low is not None and result.high is not None]
+
+
+def _finding(result: Result) -> Finding:
+    name, low, high = result.group.split("|")[0], result.low or 0.0, result.high or 0.0
+    ends = f"{signed_percent(result.estimate)} [{signed_percent(low)}, {signed_percent(high)}]"
+    if low <= 0 <= high:
+        text = f"The images least like those of {name} are not shown to get other likes than the most alike: {ends}."
+    else:
+        more = "more" if low > 0 else "fewer"
+        text = f"The images least like those of {name} get {more} likes than the most alike: {ends}."
+    return Finding(text, f"n = {count(result.n)} {result.unit}; {result.method}.")
+
+
+SECTION = Section("likes", "Likes", context, findings)

@@ -1,0 +1,57 @@
+"""The annotators' sheet and page; no stage of the pipeline, since people come between it and the next one."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io.answers import blank_sheet
+from twigma_spark.io.export import write_text
+from twigma_spark.io.session import arrow_batches
+from twigma_spark.report.annotation import Shown, annotation_page
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import Frames
+from twigma_spark.transforms import annotation, gallery
+
+
+def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
+    """Write the blind sheet (sheet.csv) and the page (sheet.html) and return what was written, in words.
+
+    Args:
+        cfg: settings.
+        spark: the session.
+        tables: images, clusters and scores.
+        out: folder.
+
+    Raises:
+        ConfigError: where there is no image to show.
+    """
+    how = cfg.concordance
+    clusters = specs.clustering(tables["clusters"], how.clustering)
+    chosen = annotation.sheet(
+        clusters, tables["images"], tables["scores"], how.per_cluster, how.nsfw_threshold, cfg.seed
+    )
+    rows = [row.asDict() for row in chosen.collect()]
+    if not rows:
+        raise ConfigError(
+            f"concordance.clustering must be a clustering with images that may be shown. Got {how.clustering!r}; "
+            "run the stage cluster first, or raise concordance.nsfw_threshold."
+        )
+    pictures = _pictures(cfg, spark, tables, [row["image_id"] for row in rows])
+    shown = [Shown(r["item"], found, r["unsure"]) for r in rows if (found := pictures.get(r["image_id"]))]
+    page = write_text(f"{out.rstrip('/')}/sheet.html", annotation_page(cfg.report.title, shown))
+    sheet = write_text(f"{out.rstrip('/')}/sheet.csv", blank_sheet([s.item for s in shown]))
+    return f"{len(shown)} images of {len({row['cluster'] for row in rows})} clusters, blind: {page} and {sheet}"
+
+
+def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) -> dict[str, bytes | None]:
+    """Return the pictures by image id, small enough for a page."""
+    wanted = tables["images"].where(F.col("image_id").isin(ids))
+    blank = wanted.select(
+        "image_id", "corpus", F.lit("").alias("text"), "sensitive", F.lit(None).cast("double").alias("score"), "content"
+    )
+    with arrow_batches(spark, cfg.embed.arrow_batch):
+        rows = gallery.thumbnails(blank, cfg.concordance.thumbnail, cfg.ingest.max_pixels).collect()
+    return {row["image_id"]: bytes(row["thumbnail"]) if row["thumbnail"] is not None else None for row in rows}

@@ -1,0 +1,49 @@
+"""concordance: what annotators said of a sample of each cluster, against the captions and the clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.io.answers import fingerprint, read_answers
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results
+from twigma_spark.transforms import annotation
+from twigma_spark.transforms.themes import STOP_WORDS
+
+
+def run(cfg: Config, work: Work, clusters: DataFrame, captions: DataFrame) -> Mapping[str, DataFrame]:
+    """Return the agreement of annotators, captions and clusters, as results; none where nobody was asked."""
+    how = cfg.concordance
+    answers = [Answer(*each) for each in read_answers(how.answers)]
+    work.say(
+        f"concordance: {len(answers):,} answers" if how.answers else "concordance: nobody was asked (twigma annotate)"
+    )
+    if how.answers is None:
+        return {}
+    named = {a.item for a in answers}
+    rows = annotation.captioned(specs.clustering(clusters, how.clustering), captions, cfg.seed)
+    asked = rows.where(F.col("item").isin(sorted(named))) if named else rows.limit(0)
+    items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
+    draws = Draws(how.permutations, how.resamples, cfg.seed)
+    found = concordance_results(sorted(items, key=lambda i: i.item), answers, frozenset(STOP_WORDS), draws)
+    return {"results": specs.results(work.spark, "concordance", found)}
+
+
+def _sources(cfg: Config, spark: SparkSession) -> str:
+    return fingerprint(cfg.concordance.answers)
+
+
+STAGE = Stage(
+    name="concordance",
+    summary="where annotators were asked: their keywords and groups against captions and clusters",
+    reads=("clusters", "captions"),
+    writes=("results",),
+    config=("concordance", "seed"),
+    run=run,
+    sources=_sources,
+)

@@ -1,0 +1,128 @@
+"""likes: what the likes of the posts go with: means by quintile of similarity, regressions, a boosted model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Boosting, Config
+from twigma_spark.estimators.likes import BoostingSpec, boosted, unavailable
+from twigma_spark.io import arrow
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stats.estimate import Named, absent
+from twigma_spark.stats.held_out import ANALYSIS, held_out_results
+from twigma_spark.stats.likes import UNIT, Likes, likes_results
+from twigma_spark.transforms import engagement, summaries
+
+# Likes are learnt by authors, and this many must be left to learn from and to be asked.
+FEWEST_AUTHORS = 4
+
+
+def run(
+    cfg: Config,
+    work: Work,
+    images: DataFrame,
+    tweets: DataFrame,
+    duplicates: DataFrame,
+    rejects: DataFrame,
+    neighbours: DataFrame,
+    scores: DataFrame,
+    clusters: DataFrame,
+) -> Mapping[str, DataFrame]:
+    """Return what is said of the likes, as results."""
+    references = cfg.of_role("generated", "natural", "art")
+    kept = summaries.kept(images, duplicates, rejects).where(F.col("corpus").isin(cfg.of_role("posts")))
+    plain = engagement.engagement(kept, images, tweets)
+    rows = engagement.with_similarity(plain, neighbours, references, cfg.likes.nearest)
+    table = arrow.table(engagement.compact(rows, references))
+    data, missing = _known(table, references)
+    work.say(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
+    found = list(_noted(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
+    themed = specs.clustering(clusters, specs.theme_clustering(cfg))
+    found += _boosting(cfg, work, engagement.with_scores(rows, scores, themed), references)
+    return {"results": specs.results(work.spark, "likes", found)}
+
+
+def _known(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:
+    """Return the images with likes, and how many have none."""
+    data = _likes(table, references)
+    known = data.likes >= 0
+    return data.of(known), int((~known).sum())
+
+
+def _likes(table: pa.Table, references: Sequence[str]) -> Likes:
+    column = {name: table.column(name).to_numpy() for name in table.column_names}
+    near = {name: column[engagement.similarity(name)] for name in references}
+    return Likes(column["likes"], column["tweet"], column["author"], column["band"], column["log_age"], near)
+
+
+def _noted(found: Iterable[Named], missing: int, any_reference: bool) -> Iterable[Named]:
+    """Yield the results; how many images have no likes is one of them, and so is that there is no reference."""
+    yield from found
+    if missing:
+        reason = f"{missing:,} images of posts whose likes are not known are left out"
+        yield Named("likes", "without_likes", "posts", absent(reason, missing, UNIT))
+    if not any_reference:
+        yield Named("likes", "mean_likes", "posts", absent("no reference corpus is configured", 0, UNIT))
+
+
+def _boosting(cfg: Config, work: Work, rows: DataFrame, references: Sequence[str]) -> list[Named]:
+    """Return the boosted model's results, or the one that says why there are none."""
+    how = cfg.likes.boosting
+    reason = "likes.boosting is null" if how is None else unavailable()
+    if how is None or reason:
+        work.say(f"likes: no boosted model: {reason}")
+        return [Named(ANALYSIS, "held_out_deviance", "boosting", absent(str(reason), 0, UNIT))]
+    return _boosted(cfg, how, work, rows, references)
+
+
+def _boosted(cfg: Config, how: Boosting, work: Work, rows: DataFrame, references: Sequence[str]) -> list[Named]:
+    near = [engagement.similarity(name) for name in references]
+    features = ["log_followers", "posted", "age_days", *near, "nsfw", "aesthetic", "cluster"]
+    held = F.pmod(F.xxhash64("author_id", F.lit(cfg.seed)), F.lit(1000)) < int(how.held_out * 1000)
+    # Read once: the join is asked for twice below, and LightGBM reads its rows several times.
+    known = work.once(
+        rows.where("likes IS NOT NULL")
+        .withColumn("log_followers", F.log1p("followers"))
+        .withColumn("posted", F.unix_timestamp("created_at") / engagement.DAY)
+        .withColumn("held", held)
+    )
+    train = _likes(arrow.table(engagement.compact(known.where("NOT held"), references)), references)
+    asked = known.where("held").select("author_id").distinct().count()
+    if len(np.unique(train.author)) < FEWEST_AUTHORS or asked < FEWEST_AUTHORS or not train.likes.sum():
+        reason = f"a split by author needs {FEWEST_AUTHORS} authors on both sides, and likes"
+        work.say(f"likes: no boosted model: {reason}")
+        return [Named(ANALYSIS, "held_out_deviance", "boosting", absent(reason, len(train.likes), UNIT))]
+    used, empty = _with_values(known, features)
+    spec = BoostingSpec(how.iterations, how.leaves, how.learning_rate, how.smallest_leaf, cfg.seed)
+    found = boosted(known, used, "held", spec)
+    extra = [F.col("prediction").cast("float"), F.col("shap").cast("array<float>")]
+    table = arrow.table(engagement.compact(found, references, extra))
+    test, shap = _likes(table, references), arrow.matrix(table.column("shap").combine_chunks())
+    prediction = table.column("prediction").to_numpy().astype(np.float64)
+    work.say(f"likes: boosted on {len(train.likes):,} images, asked about {len(test.likes):,}")
+    results = list(held_out_results(train, test, prediction, shap[:, :-1].astype(np.float64), used))
+    absent_of: Any = [Named(ANALYSIS, "mean_abs_shap", name, absent("no image has it", 0, UNIT)) for name in empty]
+    return [*results, *absent_of]
+
+
+def _with_values(rows: DataFrame, features: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the features that some image has, and those that none has, such as a score without a model."""
+    seen = rows.agg(*[F.count(name).alias(name) for name in features]).collect()[0]
+    return [f for f in features if seen[f]], [f for f in features if not seen[f]]
+
+
+STAGE = Stage(
+    name="likes",
+    summary="likes by quintile of similarity, count regressions, and where asked for a boosted model",
+    reads=("images", "tweets", "duplicates", "rejects", "neighbours", "scores", "clusters"),
+    writes=("results",),
+    config=("likes", "seed", "corpora", "cluster.clusterings"),
+    run=run,
+)

@@ -1,0 +1,81 @@
+"""trends: how the themes of the posts move over months and strata, posts over time, and NSFW shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from pyspark.sql import Column, DataFrame
+
+from twigma_spark.config import Config
+from twigma_spark.io import arrow
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stats import themes
+from twigma_spark.stats.themes import Activity, Rule, Scored
+from twigma_spark.transforms import activity, summaries
+
+
+def run(
+    cfg: Config,
+    work: Work,
+    images: DataFrame,
+    tweets: DataFrame,
+    duplicates: DataFrame,
+    rejects: DataFrame,
+    scores: DataFrame,
+    clusters: DataFrame,
+) -> Mapping[str, DataFrame]:
+    """Return shares, trends, posts over time and NSFW shares, as results."""
+    kept = summaries.kept(images, duplicates, rejects)
+    themed = specs.clustering(clusters, specs.theme_clustering(cfg))
+    data, images_by_month = _activity(cfg, kept, images, tweets, themed)
+    size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
+    work.say(f"trends: {size}, {len(data.strata)} strata")
+    rule = Rule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence)
+    found = list(themes.theme_results(data, rule))
+    posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
+    found += themes.activity_results(posts, images_by_month)
+    limits = cfg.trends.nsfw_thresholds
+    scored = _scored(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
+    found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
+    return {"results": specs.results(work.spark, "trends", found)}
+
+
+def _activity(
+    cfg: Config, kept: DataFrame, images: DataFrame, tweets: DataFrame, clusters: DataFrame
+) -> tuple[Activity, dict[int, int]]:
+    """Return the images by post and cluster, and how many there are by month."""
+    strata = _strata(cfg, tweets)
+    rows = activity.theme_images(kept, images, clusters)
+    table = arrow.table(activity.by_unit(rows, tweets, strata))
+    unit, month, cluster, count, bits = (table.column(i).to_numpy() for i in range(5))
+    hits, months, first = themes.gathered(unit, month, cluster, count)
+    inside = {name: (bits[first] >> place & 1).astype(bool) for place, name in enumerate(strata)}
+    totals = np.bincount(month, weights=count) if len(month) else np.zeros(0)
+    by_month = {int(m): int(totals[m]) for m in np.flatnonzero(totals)}
+    of = "tweets" if tweets.limit(1).count() else "prompts, artists or images"
+    return Activity(hits, months, inside, of), by_month
+
+
+def _strata(cfg: Config, tweets: DataFrame) -> dict[str, Column]:
+    found = activity.top(tweets, cfg.trends.hashtags, cfg.trends.sources).collect()
+    kinds = {kind: [r["name"] for r in found if r["kind"] == kind] for kind in ("hashtag", "source")}
+    return activity.conditions(kinds["hashtag"], kinds["source"], cfg.trends.models)
+
+
+def _scored(frame: DataFrame, thresholds: int) -> Scored:
+    table = arrow.table(frame)
+    corpus, unit, cluster, scored = (table.column(i).to_numpy() for i in range(4))
+    above = np.stack([table.column(f"above_{i}").to_numpy() for i in range(thresholds)], axis=1)
+    return Scored(corpus, unit, cluster, scored, above)
+
+
+STAGE = Stage(
+    name="trends",
+    summary="shares of the themes by month, hashtag, source and model with their trends; NSFW shares",
+    reads=("images", "tweets", "duplicates", "rejects", "scores", "clusters"),
+    writes=("results",),
+    config=("trends", "corpora", "cluster.clusterings"),
+    run=run,
+)

@@ -1,0 +1,223 @@
+"""What people said of the images against what the machine said: keywords, groupings, clusters that people split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twigma_spark.stats import agreement
+from twigma_spark.stats.estimate import Estimate, Named, absent
+from twigma_spark.stats.intervals import percentiles
+
+ANALYSIS, UNIT = "concordance", "images"
+# Letters of any script, two at least.
+WORD = re.compile(r"[^\W\d_]{2,}")
+CONFIDENCE = 0.95
+UNGROUPED = "fewer than two images are grouped"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image of the sheet: its cluster and the words of its caption."""
+
+    item: str
+    cluster: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one annotator said of one image; an empty group is none."""
+
+    annotator: str
+    item: str
+    keywords: tuple[str, ...] = ()
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How much is drawn: permutations of the captions, halves of the images, and the seed."""
+
+    permutations: int
+    resamples: int
+    seed: int
+
+
+def words(text: str, stop: frozenset[str]) -> frozenset[str]:
+    """Return the words of a text in lower case, without stop words; a plural's s falls away on both sides."""
+    found = (w for w in WORD.findall(text.lower()) if w not in stop)
+    return frozenset(w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w for w in found)
+
+
+def concordance_results(
+    items: Sequence[Item], answers: Sequence[Answer], stop: frozenset[str], draws: Draws
+) -> Iterator[Named]:
+    """Yield the overlap of keywords with captions, the agreement of the annotators and that with the clusters.
+
+    Args:
+        items: images that were on the sheet.
+        answers: of all annotators; those to images that are not among the items are left out.
+        stop: words that say nothing.
+        draws: how much is drawn.
+    """
+    known = {item.item: item for item in items}
+    given = [a for a in answers if a.item in known]
+    unknown = len(answers) - len(given)
+    if unknown:
+        reason = f"{unknown} answers are to images that are not in the clusters now"
+        yield Named(ANALYSIS, "unknown_answers", "all", absent(reason, unknown, "answers"))
+    if not given:
+        yield Named(ANALYSIS, "keyword_overlap", "all", absent("no annotator has answered", 0, UNIT))
+        return
+    rng = np.random.default_rng(draws.seed)
+    people = sorted({a.annotator for a in given})
+    yield from _keywords(known, given, people, stop, draws, rng)
+    used = sorted({a.item for a in given})
+    clusters = np.array([known[i].cluster for i in used])
+    groupings = {name: _grouping(used, [a for a in given if a.annotator == name]) for name in people}
+    yield from _alphas(used, given, groupings, clusters, stop, draws, rng)
+    for name, groups in groupings.items():
+        yield from _against(name, groups, clusters, draws, rng)
+    yield from _split(groupings, clusters, draws, rng)
+
+
+def _grouping(items: Sequence[str], answers: Sequence[Answer]) -> NDArray[np.object_]:
+    groups = {a.item: a.group.strip().lower() or None for a in answers}
+    return np.array([groups.get(item) for item in items], object)
+
+
+def _keywords(
+    known: Mapping[str, Item], given: Sequence[Answer], people: Sequence[str], stop: frozenset[str], draws: Draws,
+    rng: np.random.Generator,
+) -> Iterator[Named]:  # fmt: skip
+    """Yield the overlap of each annotator's keywords with the captions, its null and its p-value."""
+    for name in people:
+        mine = [a for a in given if a.annotator == name and known[a.item].caption]
+        said = [words(" ".join(a.keywords), stop) for a in mine]
+        rows = [i for i, each in enumerate(said) if each]
+        said = [said[i] for i in rows]
+        captions = [words(known[mine[i].item].caption, stop) for i in rows]
+        if len(said) < 2:
+            reason = "fewer than two images have both keywords and a caption"
+            yield Named(ANALYSIS, "keyword_overlap", name, absent(reason, len(said), UNIT))
+            continue
+        each = agreement.keyword_overlap(said, captions)
+        drawn = rng.integers(0, len(each), (draws.resamples, len(each)))
+        low, high = percentiles(each[drawn].mean(axis=1), CONFIDENCE)
+        null = agreement.permuted_overlaps(said, captions, draws.permutations, rng)
+        p = agreement.permutation_p(float(each.mean()), null)
+        method = (
+            f"share of an image's keywords that are words of its caption; 95% bootstrap of images, {draws.resamples} "
+            f"resamples; p = {p:.2g} among {draws.permutations} permutations of the captions"
+        )
+        yield Named(ANALYSIS, "keyword_overlap", name, Estimate(float(each.mean()), low, high, len(each), UNIT, method))
+        ends = percentiles(null, CONFIDENCE)
+        method = "mean overlap with the captions dealt out at random; the middle 95% of the permutations"
+        yield Named(
+            ANALYSIS, "keyword_overlap_null", name, Estimate(float(null.mean()), *ends, len(each), UNIT, method)
+        )
+
+
+def _alphas(
+    used: Sequence[str], given: Sequence[Answer], groupings: Mapping[str, NDArray[np.object_]],
+    clusters: NDArray[np.int64], stop: frozenset[str], draws: Draws, rng: np.random.Generator,
+) -> Iterator[Named]:  # fmt: skip
+    """Yield Krippendorff's alpha of keywords (Jaccard distance of sets) and of groupings (pairs, nominal)."""
+    sets: dict[str, list[frozenset[str]]] = {item: [] for item in used}
+    for a in given:
+        if found := words(" ".join(a.keywords), stop):
+            sets[a.item].append(found)
+    units = [sets[item] for item in used]
+    many = list(groupings.values())
+
+    def of_keywords(rows: NDArray[np.int64]) -> float | None:
+        return agreement.krippendorff_alpha([units[i] for i in rows], agreement.jaccard)
+
+    def of_groups(rows: NDArray[np.int64]) -> float | None:
+        return agreement.grouping_alpha([groups[rows] for groups in many])
+
+    how = {
+        "alpha_keywords": (of_keywords, "Krippendorff's alpha of sets of keywords, Jaccard distance"),
+        "alpha_groupings": (of_groups, "Krippendorff's alpha of pairs of images put together or apart, nominal"),
+    }
+    # Alpha of sets costs as many distances as there are different sets squared; a fifth of the halves will do.
+    fewer = Draws(draws.permutations, max(100, draws.resamples // 5), draws.seed)
+    why = "fewer than two annotators" if len(groupings) < 2 else "no two annotators answered for the same images"
+    for metric, (statistic, method) in how.items():
+        yield Named(ANALYSIS, metric, "all", _halved(statistic, clusters, fewer, rng, method, why))
+
+
+def _against(
+    name: str, groups: NDArray[np.object_], clusters: NDArray[np.int64], draws: Draws, rng: np.random.Generator
+) -> Iterator[Named]:
+    """Yield the adjusted Rand index and mutual information of an annotator's groups and the clusters."""
+    there = np.flatnonzero([g is not None for g in groups])
+    for metric, index, words_ in (
+        ("ari", agreement.rand_index, "adjusted Rand index"),
+        ("ami", agreement.mutual_information, "adjusted mutual information"),
+    ):
+        own, cluster = groups[there], clusters[there]
+
+        def statistic(rows: NDArray[np.int64], index=index, own=own, cluster=cluster) -> float | None:  # type: ignore[no-untyped-def]
+            return float(index(own[rows], cluster[rows])) if len(rows) > 1 else None
+
+        method = f"{words_} of the groups and the clusters"
+        yield Named(
+            ANALYSIS, metric, name, _halved(statistic, cluster, draws, rng, method, "fewer than two images are grouped")
+        )
+
+
+def _halved(
+    statistic: Callable[[NDArray[np.int64]], float | None],
+    strata: NDArray[np.int64], draws: Draws, rng: np.random.Generator, method: str, why: str,
+) -> Estimate:  # fmt: skip
+    """Return a statistic of all images with the middle 95% of its values on random halves of each cluster."""
+    value = statistic(np.arange(len(strata))) if len(strata) > 1 else None
+    if value is None:
+        return absent(why, len(strata), UNIT)
+    halves = agreement.half_samples(strata, draws.resamples, rng)
+    found = [v for half in halves if len(half) > 1 and (v := statistic(half)) is not None]
+    if len(found) < 20:
+        return Estimate(value, None, None, len(strata), UNIT, f"{method}; no interval: too few images")
+    # A half's own mean may lie off (fewer pairs); its scatter, around the value of the whole, is what counts.
+    off = np.asarray(found) - float(np.mean(found))
+    low, high = percentiles(value + off, CONFIDENCE)
+    method = f"{method}; 95% interval from {len(found)} random halves within clusters"
+    return Estimate(value, min(low, value), max(high, value), len(strata), UNIT, method)
+
+
+def _split(
+    groupings: Mapping[str, NDArray[np.object_]], clusters: NDArray[np.int64], draws: Draws, rng: np.random.Generator
+) -> Iterator[Named]:
+    """Yield for each cluster the share of its pairs that people put together, and whether they split it."""
+    for cluster in np.unique(clusters).tolist():
+        rows = np.flatnonzero(clusters == cluster)
+        many = [groups[rows] for groups in groupings.values()]
+
+        def statistic(half: NDArray[np.int64], many=many) -> float | None:  # type: ignore[no-untyped-def]
+            return _kept_together([groups[half] for groups in many])
+
+        method = "share of the cluster's pairs of images that annotators put into one group"
+        found = _halved(
+            statistic, np.zeros(len(rows), np.int64), draws, rng, method, "fewer than two images are grouped"
+        )
+        yield Named(ANALYSIS, "kept_together", f"cluster {cluster}", found)
+        if found.estimate is not None and found.high is not None:
+            rule = "1 where the interval of kept_together is below a half, else 0; no interval"
+            split = Estimate(float(found.high < 0.5), None, None, len(rows), UNIT, rule)
+            yield Named(ANALYSIS, "split_by_people", f"cluster {cluster}", split)
+
+
+def _kept_together(many: Sequence[NDArray[np.object_]]) -> float | None:
+    """Return the share of pairs in one group, over all annotators who grouped both images."""
+    hits = said = 0
+    for groups in many:
+        known = groups[np.array([g is not None for g in groups], bool)]
+        pairs = agreement.together(known)
+        hits, said = hits + int(pairs.sum()), said + len(pairs)
+    return hits / said if said else None

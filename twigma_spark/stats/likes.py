@@ -1,0 +1,261 @@
+"""Likes against similarity to a reference: means by quintile and the regressions, as rows of `results`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twigma_spark.stats import counts
+from twigma_spark.stats.counts import Fit
+from twigma_spark.stats.estimate import Estimate, Named, absent
+from twigma_spark.stats.fixed_effects import conditional_poisson
+from twigma_spark.stats.shares import Floats, clustered_mean, dense
+
+UNIT = "images"
+BANDS = ("<500", "500-5000", ">5000")
+SHARED = "images of one tweet share its likes"
+
+
+@dataclass(frozen=True)
+class Likes:
+    """The images of the posts and what their tweets got, each (n,).
+
+    Attributes:
+        likes: likes of the tweet, 0 or more.
+        tweet: any label of the tweet.
+        author: any label of the author.
+        band: place in `BANDS` of the author's followers, -1 where they are not known.
+        log_age: log of the days that the tweet had to collect likes.
+        similarity: by reference, the mean cosine of the nearest images there; NaN where there are none.
+    """
+
+    likes: NDArray[Any]
+    tweet: NDArray[Any]
+    author: NDArray[Any]
+    band: NDArray[np.integer[Any]]
+    log_age: NDArray[np.floating[Any]]
+    similarity: Mapping[str, NDArray[np.floating[Any]]]
+
+    def of(self, rows: NDArray[np.bool_]) -> Likes:
+        """Return some of the images."""
+        near = {name: values[rows] for name, values in self.similarity.items()}
+        return Likes(self.likes[rows], self.tweet[rows], self.author[rows], self.band[rows], self.log_age[rows], near)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A regression as it can be fitted.
+
+    Attributes:
+        y: likes (n,).
+        x: columns (n, p), the constant first.
+        names: of the columns after the constant.
+        tweet: group of each image.
+        author: group of each image.
+        log_age: (n,).
+        missing: levels without a coefficient, and what is said of them.
+    """
+
+    y: Floats
+    x: Floats
+    names: tuple[str, ...]
+    tweet: NDArray[np.int64]
+    author: NDArray[np.int64]
+    log_age: Floats
+    missing: Mapping[str, Estimate]
+
+
+def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterator[Named]:
+    """Yield all that is said of the likes: means by quintile and regressions, one reference after another.
+
+    Args:
+        data: the images with likes.
+        nearest: neighbours that the similarity is a mean of; for the method's words.
+        confidence: of the intervals.
+    """
+    for reference, similarity in data.similarity.items():
+        known = np.isfinite(similarity)
+        if not known.any():
+            reason = "no image has both likes and neighbours there" if len(data.likes) else "no image has likes"
+            yield Named("likes", "mean_likes", reference, absent(reason, 0, UNIT))
+            continue
+        there = data.of(known)
+        fifth = counts.quintiles(there.similarity[reference])
+        yield from quintile_means(there, reference, fifth, nearest, confidence)
+        yield from regressions(there, reference, fifth, confidence)
+
+
+def quintile_means(
+    data: Likes, reference: str, fifth: NDArray[np.int8], nearest: int, confidence: float
+) -> Iterator[Named]:
+    """Yield the mean likes and the mean similarity of each quintile, clustered by tweet."""
+    tied = "the quintile is empty: too many images are equally similar"
+    how = f"quintile 1 least similar by the mean cosine of the {nearest} nearest; {SHARED}"
+    for metric, values in (("mean_likes", data.likes), ("mean_similarity", data.similarity[reference])):
+        for number in range(5):
+            rows = fifth == number
+            found = absent(tied, 0, UNIT)
+            if rows.any():
+                found = clustered_mean(values[rows], dense(data.tweet[rows]), UNIT, "tweets", confidence)
+                found = replace(found, method=f"{found.method}; {how}")
+                # Likes and cosines of CLIP are not negative; Student's interval does not know.
+                found = found if found.low is None else replace(found, low=max(found.low, 0.0))
+            yield Named("likes", metric, f"{reference}|quintile {number + 1}", found)
+
+
+def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float) -> Iterator[Named]:
+    """Yield the percent changes of every model, and the tests of the Poisson's variance."""
+    problem = posed(data, fifth)
+    if isinstance(problem, str):
+        yield Named("likes_regression", "poisson", f"{reference}|all", absent(problem, len(data.likes), UNIT))
+        return
+    for metric, group, value in _fitted(problem, confidence):
+        yield Named("likes_regression", metric, f"{reference}|{group}", value)
+    for level, value in problem.missing.items():
+        yield Named("likes_regression", "poisson", f"{reference}|{level}", value)
+
+
+def posed(data: Likes, fifth: NDArray[np.int8]) -> Problem | str:
+    """Return the regression of likes on quintiles (5 as reference) and follower bands, or why there is none.
+
+    A level without likes has a coefficient of minus infinity; its images are left out and it is told apart.
+    """
+    y, use = data.likes, data.band >= 0
+    if not use.any():
+        return "no author's followers are known"
+    if not y[use].sum():
+        return f"all likes of the {int(use.sum()):,} images are 0"
+    if missing := [k + 1 for k in range(5) if not (use & (fifth == k)).any()]:
+        return f"quintiles {missing} have no images: too many images are equally similar"
+    silent, use = _silent(y, fifth, data.band, use)
+    if "quintile 5" in silent:
+        return "quintile 5, the reference, has no likes"
+    bands = [b for b in range(3) if (use & (data.band == b)).any()]
+    levels = [k for k in range(4) if f"quintile {k + 1}" not in silent]
+    columns = [np.ones((int(use.sum()), 1)), counts.dummies(fifth[use], levels)]
+    columns.append(counts.dummies(data.band[use], bands[1:]))
+    x = np.concatenate(columns, axis=1)
+    if np.linalg.matrix_rank(x.T @ x, hermitian=True) < x.shape[1]:
+        return "quintiles and follower bands cannot be told apart: too few images"
+    names = [f"quintile {k + 1}" for k in levels] + [f"followers {BANDS[b]} vs {BANDS[bands[0]]}" for b in bands[1:]]
+    tweet, author = dense(data.tweet[use]), dense(data.author[use])
+    return Problem(y[use].astype(np.float64), x, tuple(names), tweet, author, data.log_age[use].astype(float), silent)
+
+
+def _silent(
+    y: NDArray[Any], fifth: NDArray[np.int8], band: NDArray[np.integer[Any]], use: NDArray[np.bool_]
+) -> tuple[dict[str, Estimate], NDArray[np.bool_]]:
+    """Return the levels that have images but no likes, and the images of the others."""
+    levels = [(f"quintile {k + 1}", fifth == k) for k in range(5)]
+    levels += [(f"followers {BANDS[b]}", band == b) for b in range(3)]
+    silent = {}
+    for name, rows in levels:
+        n = int((use & rows).sum())
+        if n and not y[use & rows].sum():
+            method = "percent change; no interval: none of its images has a like, so the coefficient is infinite"
+            silent[name] = Estimate(-100.0, None, None, n, UNIT, method)
+            use = use & ~rows
+    return silent, use
+
+
+def _fitted(problem: Problem, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield metric, level and estimate of each model."""
+    y, x, p = problem.y, problem.x, problem.x.shape[1]
+    fit = counts.poisson(y, x)
+    scale = counts.pearson_scale(fit, y, p)
+    yield from _changes("poisson", problem, fit, fit.cov, None, "errors of the Poisson model", confidence)
+    for metric, groups, of in (
+        ("poisson_tweet", problem.tweet, "tweets"),
+        ("poisson_author", problem.author, "authors"),
+    ):
+        yield from _clustered(metric, problem, fit, groups, of, confidence)
+    words = f"errors times the root of Pearson's dispersion {scale:.3g}"
+    yield from _changes("quasi_poisson", problem, fit, fit.cov * scale, None, words, confidence)
+    negative = counts.negative_binomial(y, x)
+    yield from _clustered("negative_binomial", problem, negative, problem.author, "authors", confidence)
+    yield from _with_age(problem, confidence)
+    yield from _within_authors(problem, confidence)
+    n = len(y)
+    method = "Pearson's chi-squared over its degrees of freedom; 1 of a Poisson; no interval"
+    yield "pearson_dispersion", "all", Estimate(scale, None, None, n, UNIT, method)
+    method = f"dispersion of the negative binomial by maximum likelihood; no interval; {SHARED}"
+    yield "negative_binomial_alpha", "all", Estimate(negative.alpha, None, None, n, UNIT, method)
+    if problem.tweet.max() > 0:
+        yield "overdispersion", "all", counts.overdispersion(y, fit.mu, problem.tweet, UNIT, "tweets")[0]
+
+
+MODELS = {
+    "poisson": "Poisson regression in statsmodels",
+    "poisson_tweet": "Poisson regression in statsmodels",
+    "poisson_author": "Poisson regression in statsmodels",
+    "quasi_poisson": "quasi-Poisson regression",
+    "negative_binomial": "negative binomial (NB2) regression",
+    "poisson_offset": "Poisson regression with the log of the post's age as offset",
+    "poisson_age": "Poisson regression with the log of the post's age as a column",
+    "ppml_author": "Poisson regression with a fixed effect of each author (PPML)",
+}
+
+
+def _changes(
+    metric: str, problem: Problem, fit: Fit, cov: Floats, groups: int | None, words: str, confidence: float
+) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield the percent change of each column after the constant."""
+    kind = "normal" if groups is None else "t"
+    for place, name in enumerate(problem.names, start=1):
+        ends = counts.percent_change(fit.params[place], cov[place, place], groups, confidence)
+        how = f"{MODELS[metric]}; {confidence:.0%} {kind} interval, {words}"
+        yield metric, name, _percent(ends, len(problem.y), how)
+
+
+def _percent(ends: Floats, n: int, how: str) -> Estimate:
+    value, low, high = (float(end) for end in ends)
+    method = f"percent change of the mean likes, quintiles against quintile 5; {how}; {SHARED}"
+    return Estimate(value, low, high if np.isfinite(high) else None, n, UNIT, method)
+
+
+def _clustered(
+    metric: str, problem: Problem, fit: Fit, groups: NDArray[np.int64], of: str, confidence: float
+) -> Iterator[tuple[str, str, Estimate]]:
+    many = int(groups.max()) + 1
+    if many < problem.x.shape[1] + 1:
+        reason = f"{problem.x.shape[1]} coefficients need more {of} than that, there are {many}"
+        yield metric, "all", absent(reason, len(problem.y), UNIT)
+        return
+    cov = counts.clustered(fit, problem.y, problem.x, groups)
+    yield from _changes(metric, problem, fit, cov, many, f"errors clustered by {many:,} {of}", confidence)
+
+
+def _with_age(problem: Problem, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield the models with the age of the post: as an offset, and as a column whose coefficient tests that."""
+    if np.ptp(problem.log_age) < 1e-6:
+        yield "poisson_offset", "all", absent("all posts are of the same age", len(problem.y), UNIT)
+        return
+    fit = counts.poisson(problem.y, problem.x, problem.log_age)
+    yield from _clustered("poisson_offset", problem, fit, problem.author, "authors", confidence)
+    # In doublings: a coefficient of log 2, plus 100% a doubling, is what the offset takes for granted.
+    doublings = (problem.log_age - problem.log_age.mean()) / np.log(2)
+    aged = replace(
+        problem, x=np.concatenate([problem.x, doublings[:, None]], axis=1), names=(*problem.names, "age doubled")
+    )
+    if np.linalg.matrix_rank(aged.x.T @ aged.x, hermitian=True) == aged.x.shape[1]:
+        fit = counts.poisson(aged.y, aged.x)
+        yield from _clustered("poisson_age", aged, fit, aged.author, "authors", confidence)
+
+
+def _within_authors(problem: Problem, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield the model with author effects; what an author does not vary in, such as followers, falls out."""
+    places = [i for i, name in enumerate(problem.names, start=1) if name.startswith("quintile")]
+    found = conditional_poisson(problem.y, problem.x[:, places], problem.author) if places else None
+    if found is None or found.groups < len(places) + 2:
+        reason = "too few authors have several images of different quintiles and likes"
+        yield "ppml_author", "all", absent(reason, len(problem.y), UNIT)
+        return
+    words = f"errors clustered by {found.groups:,} authors, those with two images or more and likes"
+    for i, place in enumerate(places):
+        ends = counts.percent_change(found.params[i], found.cov[i, i], found.groups, confidence)
+        how = f"{MODELS['ppml_author']}; {confidence:.0%} t interval, {words}"
+        yield "ppml_author", problem.names[place - 1], _percent(ends, found.n, how)

@@ -1,0 +1,129 @@
+"""What was posted when: images by tweet, month and cluster, with the strata of their posts, and NSFW counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.transforms.samples import UNITS
+
+# Strata travel as bits of one BIGINT.
+MOST_STRATA = 62
+
+
+def theme_images(kept: DataFrame, images: DataFrame, clusters: DataFrame) -> DataFrame:
+    """Return image_id, corpus, unit, tweet_id, month and cluster of the images that are in a cluster.
+
+    `unit` is what images come in (the post, else the prompt, else the artist, else the image itself), `month`
+    counts from January of the year 0 and is null where there is no date.
+
+    Args:
+        kept: image_id of the images that are kept.
+        images: rows of the table `images`.
+        clusters: image_id and cluster of one clustering.
+    """
+    month = F.year("created_at") * 12 + F.month("created_at") - 1
+    about = images.select(
+        "image_id", "corpus", F.coalesce(*UNITS, "image_id").alias("unit"), "tweet_id", month.alias("month")
+    )
+    return (
+        kept.select("image_id")
+        .join(about, "image_id")
+        .join(clusters.select("image_id", "cluster"), "image_id")
+        .select("image_id", "corpus", "unit", "tweet_id", "month", "cluster")
+    )
+
+
+def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[str, Column]) -> DataFrame:
+    """Return one row a unit, month and cluster, for the driver: unit, month, cluster, images, strata.
+
+    `strata` has the bit i where the post is in the i-th stratum.
+
+    Args:
+        rows: of `theme_images`.
+        tweets: rows of the table `tweets`.
+        strata: conditions on the columns of `tweets`, by name.
+
+    Raises:
+        ValueError: more strata than fit.
+    """
+    if len(strata) > MOST_STRATA:
+        raise ValueError(f"strata must be {MOST_STRATA} or fewer. Got {len(strata)}; lower trends.hashtags.")
+    bits: Column = F.lit(0).cast("bigint")
+    for place, inside in enumerate(strata.values()):
+        bits = bits + F.when(F.coalesce(inside, F.lit(False)), F.lit(1 << place)).otherwise(F.lit(0)).cast("bigint")
+    posts = tweets.select("tweet_id", bits.alias("strata"))
+    return (
+        rows.where("month IS NOT NULL")
+        .groupBy("unit", "month", "cluster", "tweet_id")
+        .agg(F.count("*").alias("images"))
+        .join(posts, "tweet_id", "left")
+        .select(
+            F.xxhash64("unit").alias("unit"),
+            F.col("month").cast("int"),
+            F.col("cluster").cast("int"),
+            F.col("images").cast("int"),
+            F.coalesce("strata", F.lit(0)).cast("bigint").alias("strata"),
+        )
+    )
+
+
+def top(tweets: DataFrame, hashtags: int, sources: int) -> DataFrame:
+    """Return the most frequent hashtags and sources of the posts: kind, name, posts; equals by name."""
+    tags = tweets.select(F.explode(F.array_distinct("hashtags")).alias("name"))
+    clients = tweets.where("source IS NOT NULL AND source <> ''").select(F.col("source").alias("name"))
+    return _most(tags, "hashtag", hashtags).unionByName(_most(clients, "source", sources))
+
+
+def _most(names: DataFrame, kind: str, many: int) -> DataFrame:
+    counted = names.groupBy("name").agg(F.count("*").alias("posts")).orderBy(F.desc("posts"), "name").limit(many)
+    return counted.select(F.lit(kind).alias("kind"), "name", "posts")
+
+
+def conditions(
+    hashtags: Sequence[str], sources: Sequence[str], models: Mapping[str, Sequence[str]]
+) -> dict[str, Column]:
+    """Return the strata by name: ``hashtag:x``, ``source:x``, and ``model:x`` where a post has one of its tags."""
+    tagged = {f"hashtag:{tag}": F.array_contains("hashtags", tag) for tag in hashtags}
+    made = {
+        f"model:{name}": F.arrays_overlap("hashtags", F.array(*[F.lit(t.lower()) for t in tags]))
+        for name, tags in models.items()
+        if tags
+    }
+    return {**made, **tagged, **{f"source:{name}": F.col("source") == name for name in sources}}
+
+
+def months_of_posts(tweets: DataFrame, corpora: Sequence[str]) -> DataFrame:
+    """Return month (counted from January of the year 0) and posts of the corpora; months without are left out."""
+    month = (F.year("created_at") * 12 + F.month("created_at") - 1).cast("int").alias("month")
+    dated = tweets.where(F.col("corpus").isin(list(corpora)) & F.col("created_at").isNotNull())
+    return dated.groupBy(month).agg(F.count("*").alias("posts")).select("month", "posts")
+
+
+def nsfw_counts(
+    kept: DataFrame, images: DataFrame, scores: DataFrame, clusters: DataFrame, thresholds: Sequence[float]
+) -> DataFrame:
+    """Return scored images by corpus, unit and cluster, and how many score above each threshold.
+
+    The columns are corpus, unit (a hash), cluster (-1 without one), scored, above_0, above_1 and so on.
+
+    Args:
+        kept: image_id of the images that are kept.
+        images: rows of the table `images`.
+        scores: rows of the table `scores`; the highest of several NSFW scorers counts.
+        clusters: image_id and cluster of one clustering.
+        thresholds: scores.
+    """
+    nsfw = scores.where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("score"))
+    unit = F.xxhash64(F.coalesce(*UNITS, "image_id"))
+    above = [F.count_if(F.col("score") > limit).cast("int").alias(f"above_{i}") for i, limit in enumerate(thresholds)]
+    return (
+        kept.select("image_id")
+        .join(images.select("image_id", "corpus", unit.alias("unit")), "image_id")
+        .join(nsfw, "image_id")
+        .join(clusters.select("image_id", "cluster"), "image_id", "left")
+        .groupBy("corpus", "unit", F.coalesce("cluster", F.lit(-1)).cast("int").alias("cluster"))
+        .agg(F.count("*").cast("int").alias("scored"), *above)
+    )

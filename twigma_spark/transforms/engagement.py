@@ -1,0 +1,110 @@
+"""One row an image of the posts: its tweet's likes and author, and what may go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+DAY = 86_400
+# Followers below 500, from 500 to 5,000, and above, as in TWIGMA (Chen & Zou 2023).
+SMALL, LARGE = 500, 5_000
+
+
+def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFrame:
+    """Return image_id, tweet_id, author_id, followers, band, likes, created_at and age_days of kept images.
+
+    The age runs to `collected_at`, or where that is not known to the last post of the corpus, and is one day
+    at least. `band` is 0 below 500 followers, 1 to 5,000, 2 above, null where they are not known. A post
+    without an author is its own.
+
+    Args:
+        kept: image_id and corpus of the posts' images that are kept.
+        images: rows of the table `images`.
+        tweets: rows of the table `tweets`.
+    """
+    last = F.max("created_at").over(Window.partitionBy("corpus"))
+    age = F.unix_timestamp(F.coalesce("collected_at", "last")) - F.unix_timestamp("created_at")
+    posts = (
+        tweets.withColumn("last", last)
+        .withColumn("age_days", F.greatest(age / DAY, F.lit(1.0)))
+        .select(
+            "tweet_id",
+            F.coalesce("author_id", "tweet_id").alias("author_id"),
+            F.col("author_followers").alias("followers"),
+            _band(F.col("author_followers")).alias("band"),
+            F.col("like_count").alias("likes"),
+            "created_at",
+            "age_days",
+        )
+    )
+    shown = images.where("tweet_id IS NOT NULL").select("image_id", "tweet_id")
+    return (
+        kept.select("image_id")
+        .join(shown, "image_id")
+        .join(posts, "tweet_id")
+        .select("image_id", "tweet_id", "author_id", "followers", "band", "likes", "created_at", "age_days")
+    )
+
+
+def _band(followers: Column) -> Column:
+    return F.when(followers < SMALL, 0).when(followers <= LARGE, 1).when(followers.isNotNull(), 2)
+
+
+def with_similarity(rows: DataFrame, neighbours: DataFrame, references: Sequence[str], nearest: int) -> DataFrame:
+    """Return the rows with `similarity_<reference>`, the mean cosine of the nearest images there; null without.
+
+    Args:
+        rows: image_id and more.
+        neighbours: rows of the table `neighbours`.
+        references: names of corpora.
+        nearest: neighbours that count, from rank 1.
+    """
+    near = neighbours.where(F.col("rank") <= nearest).groupBy("image_id")
+    means = [
+        F.avg(F.when(F.col("reference") == name, F.col("similarity"))).alias(similarity(name)) for name in references
+    ]
+    return rows.join(near.agg(*means), "image_id", "left") if means else rows
+
+
+def similarity(reference: str) -> str:
+    """Return the name of the column with the similarity to a reference."""
+    return f"similarity_{reference}"
+
+
+def with_scores(rows: DataFrame, scores: DataFrame, clusters: DataFrame) -> DataFrame:
+    """Return the rows with the scores `nsfw` and `aesthetic` and the `cluster`; null where there is none.
+
+    Args:
+        rows: image_id and more.
+        scores: rows of the table `scores`; the highest of several scorers of a kind counts.
+        clusters: image_id and cluster of one clustering.
+    """
+    kinds = [F.max(F.when(F.col("kind") == kind, F.col("score"))).alias(kind) for kind in ("nsfw", "aesthetic")]
+    return rows.join(scores.groupBy("image_id").agg(*kinds), "image_id", "left").join(
+        clusters.select("image_id", "cluster"), "image_id", "left"
+    )
+
+
+def compact(rows: DataFrame, references: Sequence[str], extra: Sequence[Column] = ()) -> DataFrame:
+    """Return the rows as few bytes each, for the driver: 8 for a tweet, 8 for an author, 4 for a number.
+
+    Tweets and authors become 64-bit hashes of their ids (of 600,000, two agree with probability 1e-8).
+    Unknown likes and bands are -1, unknown similarities NaN.
+
+    Args:
+        rows: of `with_similarity`.
+        references: names of corpora.
+        extra: further columns.
+    """
+    unknown = F.lit(float("nan")).cast("float")
+    return rows.select(
+        F.xxhash64("tweet_id").alias("tweet"),
+        F.xxhash64("author_id").alias("author"),
+        F.coalesce(F.col("likes"), F.lit(-1)).cast("int").alias("likes"),
+        F.coalesce(F.col("band"), F.lit(-1)).cast("tinyint").alias("band"),
+        F.coalesce(F.log("age_days").cast("float"), F.lit(0.0).cast("float")).alias("log_age"),
+        *[F.coalesce(F.col(similarity(r)).cast("float"), unknown).alias(similarity(r)) for r in references],
+        *extra,
+    )
