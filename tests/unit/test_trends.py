@@ -60,10 +60,16 @@ def test_what_has_no_trend_is_a_sentence(hits: list[int], sizes: list[int], mont
     assert isinstance(found, str) and why in found
 
 
-def test_months_that_tell_a_theme_without_error_give_no_nan() -> None:
-    months = np.repeat(np.arange(6), 20)
-    found = trend((months > 2).astype(float), np.ones(120), months)
-    assert isinstance(found, str) or np.isfinite([found.slope, found.change, found.low, found.high, found.p]).all()
+@pytest.mark.parametrize("hits", [[2, 2, 1, 0, 0], [2, 2, 2, 0, 0], [0, 0, 1, 2, 2], [0, 0, 0, 0, 1]])
+def test_a_month_that_parts_a_theme_from_the_others_leaves_no_slope(hits: list[int]) -> None:
+    found = trend(hits, [2] * 5, np.arange(5))
+    assert isinstance(found, str) and "without error" in found
+
+
+@pytest.mark.parametrize("hits", [[2, 2, 1, 1, 0], [2, 1, 2, 0, 0], [0, 1, 0, 0, 1]])
+def test_months_that_overlap_have_a_finite_slope(hits: list[int]) -> None:
+    found = trend(hits, [2] * 5, np.arange(5))
+    assert isinstance(found, Trend) and abs(found.slope) < 10 and -1 < found.low < found.high < np.inf
 
 
 def test_q_values_are_scipys_and_what_has_no_p_has_no_q() -> None:
