@@ -54,10 +54,12 @@ def ridgelines(data: ReportData, analysis: str, names: list[str], name: str, see
     if not curves:
         return None
     top = max(r.estimate or 0.0 for curve in curves.values() for _, r in curve)
+    paints = {c.name: colour(i) for i, c in enumerate(data.corpora)}
     traces: list[go.Scatter] = []
     for place, (group, curve) in enumerate(curves.items()):
         base = float(len(curves) - 1 - place)
-        traces += [*_ridge(group, curve, base, 0.85 / top, colour(place)), _mean(means[group], base)]
+        paint = paints.get(group.split("|")[0]) or colour(len(paints) + place)
+        traces += [*_ridge(group, curve, base, 0.85 / top, paint), _mean(means[group], base)]
     ticks = [float(len(curves) - 1 - i) for i in range(len(curves))]
     layout = {
         "height": 120 + 62 * len(curves), "showlegend": False,
