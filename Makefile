@@ -19,7 +19,7 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 	@$(BIN)/twigma truth --conf conf/sample.yaml
 
 test: .venv/.ready  ## run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 check: .venv/.ready  ## lint, format and types
 	@$(BIN)/ruff check .

@@ -23,6 +23,7 @@ EXTRAS = {
     "synapseml": ["synapseml==1.1.3"],
     "dev": [
         "pytest>=8",
+        "pytest-xdist>=3.6",
         "pytest-cov",
         "hypothesis>=6",
         "ruff",

@@ -1,4 +1,4 @@
-"""Shared fixtures: one Spark and Delta session for all tests."""
+"""Shared fixtures, and how the tests are dealt to processes: one Spark and Delta session in each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from twigma_spark.io.session import open_session
 from twigma_spark.io.tables import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+ROOMS = ("jobs", "realdata", "spark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one file, and those of the one finished run, in one process; the long ones come first."""
+    for item in items:
+        group = "run" if "done" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: ("done" not in getattr(item, "fixturenames", ()), item.path.parent.name not in ROOMS))
 
 
 @pytest.fixture(scope="session")
