@@ -193,8 +193,15 @@ class Cluster(Section):
         Clustering(id="origins", roles=("posts", "generated", "natural", "art"), k=4),
         Clustering(id="themes", roles=("posts",), k=10, themes=True),
     )
+    engine: Literal["native", "spark-ml", "rapids"] = "native"
+    metric: Literal["cosine", "euclidean"] = "cosine"
     summaries: int = Field(256, ge=2)
     restarts: int = Field(5, ge=1)
+    refine: int = Field(0, ge=0)
+    tol: float = Field(1e-4, ge=0)
+    grid: tuple[Annotated[int, Field(ge=2)], ...] = (2, 3, 4, 6, 8, 10, 12, 15, 20)
+    sample: int = Field(2000, ge=10, le=20_000)
+    bootstrap: int = Field(100, ge=10)
     words: int = Field(10, ge=1)
 
 

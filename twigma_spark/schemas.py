@@ -207,8 +207,8 @@ CENTROIDS = Table(
         clustering_id STRING: clustering as configured
         cluster INT: cluster, numbered from 0 by falling size
         size BIGINT: images in it
-        mean_distance DOUBLE: mean cosine distance of its images to the centre
-        centroid ARRAY<FLOAT>: the centre, of unit length
+        mean_distance DOUBLE: mean distance of its images to the centre
+        centroid ARRAY<FLOAT>: the centre; of unit length under the cosine
     """),
     key=("clustering_id", "cluster"),
 )
@@ -221,7 +221,7 @@ CLUSTERS = Table(
         clustering_id STRING: clustering as configured
         corpus STRING: corpus of the image
         cluster INT: cluster
-        distance DOUBLE: cosine distance to the centre, 0 to 2
+        distance DOUBLE: distance to the centre; the cosine's is 0 to 2
     """),
     key=("image_id", "clustering_id"),
 )
@@ -287,7 +287,7 @@ REJECTS = Table(
     "What could not be used, and why.",
     _columns("""
         stage STRING: stage that refused it
-        unit STRING: what was refused (image, tweet, metadata)
+        unit STRING: what was refused (image, tweet, metadata, vector)
         corpus STRING: corpus
         key STRING: source_key, tweet id, or file and row
         reason STRING: reason as one word
