@@ -29,6 +29,7 @@ class Store(Section):
     """Where the Delta tables live."""
 
     root: str = "build/twigma"
+    artifacts: str | None = None
 
 
 class Spark(Section):
@@ -205,11 +206,39 @@ class Cluster(Section):
     words: int = Field(10, ge=1)
 
 
+class Index(Section):
+    """Which FAISS index a reference gets."""
+
+    factory: str | None = None
+    memory_gb: float = Field(4.0, gt=0)
+    exact_minutes: float = Field(30.0, ge=0)
+
+
+class Search(Section):
+    """Where and how the indexes are searched."""
+
+    where: Literal["driver", "executors"] = "driver"
+    batch_rows: int = Field(4096, ge=1)
+    cache: str | None = None
+    nprobe: int = Field(16, ge=1)
+    min_recall: Share = 0.95
+    sample: int = Field(1000, ge=1, le=10_000)
+
+
+class Copies(Section):
+    """When a best match is a candidate for a copy."""
+
+    false_match_rate: float = Field(0.001, gt=0, lt=1)
+    bootstrap: int = Field(200, ge=10)
+
+
 class Neighbours(Section):
-    """How many neighbours are kept in each reference."""
+    """The nearest images of each reference, and which of them may be copies."""
 
     k: int = Field(5, ge=1)
-    batch_rows: int = Field(4096, ge=1)
+    index: Index = Index()
+    search: Search = Search()
+    copies: Copies = Copies()
 
 
 class Distinctiveness(Section):

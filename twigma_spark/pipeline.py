@@ -174,7 +174,7 @@ class _Runner:
         return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
 
     def _write_all(self) -> None:
-        work = Work(spark=self.store.spark, once=self._once, say=self.say)
+        work = Work(spark=self.store.spark, once=self._once, say=self.say, stamp=self.store.stamp)
         frames = {name: self._read(name) for name in self.stage.reads}
         made = self.stage.run(self.cfg, work, **frames)
         for part in [made] if isinstance(made, Mapping) else made:

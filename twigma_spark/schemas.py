@@ -252,6 +252,35 @@ NEIGHBOURS = Table(
     key=("image_id", "reference", "rank"),
 )
 
+COPIES = Table(
+    "copies",
+    "Images of the posts whose best match in a reference is closer than chance allows: candidates for copies.",
+    _columns("""
+        image_id STRING: image of the posts
+        reference STRING: reference corpus
+        neighbour_id STRING: its best match there
+        similarity DOUBLE: cosine
+        threshold DOUBLE: similarity from which an image is a candidate
+        false_match_rate DOUBLE: estimated share of images that are no copies and reach this similarity
+    """),
+    key=("image_id", "reference"),
+)
+
+ARTIFACTS = Table(
+    "artifacts",
+    "Files that are not tables, such as FAISS indexes, with what they were made from.",
+    _columns("""
+        artifact_id STRING: name of the file
+        stage STRING: stage that made it
+        kind STRING: what it is, such as faiss_index
+        path STRING: where it lies
+        checksum STRING: SHA-256 of it and its companions
+        manifest STRING: what it was made from and how, as JSON; the file is used again while this holds
+    """),
+    key=("artifact_id",),
+    mode="by_stage",
+)
+
 RESULTS = Table(
     "results",
     "Every statistic, one tidy row each.",
@@ -326,6 +355,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, CENTROIDS, CLUSTERS,
-        THEMES, NEIGHBOURS, RESULTS, REPORTS, REJECTS, RUNS,
+        THEMES, NEIGHBOURS, COPIES, ARTIFACTS, RESULTS, REPORTS, REJECTS, RUNS,
     )
 }  # fmt: skip

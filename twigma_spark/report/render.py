@@ -15,6 +15,7 @@ from twigma_spark.report import numbers
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.section import Section
 from twigma_spark.report.sections import (
+    choice,
     corpora,
     distinctiveness,
     neighbours,
@@ -31,6 +32,7 @@ SECTIONS: tuple[Section, ...] = (
     distinctiveness.SECTION,
     origins.SECTION,
     themes.SECTION,
+    choice.SECTION,
     neighbours.SECTION,
     safety.SECTION,
     rejects.SECTION,

@@ -44,11 +44,13 @@ class Work:
             two tables made from one inference pass are taken from the result. It stands until the part that
             is yielded next has been written.
         say: shows a line of progress.
+        stamp: names the state of a table: Delta version and time of its last commit.
     """
 
     spark: SparkSession
     once: Callable[[DataFrame], DataFrame]
     say: Callable[[str], None]
+    stamp: Callable[[str], str] = field(default=lambda name: "none")
 
 
 Run = Callable[..., Mapping[str, DataFrame] | Iterable[Mapping[str, DataFrame]]]
