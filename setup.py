@@ -55,6 +55,7 @@ setup(
         "pydantic>=2.7,<3",
         "pyyaml>=6",
         "typer>=0.12",
+        "tenacity>=8.2",
         "jinja2>=3.1",
         "plotly>=5.20",
         "numpy>=1.26,<2",

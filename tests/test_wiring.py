@@ -41,7 +41,7 @@ def undeclared_config(stage: Stage, source: str) -> list[str]:
             used.append(node.attr)
     declared = {key.split(".")[0] for key in stage.config}
     # How a model is fed changes the speed, never a value; where a report goes is `publish`'s.
-    free = {"embed", "score", "caption", "of_role", "model_dump", "fingerprint"}
+    free = {"embed", "score", "caption", "embed_text", "of_role", "model_dump", "fingerprint"}
     return sorted(set(used) - declared - free)
 
 

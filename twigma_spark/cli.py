@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,35 @@ Conf = Annotated[list[str] | None, typer.Option("--conf", help="A YAML file; may
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as embed.batch_size=64.")]
 
 
-def say(text: str) -> None:
-    """Show a line of progress at once, also where the output is a file."""
-    typer.echo(text)
-    sys.stdout.flush()
+class Screen:
+    """Progress on the standard output: lines, and one live line that the next of either kind replaces.
+
+    Where the output is not a terminal (a cluster's log), a live line is written twice a minute at most.
+    """
+
+    QUIET_SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self.spoke = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Show a line at once, also where the output is a file."""
+        self.spoke = time.monotonic()
+        typer.echo(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
+        sys.stdout.flush()
+
+    def live(self, text: str) -> None:
+        """Show a line that the next one replaces."""
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns - 1
+            typer.echo(f"\r\x1b[K{text[:width]}", nl=False)
+            sys.stdout.flush()
+        elif time.monotonic() - self.spoke > self.QUIET_SECONDS:
+            self.say(text)
+
+
+screen = Screen()
+say = screen.say
 
 
 @contextmanager
@@ -55,7 +81,7 @@ def run(
     stages = pipeline.select(only or [], first, last)
     start = time.monotonic()
     with open_store(cfg) as store:
-        outcomes = pipeline.run(cfg, store, stages, say, force)
+        outcomes = pipeline.run(cfg, store, stages, say, force, screen.live)
     ran = sum(not outcome.skipped for outcome in outcomes)
     say(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {time.monotonic() - start:.0f} s")
 

@@ -135,7 +135,7 @@ class Blip(Section):
 class Head(Section):
     """A head that scores the image encoder's embeddings."""
 
-    kind: Literal["linear", "laion_nsfw"]
+    kind: Literal["linear", "laion_nsfw", "laion_aesthetic"]
     path: str
     vocabulary: str | None = None
     embedding_model: str | None = None
@@ -152,6 +152,7 @@ class Models(Section):
     image: ImageModel = OpenClip(kind="open_clip", name="ViT-L-14", pretrained="openai")
     caption: Blip | None = Blip(kind="blip")
     nsfw: NsfwModel | None = None
+    aesthetic: Head | None = None
 
 
 class Ingest(Section):
@@ -276,6 +277,7 @@ class Config(Section):
     score: Inference = Inference()
     deduplicate: Deduplicate = Deduplicate()
     caption: Inference = Inference()
+    embed_text: Inference = Inference()
     cluster: Cluster = Cluster()
     neighbours: Neighbours = Neighbours()
     distinctiveness: Distinctiveness = Distinctiveness()

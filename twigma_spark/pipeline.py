@@ -25,6 +25,7 @@ from twigma_spark.stages import (
     deduplicate,
     distinctiveness,
     embed,
+    embed_text,
     findings,
     ingest,
     neighbours,
@@ -39,12 +40,14 @@ STAGES: tuple[Stage, ...] = (
     deduplicate.STAGE,
     score.STAGE,
     caption.STAGE,
+    embed_text.STAGE,
     cluster.STAGE,
     neighbours.STAGE,
     distinctiveness.STAGE,
     report.STAGE,
 )
 Say = Callable[[str], None]
+STAGING = "_staging_"
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,16 @@ def draw_sample(cfg: Config, say: Say) -> None:
         draw_world(out, cfg.sample.size, cfg.sample.seed)
 
 
-def run(cfg: Config, store: Store, stages: Sequence[Stage], say: Say, force: bool = False) -> list[Outcome]:
+def quiet(text: str) -> None:
+    """Show nothing."""
+
+
+def run(
+    cfg: Config, store: Store, stages: Sequence[Stage], say: Say, force: bool = False, live: Say = quiet
+) -> list[Outcome]:
     """Return how each of `stages` went; they run in order and the first failure ends the run.
 
-    With `force`, stages run although nothing has changed.
+    With `force`, stages run although nothing has changed. `say` shows a line, `live` one that the next replaces.
 
     Raises:
         StageError: names the stage that failed; what the earlier ones wrote stays.
@@ -104,9 +113,10 @@ def run(cfg: Config, store: Store, stages: Sequence[Stage], say: Say, force: boo
         draw_sample(cfg, say)
     run_id, known, outcomes = uuid.uuid4().hex[:12], {} if force else last_good(store), []
     for number, stage in enumerate(stages, start=1):
-        place = partial(_say_at, say, f"[{number}/{len(stages)}] ")
-        outcomes.append(_Runner(stage, cfg, store, run_id, place).run(known.get(stage.name)))
-        place(outcomes[-1].line())
+        place = f"[{number}/{len(stages)}] "
+        told = Told(partial(_say_at, say, place), partial(_say_at, live, place))
+        outcomes.append(_Runner(stage, cfg, store, run_id, told).run(known.get(stage.name)))
+        told.say(outcomes[-1].line())
     return outcomes
 
 
@@ -114,15 +124,24 @@ def _say_at(say: Say, place: str, text: str) -> None:
     say(place + text)
 
 
+@dataclass(frozen=True)
+class Told:
+    """How progress is shown: `say` a line, `live` one that the next replaces."""
+
+    say: Say
+    live: Say
+
+
 class _Runner:
     """Runs one stage once."""
 
-    def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, say: Say) -> None:
-        self.stage, self.cfg, self.store, self.run_id, self.say = stage, cfg, store, run_id, say
+    def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, told: Told) -> None:
+        self.stage, self.cfg, self.store, self.run_id, self.told = stage, cfg, store, run_id, told
         self.clock, self.started_at = time.monotonic(), now()
         self.config_hash = cfg.fingerprint(stage.config)
         self.table: str | None = None
         self.staged: list[str] = []
+        self.n_staged = 0
         self.rows: dict[str, int] = {}
 
     def run(self, known: tuple[str, Mapping[str, int]] | None) -> Outcome:
@@ -174,7 +193,10 @@ class _Runner:
         return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
 
     def _write_all(self) -> None:
-        work = Work(spark=self.store.spark, once=self._once, say=self.say, stamp=self.store.stamp)
+        self.store.drop_forgotten(f"{STAGING}{self.stage.name}_")
+        work = Work(
+            spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live, stamp=self.store.stamp
+        )
         frames = {name: self._read(name) for name in self.stage.reads}
         made = self.stage.run(self.cfg, work, **frames)
         for part in [made] if isinstance(made, Mapping) else made:
@@ -200,13 +222,14 @@ class _Runner:
         self.table = None
 
     def _once(self, frame: DataFrame) -> DataFrame:
-        name = f"_staging_{self.stage.name}_{self.run_id}_{len(self.staged)}"
+        name = f"{STAGING}{self.stage.name}_{self.run_id}_{self.n_staged}"
+        self.n_staged += 1
         self.staged.append(name)
         return self.store.stage_frame(frame, name)
 
     def _drop_staged(self) -> None:
-        for name in self.staged:
-            self.store.drop_staged(name)
+        while self.staged:
+            self.store.drop_staged(self.staged.pop())
 
     def _rejects(self) -> dict[str, int]:
         if "rejects" not in self.stage.writes:

@@ -181,8 +181,8 @@ SCORES = Table(
     _columns("""
         image_id STRING: image
         model_id STRING: scorer and revision
-        kind STRING: what the score says (nsfw)
-        score DOUBLE: between 0 and 1 for nsfw
+        kind STRING: what the score says (nsfw, aesthetic)
+        score DOUBLE: between 0 and 1 for nsfw; about 1 to 10 for aesthetic
     """),
     key=("image_id", "model_id"),
     mode="merge",
@@ -198,6 +198,25 @@ CAPTIONS = Table(
     """),
     key=("image_id", "model_id"),
     mode="merge",
+)
+
+TEXT_EMBEDDINGS = Table(
+    "text_embeddings",
+    "Embeddings of prompts, captions and posts by the text tower of the image encoder, one row a distinct text.",
+    _columns("""
+        text_id STRING: 32 hex digits from source, corpus and text
+        model_id STRING: model and revision; the same as that of the images' embeddings
+        preprocess_rev STRING: precision and number of tokens
+        source STRING: prompt, caption or tweet
+        corpus STRING: corpus that it comes from
+        text STRING: the text as embedded; a tweet without links, mentions and hashtags
+        n_words INT: words of the text
+        dim INT: length of the embedding
+        embedding ARRAY<FLOAT>: the vector, of unit length
+    """),
+    key=("text_id", "model_id", "preprocess_rev"),
+    mode="merge",
+    checks={"embedding_length": "size(embedding) = dim", "source_known": "source IN ('prompt', 'caption', 'tweet')"},
 )
 
 CENTROIDS = Table(
@@ -354,7 +373,7 @@ RUNS = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, CENTROIDS, CLUSTERS,
+        TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS,
         THEMES, NEIGHBOURS, COPIES, ARTIFACTS, RESULTS, REPORTS, REJECTS, RUNS,
     )
 }  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyspark
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
@@ -64,6 +66,45 @@ def arrow_batches(spark: SparkSession, rows: int) -> Iterator[None]:
         yield
     finally:
         spark.conf.set(ARROW, before)
+
+
+def slots(spark: SparkSession) -> int:
+    """Return how many tasks run at once; where Spark Connect does not say, the partitions of a shuffle."""
+    try:
+        return spark.sparkContext.defaultParallelism
+    except PySparkException:
+        return int(str(spark.conf.get("spark.sql.shuffle.partitions")))
+
+
+@contextmanager
+def watch_tasks(
+    spark: SparkSession, tasks: int | None, tell: Callable[[float], None], every: float = 2.0
+) -> Iterator[None]:
+    """Tell, every so many seconds while inside, the share of done tasks of the running stage of `tasks` tasks.
+
+    Under Spark Connect nothing is told: only the classic driver knows its tasks.
+    """
+    try:
+        tracker = spark.sparkContext.statusTracker()
+    except PySparkException:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every):
+            running = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+            share = [info.numCompletedTasks / info.numTasks for info in running if info and info.numTasks == tasks]
+            if share:
+                tell(max(share))
+
+    watcher = threading.Thread(target=watch, daemon=True, name="progress")
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]) -> SparkSession:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from twigma_spark.errors import ConfigError, SchemaError
 from twigma_spark.schemas import TABLES, Table
@@ -20,6 +24,23 @@ from twigma_spark.schemas import Column as Declared
 CATALOG = re.compile(r"^\w+\.\w+$")
 # How Spark and Delta say that a table is not there.
 MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "DELTA_TABLE_ONLY_OPERATION")
+# How Delta says that another writer was first.
+CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
+# No part of a stage takes so long; what is older was left by a run that was cut off.
+FORGOTTEN = timedelta(days=1)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return whether another writer's commit came between; the same write may be tried again."""
+    return not isinstance(error, SchemaError) and any(sign in str(error) for sign in CONFLICT)
+
+
+def on_conflict(write: Callable[P, R]) -> Callable[P, R]:
+    """Return `write`, tried again where another writer's commit came between; each try sees what that one wrote."""
+    tries, pause = stop_after_attempt(8), wait_random_exponential(max=20)
+    return retry(retry=retry_if_exception(is_conflict), stop=tries, wait=pause, reraise=True)(write)
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,7 @@ class Store:
         last = self._last(name)
         return "none" if last is None else f"{last['version']}@{last['timestamp'].isoformat()}"
 
+    @on_conflict
     def create(self, table: Table) -> None:
         """Create the table as declared, where it does not exist."""
         if self.in_catalog:
@@ -104,18 +126,14 @@ class Store:
         """
         table = TABLES[name]
         fitted = fit(frame, table)
-        before = self.version(name)
-        if before < 0:
+        if not self.exists(name):
             self.create(table)
         else:
             self._grow(table)
-        if table.mode == "merge":
-            self._insert_missing(table, fitted)
-        else:
-            writer = fitted.writeTo(self.location(name))
-            scope = self._scope(table, stage)
-            writer.append() if again or scope is None else writer.overwrite(scope)
-        return self._rows_written(name, before)
+        scope = self._scope(table, stage)
+        if table.mode == "merge" or (again and scope is not None):
+            return self._insert_missing(table, fitted)
+        return self._add(name, fitted, scope)
 
     def stage_frame(self, frame: DataFrame, name: str) -> DataFrame:
         """Return `frame` as computed once, read back from the staging table `name`."""
@@ -137,6 +155,24 @@ class Store:
             self.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
             self.spark.sql(f"VACUUM {self.location(name)} RETAIN 0 HOURS")
 
+    def drop_forgotten(self, prefix: str) -> None:
+        """Remove the staging tables under `prefix` that a run which was cut off left behind a day ago or more.
+
+        In an object store tables cannot be listed without its own tools; a lifecycle rule does it there.
+        """
+        for name in self._names(prefix):
+            last = self._last(name)
+            if last is None or datetime.now() - last["timestamp"] > FORGOTTEN:
+                self.drop_staged(name)
+
+    def _names(self, prefix: str) -> list[str]:
+        if self.in_catalog:
+            if not self.spark.catalog.databaseExists(self.root):
+                return []
+            shown = self.spark.sql(f"SHOW TABLES IN {_quoted(self.root)} LIKE '{prefix}*'")
+            return [row["tableName"] for row in shown.collect()]
+        return [] if "://" in self.root else [path.name for path in Path(self.root).glob(f"{prefix}*")]
+
     def listing(self) -> list[Listed]:
         """Return what is in the store, in the order of the declarations."""
         there = [table for table in TABLES.values() if self.exists(table.name)]
@@ -154,11 +190,15 @@ class Store:
                 return None
             raise
 
-    def _rows_written(self, name: str, before: int) -> int:
-        """Return the rows of the newest commit; none where that is the one before, or the table's creation."""
-        last = self._last(name)
-        metrics = last["operationMetrics"] if last and last["version"] > before else {}
-        return int(metrics.get("numTargetRowsInserted", metrics.get("numOutputRows", 0)))
+    @on_conflict
+    def _add(self, name: str, frame: DataFrame, scope: Column | None) -> int:
+        """Return the number of rows added; those within `scope` are replaced."""
+        token = uuid.uuid4().hex  # tells our commit from one of another run
+        writer = frame.writeTo(self.location(name)).option("userMetadata", token)
+        writer.append() if scope is None else writer.overwrite(scope)
+        history = self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 100")
+        commits = history.where(F.col("userMetadata") == token).collect()
+        return int(commits[0]["operationMetrics"].get("numOutputRows", 0)) if commits else 0
 
     def _scope(self, table: Table, stage: str) -> Column | None:
         """Return which rows a stage's first write replaces; None where it only adds."""
@@ -166,14 +206,17 @@ class Store:
             return None
         return F.col("stage") == F.lit(stage) if table.mode == "by_stage" else F.lit(True)
 
-    def _insert_missing(self, table: Table, frame: DataFrame) -> None:
+    @on_conflict
+    def _insert_missing(self, table: Table, frame: DataFrame) -> int:
+        """Return the number of rows inserted: those whose key is not there yet."""
         same = " AND ".join(f"old.`{k}` = new.`{k}`" for k in table.key)
         view = f"_new_{uuid.uuid4().hex}"
         frame.dropDuplicates(list(table.key)).createOrReplaceTempView(view)
         try:
-            self.spark.sql(
+            done = self.spark.sql(
                 f"MERGE INTO {self.location(table.name)} old USING {view} new ON {same} WHEN NOT MATCHED THEN INSERT *"
             )
+            return int(done.collect()[0]["num_inserted_rows"])
         finally:
             self.spark.catalog.dropTempView(view)
 

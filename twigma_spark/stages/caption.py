@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Config
 from twigma_spark.schemas import CAPTIONS
 from twigma_spark.stages import specs
-from twigma_spark.stages.incremental import Task, by_chunk
+from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
 from twigma_spark.stages.stage import Stage, Work
 
 
@@ -27,16 +27,15 @@ def run(
     if model is None:
         work.say("caption: models.caption names no model; themes go without words")
         return
-    done = captions.where(F.col("model_id") == model.model_id).select("image_id")
-    kept = specs.kept_vectors(cfg, images, embeddings, duplicates).select("image_id")
-    missing = images.join(kept, "image_id", "left_semi").join(done, "image_id", "left_anti")
+    done = captions.where(F.col("model_id") == model.model_id)
+    kept = specs.kept_vectors(cfg, images, embeddings, duplicates)
 
     def row(answered: DataFrame) -> DataFrame:
         made_by = {"model_id": F.lit(model.model_id), "caption": F.col("value")}
         return answered.withColumns(made_by).select(*CAPTIONS.column_names)
 
     task = Task("caption", "captions", model, "string", cfg.caption, specs.feed(cfg, cfg.caption), row)
-    yield from by_chunk(work, missing, task)
+    yield from by_chunk(work, Items(images.select(*IMAGE), done, only=kept), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

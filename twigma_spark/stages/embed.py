@@ -10,23 +10,23 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Config
 from twigma_spark.schemas import EMBEDDINGS
 from twigma_spark.stages import specs
-from twigma_spark.stages.incremental import Task, by_chunk
+from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
-from twigma_spark.transforms.vectors import fault, of_model
+from twigma_spark.transforms.vectors import fault, made_by, of_model
 
 
 def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
     """Yield embeddings and rejects of the images that this model has no vector of."""
     encoder = specs.image_encoder(cfg)
-    done = of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+    done = made_by(embeddings, encoder.model_id, encoder.preprocess_rev)
 
     def row(answered: DataFrame) -> DataFrame:
-        made_by = {"model_id": F.lit(encoder.model_id), "preprocess_rev": F.lit(encoder.preprocess_rev)}
-        columns = {**made_by, "embedding": F.col("value"), "dim": F.size("value")}
+        by = {"model_id": F.lit(encoder.model_id), "preprocess_rev": F.lit(encoder.preprocess_rev)}
+        columns = {**by, "embedding": F.col("value"), "dim": F.size("value")}
         return answered.withColumns(columns).select(*EMBEDDINGS.column_names)
 
     task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
-    yield from by_chunk(work, images.join(done.select("image_id"), "image_id", "left_anti"), task)
+    yield from by_chunk(work, Items(images.select(*IMAGE), done), task)
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:

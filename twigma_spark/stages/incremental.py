@@ -10,16 +10,53 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config import Inference
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import Work
 from twigma_spark.transforms.chunks import chunks
 from twigma_spark.transforms.inference import Feed, failures, infer
 
+# Rows of one task: few enough that a lost worker costs little, enough that a batch's filling does not show.
+TASK_ROWS = 1000
+# What a model of images is given of each.
+IMAGE = ("image_id", "corpus", "source_key", "content")
+
+
+@dataclass(frozen=True)
+class Items:
+    """What a model is asked about.
+
+    Attributes:
+        rows: has `key`, corpus, source_key and `item`.
+        answered: rows that have the `key` of what needs no answer.
+        key: column of hex digits of a hash; its ranges are the chunks.
+        item: column that the model takes; the answers come without it.
+        unit: what a row is, for the progress and the rejects.
+        only: rows with the `key` of what is to be asked; None for all.
+    """
+
+    rows: DataFrame
+    answered: DataFrame
+    key: str = "image_id"
+    item: str = "content"
+    unit: str = "image"
+    only: DataFrame | None = None
+
+    def missing(self) -> DataFrame:
+        """Return the keys without an answer; no item is read for it."""
+        keys = self.rows.select(self.key)
+        if self.only is not None:
+            keys = keys.join(self.only.select(self.key), self.key, "left_semi")
+        return keys.join(self.answered.select(self.key), self.key, "left_anti")
+
+    def part(self, inside: Column, keys: DataFrame) -> DataFrame:
+        """Return the rows of a chunk; its keys are sent to the rows, so that items are not shuffled for it."""
+        return self.rows.where(inside).join(F.broadcast(keys.where(inside)), self.key, "left_semi")
+
 
 @dataclass(frozen=True)
 class Task:
-    """One model over images.
+    """One model over items.
 
     Attributes:
         stage: for the progress and the rejects.
@@ -28,7 +65,7 @@ class Task:
         value_type: Spark SQL type of an answer.
         how: sizes of the configuration.
         feed: how the model is fed.
-        row: makes rows of `table` from image_id, corpus and value.
+        row: makes rows of `table` from the items' other columns and value.
         fault: says why a value cannot be used, null where it can.
     """
 
@@ -42,21 +79,47 @@ class Task:
     fault: Callable[[Column], Column] | None = None
 
 
-def by_chunk(work: Work, missing: DataFrame, task: Task) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield the answers and the rejects of the images `missing`, a chunk at a time."""
-    total, start, done = missing.count(), time.monotonic(), 0
-    for part in chunks(total, task.how.commit_every):
-        rows = missing.where(part).select("image_id", "corpus", "source_key", "content")
-        with arrow_batches(work.spark, task.how.arrow_batch):
-            answered = work.once(infer(rows, "content", task.model, task.value_type, task.feed))
+def by_chunk(work: Work, items: Items, task: Task) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield the answers and the rejects of the items that have none yet, a chunk at a time."""
+    keys = items.missing()
+    total, pace = keys.count(), Pace(task.stage, f"{items.unit}s")
+    parts = chunks(items.key, total, task.how.commit_every) if total else []
+    for number, inside in enumerate(parts):
+        share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
+        feed = task.feed.with_tasks(task_count(share, slots(work.spark)))
+        asked = infer(items.part(inside, keys), items.item, items.key, task.model, task.value_type, feed)
+
+        def tell(done: float, before: int = before, share: int = share) -> None:
+            work.live(pace.line(before + int(done * share), total))
+
+        with arrow_batches(work.spark, task.how.arrow_batch), watch_tasks(work.spark, feed.partitions, tell):
+            answered = work.once(asked)
         if task.fault is not None:
             answered = answered.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
-        yield {
-            task.table: task.row(answered.where("error IS NULL")),
-            "rejects": failures(answered).withColumn("stage", F.lit(task.stage)),
-        }
-        done = min(done + task.how.commit_every, total)
-        rate = done / (time.monotonic() - start)
-        if done < total:
-            left = (total - done) / rate
-            work.say(f"{task.stage}: {done:,} of {total:,} images, {rate:.1f} images/s, {left:,.0f} s left")
+        rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
+        refused = rejects.count()
+        pace.rejects += refused
+        made = {task.table: task.row(answered.where("error IS NULL"))}
+        yield {**made, "rejects": rejects} if refused else made
+        if number + 1 < len(parts):
+            work.say(pace.line(before + share, total))
+
+
+def task_count(rows: int, slots: int) -> int:
+    """Return how many tasks `rows` are parted into: a multiple of the slots, so that none is idle at the end."""
+    return slots * max(1, -(-rows // (slots * TASK_ROWS)))
+
+
+class Pace:
+    """How far a stage is, from the time it began."""
+
+    def __init__(self, stage: str, unit: str) -> None:
+        self.stage, self.unit, self.rejects, self._start = stage, unit, 0, time.monotonic()
+
+    def line(self, done: int, total: int) -> str:
+        """Return for example "embed: 200 of 1,000 images, 20.0 images/s, 40 s left, 3 rejects"."""
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        rate = done / seconds
+        left = f"{(total - done) / rate:,.0f} s left" if rate else "no time known yet"
+        text = f"{self.stage}: {done:,} of {total:,} {self.unit}, {rate:,.1f} {self.unit}/s, {left}"
+        return f"{text}, {self.rejects:,} rejects" if self.rejects else text

@@ -1,4 +1,4 @@
-"""score: how likely an image is not safe for work, by a head on its vector or a classifier of its pixels."""
+"""score: NSFW and aesthetic scores, by heads on the vectors or a classifier of the pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twigma_spark.config import Config
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.schemas import SCORES
 from twigma_spark.stages import specs
-from twigma_spark.stages.incremental import Task, by_chunk
+from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.transforms.heads import scored
 
@@ -25,41 +25,36 @@ def run(
     scores: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the scores of the kept images that have none yet, and rejects."""
-    model = specs.nsfw_scorer(cfg)
-    if model is None:
+    models = specs.scorers(cfg)
+    if "nsfw" not in models:
         work.say("score: models.nsfw names no model; the report blurs every image without a score or a flag")
-        return
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
-    done = scores.where(F.col("model_id") == model.model_id).select("image_id")
-    missing = vectors.join(done, "image_id", "left_anti")
+    for kind, model in models.items():
+        done = scores.where((F.col("model_id") == model.model_id) & (F.col("kind") == kind))
 
-    def row(answered: DataFrame) -> DataFrame:
-        made_by = {
-            "model_id": F.lit(model.model_id),
-            "kind": F.lit("nsfw"),
-            "score": F.col("value").cast("double"),
-        }
-        return answered.withColumns(made_by).select(*SCORES.column_names)
+        def row(answered: DataFrame, kind: str = kind, model_id: str = model.model_id) -> DataFrame:
+            by = {"model_id": F.lit(model_id), "kind": F.lit(kind), "score": F.col("value").cast("double")}
+            return answered.withColumns(by).select(*SCORES.column_names)
 
-    if isinstance(model, HeadSpec):
-        yield {"scores": row(scored(missing, model, specs.image_encoder(cfg).model_id))}
-    else:
-        task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-        yield from by_chunk(work, images.join(missing.select("image_id"), "image_id", "left_semi"), task)
+        if isinstance(model, HeadSpec):
+            missing = vectors.join(done.select("image_id"), "image_id", "left_anti")
+            yield {"scores": row(scored(missing, model, specs.image_encoder(cfg).model_id))}
+        else:
+            task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
+            yield from by_chunk(work, Items(images.select(*IMAGE), done, only=vectors), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:
-    """Return the model that scores."""
-    model = specs.nsfw_scorer(cfg)
-    return {"nsfw_model": model.model_id} if model else {}
+    """Return the models that score."""
+    return {f"{kind}_model": model.model_id for kind, model in specs.scorers(cfg).items()}
 
 
 STAGE = Stage(
     name="score",
-    summary="NSFW scores by a head on the vectors or a classifier of the pixels",
+    summary="NSFW and aesthetic scores by heads on the vectors or a classifier of the pixels",
     reads=("images", "embeddings", "duplicates", "scores"),
     writes=("scores", "rejects"),
-    config=("models.nsfw", "models.image", "models.device", "ingest.max_pixels"),
+    config=("models.nsfw", "models.aesthetic", "models.image", "models.device", "ingest.max_pixels"),
     run=run,
     versions=versions,
 )

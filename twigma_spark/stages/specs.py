@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from twigma_spark.config import Config, Inference, Section
+from twigma_spark.config import Config, Head, Inference, OnnxClasses, Section
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
 from twigma_spark.transforms.inference import Feed
@@ -19,6 +19,13 @@ def image_encoder(cfg: Config) -> Model:
     return registry.image_encoder(_pixels(cfg, cfg.models.image), cfg.models.device)
 
 
+def text_encoder(cfg: Config) -> Model | None:
+    """Return the spec of the image encoder's text tower, or None where it has none."""
+    if cfg.models.image.kind != "open_clip":
+        return None
+    return registry.text_encoder(_settings(cfg.models.image), cfg.models.device)
+
+
 def captioner(cfg: Config) -> Model | None:
     """Return the captioner's spec, or None where none is configured."""
     if cfg.models.caption is None:
@@ -26,13 +33,14 @@ def captioner(cfg: Config) -> Model | None:
     return registry.captioner(_pixels(cfg, cfg.models.caption), cfg.models.device)
 
 
-def nsfw_scorer(cfg: Config) -> registry.Scorer | None:
-    """Return the NSFW scorer's spec, or None where none is configured."""
-    if cfg.models.nsfw is None:
-        return None
-    settings = _settings(cfg.models.nsfw)
-    if cfg.models.nsfw.kind == "onnx_classes":
-        settings = _pixels(cfg, cfg.models.nsfw)
+def scorers(cfg: Config) -> dict[str, registry.Scorer]:
+    """Return the configured scorers by the kind of their score."""
+    wanted = {"nsfw": cfg.models.nsfw, "aesthetic": cfg.models.aesthetic}
+    return {kind: _scorer(cfg, model) for kind, model in wanted.items() if model is not None}
+
+
+def _scorer(cfg: Config, model: Head | OnnxClasses) -> registry.Scorer:
+    settings = _settings(model) if isinstance(model, Head) else _pixels(cfg, model)
     return registry.scorer(settings, cfg.models.device)
 
 

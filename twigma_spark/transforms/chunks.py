@@ -8,15 +8,15 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 
-def chunks(rows: int, at_most: int) -> list[Column]:
-    """Return conditions on `image_id` that part `rows` rows into ranges of about `at_most`.
+def chunks(key: str, rows: int, at_most: int) -> list[Column]:
+    """Return conditions on the column `key` that part `rows` rows into ranges of about `at_most`.
 
-    Ids are hex digits of a hash, evenly spread, so a range of them is a share of the rows.
+    Keys are hex digits of a hash, evenly spread, so a range of them is a share of the rows.
     """
     n = max(1, ceil(rows / at_most))
     bounds = [f"{i * 2**32 // n:08x}" for i in range(n)]
     ranges = []
     for i, low in enumerate(bounds):
-        inside = F.col("image_id") >= low
-        ranges.append(inside & (F.col("image_id") < bounds[i + 1]) if i + 1 < n else inside)
+        inside = F.col(key) >= low
+        ranges.append(inside & (F.col(key) < bounds[i + 1]) if i + 1 < n else inside)
     return ranges

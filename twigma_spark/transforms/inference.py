@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from pyspark import TaskContext
@@ -37,23 +37,28 @@ class Feed:
     partitions: int | None = None
     device: str = "cpu"
 
+    def with_tasks(self, tasks: int) -> Feed:
+        """Return the same with so many tasks, unless the configuration has a number."""
+        return self if self.partitions else replace(self, partitions=tasks)
 
-def infer(frame: DataFrame, column: str, model: Model, value_type: str, feed: Feed) -> DataFrame:
+
+def infer(frame: DataFrame, column: str, key: str, model: Model, value_type: str, feed: Feed) -> DataFrame:
     """Return `frame` without `column`, and with `value` (of `value_type`) and `error` ("reason: detail").
 
     Exactly one of the two is null. The result must be computed once (`Work.once`) before two tables are
     made of it: a filter on a UDF's column would run the model again.
 
     Args:
-        frame: has `image_id`, and `column` with the model's items.
+        frame: has `key`, and `column` with the model's items.
         column: bytes of images, or texts.
+        key: column by whose hash the rows are dealt out to the tasks.
         model: a spec; a worker process loads its weights once.
         value_type: Spark SQL type, such as ``array<float>``.
         feed: sizes and threads.
     """
 
     def run(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        loaded = cache.load(model, _device(feed.device), feed.threads)
+        loaded = cache.load(model, task_device(feed.device), feed.threads)
         items = (batch.tolist() for batch in batches)
         for result in run_batches(items, loaded, batch_size=feed.batch_size, decode_threads=feed.decode_threads):
             yield pd.DataFrame({"value": pd.Series(result.values, dtype=object), "error": result.errors})
@@ -62,20 +67,21 @@ def infer(frame: DataFrame, column: str, model: Model, value_type: str, feed: Fe
     tasks = feed.partitions or int(str(frame.sparkSession.conf.get("spark.sql.shuffle.partitions")))
     others = [name for name in frame.columns if name != column]
     return (
-        frame.repartition(tasks, "image_id")
+        frame.repartition(tasks, key)
         .withColumn("answer", ask(column))
         .select(*others, F.col("answer.value").alias("value"), F.col("answer.error").alias("error"))
     )
 
 
-def failures(answered: DataFrame) -> DataFrame:
+def failures(answered: DataFrame, unit: str = "image") -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for the rows that have an error.
 
     Args:
         answered: from `infer`, with corpus and source_key.
+        unit: what a row is.
     """
     return answered.where("error IS NOT NULL").select(
-        F.lit("image").alias("unit"),
+        F.lit(unit).alias("unit"),
         "corpus",
         F.col("source_key").alias("key"),
         F.substring_index("error", ": ", 1).alias("reason"),
@@ -85,7 +91,7 @@ def failures(answered: DataFrame) -> DataFrame:
     )
 
 
-def _device(wanted: str) -> str:
+def task_device(wanted: str) -> str:
     """Return the device of this task: Spark's assignment, or the first GPU where Spark assigns none."""
     if wanted == "cpu":
         return "cpu"

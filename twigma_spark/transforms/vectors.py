@@ -18,8 +18,12 @@ def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataF
         model_id: model and revision.
         preprocess_rev: decoder, size and precision.
     """
-    wanted = (F.col("model_id") == model_id) & (F.col("preprocess_rev") == preprocess_rev)
-    return embeddings.where(wanted).select("image_id", "corpus", "embedding")
+    return made_by(embeddings, model_id, preprocess_rev).select("image_id", "corpus", "embedding")
+
+
+def made_by(rows: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
+    """Return the rows that one model made after one preprocessing."""
+    return rows.where((F.col("model_id") == model_id) & (F.col("preprocess_rev") == preprocess_rev))
 
 
 def kept(vectors: DataFrame, duplicates: DataFrame) -> DataFrame:

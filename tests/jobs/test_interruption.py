@@ -1,0 +1,115 @@
+"""Inference that is killed, that loses a worker, and that runs twice at once: no row is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.jobs.images import jpeg, write_images
+from twigma_spark.io.tables import Store
+
+pytestmark = pytest.mark.slow
+IMAGES, CHUNK = 200, 50
+TWIGMA = str(Path(sys.executable).parent / "twigma")
+
+
+@pytest.fixture(scope="module")
+def contents() -> list[bytes]:
+    return [jpeg(n) for n in range(IMAGES)]
+
+
+class Embedding:
+    """A run of the stage `embed`, in a process group of its own."""
+
+    def __init__(self, root: str, *settings: str) -> None:
+        settings = (
+            f"store.root={root}", "models.image={kind: open_clip, path: 'sample:clip', precision: fp32}",
+            f"embed.commit_every={CHUNK}", "spark.conf={spark.driver.memory: 1g}", *settings,
+        )  # fmt: skip
+        command = [TWIGMA, "stage", "embed"] + [word for setting in settings for word in ("--set", setting)]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            cwd=root + "/..",
+        )
+
+    def end(self) -> tuple[int, str]:
+        """Return its exit status and what it said."""
+        said, _ = self.process.communicate(timeout=300)
+        return self.process.returncode, said
+
+
+def commits(root: str) -> int:
+    """Return how many chunks are in the log of `embeddings`."""
+    entries = [path.read_text() for path in Path(root, "embeddings", "_delta_log").glob("*.json")]
+    return sum('"operation":"MERGE"' in entry for entry in entries)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
+    """Return once the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came so far"
+        time.sleep(0.05)
+
+
+def ids_in(store: Store) -> list[str]:
+    """Return the image_id of each row of `embeddings`."""
+    return sorted(row.image_id for row in store.read("embeddings").select("image_id").collect())
+
+
+def test_a_killed_run_is_resumed_and_redoes_one_chunk_at_most(store: Store, contents: list[bytes]) -> None:
+    wanted = write_images(store, contents)
+    first = Embedding(store.root)
+    wait_for(lambda: commits(store.root) >= 1)
+    os.killpg(first.process.pid, signal.SIGKILL)
+    first.end()
+    done = len(ids_in(store))
+    assert CHUNK * 0.5 < done < IMAGES
+    status, said = Embedding(store.root).end()
+    assert status == 0, said
+    assert ids_in(store) == sorted(wanted)
+    last = json.loads(store.read("runs").where("stage = 'embed'").toJSON().collect()[-1])
+    # All that was committed stands: the second run computed the rest alone.
+    assert last["rows_out"]["embeddings"] == IMAGES - done
+
+
+def test_a_lost_worker_costs_a_retry_and_no_row(store: Store, contents: list[bytes]) -> None:
+    wanted = write_images(store, contents)
+    run = Embedding(store.root, "spark.master=local[2,4]")
+    wait_for(lambda: commits(store.root) >= 1)
+    assert kill_workers(run.process.pid) > 0
+    status, said = run.end()
+    assert status == 0, said
+    assert ids_in(store) == sorted(wanted)
+
+
+def kill_workers(driver: int) -> int:
+    """Kill the Python workers of a driver, not the daemon that they are forked from, and return how many."""
+    python = [p for p in psutil.Process(driver).children(recursive=True) if "pyspark.daemon" in " ".join(p.cmdline())]
+    workers = [p for p in python if p.parent() in python]
+    for worker in workers:
+        worker.kill()
+    return len(workers)
+
+
+def test_two_runs_at_once_lose_and_double_nothing(spark: SparkSession, store: Store, contents: list[bytes]) -> None:
+    wanted = write_images(store, contents)
+    runs = [Embedding(store.root, "spark.master=local[1]") for _ in range(2)]
+    ended = [run.end() for run in runs]
+    assert any(status == 0 for status, _ in ended), ended
+    assert all(status == 0 or "images in must be" in said or "DELTA_" in said for status, said in ended), ended
+    assert ids_in(store) == sorted(wanted)

@@ -1,0 +1,57 @@
+"""embed_text: prompts, captions and posts become vectors in the space of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.schemas import TEXT_EMBEDDINGS
+from twigma_spark.stages import specs
+from twigma_spark.stages.incremental import Items, Task, by_chunk
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.transforms.texts import texts
+from twigma_spark.transforms.vectors import fault, made_by
+
+
+def run(
+    cfg: Config, work: Work, images: DataFrame, tweets: DataFrame, captions: DataFrame, text_embeddings: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield embeddings and rejects of the texts that this model has no vector of."""
+    encoder = specs.text_encoder(cfg)
+    if encoder is None:
+        work.say("embed_text: models.image has no text tower; texts are not embedded")
+        return
+    model = specs.captioner(cfg)
+    own = captions.where(F.col("model_id") == (model.model_id if model else ""))
+    # The runner takes the item away; the table keeps the text.
+    found = texts(images, tweets, own).withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
+    done = made_by(text_embeddings, encoder.model_id, encoder.preprocess_rev)
+
+    def row(answered: DataFrame) -> DataFrame:
+        by = {"model_id": F.lit(encoder.model_id), "preprocess_rev": F.lit(encoder.preprocess_rev)}
+        columns = {**by, "embedding": F.col("value"), "dim": F.size("value")}
+        return answered.withColumns(columns).select(*TEXT_EMBEDDINGS.column_names)
+
+    feed = specs.feed(cfg, cfg.embed_text)
+    task = Task("embed_text", "text_embeddings", encoder, "array<float>", cfg.embed_text, feed, row, fault)
+    yield from by_chunk(work, Items(found, done, key="text_id", item="item", unit="text"), task)
+
+
+def versions(cfg: Config) -> dict[str, str]:
+    """Return the model that makes the vectors."""
+    encoder = specs.text_encoder(cfg)
+    return {"text_model": encoder.model_id, "preprocess_rev": encoder.preprocess_rev} if encoder else {}
+
+
+STAGE = Stage(
+    name="embed_text",
+    summary="vectors of prompts, captions and posts by the encoder's text tower, only where they are missing",
+    reads=("images", "tweets", "captions", "text_embeddings"),
+    writes=("text_embeddings", "rejects"),
+    config=("models.image", "models.caption", "models.device", "ingest.max_pixels"),
+    run=run,
+    versions=versions,
+)
