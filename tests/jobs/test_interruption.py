@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -91,7 +92,7 @@ def test_a_lost_worker_costs_a_retry_and_no_row(store: Store, contents: list[byt
     wanted = write_images(store, contents)
     run = Embedding(store.root, "spark.master=local[2,4]")
     wait_for(lambda: commits(store.root) >= 1)
-    assert kill_workers(run.process.pid) > 0
+    wait_for(lambda: kill_workers(run.process.pid) > 0)
     status, said = run.end()
     assert status == 0, said
     assert ids_in(store) == sorted(wanted)
@@ -99,11 +100,22 @@ def test_a_lost_worker_costs_a_retry_and_no_row(store: Store, contents: list[byt
 
 def kill_workers(driver: int) -> int:
     """Kill the Python workers of a driver, not the daemon that they are forked from, and return how many."""
-    python = [p for p in psutil.Process(driver).children(recursive=True) if "pyspark.daemon" in " ".join(p.cmdline())]
-    workers = [p for p in python if p.parent() in python]
-    for worker in workers:
-        worker.kill()
-    return len(workers)
+    python = [p for p in psutil.Process(driver).children(recursive=True) if is_python_of_spark(p)]
+    killed = 0
+    for process in python:
+        with suppress(psutil.NoSuchProcess):  # one that ends by itself meanwhile is not ours to kill
+            if process.parent() in python:
+                process.kill()
+                killed += 1
+    return killed
+
+
+def is_python_of_spark(process: psutil.Process) -> bool:
+    """Return whether a process is Spark's daemon or a worker; one that has just ended is neither."""
+    try:
+        return "pyspark.daemon" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_two_runs_at_once_lose_and_double_nothing(spark: SparkSession, store: Store, contents: list[bytes]) -> None:

@@ -10,7 +10,7 @@ from twigma_spark.transforms.texts import cleaned, texts
 
 POSTS = {
     "A cat #aiart #MidJourney https://t.co/x1 @someone made this": "A cat made this",
-    "mail me@home.org, not @home": "mail me.org, not",
+    "mail me@home.org, not @home": "mail me@home.org, not",
     "WWW.example.org/a?b=c&d  is\n\tgone": "is gone",
     "C# and number #1": "C# and number",
     "猫 #猫の日 ＃全角 ok": "猫 ok",

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 # As the paper cleans tweets (Chen & Zou 2023, section 3): links, mentions and hashtags go.
-NOISE = r"(?i)\b(?:https?://|www\.)\S+|[@#＠＃][\p{L}\p{M}\p{N}_]+"
+NOISE = r"(?i)\b(?:https?://|www\.)\S+|(?<![\p{L}\p{N}])[@#＠＃][\p{L}\p{M}\p{N}_]+"
 
 
 def cleaned(text: Column) -> Column:
