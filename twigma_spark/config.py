@@ -173,10 +173,20 @@ class Inference(Section):
     commit_every: int = Field(50_000, ge=1)
 
 
-class Deduplicate(Section):
-    """The rule for identical embeddings."""
+class Near(Section):
+    """When two images with other bytes are near-duplicates."""
 
-    decimals: int = Field(4, ge=1, le=7)
+    similarity: Share = 0.95
+    hash_bits: int | None = Field(24, ge=0, le=256)
+    buckets: int = Field(2, ge=1)
+
+
+class Deduplicate(Section):
+    """The rules for identical embeddings and near-duplicates."""
+
+    decimals: int = Field(4, ge=1, le=6)
+    near: Near | None = Near()
+    driver_gb: float = Field(2.0, ge=0)
 
 
 class Clustering(Section):

@@ -282,6 +282,5 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
     names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "results")
     found = findings.collect({name: store.read(name) for name in names})
-    # Near-duplicates are shown, not asked for: the tiers are equality of media, bytes and embeddings.
-    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found, near_share=0.0)
+    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found)
     return format_checks(checks), all(check.ok for check in checks)

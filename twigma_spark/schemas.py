@@ -165,13 +165,13 @@ DUPLICATES = Table(
     _columns("""
         image_id STRING: the repeated image
         canonical_id STRING: the survivor of its group: earliest, then largest, then least id
-        tier STRING: how it was found (media, bytes, embedding), the strictest that holds
+        tier STRING: how it was found (media, bytes, embedding, near), the strictest that holds
         similarity DOUBLE: cosine of the two embeddings
     """),
     key=("image_id",),
     checks={
         "not_itself": "image_id <> canonical_id",
-        "tier_known": "tier IN ('media', 'bytes', 'embedding')",
+        "tier_known": "tier IN ('media', 'bytes', 'embedding', 'near')",
     },
 )
 

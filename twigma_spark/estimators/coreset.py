@@ -132,19 +132,22 @@ def summary(
     ones = np.ones(len(vectors), np.float32) if scale is None else scale
     if len(vectors) <= most:
         return vectors * ones[:, None], weights
-    groups = _groups(vectors, ones, most, seed, metric)
+    found = groups(vectors, ones, most, seed, metric)
     sums, totals = np.zeros((most, vectors.shape[1])), np.zeros(most)
     for start in range(0, len(vectors), CHUNK):
         part = slice(start, start + CHUNK)
-        labels = nearest(vectors[part], groups, metric)
+        labels = nearest(vectors[part], found, metric)
         sums += _shares(labels, weights[part] * ones[part], most) @ vectors[part]
         totals += np.bincount(labels, weights[part], most)
     taken = totals > 0
     return (sums[taken] / totals[taken, None]).astype(np.float32), totals[taken].astype(np.float32)
 
 
-def _groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metric) -> Vectors:
-    """Return centres of small groups, by a few rounds on a sample; weights made them no better."""
+def groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metric) -> Vectors:
+    """Return centres (most, d) of small groups of vectors (n, d), by a few rounds on a sample of them.
+
+    Each row counts times its scale; weights made the groups no better.
+    """
     picked = np.random.default_rng(seed).permutation(len(vectors))[: most * ROWS_A_GROUP]
     sample = vectors[picked] * scale[picked, None]
     return lloyd(sample, np.ones(len(sample), np.float32), _scaled(sample[:most], metric), metric, ROUNDS)
