@@ -177,7 +177,7 @@ class Near(Section):
     """When two images with other bytes are near-duplicates."""
 
     similarity: Share = 0.95
-    hash_bits: int | None = Field(24, ge=0, le=256)
+    hash_bits: int | None = Field(16, ge=0, le=256)
     buckets: int = Field(2, ge=1)
 
 

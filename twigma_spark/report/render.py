@@ -18,6 +18,7 @@ from twigma_spark.report.sections import (
     choice,
     corpora,
     distinctiveness,
+    duplicates,
     neighbours,
     origins,
     rejects,
@@ -29,6 +30,7 @@ from twigma_spark.report.sections import (
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[Section, ...] = (
     corpora.SECTION,
+    duplicates.SECTION,
     distinctiveness.SECTION,
     origins.SECTION,
     themes.SECTION,

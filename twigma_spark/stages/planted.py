@@ -48,7 +48,7 @@ def rows(world: str, images: DataFrame, duplicates: DataFrame, near: DataFrame) 
     pairs = near.select("a", "b", "similarity", "bits").toPandas()
     return [
         *_of_tiers(made, own, found["tier"].to_numpy(object), len(ids)),
-        *_of_thresholds(made, _edges(ids, pairs[["a", "b"]]), pairs, len(ids)),
+        *_of_thresholds(made, own[found["tier"] != "near"], _edges(ids, pairs[["a", "b"]]), pairs, len(ids)),
     ]
 
 
@@ -81,10 +81,9 @@ def _of_tiers(made: dict[str, Edges], found: Edges, tier: NDArray[np.object_], n
         yield from _share("recall", f"tier={name}", _same(joined, made.get(name, found[:0])), "planted copies")
 
 
-def _of_thresholds(made: dict[str, Edges], pairs: Edges, how: pd.DataFrame, n: int) -> Iterator[Row]:
-    """Yield both shares of the near tier; the strict tiers count as found, since their pairs were not looked at."""
+def _of_thresholds(made: dict[str, Edges], strict: Edges, pairs: Edges, how: pd.DataFrame, n: int) -> Iterator[Row]:
+    """Yield both shares of the near tier; what a strict tier has joined stays joined at every threshold."""
     root = least_members(np.concatenate(list(made.values())), n)
-    strict = np.concatenate([made["media"], made["bytes"]])
     similarity, bits = how["similarity"].to_numpy(np.float64), how["bits"].to_numpy(np.float64)
     for least in SIMILARITIES:
         for most in BITS:
