@@ -252,6 +252,16 @@ class Neighbours(Section):
     copies: Copies = Copies()
 
 
+class Project(Section):
+    """The map of all images."""
+
+    landmarks: int = Field(10_000, ge=20)
+    neighbours: int = Field(15, ge=2)
+    min_dist: float = Field(0.1, ge=0, le=1)
+    sample: int = Field(2000, ge=20, le=10_000)
+    bootstrap: int = Field(100, ge=10)
+
+
 class Distinctiveness(Section):
     """The quantised Kullback-Leibler divergence between corpora."""
 
@@ -271,6 +281,7 @@ class Report(Section):
     examples: int = Field(12, ge=1)
     pairs: int = Field(24, ge=1)
     thumbnail: int = Field(160, ge=16)
+    map_bins: int = Field(80, ge=10, le=300)
 
 
 class Config(Section):
@@ -290,6 +301,7 @@ class Config(Section):
     embed_text: Inference = Inference()
     cluster: Cluster = Cluster()
     neighbours: Neighbours = Neighbours()
+    project: Project = Project()
     distinctiveness: Distinctiveness = Distinctiveness()
     report: Report = Report()
 

@@ -29,6 +29,7 @@ from twigma_spark.stages import (
     findings,
     ingest,
     neighbours,
+    project,
     report,
     score,
 )
@@ -43,6 +44,7 @@ STAGES: tuple[Stage, ...] = (
     embed_text.STAGE,
     cluster.STAGE,
     neighbours.STAGE,
+    project.STAGE,
     distinctiveness.STAGE,
     report.STAGE,
 )

@@ -300,6 +300,18 @@ ARTIFACTS = Table(
     mode="by_stage",
 )
 
+PROJECTION = Table(
+    "projection",
+    "The map: a place in the plane for each kept image.",
+    _columns("""
+        image_id STRING: image
+        corpus STRING: corpus of the image
+        x DOUBLE: place; without a unit
+        y DOUBLE: place; without a unit
+    """),
+    key=("image_id",),
+)
+
 RESULTS = Table(
     "results",
     "Every statistic, one tidy row each.",
@@ -374,6 +386,6 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS,
-        THEMES, NEIGHBOURS, COPIES, ARTIFACTS, RESULTS, REPORTS, REJECTS, RUNS,
+        THEMES, NEIGHBOURS, COPIES, PROJECTION, ARTIFACTS, RESULTS, REPORTS, REJECTS, RUNS,
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from twigma_spark.report.data import (
     ROLES,
     BestMatches,
+    Cell,
     Corpus,
     OriginCount,
     Pair,
@@ -132,6 +133,11 @@ def matches(rows: Rows, bins: Rows, order: Iterable[str], width: float) -> tuple
         edges = sorted((round(b["edge"], 6), b["images"]) for b in bins if b["reference"] == row["reference"])
         found.append(BestMatches(**row, bins=tuple(edges), width=width))
     return tuple(found)
+
+
+def cells(rows: Rows) -> tuple[Cell, ...]:
+    """Return the cells of the map, in order."""
+    return tuple(sorted((Cell(**row) for row in rows), key=lambda c: (c.corpus, c.x, c.y)))
 
 
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:

@@ -17,7 +17,7 @@ from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.stage import Frames, Stage, Work
-from twigma_spark.transforms import gallery, summaries
+from twigma_spark.transforms import density, gallery, summaries
 
 REPORT_ID = "report"
 BIN = 0.02
@@ -54,6 +54,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
             BIN,
         ),
         pairs=pairs,
+        cells=build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins))),
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
@@ -117,7 +118,7 @@ STAGE = Stage(
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
         "images", "duplicates", "scores", "captions", "centroids", "clusters",
-        "themes", "neighbours", "results", "rejects", "runs",
+        "themes", "neighbours", "projection", "results", "rejects", "runs",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels"),
