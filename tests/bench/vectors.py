@@ -7,13 +7,10 @@ written as soon as it is there; records of other benchmarks in the file stay.
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
@@ -23,6 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.bench import vectors_data as data
+from tests.bench.book import at_least, at_most, keep, printed, progress, timed
 from tests.bench.memory import watched
 from tests.bench.records import FOLDER, Record, alternate
 from twigma_spark.estimators import faiss_index, index_files, kmeans
@@ -35,7 +33,6 @@ from twigma_spark.estimators.near import Reach, close_pairs
 from twigma_spark.io import arrow
 from twigma_spark.io.session import open_session
 
-FILE = FOLDER / "vectors.json"
 SEEDS = 5
 FAISS_ROUNDS = 20
 K, BATCH = 5, 4096
@@ -72,49 +69,6 @@ class Bench:
 
 
 Benchmark = Callable[[Bench], Iterator[Record]]
-
-
-def progress(text: str) -> None:
-    """Say what is being done, and when."""
-    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
-
-
-def kept_records(made: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return what the file holds, with `made` in the place of records of the same name."""
-    before = json.loads(FILE.read_text()) if FILE.exists() else []
-    names = {record.name for record in made}
-    return [*(row for row in before if row["name"] not in names), *map(asdict, made)]
-
-
-def keep(record: Record) -> None:
-    """Write a record into the file and show it."""
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(json.dumps(kept_records([record]), indent=2) + "\n")
-    figures = " ".join(f"{x:,.4g}" if x is not None else "-" for x in (record.value, record.baseline, record.ratio))
-    verdict = {True: "holds", False: "MISSED", None: ""}[record.holds]
-    progress(f"{record.name}: {figures} {record.unit}; {record.target} {verdict}")
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the seconds of a call, and what it returned."""
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
-def at_most(name: str, value: float, unit: str, baseline: float, bound: float, target: str) -> Record:
-    """Return a record whose ratio, value to baseline, must not exceed a bound."""
-    return Record(name, value, unit, baseline, value / baseline, target, value / baseline <= bound)
-
-
-def at_least(name: str, value: float, unit: str, baseline: float, bound: float, target: str) -> Record:
-    """Return a record whose ratio, value to baseline, must reach a bound."""
-    return Record(name, value, unit, baseline, value / baseline, target, value / baseline >= bound)
-
-
-def printed(name: str, value: float, unit: str, baseline: float | None = None) -> Record:
-    """Return a record without a bound."""
-    return Record(name, value, unit, baseline, value / baseline if baseline else None, "printed")
 
 
 def scan(table: DataFrame) -> None:
@@ -313,7 +267,7 @@ def main() -> None:
     for name in asked.only or BENCHMARKS:
         progress(f"{name} begins")
         for record in BENCHMARKS[name](b):
-            keep(record)
+            keep("vectors", record)
     spark.stop()
 
 
