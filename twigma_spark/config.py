@@ -29,6 +29,7 @@ class Store(Section):
     """Where the Delta tables live."""
 
     root: str = "build/twigma"
+    artifacts: str | None = None
 
 
 class Spark(Section):
@@ -172,10 +173,20 @@ class Inference(Section):
     commit_every: int = Field(50_000, ge=1)
 
 
-class Deduplicate(Section):
-    """The rule for identical embeddings."""
+class Near(Section):
+    """When two images with other bytes are near-duplicates."""
 
-    decimals: int = Field(4, ge=1, le=7)
+    similarity: Share = 0.95
+    hash_bits: int | None = Field(16, ge=0, le=256)
+    buckets: int = Field(2, ge=1)
+
+
+class Deduplicate(Section):
+    """The rules for identical embeddings and near-duplicates."""
+
+    decimals: int = Field(4, ge=1, le=6)
+    near: Near | None = Near()
+    driver_gb: float = Field(2.0, ge=0)
 
 
 class Clustering(Section):
@@ -194,16 +205,61 @@ class Cluster(Section):
         Clustering(id="origins", roles=("posts", "generated", "natural", "art"), k=4),
         Clustering(id="themes", roles=("posts",), k=10, themes=True),
     )
+    engine: Literal["native", "spark-ml", "rapids"] = "native"
+    metric: Literal["cosine", "euclidean"] = "cosine"
     summaries: int = Field(256, ge=2)
     restarts: int = Field(5, ge=1)
+    refine: int = Field(0, ge=0)
+    tol: float = Field(1e-4, ge=0)
+    grid: tuple[Annotated[int, Field(ge=2)], ...] = (2, 3, 4, 6, 8, 10, 12, 15, 20)
+    sample: int = Field(2000, ge=10, le=20_000)
+    bootstrap: int = Field(100, ge=10)
     words: int = Field(40, ge=1)
 
 
+class Index(Section):
+    """Which FAISS index a reference gets."""
+
+    factory: str | None = None
+    memory_gb: float = Field(4.0, gt=0)
+    exact_minutes: float = Field(30.0, ge=0)
+
+
+class Search(Section):
+    """Where and how the indexes are searched."""
+
+    where: Literal["driver", "executors"] = "driver"
+    batch_rows: int = Field(4096, ge=1)
+    cache: str | None = None
+    nprobe: int = Field(16, ge=1)
+    min_recall: Share = 0.95
+    sample: int = Field(1000, ge=1, le=10_000)
+
+
+class Copies(Section):
+    """When a best match is a candidate for a copy."""
+
+    false_match_rate: float = Field(0.001, gt=0, lt=1)
+    bootstrap: int = Field(200, ge=10)
+
+
 class Neighbours(Section):
-    """How many neighbours are kept in each reference."""
+    """The nearest images of each reference, and which of them may be copies."""
 
     k: int = Field(5, ge=1)
-    batch_rows: int = Field(4096, ge=1)
+    index: Index = Index()
+    search: Search = Search()
+    copies: Copies = Copies()
+
+
+class Project(Section):
+    """The map of all images."""
+
+    landmarks: int = Field(10_000, ge=20)
+    neighbours: int = Field(15, ge=2)
+    min_dist: float = Field(0.1, ge=0, le=1)
+    sample: int = Field(2000, ge=20, le=10_000)
+    bootstrap: int = Field(100, ge=10)
 
 
 class Grid(Section):
@@ -298,6 +354,7 @@ class Report(Section):
     examples: int = Field(12, ge=1)
     pairs: int = Field(24, ge=1)
     thumbnail: int = Field(160, ge=16)
+    map_bins: int = Field(80, ge=10, le=300)
 
 
 class Config(Section):
@@ -317,6 +374,7 @@ class Config(Section):
     embed_text: Inference = Inference()
     cluster: Cluster = Cluster()
     neighbours: Neighbours = Neighbours()
+    project: Project = Project()
     distinctiveness: Distinctiveness = Distinctiveness()
     variation: Variation = Variation()
     likes: Likes = Likes()

@@ -16,7 +16,7 @@ from twigma_spark.config import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
 from twigma_spark.io.tables import Store
-from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
+from twigma_spark.sample.truth import check_findings, format_checks, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import (
@@ -32,6 +32,7 @@ from twigma_spark.stages import (
     ingest,
     likes,
     neighbours,
+    project,
     report,
     score,
     trends,
@@ -48,6 +49,7 @@ STAGES: tuple[Stage, ...] = (
     embed_text.STAGE,
     cluster.STAGE,
     neighbours.STAGE,
+    project.STAGE,
     distinctiveness.STAGE,
     variation.STAGE,
     likes.STAGE,
@@ -203,7 +205,9 @@ class _Runner:
 
     def _write_all(self) -> None:
         self.store.drop_forgotten(f"{STAGING}{self.stage.name}_")
-        work = Work(spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live)
+        work = Work(
+            spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live, stamp=self.store.stamp
+        )
         frames = {name: self._read(name) for name in self.stage.reads}
         made = self.stage.run(self.cfg, work, **frames)
         for part in [made] if isinstance(made, Mapping) else made:
@@ -295,9 +299,5 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
     names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "clusters", "results")
     found = findings.collect({name: store.read(name) for name in names})
-    world = Path(cfg.sample.out)
-    # Near-duplicates are shown, not asked for: the tiers are equality of media, bytes and embeddings.
-    checks = check_findings(
-        load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"), near_share=0.0
-    )
+    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found)
     return format_checks(checks), all(check.ok for check in checks)

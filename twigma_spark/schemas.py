@@ -165,13 +165,13 @@ DUPLICATES = Table(
     _columns("""
         image_id STRING: the repeated image
         canonical_id STRING: the survivor of its group: earliest, then largest, then least id
-        tier STRING: how it was found (media, bytes, embedding), the strictest that holds
+        tier STRING: how it was found (media, bytes, embedding, near), the strictest that holds
         similarity DOUBLE: cosine of the two embeddings
     """),
     key=("image_id",),
     checks={
         "not_itself": "image_id <> canonical_id",
-        "tier_known": "tier IN ('media', 'bytes', 'embedding')",
+        "tier_known": "tier IN ('media', 'bytes', 'embedding', 'near')",
     },
 )
 
@@ -226,8 +226,8 @@ CENTROIDS = Table(
         clustering_id STRING: clustering as configured
         cluster INT: cluster, numbered from 0 by falling size
         size BIGINT: images in it
-        mean_distance DOUBLE: mean cosine distance of its images to the centre
-        centroid ARRAY<FLOAT>: the centre, of unit length
+        mean_distance DOUBLE: mean distance of its images to the centre
+        centroid ARRAY<FLOAT>: the centre; of unit length under the cosine
     """),
     key=("clustering_id", "cluster"),
 )
@@ -240,7 +240,7 @@ CLUSTERS = Table(
         clustering_id STRING: clustering as configured
         corpus STRING: corpus of the image
         cluster INT: cluster
-        distance DOUBLE: cosine distance to the centre, 0 to 2
+        distance DOUBLE: distance to the centre; the cosine's is 0 to 2
     """),
     key=("image_id", "clustering_id"),
 )
@@ -269,6 +269,47 @@ NEIGHBOURS = Table(
         similarity DOUBLE: cosine
     """),
     key=("image_id", "reference", "rank"),
+)
+
+COPIES = Table(
+    "copies",
+    "Images of the posts whose best match in a reference is closer than chance allows: candidates for copies.",
+    _columns("""
+        image_id STRING: image of the posts
+        reference STRING: reference corpus
+        neighbour_id STRING: its best match there
+        similarity DOUBLE: cosine
+        threshold DOUBLE: similarity from which an image is a candidate
+        false_match_rate DOUBLE: estimated share of images that are no copies and reach this similarity
+    """),
+    key=("image_id", "reference"),
+)
+
+ARTIFACTS = Table(
+    "artifacts",
+    "Files that are not tables, such as FAISS indexes, with what they were made from.",
+    _columns("""
+        artifact_id STRING: name of the file
+        stage STRING: stage that made it
+        kind STRING: what it is, such as faiss_index
+        path STRING: where it lies
+        checksum STRING: SHA-256 of it and its companions
+        manifest STRING: what it was made from and how, as JSON; the file is used again while this holds
+    """),
+    key=("artifact_id",),
+    mode="by_stage",
+)
+
+PROJECTION = Table(
+    "projection",
+    "The map: a place in the plane for each kept image.",
+    _columns("""
+        image_id STRING: image
+        corpus STRING: corpus of the image
+        x DOUBLE: place; without a unit
+        y DOUBLE: place; without a unit
+    """),
+    key=("image_id",),
 )
 
 RESULTS = Table(
@@ -322,7 +363,7 @@ REJECTS = Table(
     "What could not be used, and why.",
     _columns("""
         stage STRING: stage that refused it
-        unit STRING: what was refused (image, tweet, metadata)
+        unit STRING: what was refused (image, tweet, metadata, vector)
         corpus STRING: corpus
         key STRING: source_key, tweet id, or file and row
         reason STRING: reason as one word
@@ -361,6 +402,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS,
-        THEMES, NEIGHBOURS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS,
+        THEMES, NEIGHBOURS, COPIES, PROJECTION, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS,
+        REJECTS, RUNS,
     )
 }  # fmt: skip

@@ -14,4 +14,4 @@ chmod +x /opt/twigma/get_gpus.sh
 wheel=$(ls /opt/twigma/*.whl)
 kind=cpu
 if command -v nvidia-smi >/dev/null; then kind=gpu; fi
-/opt/twigma/bin/pip install --quiet "$wheel[models,stats,$kind]" s3fs
+/opt/twigma/bin/pip install --quiet "$wheel[models,stats,umap,$kind]" s3fs

@@ -28,7 +28,7 @@ def test_neighbours_are_those_of_brute_force_however_the_tables_are_cut(spark: S
     for cut, rows in ((1, 64), (4, 7)):
         index = build(table(spark, ids, references).repartition(cut))
         assert index.size == 120
-        found = search(index, table(spark, names, queries).repartition(5 - cut), 5, rows)
+        found = search([index], table(spark, names, queries).repartition(5 - cut), 5, rows)
         answers.append(found.orderBy("image_id", "rank").toPandas())
     assert answers[0].equals(answers[1])
     assert list(answers[0].columns) == COLUMNS
@@ -43,7 +43,7 @@ def test_neighbours_are_those_of_brute_force_however_the_tables_are_cut(spark: S
 
 def test_more_neighbours_than_references_gives_all_of_them(spark: SparkSession) -> None:
     index = build(table(spark, ["b", "a", "c"], np.array([[0, 2], [0, 1], [1, 0]])))
-    rows = search(index, table(spark, ["q"], np.array([[0, 7]])), 9, 10).orderBy("rank").collect()
+    rows = search([index], table(spark, ["q"], np.array([[0, 7]])), 9, 10).orderBy("rank").collect()
     assert [tuple(r) for r in rows] == [("q", 1, "a", 1.0), ("q", 2, "b", 1.0), ("q", 3, "c", 0.0)]
 
 
@@ -51,11 +51,11 @@ def test_more_neighbours_than_references_gives_all_of_them(spark: SparkSession) 
 def test_an_empty_side_gives_no_neighbours(spark: SparkSession, empty: str) -> None:
     some = table(spark, ["a"], np.ones((1, 2)))
     references, queries = (some.limit(0), some) if empty == "references" else (some, some.limit(0))
-    found = search(build(references), queries, 5, 10)
+    found = search([build(references)], queries, 5, 10)
     assert found.columns == COLUMNS and found.count() == 0
 
 
 def test_an_image_may_find_itself(spark: SparkSession) -> None:
     same = table(spark, ["a", "b"], np.eye(2))
-    rows = search(build(same), same, 1, 1).orderBy("image_id").collect()
+    rows = search([build(same)], same, 1, 1).orderBy("image_id").collect()
     assert [(r.image_id, r.neighbour_id) for r in rows] == [("a", "a"), ("b", "b")]

@@ -1,6 +1,9 @@
-"""Spherical k-means over a table."""
+"""k-means over a table."""
 
 from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +11,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.errors import ModelError, TwigmaError
-from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, fit
+from twigma_spark.estimators.engines import ENGINES
+from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, fit, labelled, refined, summarise
 from twigma_spark.io import arrow
 
 SCHEMA = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
@@ -29,7 +33,7 @@ def planted() -> tuple[np.ndarray, np.ndarray]:
     return (vectors * rng.uniform(0.5, 3.0, (600, 1))).astype(np.float32), label
 
 
-@pytest.mark.parametrize("partitions", [1, 5])
+@pytest.mark.parametrize("partitions", [1, 3, 16])
 def test_planted_clusters_are_found(
     spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], partitions: int
 ) -> None:
@@ -77,3 +81,107 @@ def test_of_equal_centres_the_first_is_taken(spark: SparkSession) -> None:
     model = KMeansModel(np.array([[0, 1], [1, 0], [1, 0]], np.float32))
     row = assign(table(spark, np.array([[5.0, 0.0]])), model).first()
     assert row is not None and (row.cluster, row.distance) == (1, 0.0)
+
+
+def test_what_cannot_be_clustered_is_told_apart_and_changes_nothing(
+    spark: SparkSession, planted: tuple[np.ndarray, np.ndarray]
+) -> None:
+    good = table(spark, planted[0])
+    rows = [("nan", "p", [float("nan")] * 12), ("zero", "p", [0.0] * 12), ("long", "p", [1.0] * 13), ("none", "p", [])]
+    bad = spark.createDataFrame([*rows, ("null", "p", None), ("inf", "p", [1.0] * 11 + [float("inf")])], SCHEMA)
+    spec = KMeansSpec(4, seed=1, summaries=700)
+    model, other = fit(good.unionByName(bad).coalesce(1), spec), fit(good.coalesce(1), spec)
+    np.testing.assert_array_equal(model.centroids, other.centroids)
+    found = {r.image_id: r for r in labelled(bad, model).collect()}
+    assert {i: r.reason for i, r in found.items()} == {
+        "nan": "vector_not_finite",
+        "inf": "vector_not_finite",
+        "zero": "vector_zero",
+        "long": "vector_length",
+        "none": "vector_length",
+        "null": "vector_length",
+    }
+    assert all(r.cluster is None and r.distance is None for r in found.values())
+    assert assign(good.unionByName(bad), model).count() == 600
+
+
+def test_the_euclidean_metric_sees_lengths(spark: SparkSession) -> None:
+    vectors = np.array([[1.0, 0.0]] * 20 + [[50.0, 0.0]] * 20) + np.random.default_rng(0).normal(size=(40, 2)) / 100
+    frame = table(spark, vectors)
+    rows = assign(frame, fit(frame, KMeansSpec(2, 0, "euclidean"))).orderBy("image_id").toPandas()
+    assert rows.cluster.nunique() == 2 and len(set(rows.cluster[:20])) == 1
+    assert rows.distance.max() < 0.06
+
+
+def test_refinement_never_worsens_and_ends_at_a_fixed_point(
+    spark: SparkSession, planted: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rng = np.random.default_rng(3)
+    vectors = planted[0] + rng.normal(size=planted[0].shape).astype(np.float32)
+    frame = table(spark, vectors).repartition(3, "image_id")
+    cost = [
+        1 - (arrow.unit(vectors) @ fit(frame, KMeansSpec(6, 1, summaries=8, refine=n, tol=0)).centroids.T).max(1).mean()
+        for n in (0, 1, 4)
+    ]
+    assert cost[0] > cost[1] >= cost[2]
+
+
+def test_an_empty_centre_is_filled_by_a_refinement(spark: SparkSession) -> None:
+    frame = table(spark, np.array([[1.0, 0.0]] * 5 + [[0.0, 1.0]] * 5))
+    start = KMeansModel(np.array([[1, 0], [-1, 0]], np.float32))
+    found = refined(frame, start, KMeansSpec(2, 0, refine=3, tol=0))
+    np.testing.assert_allclose(found.centroids, np.eye(2), atol=1e-6)
+
+
+def test_a_summary_counts_every_vector_however_the_table_is_cut(
+    spark: SparkSession, planted: tuple[np.ndarray, np.ndarray]
+) -> None:
+    for cut in (1, 3, 16):
+        found = summarise(table(spark, planted[0]).repartition(cut), KMeansSpec(4, 1, summaries=8))
+        assert found.rows == 600 and len(found.points) <= 8 * cut
+        np.testing.assert_allclose(found.weights @ found.points, arrow.unit(planted[0]).sum(axis=0), atol=1e-2)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_spark_ml_finds_the_same_planted_clusters(
+    spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], metric: str
+) -> None:
+    vectors = arrow.unit(planted[0]) if metric == "euclidean" else planted[0]
+    frame = table(spark, vectors)
+    labels = [
+        assign(frame, ENGINES[engine](frame, KMeansSpec(4, 1, metric))).orderBy("image_id").toPandas().cluster
+        for engine in ("native", "spark-ml")
+    ]
+    assert len(set(zip(*labels, strict=True))) == 4
+
+
+def test_rapids_is_asked_for_unit_vectors_and_refused_where_it_is_not_installed(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = table(spark, np.array([[3.0, 0.0], [0.0, 5.0]]))
+    with pytest.raises(ModelError, match=r"cluster\.engine must be native or spark-ml .* Got 'rapids'"):
+        ENGINES["rapids"](frame, KMeansSpec(2, 0))
+
+    class Found:
+        """Stands for the library's model: the vectors that it was given are its centres."""
+
+        def __init__(self, rows: list[list[float]]) -> None:
+            self.rows = rows
+
+        def clusterCenters(self) -> list[list[float]]:
+            return self.rows
+
+    class Estimator:
+        def __init__(self, **settings: object) -> None:
+            assert settings["k"] == 2 and settings["seed"] == 0
+
+        def setFeaturesCol(self, name: str) -> Estimator:
+            assert name == "embedding"
+            return self
+
+        def fit(self, frame: DataFrame) -> Found:
+            return Found([r.embedding for r in frame.collect()])
+
+    monkeypatch.setitem(sys.modules, "spark_rapids_ml.clustering", SimpleNamespace(KMeans=Estimator))
+    found = ENGINES["rapids"](frame, KMeansSpec(2, 0)).centroids
+    assert sorted(found.tolist()) == [[0.0, 1.0], [1.0, 0.0]]

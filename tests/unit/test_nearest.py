@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pyarrow as pa
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import faiss_index
-from twigma_spark.estimators.faiss_index import NeighbourIndex, nearest
-from twigma_spark.io import arrow
+from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile, nearest
+from twigma_spark.io import arrow, artifacts
 
 
 def index_of(vectors: np.ndarray, ids: list[str]) -> NeighbourIndex:
@@ -80,7 +83,7 @@ def test_memory_stays_bounded_where_everything_ties(monkeypatch: pytest.MonkeyPa
 def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -> None:
     numbers = iter(range(100))
     given_ = [pa.record_batch([pa.array([next(numbers) for _ in range(s)], pa.int64())], ["n"]) for s in sizes]
-    found = [b.column(0).to_pylist() for b in faiss_index._rebatched(given_, rows)]
+    found = [b.column(0).to_pylist() for b in faiss_index.rebatched(given_, rows)]
     assert [n for part in found for n in part] == list(range(sum(sizes)))
     assert all(len(part) == rows for part in found[:-1]) and all(0 < len(part) <= rows for part in found)
 
@@ -88,4 +91,42 @@ def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -
 def test_queries_of_another_length_are_refused() -> None:
     batch = pa.record_batch([pa.array(["q"]), arrow.lists(np.ones((1, 3), np.float32))], ["image_id", "embedding"])
     with pytest.raises(ModelError, match=r"must be of one length\. Got 3 beside 2"):
-        faiss_index._answer(index_of(np.eye(2), ["a", "b"]), batch, 1)
+        faiss_index._answer([index_of(np.eye(2), ["a", "b"])], batch, 1)
+
+
+def queries_of(vectors: np.ndarray) -> pa.RecordBatch:
+    ids = pa.array([f"q{n:03d}" for n in range(len(vectors))])
+    return pa.record_batch([ids, arrow.lists(vectors.astype(np.float32))], ["image_id", "embedding"])
+
+
+@pytest.mark.parametrize("cuts", [(), (70,), (10, 11, 60)])
+def test_shards_in_files_answer_as_one_index_in_memory(tmp_path: Path, cuts: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(40, 6))[rng.integers(0, 40, 120)]  # copies, so that ties lie in several shards
+    ids, batch = [f"r{n:03d}" for n in rng.permutation(120)], queries_of(rng.normal(size=(30, 6)))
+    (whole,) = faiss_index.answers([batch], [index_of(vectors, ids)], 7, 64)
+    shards = []
+    for n, (start, end) in enumerate(pairwise((0, *cuts, 120))):
+        path = tmp_path / f"{n}.faiss"
+        faiss_index.save(index_of(vectors[start:end], ids[start:end]), path)
+        shards.append(ShardFile(str(path), artifacts.checksum(path), cache=str(tmp_path / "node")).load())
+        assert shards[-1].size == end - start and shards[-1].exact
+    found = pa.Table.from_batches(faiss_index.answers([batch], shards, 7, 13)).combine_chunks().to_batches()[0]
+    assert found.equals(whole)
+    assert len(list((tmp_path / "node").glob("*.faiss"))) == len(shards)
+
+
+def test_lists_that_are_not_searched_leave_neighbours_out(tmp_path: Path) -> None:
+    vectors = np.repeat(np.eye(8), 5, axis=0).astype(np.float32)
+    centres = faiss.IndexFlatIP(8)
+    centres.add(np.eye(8, dtype=np.float32))
+    lists = faiss.IndexIVFFlat(centres, 8, 8, faiss.METRIC_INNER_PRODUCT)
+    lists.train(vectors)
+    lists.add(vectors)
+    faiss_index.save(faiss_index.indexed(lists, pa.array([f"{n:02d}" for n in range(40)])), tmp_path / "i.faiss")
+    batch = queries_of(np.eye(8)[:1])
+    (few,) = faiss_index.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 1)], 9, 8)
+    (all_of_them,) = faiss_index.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 8)], 9, 8)
+    assert few.column("neighbour_id").to_pylist() == ["00", "01", "02", "03", "04"]
+    assert few.column("rank").to_pylist() == [1, 2, 3, 4, 5]
+    assert all_of_them.num_rows == 9

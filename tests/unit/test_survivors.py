@@ -11,18 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twigma_spark.estimators import duplicates
-from twigma_spark.estimators.duplicates import TIERS, survivors
+from twigma_spark.estimators.duplicates import survivors
 from twigma_spark.io import arrow
 
-COLUMNS = ["image_id", "corpus", "media_key", "sha256", "vector_key", "created_at", "pixels"]
+KEYS = {"media": 2, "bytes": 3, "embedding": 4}
 
 
-def frame(*rows: tuple[object, ...]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=COLUMNS)
+def edges(*rows: tuple[object, ...]) -> pd.DataFrame:
+    """Join images (id, corpus, three keys, time, pixels) of a corpus that have a key in common."""
+    joined = [
+        (a[0], b[0], tier)
+        for tier, column in KEYS.items()
+        for a in rows
+        for b in rows
+        if a[0] > b[0] and a[1] == b[1] and a[column] == b[column] is not None  # type: ignore[operator]
+    ]
+    return pd.DataFrame(joined, columns=["a", "b", "tier"])
 
 
 def found(*rows: tuple[object, ...]) -> dict[str, tuple[str, str]]:
-    result = survivors(frame(*rows))
+    facts = pd.DataFrame([(r[0], r[5], r[6]) for r in rows], columns=["image_id", "created_at", "pixels"])
+    result = survivors(facts, edges(*rows))
     return {r.image_id: (r.canonical_id, r.tier) for r in result.itertuples()}
 
 
@@ -68,12 +77,19 @@ def test_images_are_joined_through_others() -> None:
 
 def test_corpora_are_apart_and_missing_keys_join_nothing() -> None:
     assert found(("a", "c", "m", "s", "v", 1, 1), ("b", "d", "m", "s", "v", 2, 1)) == {}
-    assert found(("a", "c", None, None, None, 1, 1), ("b", "c", None, float("nan"), None, 2, 1)) == {}
+    assert found(("a", "c", None, None, None, 1, 1), ("b", "c", None, None, None, 2, 1)) == {}
 
 
 def test_no_images_have_no_duplicates() -> None:
-    empty = survivors(frame())
+    empty = survivors(pd.DataFrame(columns=["image_id", "created_at", "pixels"]), edges())
     assert list(empty.columns) == ["image_id", "canonical_id", "tier"] and empty.empty
+
+
+def test_near_images_are_the_loosest_tier_and_join_groups() -> None:
+    facts = pd.DataFrame([(n, t, 1) for t, n in enumerate("abcd")], columns=["image_id", "created_at", "pixels"])
+    joined = pd.DataFrame([("b", "a", "bytes"), ("d", "c", "media"), ("d", "b", "near")], columns=["a", "b", "tier"])
+    result = {r.image_id: (r.canonical_id, r.tier) for r in survivors(facts, joined).itertuples()}
+    assert result == {"b": ("a", "bytes"), "c": ("a", "near"), "d": ("a", "media")}
 
 
 key = st.one_of(st.none(), st.integers(0, 6).map(str))
@@ -90,7 +106,7 @@ def test_groups_are_the_connected_components(images: list[tuple[object, ...]], s
     for tier in ("media", "bytes", "embedding"):
         graph = networkx.Graph()
         graph.add_nodes_from(r[0] for r in rows)
-        columns = range(2, 3 + list(TIERS).index(tier))
+        columns = range(2, KEYS[tier] + 1)
         graph.add_edges_from(
             (a[0], b[0]) for a in rows for b in rows for c in columns if a[1] == b[1] and a[c] == b[c] is not None
         )
@@ -104,20 +120,6 @@ def test_groups_are_the_connected_components(images: list[tuple[object, ...]], s
             if tier == "embedding":
                 assert {result[i][0] for i in lost} <= {best}
     assert result.keys() == seen
-
-
-def digests(vectors: list[list[float]], decimals: int) -> list[str]:
-    rows = np.array(vectors, np.float32)
-    batch = pa.record_batch([pa.array(map(str, range(len(rows)))), arrow.lists(rows)], ["image_id", "embedding"])
-    (answer,) = duplicates._digests([batch], decimals)
-    return answer.column(1).to_pylist()
-
-
-def test_digests_are_of_the_rounded_vector() -> None:
-    a, b, c, d = digests([[0.12344, -0.00001], [0.12341, 0.0], [0.1235, 0.0], [0.0, 0.12341]], 4)
-    assert a == b and len({a, c, d}) == 3
-    e, f = digests([[0.12344, -0.00001], [0.12341, 0.0]], 5)
-    assert e != f and len(e) == 64
 
 
 def test_the_similarity_is_the_cosine() -> None:

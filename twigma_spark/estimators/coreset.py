@@ -1,10 +1,15 @@
-"""Weighted summaries of unit vectors and weighted spherical k-means of them; plain arrays, by FAISS."""
+"""Weighted summaries of vectors and weighted k-means of them; plain arrays, no Spark.
+
+Cosine (spherical k-means, Dhillon & Modha 2001) and Euclidean (Lloyd 1982) differ in two places only: which
+centre is nearest, and that centres of directions are scaled to length 1. A summary is a coreset in the sense
+of Har-Peled & Mazumdar (2004): weighted means of small groups of like vectors.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -12,57 +17,167 @@ from scipy import sparse
 from twigma_spark.io import arrow
 
 Vectors = NDArray[np.float32]
+Metric = Literal["cosine", "euclidean"]
 
 # Groups are found on a sample of so many rows a group, in so many rounds; every row then joins the nearest.
-ROWS_A_GROUP, ROUNDS = 32, 6
-# Rounds on the driver, where a round costs next to nothing.
-DRIVER_ROUNDS = 50
+ROWS_A_GROUP, ROUNDS = 16, 4
+# Rows multiplied with the groups at once: 12 MB at 768 dimensions, which stay in the processor's cache.
+CHUNK = 4096
+# Rounds on the driver, where a round costs next to nothing, and the relative gain that ends them.
+DRIVER_ROUNDS, DRIVER_TOL = 50, 1e-6
+# Points among which k-means++ looks for starts; each of its k steps reads all of them.
+START_POINTS = 8192
 
 
-def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int]) -> Vectors:
-    """Return the best centres (k, d) of weighted k-means over starts by k-means++ from some seeds.
+def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int], metric: Metric = "cosine") -> Vectors:
+    """Return the best centres (k, d) float32 of weighted k-means over starts by k-means++ from some seeds.
 
-    The points may be shorter than 1: a mean of unit vectors weighs as its rows together would, so that the
-    objective, the sum of w <point, centre>, is that of the rows as long as a group stays together.
+    Points may be shorter than 1 under the cosine: a mean of unit vectors weighs as its rows together would,
+    so that the objective, the sum of w <point, centre>, is that of the rows as long as a group stays together.
 
     Args:
         points: means (n, d).
         weights: rows that each stands for (n,).
         k: centres; where there are no more points than that, points repeat.
         seeds: of the starts; of equally good ones the first is kept.
+        metric: "cosine" or "euclidean".
     """
     if len(points) <= k:
-        return arrow.unit(np.resize(points, (k, points.shape[1])))
-    fits = [_trained(points, weights, k, seed) for seed in seeds]
-    gains = [float(weights @ (points @ fit.T).max(axis=1)) for fit in fits]
-    return fits[int(np.argmax(gains))]
+        return _scaled(np.resize(points, (k, points.shape[1])), metric)
+    fits = [lloyd(points, weights, starts(points, weights, k, seed, metric), metric) for seed in seeds]
+    return fits[int(np.argmax([gain(points, weights, fit, metric) for fit in fits]))]
 
 
-def summary(vectors: Vectors, weights: Vectors, most: int, seed: int) -> tuple[Vectors, Vectors]:
+def gain(points: Vectors, weights: Vectors, found: Vectors, metric: Metric) -> float:
+    """Return what k-means maximises: the weighted sum of each point's closeness to its nearest centre."""
+    return float(weights.astype(np.float64) @ _closeness(points, found, metric).max(axis=1))
+
+
+def nearest(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.int64]:
+    """Return the nearest centre of each vector (n,); of equals the first. Lengths do not matter to the cosine."""
+    return np.asarray(_closeness(vectors, found, metric).argmax(axis=1), np.int64)
+
+
+def starts(points: Vectors, weights: Vectors, k: int, seed: int, metric: Metric) -> Vectors:
+    """Return k points far from one another as starting centres (k, d), by k-means++ (Arthur & Vassilvitskii 2007).
+
+    Of more than `START_POINTS` points, so many are looked at, drawn by weight.
+    """
+    rng = np.random.default_rng(seed)
+    if len(points) > max(START_POINTS, 4 * k):
+        share = weights.astype(np.float64) / weights.sum(dtype=np.float64)
+        taken = np.sort(rng.choice(len(points), max(START_POINTS, 4 * k), replace=False, p=share))
+        points, weights = points[taken], weights[taken]
+    scaled = _scaled(points, metric)
+    squares = np.einsum("ij,ij->i", scaled, scaled)
+    far = np.ones(len(points))
+    chosen: list[int] = []
+    for _ in range(k):
+        mass = np.cumsum(far * weights)
+        pick = int(np.searchsorted(mass, rng.random() * mass[-1], side="right")) if mass[-1] > 0 else 0
+        chosen.append(min(pick, len(points) - 1))
+        away = np.maximum(squares + squares[chosen[-1]] - 2 * (scaled @ scaled[chosen[-1]]), 0.0)
+        # A point itself must not be taken twice because of what rounding leaves of its distance to itself.
+        away[chosen[-1]] = 0.0
+        far = np.minimum(far, away) if len(chosen) > 1 else away.astype(np.float64)
+    return scaled[chosen]
+
+
+def lloyd(points: Vectors, weights: Vectors, found: Vectors, metric: Metric, rounds: int = DRIVER_ROUNDS) -> Vectors:
+    """Return centres (k, d) after rounds of assignment and weighted means, until the gain stands still.
+
+    A centre that loses all its points moves to the worst served one. Where every point is a centre, as with
+    fewer different points than centres, it stays and is empty.
+    """
+    before = -np.inf
+    for _ in range(rounds):
+        close = _closeness(points, found, metric)
+        labels = close.argmax(axis=1)
+        best = close[np.arange(len(points)), labels]
+        now = float(weights.astype(np.float64) @ best)
+        if now <= before + DRIVER_TOL * abs(now):
+            break
+        before = now
+        sums, totals = _sums(points, weights, labels, len(found))
+        found = moved(found, sums, totals, metric)
+        for empty in np.flatnonzero(totals == 0):
+            worst = int((weights * _cost(points, best, metric)).argmax())
+            found[empty] = _scaled(points[worst][None], metric)[0]
+            best[worst] = np.inf if metric == "euclidean" else np.linalg.norm(points[worst])
+    return found
+
+
+def moved(found: Vectors, sums: NDArray[np.float64], totals: NDArray[np.float64], metric: Metric) -> Vectors:
+    """Return the centres of weighted sums (k, d); one without weight stays where it was."""
+    means = np.where(totals[:, None] > 0, sums / np.where(totals > 0, totals, 1.0)[:, None], found)
+    return _scaled(means.astype(np.float32), metric)
+
+
+def summary(
+    vectors: Vectors, weights: Vectors, most: int, seed: int, metric: Metric = "cosine", scale: Vectors | None = None
+) -> tuple[Vectors, Vectors]:
     """Return at most `most` weighted means (m, d), (m,) that stand for weighted vectors (n, d), (n,).
 
-    Weighted sums are kept: the means times their weights add up to the vectors times theirs.
+    Weighted sums are kept: the means times their weights add up to the vectors times theirs. One matrix
+    product with the groups and one sparse sum a row; no copy of the vectors is made.
+
+    Args:
+        vectors: rows, in an order that does not depend on how they arrived.
+        weights: rows that each stands for.
+        most: groups.
+        seed: of the sample that the groups are found on.
+        metric: what makes vectors like.
+        scale: factor that each row is summed with, such as 1 / length for directions; None for 1.
     """
+    ones = np.ones(len(vectors), np.float32) if scale is None else scale
     if len(vectors) <= most:
-        return vectors, weights
-    groups = faiss.Kmeans(
-        vectors.shape[1], most, niter=ROUNDS, seed=seed % 2**31, spherical=True,
-        min_points_per_centroid=1, max_points_per_centroid=ROWS_A_GROUP,
-    )  # fmt: skip
-    # A group has to be of like vectors only; training with the weights made it no better.
-    groups.train(vectors)
-    labels = groups.index.search(vectors, 1)[1].ravel()
-    shares = sparse.csr_matrix((weights, (labels, np.arange(len(vectors)))), shape=(most, len(vectors)))
-    totals = np.bincount(labels, weights, most).astype(np.float32)
+        return vectors * ones[:, None], weights
+    found = groups(vectors, ones, most, seed, metric)
+    sums, totals = np.zeros((most, vectors.shape[1])), np.zeros(most)
+    for start in range(0, len(vectors), CHUNK):
+        part = slice(start, start + CHUNK)
+        labels = nearest(vectors[part], found, metric)
+        sums += _shares(labels, weights[part] * ones[part], most) @ vectors[part]
+        totals += np.bincount(labels, weights[part], most)
     taken = totals > 0
-    return (shares @ vectors)[taken] / totals[taken, None], totals[taken]
+    return (sums[taken] / totals[taken, None]).astype(np.float32), totals[taken].astype(np.float32)
 
 
-def _trained(points: Vectors, weights: Vectors, k: int, seed: int) -> Vectors:
-    kmeans = faiss.Kmeans(
-        points.shape[1], k, niter=DRIVER_ROUNDS, seed=seed % 2**31, spherical=True,
-        init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
-        min_points_per_centroid=1, max_points_per_centroid=len(points),
-    )  # fmt: skip
-    kmeans.train(points, weights)
-    return arrow.unit(np.asarray(kmeans.centroids))
+def groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metric) -> Vectors:
+    """Return centres (most, d) of small groups of vectors (n, d), by a few rounds on a sample of them.
+
+    Each row counts times its scale; weights made the groups no better.
+    """
+    picked = np.random.default_rng(seed).permutation(len(vectors))[: most * ROWS_A_GROUP]
+    sample = vectors[picked] * scale[picked, None]
+    return lloyd(sample, np.ones(len(sample), np.float32), _scaled(sample[:most], metric), metric, ROUNDS)
+
+
+def _closeness(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.float32]:
+    """Return (n, k), larger is nearer: <v, c>, and for the Euclidean metric <v, c> - |c|²/2."""
+    close: NDArray[np.float32] = vectors @ found.T
+    if metric == "euclidean":
+        close -= np.einsum("ij,ij->i", found, found) / 2
+    return close
+
+
+def _cost(points: Vectors, best: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
+    """Return how badly each point is served (n,), up to a factor; of best values from `_closeness`."""
+    squares = np.einsum("ij,ij->i", points, points)
+    return np.asarray(squares / 2 - best if metric == "euclidean" else np.sqrt(squares) - best, np.float32)
+
+
+def _sums(
+    points: Vectors, weights: Vectors, labels: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    totals = np.bincount(labels, weights, k).astype(np.float64)
+    return np.asarray(_shares(labels, weights, k) @ points, np.float64), totals
+
+
+def _shares(labels: NDArray[np.int64], weights: Vectors, k: int) -> sparse.csr_matrix:
+    """Return the sparse matrix (k, n) that sums rows by label."""
+    return sparse.csr_matrix((weights, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+
+
+def _scaled(found: Vectors, metric: Metric) -> Vectors:
+    return arrow.unit(found) if metric == "cosine" else np.ascontiguousarray(found, np.float32)

@@ -1,118 +1,143 @@
-"""Images that repeat another one of their corpus: same media, same bytes, or the same embedding."""
+"""Images that repeat another one of their corpus: same media, same bytes, same embedding, or nearly the same.
+
+Each tier is a set of edges between images. What hangs together is one group, of which one image survives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
-from hashlib import blake2b
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from scipy import sparse
 
+from twigma_spark.estimators import components
+from twigma_spark.estimators.components import Once, least_members
+from twigma_spark.estimators.identical import sharing_key, sharing_vector
+from twigma_spark.estimators.lookalikes import Likeness, lookalikes
 from twigma_spark.io import arrow
 
-# From strict to loose, with the column whose equal values join images.
-TIERS = {"media": "media_key", "bytes": "sha256", "embedding": "vector_key"}
+# From strict to loose.
+TIERS = ("media", "bytes", "embedding", "near")
+KEYS = {"media": "media_key", "bytes": "sha256"}
+# What an edge and its images take on the driver, as Arrow, pandas and SciPy hold them at the same time.
+EDGE_BYTES = 600
 
 
-def find_duplicates(images: DataFrame, vectors: DataFrame, decimals: int) -> DataFrame:
-    """Return image_id, canonical_id, tier and similarity (cosine) of the images that repeat another.
+@dataclass(frozen=True)
+class Rule:
+    """What makes two images of a corpus one.
+
+    Attributes:
+        tolerance: length of the difference of two unit vectors up to which an embedding is identical.
+        near: what makes two images near; None leaves the tier out.
+        driver_bytes: memory for the edges on the driver; where they need more, Spark finds the groups.
+    """
+
+    tolerance: float
+    near: Likeness | None = None
+    driver_bytes: float = 2e9
+
+
+@dataclass(frozen=True)
+class Found:
+    """Duplicates (image_id, canonical_id, tier, similarity), and the pairs that were looked at for the tier near."""
+
+    duplicates: DataFrame
+    near: DataFrame
+
+
+def find_duplicates(images: DataFrame, vectors: DataFrame, rule: Rule, once: Once) -> Found:
+    """Return the images that repeat another, and the pairs with close embeddings as `lookalikes` returns them.
 
     Only images that have a vector take part, so that a survivor can be used and a reject is not counted
-    as a duplicate as well. Runs one job; the driver holds the images that share a key, without vectors.
+    as a duplicate as well. Of a group survives the earliest (unknown times last), then the largest, then the
+    least id. The tier is the strictest at which a better image is in reach: through equal media alone, then
+    through media and bytes, and so on.
 
     Args:
-        images: image_id, corpus, media_key, sha256, created_at, width, height.
-        vectors: image_id, embedding; usable vectors of one length.
-        decimals: digits that the elements of identical embeddings agree in after rounding. Digests of
-            256 bits are compared, of embeddings here as of bytes in sha256.
+        images: image_id, corpus, media_key, sha256, created_at, width, height, content.
+        vectors: image_id, corpus, embedding; usable vectors of one length.
+        rule: what makes two images one.
+        once: computes a frame one time and returns what was computed.
     """
-    found = survivors(arrow.collect(_sharing(images, vectors, decimals)).to_pandas())
-    batch = pa.RecordBatch.from_pandas(found, pa.schema([(name, pa.string()) for name in found.columns]))
-    pairs = arrow.frame_of(images.sparkSession, [batch], "image_id STRING, canonical_id STRING, tier STRING")
-    return _with_similarity(pairs, vectors)
+    usable = images.join(vectors.select("image_id"), "image_id", "left_semi")
+    tiers = {name: sharing_key(usable, key) for name, key in KEYS.items()}
+    tiers["embedding"] = sharing_vector(vectors, rule.tolerance)
+    strict = once(_joined(tiers))
+    others = vectors.join(strict.select(F.col("a").alias("image_id")), "image_id", "left_anti")
+    near = lookalikes(usable, others, rule.near, once)
+    edges = strict.union(_joined({"near": near.where("near")}))
+    facts = usable.select(
+        "image_id", F.unix_micros("created_at").alias("created_at"),
+        (F.col("width").cast("long") * F.col("height")).alias("pixels"),
+    )  # fmt: skip
+    pairs = _survivors(facts, edges, rule.driver_bytes, once)
+    return Found(_with_similarity(pairs, vectors), near)
 
 
-def survivors(images: pd.DataFrame) -> pd.DataFrame:
+def survivors(images: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
     """Return image_id, canonical_id and tier (str) of the images that are not the survivor of their group.
 
-    Images are joined by equal keys within their corpus, also through others: if a has b's media and b has
-    c's bytes, the three are one group. Of a group survives the earliest (unknown times last), then the
-    largest, then the least id. The tier is the strictest at which a better image is in reach: through equal
-    media alone, then through media and bytes, then through all three.
-
     Args:
-        images: image_id, corpus, media_key, sha256, vector_key (str or None), created_at (sortable, may be
-            missing), pixels; one row an image.
+        images: image_id, created_at (sortable, may be missing), pixels; one row an image.
+        edges: a, b, tier; images that are joined.
     """
     best_first = images.sort_values(
         ["created_at", "pixels", "image_id"], ascending=[True, False, True], na_position="last"
     ).reset_index(drop=True)
     ids = best_first["image_id"].to_numpy(object)
+    rows = pd.Index(ids)
     place = np.arange(len(ids))
     tier = np.full(len(ids), None, object)
-    edges, survivor = np.empty((0, 2), np.int64), place
-    for name, key in TIERS.items():
-        edges = np.concatenate([edges, _chains(best_first, key)])
-        survivor = _first_of_component(edges, len(ids))
+    joined, survivor = np.empty((0, 2), np.int64), place
+    for name in TIERS:
+        own = edges[edges["tier"] == name]
+        found = np.column_stack([rows.get_indexer(pd.Index(own[end])) for end in "ab"]).astype(np.int64)
+        joined = np.concatenate([joined, found])
+        survivor = least_members(joined, len(ids))
         tier[(survivor < place) & pd.isna(tier)] = name
     lost = survivor < place
     return pd.DataFrame({"image_id": ids[lost], "canonical_id": ids[survivor[lost]], "tier": tier[lost]}, dtype=object)
 
 
-def _chains(images: pd.DataFrame, key: str) -> NDArray[np.int64]:
-    """Return edges (m, 2) from each row to the next one of its corpus with the same key; nulls join nothing."""
-    keyed = images[images[key].notna()]
-    group = keyed.groupby(["corpus", key], sort=False).ngroup().to_numpy()
-    order = np.argsort(group, kind="stable")
-    rows = keyed.index.to_numpy()[order]
-    same = np.diff(group[order]) == 0
-    return np.column_stack([rows[:-1][same], rows[1:][same]])
+def survivors_on_spark(facts: DataFrame, edges: DataFrame, once: Once) -> DataFrame:
+    """Return what `survivors` returns where the edges do not fit the driver."""
+    order = [F.asc_nulls_last("created_at"), F.desc_nulls_last("pixels"), F.asc("image_id")]
+    found = None
+    for place, name in enumerate(TIERS):
+        groups = components.on_spark(edges.where(F.col("tier").isin(list(TIERS[: place + 1]))), once)
+        best = F.first("image_id").over(Window.partitionBy("group").orderBy(*order))
+        members = facts.join(groups.withColumnRenamed("node", "image_id"), "image_id")
+        lost = members.withColumn("canonical_id", best).where("image_id <> canonical_id")
+        lost = lost.select("image_id", "canonical_id", F.lit(name).alias("tier"))
+        if found is not None:
+            before = found.select("image_id", F.col("tier").alias("before"))
+            lost = lost.join(before, "image_id", "left").withColumn("tier", F.coalesce("before", "tier")).drop("before")
+        found = once(lost)
+    return found if found is not None else facts.limit(0)
 
 
-def _first_of_component(edges: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return the least row of each row's connected component (n,)."""
-    graph = sparse.coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(n, n))
-    _, label = sparse.csgraph.connected_components(graph, directed=False)
-    first = np.full(n, n, np.int64)
-    np.minimum.at(first, label, np.arange(n))
-    return np.asarray(first[label], np.int64)
+def _survivors(facts: DataFrame, edges: DataFrame, driver_bytes: float, once: Once) -> DataFrame:
+    """Return image_id, canonical_id and tier, found where the edges fit."""
+    if edges.count() * EDGE_BYTES > driver_bytes:
+        return survivors_on_spark(facts, edges, once)
+    named = edges.select(F.col("a").alias("image_id")).union(edges.select("b")).distinct()
+    known = arrow.collect(facts.join(named, "image_id", "left_semi")).to_pandas()
+    found = survivors(known, arrow.collect(edges).to_pandas())
+    batch = pa.RecordBatch.from_pandas(found, pa.schema([(name, pa.string()) for name in found.columns]))
+    return arrow.frame_of(facts.sparkSession, [batch], "image_id STRING, canonical_id STRING, tier STRING")
 
 
-def _sharing(images: DataFrame, vectors: DataFrame, decimals: int) -> DataFrame:
-    """Return the images that share a key with another one of their corpus, as `survivors` takes them."""
-    digests = vectors.select("image_id", "embedding").mapInArrow(
-        partial(_digests, decimals=decimals), "image_id STRING, vector_key STRING"
-    )
-    facts = images.select(
-        "image_id", "corpus", "media_key", "sha256",
-        F.unix_micros("created_at").alias("created_at"),
-        (F.col("width").cast("long") * F.col("height")).alias("pixels"),
-    ).join(digests, "image_id")  # fmt: skip
-    for key in TIERS.values():
-        facts = facts.withColumn(f"n_{key}", _images_with(key))
-    shared = facts.where(" OR ".join(f"n_{key} > 1" for key in TIERS.values()))
-    return shared.select("image_id", "corpus", *TIERS.values(), "created_at", "pixels")
-
-
-def _images_with(key: str) -> Column:
-    """Return how many images of the corpus have the row's key; an image without one stands alone."""
-    lonely = F.concat(F.lit("no key: "), "image_id")
-    return F.count("*").over(Window.partitionBy("corpus", F.coalesce(F.col(key), lonely)))
-
-
-def _digests(batches: Iterable[pa.RecordBatch], decimals: int) -> Iterator[pa.RecordBatch]:
-    """Yield a digest of each embedding's elements in units of the last decimal."""
-    for batch in batches:
-        # Adding 0 turns -0, which rounds from small negative numbers, into 0.
-        rounded = np.rint(arrow.matrix(batch.column(1)).astype(np.float64) * 10.0**decimals) + 0.0
-        digests = [blake2b(row, digest_size=32).hexdigest() for row in np.ascontiguousarray(rounded)]
-        yield pa.record_batch([batch.column(0), pa.array(digests, pa.string())], ["image_id", "vector_key"])
+def _joined(tiers: dict[str, DataFrame]) -> DataFrame:
+    """Return a, b, tier of the edges of several tiers."""
+    first, *rest = [edges.select("a", "b", F.lit(name).alias("tier")) for name, edges in tiers.items()]
+    for edges in rest:
+        first = first.union(edges)
+    return first
 
 
 def _with_similarity(pairs: DataFrame, vectors: DataFrame) -> DataFrame:

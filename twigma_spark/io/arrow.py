@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -21,6 +23,69 @@ from twigma_spark.errors import ModelError
 TEXT, BYTES = "batch STRING", "batch BINARY"
 # Size of a row on its way to the driver; larger ones only cost heap.
 PIECE = 4 << 20
+# Squares of elements outside these bounds leave the range of float32, and with them every norm and cosine.
+SMALLEST, LARGEST = 1e-12, 1e15
+
+NOT_A_LENGTH = "vector_length"
+NOT_FINITE = "vector_not_finite"
+ZERO = "vector_zero"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Vectors and which of them can be used.
+
+    Attributes:
+        rows: (n, dim) float32; a row that cannot be used is 0.
+        norms: length of each row (n,) float32; 1 where it cannot be used, so that it divides.
+        reasons: why a row cannot be used (n,) object: one of the three reasons above, or None.
+        usable: rows without a reason against them (n,).
+    """
+
+    rows: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    reasons: NDArray[np.object_]
+    usable: NDArray[np.bool_]
+
+
+def checked(column: pa.Array, dim: int | None = None) -> Checked:
+    """Return a list column as vectors, each with its length and the reason against it.
+
+    The same rule as `transforms.vectors.fault`, where the rows are at hand anyway. Nothing is copied where
+    all rows are good.
+
+    Args:
+        column: lists of float32.
+        dim: elements that a vector must have; None takes the most frequent length.
+    """
+    lengths = pa.compute.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
+    dim = dim or _most_frequent(lengths[lengths > 0])
+    right = lengths == dim
+    rows = _matrix_of(column, right, dim)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+        finite = squares <= LARGEST**2
+        usable = right & finite & (squares >= SMALLEST**2)
+    reasons = np.full(len(column), None, object)
+    reasons[squares < SMALLEST**2] = ZERO
+    reasons[~finite] = NOT_FINITE
+    reasons[~right] = NOT_A_LENGTH
+    if not usable.all():
+        rows = np.where(usable[:, None], rows, np.float32(0))
+    return Checked(rows, np.sqrt(np.where(usable, squares, np.float32(1))), reasons, usable)
+
+
+def _most_frequent(lengths: NDArray[np.int32]) -> int:
+    return int(np.bincount(lengths).argmax()) if lengths.size else 0
+
+
+def _matrix_of(column: pa.Array, right: NDArray[np.bool_], dim: int) -> NDArray[np.float32]:
+    if right.all():
+        return matrix(column)
+    rows = np.zeros((len(column), dim), np.float32)
+    if right.any():
+        rows[right] = matrix(column.filter(pa.array(right)))
+    return rows
 
 
 def matrix(column: pa.Array) -> NDArray[np.float32]:

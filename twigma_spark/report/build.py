@@ -11,6 +11,7 @@ from typing import Any
 from twigma_spark.report.data import (
     ROLES,
     BestMatches,
+    Cell,
     Corpus,
     OriginCount,
     Pair,
@@ -139,6 +140,11 @@ def prompts(rows: Rows) -> tuple[PromptDistance, ...]:
     """Return the prompts by corpus and length; `rows` are of `summaries.prompt_distances`."""
     made = (PromptDistance(**row) for row in rows)
     return tuple(sorted(made, key=lambda p: (p.corpus, p.words, p.distance)))
+
+
+def cells(rows: Rows) -> tuple[Cell, ...]:
+    """Return the cells of the map, in order."""
+    return tuple(sorted((Cell(**row) for row in rows), key=lambda c: (c.corpus, c.x, c.y)))
 
 
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:

@@ -144,6 +144,25 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """What one corpus has in one cell of the map.
+
+    Attributes:
+        x: the cell's middle.
+        y: the cell's middle.
+        dated: images with a date.
+        year: the mean of their dates, as a decimal year.
+    """
+
+    corpus: str
+    x: float
+    y: float
+    images: int
+    dated: int = 0
+    year: float | None = None
+
+
+@dataclass(frozen=True)
 class Safety:
     """What is known of the kept images of a corpus.
 
@@ -209,6 +228,7 @@ class ReportData:
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
+    cells: tuple[Cell, ...] = ()
     safety: tuple[Safety, ...] = ()
     nsfw_threshold: float = 0.5
     rejects: tuple[Reject, ...] = ()

@@ -16,12 +16,15 @@ from twigma_spark.report.data import ReportData
 from twigma_spark.report.section import Section
 from twigma_spark.report.sections import (
     activity,
+    choice,
     concordance,
     corpora,
     distinctiveness,
+    duplicates,
     likes,
     neighbours,
     origins,
+    projection,
     prompts,
     rejects,
     robustness,
@@ -35,14 +38,17 @@ from twigma_spark.report.sections import (
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[Section, ...] = (
     corpora.SECTION,
+    duplicates.SECTION,
     distinctiveness.SECTION,
     robustness.SECTION,
     origins.SECTION,
+    projection.SECTION,
     variation.SECTION,
     prompts.SECTION,
     texts.SECTION,
     activity.SECTION,
     themes.SECTION,
+    choice.SECTION,
     concordance.SECTION,
     neighbours.SECTION,
     likes.SECTION,

@@ -23,7 +23,7 @@ class Findings:
     Attributes:
         images: the usable images.
         rejects: unit ("image", "tweet" or "metadata"), "corpus/source_key", and reason of every reject.
-        duplicates: the canonical image of each duplicate, and the tier: "media", "bytes" or "embedding".
+        duplicates: the canonical image of each duplicate, and the tier: "media", "bytes", "embedding" or "near".
         kl: divergence of two corpora by (from, to).
         neighbours: of an image of the posts, the reference images nearest first.
         changes: percent change of the likes with its interval, by "reference|level" of the negative binomial

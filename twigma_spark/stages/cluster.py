@@ -1,4 +1,4 @@
-"""cluster: k-means over the corpora and over the posts, and the words of each theme."""
+"""cluster: k-means over the corpora and over the posts, the words of each theme, and how k was chosen."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config import Clustering, Config
 from twigma_spark.estimators import kmeans
-from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
-from twigma_spark.stages import specs
+from twigma_spark.estimators.engines import ENGINES
+from twigma_spark.schemas import CENTROIDS, CLUSTERS, REJECTS, RESULTS, THEMES
+from twigma_spark.stages import choice, specs
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.transforms.clusters import renumbered, sizes
 from twigma_spark.transforms.themes import theme_words
@@ -21,7 +22,7 @@ from twigma_spark.transforms.themes import theme_words
 def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield centroids, clusters and themes, one clustering after another."""
+    """Yield centroids, clusters, themes, results and rejects, one clustering after another."""
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     captioner = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
@@ -33,9 +34,9 @@ def _clustered(
     cfg: Config, work: Work, clustering: Clustering, vectors: DataFrame, captions: DataFrame
 ) -> Mapping[str, DataFrame]:
     members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
-    spec = kmeans.KMeansSpec(clustering.k, cfg.seed, cfg.cluster.summaries, cfg.cluster.restarts)
-    model = kmeans.fit(members, spec)
-    found = work.once(kmeans.assign(members, model))
+    model, about_k = _fitted(cfg, clustering, members)
+    labelled = work.once(kmeans.labelled(members, model))
+    found = labelled.where("reason IS NULL").drop("reason")
     largest_first = sizes(found).collect()
     numbered = renumbered(found, [row["cluster"] for row in largest_first])
     work.say(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
@@ -45,7 +46,24 @@ def _clustered(
         "centroids": _centroids(work, clustering.id, largest_first, model.centroids),
         "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
         "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
+        "results": work.spark.createDataFrame(about_k, RESULTS.schema),
+        "rejects": _rejects(labelled, clustering.id),
     }
+
+
+def _fitted(
+    cfg: Config, clustering: Clustering, members: DataFrame
+) -> tuple[kmeans.KMeansModel, list[tuple[object, ...]]]:
+    """Return the model and what is told of the choice of k; one pass over the table serves both."""
+    how = cfg.cluster
+    spec = kmeans.KMeansSpec(
+        clustering.k, cfg.seed, how.metric, how.summaries, how.restarts, how.refine, how.tol
+    )  # fmt: skip
+    found = kmeans.summarise(members, spec)
+    model = kmeans.of_summary(found, spec)
+    if how.engine != "native":
+        model = ENGINES[how.engine](members, spec)
+    return kmeans.refined(members, model, spec), choice.rows(cfg, clustering, members, found)
 
 
 def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: NDArray[np.float32]) -> DataFrame:
@@ -56,11 +74,21 @@ def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: N
     return work.spark.createDataFrame(rows, CENTROIDS.schema)
 
 
+def _rejects(labelled: DataFrame, name: str) -> DataFrame:
+    """Return the vectors that could not be clustered; an image is refused in each clustering that it is in."""
+    return (
+        labelled.where("reason IS NOT NULL")
+        .withColumns({"stage": F.lit("cluster"), "unit": F.lit("vector"), "key": F.col("image_id")})
+        .withColumn("detail", F.lit(f"not in clustering '{name}'"))
+        .select(*REJECTS.column_names)
+    )
+
+
 STAGE = Stage(
     name="cluster",
-    summary="k-means over the corpora (k=4) and the posts (k=10), and the words of each theme",
+    summary="k-means over the corpora (k=4) and the posts (k=10), the words of each theme, and how k was chosen",
     reads=("images", "embeddings", "duplicates", "captions"),
-    writes=("centroids", "clusters", "themes"),
+    writes=("centroids", "clusters", "themes", "results", "rejects"),
     config=("cluster", "seed", "corpora", "models.image", "models.caption", "models.device"),
     run=run,
 )

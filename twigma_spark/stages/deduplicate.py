@@ -1,4 +1,4 @@
-"""deduplicate: within a corpus, the same media, the same bytes or the identical embedding is one image."""
+"""deduplicate: within a corpus, the same media, bytes or embedding, and near-duplicates, are one image."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config import Config
-from twigma_spark.estimators.duplicates import find_duplicates
-from twigma_spark.stages import specs
+from twigma_spark.estimators.duplicates import Rule, find_duplicates
+from twigma_spark.estimators.lookalikes import Likeness
+from twigma_spark.estimators.near import Reach
+from twigma_spark.schemas import RESULTS
+from twigma_spark.stages import planted, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
 from twigma_spark.transforms.vectors import of_model
 
 
 def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
-    """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id."""
-    return {"duplicates": find_duplicates(images, _vectors(cfg, embeddings), cfg.deduplicate.decimals)}
+    """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
+
+    On the sample world also how many of the planted ones were found at which thresholds, as results.
+    """
+    found = find_duplicates(images, _vectors(cfg, embeddings), _rule(cfg), work.once)
+    duplicates = work.once(found.duplicates)
+    rows = planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
+    return {"duplicates": duplicates, "results": work.spark.createDataFrame(rows, RESULTS.schema)}
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
@@ -27,6 +36,15 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     return Account(images=vectors.count(), kept=kept.count(), duplicates=standing.count(), rejects=0)
 
 
+def _rule(cfg: Config) -> Rule:
+    how, near = cfg.deduplicate, cfg.deduplicate.near
+    likeness = None
+    if near is not None:
+        reach = Reach(near.similarity, cfg.seed, near.buckets)
+        likeness = Likeness(reach, near.hash_bits, cfg.ingest.max_pixels)
+    return Rule(10.0**-how.decimals, likeness, how.driver_gb * 1e9)
+
+
 def _vectors(cfg: Config, embeddings: DataFrame) -> DataFrame:
     encoder = specs.image_encoder(cfg)
     return of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
@@ -34,10 +52,10 @@ def _vectors(cfg: Config, embeddings: DataFrame) -> DataFrame:
 
 STAGE = Stage(
     name="deduplicate",
-    summary="same media, same bytes, identical embedding: one survivor a group",
+    summary="same media, same bytes, identical embedding, near-duplicate: one survivor a group",
     reads=("images", "embeddings"),
-    writes=("duplicates",),
-    config=("deduplicate", "models.image", "models.device"),
+    writes=("duplicates", "results"),
+    config=("deduplicate", "seed", "sample.out", "ingest.max_pixels", "models.image", "models.device"),
     run=run,
     account=account,
 )

@@ -2,36 +2,204 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 
-from pyspark.sql import DataFrame
+import numpy as np
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from scipy.stats import poisson
 
 from twigma_spark.config import Config
-from twigma_spark.estimators import faiss_index
-from twigma_spark.schemas import NEIGHBOURS
+from twigma_spark.estimators import faiss_index, index_files, recall
+from twigma_spark.estimators.faiss_index import ShardFile
+from twigma_spark.estimators.index_types import Choice, choose
+from twigma_spark.io.artifacts import Artifact, folder
+from twigma_spark.schemas import ARTIFACTS, COPIES, NEIGHBOURS, REJECTS, RESULTS
 from twigma_spark.stages import specs
 from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stats.intervals import wilson
+from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
+from twigma_spark.transforms.vectors import fault
+
+# Best matches that come to the driver to calibrate the threshold.
+BACKGROUND = 1_000_000
+READS = ("images", "embeddings", "duplicates")
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is searched for, and in which reference."""
+
+    queries: DataFrame
+    n_queries: int
+    reference: str
+    vectors: DataFrame
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, artifacts: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield the neighbours in one reference after another."""
-    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    """Yield the neighbours, copies, results and index files of one reference after another."""
+    kept = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
+    vectors = kept.where("reason IS NULL").drop("reason")
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
+    known = [Artifact(*row) for row in artifacts.where("stage = 'neighbours'").select(*_FIELDS).collect()]
+    n_queries = queries.count()
     for reference in cfg.of_role("generated", "natural", "art"):
-        index = faiss_index.build(vectors.where(F.col("corpus") == reference))
-        work.say(f"neighbours: {index.size:,} vectors of '{reference}' indexed")
-        found = faiss_index.search(index, queries, cfg.neighbours.k, cfg.neighbours.batch_rows)
-        yield {"neighbours": found.withColumn("reference", F.lit(reference)).select(*NEIGHBOURS.column_names)}
+        own = vectors.where(F.col("corpus") == reference)
+        yield _searched(cfg, work, Sides(queries, n_queries, reference, own), known)
+    searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
+    yield {"rejects": _rejects(kept.where(F.col("corpus").isin(searched)))}
+
+
+def _searched(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) -> Mapping[str, DataFrame]:
+    """Return what is known of one reference after its index is there, its recall holds and it was searched."""
+    choice, made = _index(cfg, work, sides, known)
+    shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
+    curve = [] if choice.exact or not sides.n_queries else _tuned(cfg, work, sides, shards)
+    found = work.once(_neighbours(cfg, sides, _probing(shards, curve)))
+    copies, about = _copies(cfg, work, found, sides.reference)
+    rows = [*(_recall_row(cfg, sides.reference, choice, each) for each in curve), *about]
+    named = found.withColumn("reference", F.lit(sides.reference))
+    return {
+        "neighbours": named.select(*NEIGHBOURS.column_names),
+        "copies": copies,
+        "artifacts": work.spark.createDataFrame([_artifact_row(a) for a in made], ARTIFACTS.schema),
+        "results": work.spark.createDataFrame(rows, RESULTS.schema),
+    }
+
+
+def _index(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) -> tuple[Choice, list[Artifact]]:
+    """Return the chosen type and the index's files, built where they are not there yet."""
+    how, rows = cfg.neighbours.index, sides.vectors.count()
+    first = sides.vectors.select(F.size("embedding").alias("dim")).first()
+    dim = int(first["dim"]) if first is not None else 1
+    choice = choose(rows, dim, sides.n_queries, how.memory_gb * 1e9, how.exact_minutes * 60, how.factory)
+    encoder = specs.image_encoder(cfg)
+    facts = {
+        "corpus": sides.reference,
+        "delta": {name: work.stamp(name) for name in READS},
+        "model_id": encoder.model_id,
+        "preprocess_rev": encoder.preprocess_rev,
+        "metric": "cosine",
+    }
+    source = index_files.IndexSource(sides.reference, sides.vectors, rows, facts, cfg.seed)
+    made, again = index_files.prepared(source, choice, folder(cfg.store.root, cfg.store.artifacts), known)
+    what = "index used again" if again else f"indexed in {len(made)} file{'s' * (len(made) > 1)}"
+    work.say(f"neighbours: {rows:,} vectors of '{sides.reference}' {what}: {choice.factory} ({choice.reason})")
+    return choice, made
+
+
+def _tuned(cfg: Config, work: Work, sides: Sides, shards: Sequence[ShardFile]) -> list[recall.Recall]:
+    """Return the recall at each nprobe that was tried; the last one holds."""
+    how = cfg.neighbours.search
+    order = F.xxhash64("image_id", F.lit(cfg.seed))
+    chosen = sides.queries.select("image_id").orderBy(order, "image_id").limit(how.sample)
+    sample = sides.queries.join(F.broadcast(chosen), "image_id", "left_semi")
+    curve = recall.tuned(shards, sample, sides.vectors, cfg.neighbours.k, how.min_recall)
+    last = curve[-1]
+    work.say(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}] at nprobe "
+             f"{last.nprobe}")  # fmt: skip
+    return curve
+
+
+def _probing(shards: Sequence[ShardFile], curve: Sequence[recall.Recall]) -> list[ShardFile]:
+    nprobe = curve[-1].nprobe if curve else shards[0].nprobe
+    return [ShardFile(s.path, s.checksum, nprobe, s.cache) for s in shards]
+
+
+def _neighbours(cfg: Config, sides: Sides, shards: Sequence[ShardFile]) -> DataFrame:
+    how, k = cfg.neighbours.search, cfg.neighbours.k
+    if how.where == "executors":
+        return faiss_index.search_on_executors(shards, sides.queries, k, how.batch_rows)
+    return faiss_index.search([shard.load() for shard in shards], sides.queries, k, how.batch_rows)
+
+
+def _copies(cfg: Config, work: Work, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:
+    """Return the candidates for copies, and what is told of the threshold; none where it cannot be calibrated."""
+    best, how = found.where("rank = 1"), cfg.neighbours.copies
+    order = F.xxhash64("image_id", F.lit(cfg.seed))
+    drawn = best.orderBy(order, "image_id").limit(BACKGROUND).select("similarity").toPandas()
+    similarities = drawn["similarity"].to_numpy(np.float64)
+    tail = fit_tail(similarities)
+    if tail is None:
+        work.say(f"neighbours: too few best matches in '{reference}' to tell copies from chance")
+        return work.spark.createDataFrame([], COPIES.schema), []
+    threshold = tail.threshold(how.false_match_rate)
+    candidates = best.where(F.col("similarity") >= threshold).withColumns(
+        {"reference": F.lit(reference), "threshold": F.lit(threshold), "false_match_rate": _rate(tail)}
+    )
+    n, total = candidates.count(), best.count()
+    interval = threshold_interval(similarities, how.false_match_rate, np.random.default_rng(cfg.seed), how.bootstrap)
+    rows = _copies_rows(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
+    work.say(f"neighbours: {n:,} candidates for copies in '{reference}', similarity at least {threshold:.4f}")
+    return candidates.select(*COPIES.column_names), rows
+
+
+def _rate(tail: Tail) -> Column:
+    """Return `tail.rate` of the column `similarity`."""
+    far = F.greatest(F.lit(1.0) - F.col("similarity"), F.lit(1e-6)) / F.lit(tail.distance)
+    return F.least(F.lit(tail.share) * F.pow(far, F.lit(tail.dimension)), F.lit(1.0))
+
+
+def _copies_rows(
+    cfg: Config, reference: str, tail: Tail, threshold: tuple[float, float, float], n: int, total: int
+) -> list[Row]:
+    rate = cfg.neighbours.copies.false_match_rate
+    fitted = (
+        f"power law of the cosine distance to the best match, fitted to {tail.n} images between the 90th and the "
+        f"97th percentile (exponent {tail.dimension:.2f}); extrapolated to a false-match rate of {rate:g}"
+    )
+    share, low, high = (float(x) for x in wilson(n, total))
+    head = ("neighbours", "copies")
+    rows: list[Row] = [
+        (*head, "threshold", reference, *threshold, total, "images", f"{fitted}; percentile bootstrap of images, 95%"),
+        (*head, "candidates", reference, share, low, high, total, "images", f"{fitted}; Wilson, 95%"),
+    ]
+    if n:
+        # What chance alone would give, of what was found.
+        counts = (rate * total, *poisson.interval(0.95, rate * total))
+        false = [min(1.0, float(count) / n) for count in counts]
+        method = f"images that chance brings there, Poisson, 95%, of the candidates; {fitted}"
+        rows.append((*head, "false_share", reference, *false, n, "candidates", method))
+    return rows
+
+
+def _recall_row(cfg: Config, reference: str, choice: Choice, found: recall.Recall) -> Row:
+    group = f"{reference}|nprobe={found.nprobe}"
+    method = (
+        f"{choice.factory} against exact search on a sample of queries; Wilson, 95%, a query as the unit "
+        "(conservative: neighbours of a query are found or missed together)"
+    )
+    interval = (found.estimate, found.low, found.high, found.queries)
+    return ("neighbours", "recall", f"recall_at_{cfg.neighbours.k}", group, *interval, "queries", method)
+
+
+def _rejects(kept: DataFrame) -> DataFrame:
+    """Return the vectors that can neither be searched for nor in."""
+    return (
+        kept.where("reason IS NOT NULL")
+        .withColumns({"stage": F.lit("neighbours"), "unit": F.lit("vector"), "key": F.col("image_id")})
+        .withColumn("detail", F.lit("not searched"))
+        .select(*REJECTS.column_names)
+    )
+
+
+_FIELDS = ("artifact_id", "kind", "path", "checksum", "manifest")
+
+
+def _artifact_row(artifact: Artifact) -> Row:
+    name, *rest = astuple(artifact)
+    return (name, "neighbours", *rest)
 
 
 STAGE = Stage(
     name="neighbours",
-    summary="the five nearest images of each reference, by FAISS on the driver",
-    reads=("images", "embeddings", "duplicates"),
-    writes=("neighbours",),
-    config=("neighbours", "corpora", "models.image", "models.device"),
+    summary="the five nearest images of each reference by FAISS, and which of them may be copies",
+    reads=(*READS, "artifacts"),
+    writes=("neighbours", "copies", "artifacts", "results", "rejects"),
+    config=("neighbours", "seed", "store", "corpora", "models.image", "models.device"),
     run=run,
 )

@@ -17,7 +17,7 @@ from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.stage import Frames, Stage, Work
-from twigma_spark.transforms import gallery, summaries
+from twigma_spark.transforms import density, gallery, summaries
 
 REPORT_ID = "report"
 BIN = 0.02
@@ -55,6 +55,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         ),
         pairs=pairs,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
+        cells=build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins))),
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
@@ -118,7 +119,7 @@ STAGE = Stage(
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
         "images", "duplicates", "scores", "captions", "centroids", "clusters",
-        "themes", "neighbours", "results", "group_distances", "rejects", "runs",
+        "themes", "neighbours", "projection", "results", "group_distances", "rejects", "runs",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels"),

@@ -45,12 +45,14 @@ class Work:
             is yielded next has been written.
         say: shows a line of progress.
         live: shows how far a long computation is, in a line that the next one replaces.
+        stamp: names the state of a table: Delta version and time of its last commit.
     """
 
     spark: SparkSession
     once: Callable[[DataFrame], DataFrame]
     say: Callable[[str], None]
     live: Callable[[str], None] = lambda text: None
+    stamp: Callable[[str], str] = field(default=lambda name: "none")
 
 
 Run = Callable[..., Mapping[str, DataFrame] | Iterable[Mapping[str, DataFrame]]]

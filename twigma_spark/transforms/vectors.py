@@ -5,12 +5,9 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-# Squares of elements outside these bounds leave the range of float32, and with them every norm and cosine.
-SMALLEST, LARGEST = 1e-12, 1e15
+from twigma_spark.io.arrow import LARGEST, NOT_A_LENGTH, NOT_FINITE, SMALLEST, ZERO
 
-NOT_A_LENGTH = "vector_length"
-NOT_FINITE = "vector_not_finite"
-ZERO = "vector_zero"
+__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "kept", "of_model"]
 
 
 def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:

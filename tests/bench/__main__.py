@@ -1,0 +1,7 @@
+"""`make bench`: every benchmark, one after another."""
+
+from tests.bench import inference, vectors
+
+if __name__ == "__main__":
+    inference.main()
+    vectors.main()

@@ -1,0 +1,275 @@
+"""The vector engine: k-means, neighbours and duplicates against FAISS, Spark ML and bare scans of the table.
+
+`python -m tests.bench.vectors --rows 805650` runs all; `--only NAME`, several times, some. Every record is
+written as soon as it is there; records of other benchmarks in the file stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from tests.bench import vectors_data as data
+from tests.bench.book import at_least, at_most, keep, printed, progress, timed
+from tests.bench.memory import watched
+from tests.bench.records import FOLDER, Record, alternate
+from twigma_spark.estimators import faiss_index, index_files, kmeans
+from twigma_spark.estimators.coreset import nearest
+from twigma_spark.estimators.engines import ENGINES
+from twigma_spark.estimators.identical import sharing_vector
+from twigma_spark.estimators.index_types import choose
+from twigma_spark.estimators.kmeans import KMeansSpec
+from twigma_spark.estimators.near import Reach, close_pairs
+from twigma_spark.io import arrow
+from twigma_spark.io.session import open_session
+
+SEEDS = 5
+FAISS_ROUNDS = 20
+K, BATCH = 5, 4096
+
+
+@dataclass
+class Bench:
+    """The session, the sizes and the data of a run; tables are made when they are first asked for."""
+
+    spark: SparkSession
+    root: Path
+    asked: argparse.Namespace
+
+    @cached_property
+    def world(self) -> data.World:
+        """The large table: rows x dim, with copies planted."""
+        near, exact = (min(n, self.asked.rows // 40) for n in (20_000, 2_000))
+        return data.World(self.asked.rows, self.asked.dim, 1, near, exact)
+
+    @cached_property
+    def wide_world(self) -> data.World:
+        """More and shorter vectors."""
+        return data.World(self.asked.wide_rows, self.asked.wide_dim)
+
+    def table(self, world: data.World) -> DataFrame:
+        """Return a world's table, all of it."""
+        name = "-".join(str(value) for value in asdict(world).values())
+        progress(f"data {world.rows:,} x {world.dim}")
+        return data.table(self.spark, self.root / name, world)
+
+    def references(self, dim: int) -> DataFrame:
+        """Return another table to search in."""
+        return self.table(data.World(self.asked.references, dim, 2))
+
+
+Benchmark = Callable[[Bench], Iterator[Record]]
+
+
+def scan(table: DataFrame) -> None:
+    """Read the column `embedding` once, through mapInArrow, and do nothing with it."""
+
+    def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield pa.record_batch([pa.array([batch.num_rows])], ["n"])
+
+    table.select("embedding").mapInArrow(count, "n BIGINT").agg(F.sum("n")).collect()
+
+
+def warm_up(table: DataFrame) -> None:
+    """Start the workers and read the table's files, so that neither side of a comparison pays for it."""
+    scan(table)
+    clustered(table.limit(2000), 2)
+
+
+def clustered(table: DataFrame, k: int) -> float:
+    """Return the mean distance after fitting k clusters and assigning every row."""
+    model = kmeans.fit(table, KMeansSpec(k, 7))
+    return float(kmeans.assign(table, model).agg(F.avg("distance")).collect()[0][0])
+
+
+def faiss_clustered(rows: NDArray[np.float32], k: int, seeds: int) -> float:
+    """Return the mean distance of FAISS's spherical k-means on all rows; the best of so many seeds."""
+    fit = faiss.Kmeans(rows.shape[1], k, niter=FAISS_ROUNDS, nredo=seeds, spherical=True, seed=7,
+                       max_points_per_centroid=len(rows))  # fmt: skip
+    fit.train(rows)
+    centres = arrow.unit(fit.centroids)
+    parts = (rows[at : at + 65_536] for at in range(0, len(rows), 65_536))
+    total = sum(float(np.einsum("ij,ij->", p, centres[nearest(p, centres, "cosine")], dtype=np.float64)) for p in parts)
+    return 1.0 - total / len(rows)
+
+
+def kmeans_10(b: Bench) -> Iterator[Record]:
+    """k=10 against two bare scans, and against FAISS on all rows."""
+    table, size = b.table(b.world), f"{b.world.rows:,} x {b.world.dim}"
+    warm_up(table)
+    found: list[float] = []
+    with watched() as peak:
+        ours, scans = alternate(
+            [lambda: found.append(clustered(table, 10)), lambda: (scan(table), scan(table))], b.asked.rounds
+        )
+    yield at_most(f"k-means k=10, {size}", ours, "s", scans, 1.5, "<= 1.5 of two bare scans")
+    yield printed(f"k-means k=10, {size}: peak of all processes", peak.everything / 2**30, "GiB")
+    rows = data.array(table, b.world.rows, b.world.dim)
+    seconds, theirs = timed(lambda: faiss_clustered(rows, 10, SEEDS))
+    target = f"<= 1.002 of FAISS on all rows, best of {SEEDS} seeds"
+    yield at_most(f"k-means k=10, {size}: mean distance", found[-1], "cosine", theirs, 1.002, target)
+    yield printed(f"k-means k=10, {size}: FAISS, {SEEDS} seeds, without reading the table", seconds, "s")
+
+
+def kmeans_1000(b: Bench) -> Iterator[Record]:
+    """k=1,000 side by side with FAISS on the driver."""
+    table, size, k = b.table(b.world), f"{b.world.rows:,} x {b.world.dim}", min(1000, b.world.rows // 40)
+    seconds, ours = timed(lambda: clustered(table, k))
+    reading, rows = timed(lambda: data.array(table, b.world.rows, b.world.dim))
+    fitting, theirs = timed(lambda: faiss_clustered(rows, k, 1))
+    yield printed(f"k-means k={k}, {size}: fit and assignment, FAISS with its reading", seconds, "s", reading + fitting)
+    yield printed(f"k-means k={k}, {size}: mean distance", ours, "cosine", theirs)
+
+
+def spark_ml(b: Bench) -> Iterator[Record]:
+    """Fitting k=10 against Spark ML on a smaller table."""
+    world = data.World(min(200_000, b.asked.rows), b.world.dim, 3)
+    table, spec = b.table(world), KMeansSpec(10, 7)
+    warm_up(table)
+    theirs, _ = timed(lambda: ENGINES["spark-ml"](table, spec))
+    ours, _ = timed(lambda: kmeans.fit(table, spec))
+    name = f"k-means k=10, {world.rows:,} x {world.dim}: Spark ML in units of ours"
+    yield Record(name, ours, "s", theirs, theirs / ours, ">= 5", theirs / ours >= 5)
+
+
+def exact(b: Bench) -> Iterator[Record]:
+    """The five nearest in the references against FAISS Flat in memory; the driver's memory at three sizes."""
+    table, index = b.table(b.world), faiss_index.build(b.references(b.world.dim))
+    faiss.omp_set_num_threads(b.asked.threads)
+    size, ours = f"of {index.size:,} x {b.world.dim}", 0.0
+    for share in (1 / 8, 1 / 2, 1.0):
+        n = int(b.world.rows * share)
+        progress(f"exact: {n:,} queries")
+        queries = table if share == 1 else table.limit(n)
+        with watched() as peak:
+            ours, _ = timed(lambda q=queries: faiss_index.search([index], q, K, BATCH))  # type: ignore[misc]
+        yield printed(f"exact {K} nearest {size}: driver's peak, {n:,} queries", peak.driver / 2**30, "GiB")
+        yield printed(f"exact {K} nearest {size}: peak of all processes, {n:,} queries", peak.everything / 2**30, "GiB")
+    rows = data.array(table, b.world.rows, b.world.dim)
+    parts = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+    theirs, _ = timed(lambda: [index.vectors.search(part, K) for part in parts])
+    name = f"exact {K} nearest {size}, {b.world.rows:,} queries"
+    yield at_most(name, ours, "s", theirs, 1.15, "<= 1.15 of FAISS Flat in memory")
+
+
+def ivf(b: Bench) -> Iterator[Record]:
+    """An inverted-file index over the large table: its rate where recall@5 is 0.95, against exact search."""
+    table, rows = b.table(b.world), b.world.rows
+    queries = b.references(b.world.dim).limit(min(20_000, b.asked.references))
+    batches = list(arrow.stream(queries.select("image_id", "embedding")))
+    faiss.omp_set_num_threads(b.asked.threads)
+    choice = choose(rows, b.world.dim, rows, 64e9, 0.0, f"IVF{max(16, 2 ** round(np.log2(4 * rows**0.5)))},Flat")
+    source = index_files.IndexSource("bench", table, rows, {}, 7)
+    building, (files, _) = timed(lambda: index_files.prepared(source, choice, b.root / "index", []))
+    yield printed(f"{choice.factory} of {rows:,} x {b.world.dim}: trained and written", building, "s")
+    few = pa.Table.from_batches(batches).slice(0, 1000).to_batches()
+    flat = faiss_index.build(table)
+    exact_seconds, true = timed(lambda: found_pairs(faiss_index.answers(few, [flat], K, BATCH)))
+    asked, n, nprobe, recall = sum(x.num_rows for x in few), sum(x.num_rows for x in batches), 1, 0.0
+    while recall < 0.95 and nprobe <= 4096:
+        indexes = [shard.load() for shard in index_files.shard_files(files, nprobe, None)]
+        recall = len(true & found_pairs(faiss_index.answers(few, indexes, K, BATCH))) / len(true)
+        progress(f"ivf: nprobe {nprobe}, recall@{K} {recall:.4f}")
+        nprobe *= 2
+    seconds, _ = timed(lambda: found_pairs(faiss_index.answers(batches, indexes, K, BATCH)))
+    name = f"{choice.factory} of {rows:,} x {b.world.dim}, nprobe {nprobe // 2}, recall@{K} {recall:.3f}"
+    target = ">= 10 of the exact rate, recall >= 0.95"
+    record = at_least(name, n / seconds, "queries/s", asked / exact_seconds, 10.0, target)
+    yield Record(**{**asdict(record), "holds": bool(record.holds) and recall >= 0.95})
+
+
+def found_pairs(answers: Iterable[pa.RecordBatch]) -> set[tuple[str, str]]:
+    """Return (query, neighbour) of all answers."""
+    return {pair for a in answers for pair in zip(a.column(0).to_pylist(), a.column(2).to_pylist(), strict=True)}
+
+
+def identical(b: Bench) -> Iterator[Record]:
+    """Identical embeddings: seconds, and whether all planted ones are found and nothing else."""
+    table, size = b.table(b.world), f"{b.world.rows:,} x {b.world.dim}"
+    seconds, rows = timed(lambda: sharing_vector(table, 1e-4).collect())
+    found, planted = {tuple(sorted((r.a, r.b))) for r in rows}, data.planted(b.world, "exact")
+    yield Record(f"identical embeddings, {size}", seconds, "s", 60.0, seconds / 60, "< 60 s", seconds < 60)
+    name = f"identical embeddings, {size}: right ones of {len(planted):,} planted"
+    yield Record(name, len(found & planted), "pairs", len(planted), None, "all, no other", found == planted)
+
+
+def near(b: Bench) -> Iterator[Record]:
+    """Near-duplicates by embeddings alone: seconds, recall and precision."""
+    table, size = b.table(b.world), f"{b.world.rows:,} x {b.world.dim}"
+    with watched() as peak:
+        seconds, rows = timed(lambda: close_pairs(table, b.world.rows, Reach(0.97, 7)).collect())
+    exact_copies = data.planted(b.world, "exact")
+    found, planted = {(r.a, r.b) for r in rows} - exact_copies, data.planted(b.world, "near")
+    right = len(found & planted)
+    yield Record(f"near-duplicates, {size}", seconds, "s", 600.0, seconds / 600, "< 10 minutes", seconds < 600)
+    yield printed(f"near-duplicates, {size}: peak of all processes", peak.everything / 2**30, "GiB")
+    for name, whole in (("recall", len(planted)), ("precision", len(found))):
+        share = right / max(whole, 1)
+        yield Record(f"near-duplicates, {size}: {name}", share, f"of {whole:,}", None, None, ">= 0.99", share >= 0.99)
+
+
+def wide(b: Bench) -> Iterator[Record]:
+    """More and shorter vectors through the same k-means and search: time per element against the smaller run."""
+    worlds, seconds = {"smaller": b.world, "larger": b.wide_world}, {}
+    for which, world in worlds.items():
+        table, index = b.table(world), faiss_index.build(b.references(world.dim))
+        faiss.omp_set_num_threads(b.asked.threads)
+        with watched() as peak:
+            seconds["k-means k=10", which] = timed(lambda t=table: clustered(t, 10))[0]  # type: ignore[misc]
+            queries = table if which == "larger" else table.limit(b.world.rows // 4)
+            n = world.rows if which == "larger" else b.world.rows // 4
+            search = timed(lambda q=queries, i=index: faiss_index.search([i], q, K, BATCH))[0]  # type: ignore[misc]
+            seconds["exact search", which] = search * world.rows / n
+        size = f"{world.rows:,} x {world.dim}"
+        yield printed(f"k-means and search, {size}: peak of all processes", peak.everything / 2**30, "GiB")
+    for what in ("k-means k=10", "exact search"):
+        each = [1e9 * seconds[what, which] / (world.rows * world.dim) for which, world in worlds.items()]
+        name = f"{what}, {b.wide_world.rows:,} x {b.wide_world.dim}: time per element"
+        yield at_most(name, each[1], "ns", each[0], 1.3, f"<= 1.3 of that at {b.world.rows:,} x {b.world.dim}")
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "kmeans-10": kmeans_10,
+    "spark-ml": spark_ml,
+    "identical": identical,
+    "near": near,
+    "exact": exact,
+    "ivf": ivf,
+    "kmeans-1000": kmeans_1000,
+    "wide": wide,
+}
+
+
+def main() -> None:
+    """Run what was asked for, write build/bench/vectors.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), default=[])
+    for name, default in (("rows", 805_650), ("dim", 768), ("references", 60_000), ("wide-rows", 5_000_000),
+                          ("wide-dim", 64), ("rounds", 1), ("threads", 2)):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--folder", type=Path, default=FOLDER / "data", help="of the tables; kept for the next run")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    conf = {"spark.driver.memory": "4g", "spark.sql.execution.arrow.maxRecordsPerBatch": "4096"}
+    spark, _ = open_session("bench", master=f"local[{asked.threads}]", conf=conf)
+    b = Bench(spark, asked.folder.absolute(), asked)
+    for name in asked.only or BENCHMARKS:
+        progress(f"{name} begins")
+        for record in BENCHMARKS[name](b):
+            keep("vectors", record)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Close pairs within buckets against all pairs, and which pivots a vector goes to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twigma_spark.estimators import near
+from twigma_spark.estimators.near import Reach
+from twigma_spark.io import arrow
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def batch(rows: np.ndarray, corpora: list[str]) -> pa.RecordBatch:
+    names = pa.array([f"{n:03d}" for n in range(len(rows))])
+    return pa.record_batch([names, pa.array(corpora), arrow.lists(rows.astype(np.float32))], ["i", "c", "e"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 60))
+def test_one_bucket_gives_all_pairs_of_a_corpus(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, corpora = unit(rng.standard_normal((n, 3))), rng.choice(["p", "q"], n).tolist()
+    placed = near._placed([batch(rows, corpora)], np.zeros((1, 3), np.float32), 1)
+    found = {
+        (a, b)
+        for part in near._pairs(placed, Reach(0.9))
+        for a, b in zip(*(c.to_pylist() for c in part.columns[:2]), strict=True)
+    }
+    cosine = rows @ rows.T
+    clear = np.abs(cosine - 0.9) > 1e-3
+    wanted = {
+        (f"{i:03d}", f"{j:03d}")
+        for i in range(n)
+        for j in range(i + 1, n)
+        if corpora[i] == corpora[j] and cosine[i, j] >= 0.9
+    }
+    assert all(clear[int(a), int(b)] is np.False_ for a, b in found ^ wanted)
+
+
+def test_blocks_of_a_large_bucket_are_compared_with_each_other(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    rows = unit(np.random.default_rng(1).standard_normal((40, 3))).astype(np.float32)
+    ids = np.array([f"{n:03d}" for n in range(40)], object)
+    whole = near._within(ids, rows, Reach(0.8)).to_pydict()
+    monkeypatch.setattr(near, "BLOCK", 7)
+    parts = near._within(ids, rows, Reach(0.8)).to_pydict()
+    assert set(zip(whole["a"], whole["b"], strict=True)) == set(zip(parts["a"], parts["b"], strict=True)) and whole["a"]
+
+
+def test_a_row_keeps_its_closest_pairs_only() -> None:
+    rows, cosine = np.array([0, 0, 0, 2, 2]), np.array([0.91, 0.99, 0.95, 0.9, 0.93], np.float32)
+    assert near._closest(rows, cosine, 2).tolist() == [1, 2, 4, 3]
+    assert near._closest(rows[:0], cosine[:0], 2).tolist() == []
+
+
+def test_each_vector_goes_to_its_nearest_pivots() -> None:
+    rng = np.random.default_rng(2)
+    rows, pivots = unit(rng.standard_normal((20, 5))).astype(np.float32), unit(rng.standard_normal((9, 5))).astype("f4")
+    (placed,) = near._placed([batch(rows, ["p"] * 20)], pivots, 3)
+    found = np.sort(placed.column("bucket").to_numpy().reshape(20, 3), axis=1)
+    assert (found == np.sort(np.argsort(-(rows @ pivots.T), axis=1)[:, :3], axis=1)).all()
+    back = np.frombuffer(placed.column("vector")[4].as_py(), np.float16)
+    np.testing.assert_allclose(back, rows[1], atol=1e-3)
+    assert placed.column("image_id")[4].as_py() == "001"

@@ -1,0 +1,37 @@
+"""The map in the report: every image is counted, by corpus and by date."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from report_demo import demo
+
+from twigma_spark.report.data import Cell
+from twigma_spark.report.sections import projection
+
+CELLS = (
+    Cell("posts", 0.0, 1.0, 3, 2, 2022.0),
+    Cell("posts", 1.0, 1.0, 1, 0, None),
+    Cell("art", 0.0, 1.0, 40, 1, 1900.0),
+)
+
+
+def test_both_maps_count_all_images() -> None:
+    data = replace(demo(), cells=CELLS)
+    names = [c.name for c in data.corpora]
+    assert {"posts", "art"} <= set(names)
+    corpus, date = projection.by_corpus(data), projection.by_date(data)
+    dots = {trace["name"]: trace for trace in json.loads(corpus.json)["data"]}
+    assert dots["posts"]["customdata"] == ["3", "1"] and dots["art"]["customdata"] == ["40"]
+    assert dots["art"]["marker"]["size"] == [projection.LARGE] and min(dots["posts"]["marker"]["size"]) == 3.0
+    assert "posts 4" in corpus.caption and "art 40" in corpus.caption
+    (trace,) = json.loads(date.json)["data"]
+    assert trace["marker"]["color"] == [round((2 * 2022 + 1900) / 3, 2)] and "n = 3" in date.caption
+
+
+def test_without_cells_or_dates_there_is_less_to_draw() -> None:
+    assert projection.context(replace(demo(), cells=()))["charts"] == []
+    undated = replace(demo(), cells=(Cell("posts", 0.0, 0.0, 2),))
+    charts = projection.context(undated)["charts"]
+    assert isinstance(charts, list) and len(charts) == 1

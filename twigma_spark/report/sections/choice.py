@@ -1,0 +1,58 @@
+"""The section on the number of clusters: silhouette and agreement of seeds over a grid of k."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.section import Section
+
+ANALYSIS = "choice_of_k"
+METRICS = {"silhouette": "mean silhouette", "adjusted_rand": "agreement of seeds (adjusted Rand)"}
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return one chart a clustering, and all values."""
+    names = sorted({group.split("|")[0] for metric in METRICS for group in data.found(ANALYSIS, metric)})
+    rows = [(name, METRICS[m], k, r) for name in names for m in METRICS for k, r in _by_k(data, name, m)]
+    return {"charts": [chart(data, name, n) for n, name in enumerate(names)], "rows": rows}
+
+
+def chart(data: ReportData, name: str, index: int) -> Figure:
+    """Return both measures over k, with their intervals as bars."""
+    traces = [_line(data, name, metric, place) for place, metric in enumerate(METRICS)]
+    layout = {
+        "height": 300,
+        "xaxis": {"title": {"text": "number of clusters k"}, "type": "category", "showgrid": False},
+        "yaxis": {"title": {"text": "silhouette; adjusted Rand"}},
+    }
+    n = next((r.n for m in METRICS for _, r in _by_k(data, name, m)), None)
+    caption = f"Clustering “{name}”: how well separated and how stable k clusters are, on a sample of {n} images."
+    return figure(f"fig-choice-{index}", traces, layout, caption)
+
+
+def _by_k(data: ReportData, name: str, metric: str) -> list[tuple[int, Result]]:
+    found = data.found(ANALYSIS, metric)
+    own = [(int(group.split("|")[1]), row) for group, row in found.items() if group.split("|")[0] == name]
+    return sorted((k, row) for k, row in own if row.estimate is not None)
+
+
+def _line(data: ReportData, name: str, metric: str, place: int) -> go.Scatter:
+    points = [(k, r.estimate or 0.0, r) for k, r in _by_k(data, name, metric)]
+    return go.Scatter(
+        x=[str(k) for k, _, _ in points],
+        y=[value for _, value, _ in points],
+        error_y={
+            "array": [(r.high if r.high is not None else value) - value for _, value, r in points],
+            "arrayminus": [value - (r.low if r.low is not None else value) for _, value, r in points],
+            "symmetric": False,
+        },
+        name=label(METRICS[metric]),
+        mode="lines+markers",
+        line={"color": colour(place)},
+        hovertemplate="k = %{x}: %{y:.3f}",
+    )
+
+
+SECTION = Section("choice", "How many clusters", context)

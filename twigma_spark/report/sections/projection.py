@@ -1,0 +1,84 @@
+"""The section with the map: all images as densities, by corpus and by date."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import log1p
+
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import Cell, ReportData
+from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.numbers import count
+from twigma_spark.report.section import Section
+
+ANALYSIS = "projection"
+METRICS = ("trustworthiness", "continuity", "drift")
+# Diameters in pixels of a cell with one image and of the fullest one.
+SMALL, LARGE = 3.0, 11.0
+PLAIN = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": {"text": ""}}
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return both maps and what is told of their quality."""
+    charts = [by_corpus(data)] if data.cells else []
+    charts += [by_date(data)] if any(cell.dated for cell in data.cells) else []
+    rows = [(metric, row) for metric in METRICS for row in data.found(ANALYSIS, metric).values()]
+    return {"charts": charts, "rows": rows}
+
+
+def by_corpus(data: ReportData) -> Figure:
+    """Return a dot for each corpus in each cell of the grid, larger where more images are."""
+    names = [c.name for c in data.corpora if any(cell.corpus == c.name for cell in data.cells)]
+    top = max(cell.images for cell in data.cells)
+    traces = [_dots([c for c in data.cells if c.corpus == name], name, n, top) for n, name in enumerate(names)]
+    sizes = ", ".join(f"{name} {count(sum(c.images for c in data.cells if c.corpus == name))}" for name in names)
+    caption = f"All kept images, by corpus: a dot is what a corpus has in one cell of a grid. n images: {sizes}."
+    return figure("fig-map-corpus", traces, _layout(), caption)
+
+
+def by_date(data: ReportData) -> Figure:
+    """Return the mean date of each cell of the grid."""
+    sums: dict[tuple[float, float], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
+    for cell in data.cells:
+        if cell.year is not None:
+            dated, total = sums[cell.x, cell.y]
+            sums[cell.x, cell.y] = (dated + cell.dated, total + cell.dated * cell.year)
+    top, years = max(n for n, _ in sums.values()), {place: total / n for place, (n, total) in sums.items()}
+    trace = go.Scatter(
+        x=[round(x, 4) for x, _ in sums],
+        y=[round(y, 4) for _, y in sums],
+        customdata=[[count(n), f"{years[place]:.1f}"] for place, (n, _) in sums.items()],
+        mode="markers",
+        marker={
+            "color": [round(year, 2) for year in years.values()], "colorscale": "Viridis", "showscale": True,
+            "size": [_size(n, top) for n, _ in sums.values()], "colorbar": {"title": {"text": "year"}},
+        },
+        hovertemplate="%{customdata[0]} images, mean date %{customdata[1]}<extra></extra>",
+    )  # fmt: skip
+    n = sum(dated for dated, _ in sums.values())
+    caption = f"The same map by date: the mean of the dates in each cell. n = {count(n)} images with a date."
+    return figure("fig-map-date", [trace], _layout(), caption)
+
+
+def _dots(cells: list[Cell], name: str, place: int, top: int) -> go.Scatter:
+    return go.Scatter(
+        x=[round(cell.x, 4) for cell in cells],
+        y=[round(cell.y, 4) for cell in cells],
+        customdata=[count(cell.images) for cell in cells],
+        name=label(name),
+        mode="markers",
+        marker={"color": colour(place), "opacity": 0.7, "size": [_size(cell.images, top) for cell in cells]},
+        hovertemplate="%{customdata} images",
+    )
+
+
+def _size(images: int, top: int) -> float:
+    return round(SMALL + (LARGE - SMALL) * log1p(images - 1) / max(log1p(top - 1), 1e-9), 1)
+
+
+def _layout() -> dict[str, object]:
+    return {"height": 560, "xaxis": PLAIN, "yaxis": {**PLAIN, "scaleanchor": "x"}, "hovermode": "closest"}
+
+
+SECTION = Section("projection", "Map of all images", context)

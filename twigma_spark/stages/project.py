@@ -1,0 +1,129 @@
+"""project: a map of all kept images, by UMAP of landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.estimators import projection
+from twigma_spark.estimators.coreset import Vectors
+from twigma_spark.estimators.projection import Layout, Projection
+from twigma_spark.io import arrow
+from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
+from twigma_spark.schemas import ARTIFACTS, PROJECTION, REJECTS, RESULTS
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stats import layouts
+from twigma_spark.stats.clusters import Estimate
+from twigma_spark.transforms.samples import sampled
+from twigma_spark.transforms.vectors import fault
+
+READS = ("images", "embeddings", "duplicates")
+NAME, KIND = "project/umap", "umap_landmarks"
+Row = tuple[object, ...]
+
+
+def run(
+    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, artifacts: DataFrame
+) -> Mapping[str, DataFrame]:
+    """Return a place for each kept image, the model as a file, and how well the map keeps neighbourhoods."""
+    judged = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
+    vectors = judged.where("reason IS NULL").drop("reason")
+    landmarks = _drawn(vectors, images, cfg.project.landmarks, cfg.seed)
+    made = {"rejects": _rejects(judged)}
+    if len(landmarks) < projection.LEAST:
+        work.say(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
+        return made
+    known = [Artifact(*row) for row in artifacts.where("stage = 'project'").select(*_FIELDS).collect()]
+    model, artifact = _model(cfg, work, landmarks, known)
+    rows = _results(cfg, model, _drawn(vectors, images, cfg.project.sample, cfg.seed + 1))
+    file = [(artifact.artifact_id, "project", *astuple(artifact)[1:])]
+    return {
+        **made,
+        "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
+        "artifacts": work.spark.createDataFrame(file, ARTIFACTS.schema),
+        "results": work.spark.createDataFrame(rows, RESULTS.schema),
+    }
+
+
+def _drawn(vectors: DataFrame, images: DataFrame, wanted: int, seed: int) -> Vectors:
+    """Return about `wanted` unit vectors, as many of each corpus where it has them, in order of their ids."""
+    corpora = max(1, vectors.select("corpus").distinct().count())
+    chosen = sampled(vectors, images, -(-wanted // corpora), seed).select("image_id", "embedding")
+    table = arrow.collect(chosen).sort_by("image_id")
+    return arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
+
+
+def _layout(cfg: Config, further: int = 0) -> Layout:
+    return Layout(cfg.project.neighbours, cfg.project.min_dist, cfg.seed + further)
+
+
+def _model(cfg: Config, work: Work, landmarks: Vectors, known: Sequence[Artifact]) -> tuple[Projection, Artifact]:
+    """Return the model and its file; fitted only where what it was made from has changed."""
+    encoder, layout = specs.image_encoder(cfg), _layout(cfg)
+    facts = {
+        "delta": {name: work.stamp(name) for name in READS},
+        "model_id": encoder.model_id,
+        "preprocess_rev": encoder.preprocess_rev,
+        "landmarks": len(landmarks),
+        "layout": astuple(layout),
+        "corpora": [corpus.name for corpus in cfg.corpora],
+    }
+    text = manifest(facts)
+    if artifact := reusable(known, NAME, text):
+        work.say("project: map used again")
+        return projection.load(Path(artifact.path)), artifact
+    model = projection.fit(landmarks, layout)
+    path = folder(cfg.store.root, cfg.store.artifacts) / "umap.npz"
+    projection.save(model, path)
+    work.say(f"project: UMAP of {len(landmarks):,} landmarks")
+    return model, Artifact(NAME, KIND, str(path), checksum(path), text)
+
+
+def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Row]:
+    """Return how well neighbourhoods are kept, on a sample of all images, and how far another seed's map differs."""
+    how, rng = cfg.project, np.random.default_rng(cfg.seed)
+    places = projection.place(model, sample)
+    k = min(how.neighbours, (len(sample) - 1) // 2)
+    kept = {
+        "trustworthiness": layouts.trustworthiness(sample.astype(np.float64), places, k),
+        "continuity": layouts.trustworthiness(places, sample.astype(np.float64), k),
+    }
+    basis = f"{k} neighbours on a sample of {len(sample)} images; percentile bootstrap of {how.bootstrap}, 95%"
+    rows = [_row(name, "map", layouts.mean(each, rng, how.bootstrap), basis) for name, each in kept.items()]
+    other = projection.fit(model.landmarks, _layout(cfg, 1))
+    moved = layouts.drift(model.places.astype(np.float64), other.places.astype(np.float64), rng, how.bootstrap)
+    basis = f"root of the Procrustes statistic of the landmarks; percentile bootstrap of {how.bootstrap}, 95%"
+    return [*rows, _row("drift", f"seeds {cfg.seed}|{cfg.seed + 1}", moved, basis)]
+
+
+def _row(metric: str, group: str, found: Estimate, method: str) -> Row:
+    return ("project", "projection", metric, group, found.value, found.low, found.high, found.n, "images", method)
+
+
+def _rejects(judged: DataFrame) -> DataFrame:
+    """Return the vectors that have no place."""
+    return (
+        judged.where("reason IS NOT NULL")
+        .withColumns({"stage": F.lit("project"), "unit": F.lit("vector"), "key": F.col("image_id")})
+        .withColumn("detail", F.lit("not on the map"))
+        .select(*REJECTS.column_names)
+    )
+
+
+_FIELDS = ("artifact_id", "kind", "path", "checksum", "manifest")
+
+STAGE = Stage(
+    name="project",
+    summary="a map of all images by UMAP of landmarks, and how well it keeps neighbourhoods",
+    reads=(*READS, "artifacts"),
+    writes=("projection", "artifacts", "results", "rejects"),
+    config=("project", "seed", "store", "corpora", "models.image", "models.device"),
+    run=run,
+)
