@@ -20,7 +20,11 @@ WORDS = tiny.vocabulary(["a red dog on a hill by the sea", "two cats and three b
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BLIP whose weights are wide enough that its captions differ from image to image."""
+    return save_writer(tmp_path_factory.mktemp("models") / "writer")
+
+
+def save_writer(where: Path) -> Path:
+    """Save a tiny BLIP whose weights are wide enough that its captions differ from image to image."""
     import torch
 
     model = tiny.new_blip(tiny.blip_config(len(WORDS)), seed=5)
@@ -28,7 +32,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, value in model.named_parameters():
             if value.ndim > 1:
                 value.mul_(8 if "vision" in name else 4)
-    where = tmp_path_factory.mktemp("models") / "writer"
     tiny.save_blip(model, WORDS, where)
     return where
 
