@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock wheel sample-models clean
+.PHONY: help setup demo test bench check format lock wheel sample-models clean
 BIN := .venv/bin
 LOCK_EXTRAS := local models cpu train umap stats synapseml dev
 export PYTHONHASHSEED := 0
@@ -20,6 +20,9 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest
+
+bench: .venv/.ready  ## measure against what one would use instead; writes build/bench
+	@$(BIN)/python -m tests.bench
 
 check: .venv/.ready  ## lint, format and types
 	@$(BIN)/ruff check .
