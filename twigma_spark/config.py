@@ -158,7 +158,7 @@ class Models(Section):
 class Ingest(Section):
     """Limits on what is taken in."""
 
-    max_pixels: int = Field(100_000_000, ge=1)
+    max_pixels: int = Field(150_000_000, ge=1)
     max_bytes: int = Field(200_000_000, ge=1, lt=2**31)
 
 

@@ -228,7 +228,8 @@ class _Runner:
             if name not in self.stage.writes:
                 raise ValueError(f"table '{name}' must be declared among the stage's writes.")
             self.table = name
-            n = self.store.write(name, frame, stage=self.stage.name, again=name in self.rows)
+            stored, again = bool(self.staged), name in self.rows
+            n = self.store.write(name, frame, stage=self.stage.name, again=again, stored=stored)
             self.rows[name] = self.rows.get(name, 0) + n
         self.table = None
 

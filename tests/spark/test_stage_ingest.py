@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from twigma_spark.io import corpora
 from twigma_spark.io.tables import Store
 from twigma_spark.stages import ingest
 from twigma_spark.stages.stage import Work
+from twigma_spark.transforms.chunks import chunks
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (8, 6), form: str = "PNG", **options: object) -> bytes:
@@ -138,3 +140,26 @@ def test_paths_that_cannot_be_read_are_told(spark: SparkSession, tmp_path: Path,
         taken(spark, Config(corpora=(missing,)))
     with pytest.raises(CorpusError, match="at least one corpus"):
         taken(spark, Config())
+
+
+def test_a_chunk_of_images_is_read_from_its_own_files(
+    spark: SparkSession, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "many").mkdir()
+    for n in range(40):
+        (tmp_path / "many" / f"{n}.png").write_bytes(picture(size=(n + 1, 3)))
+    monkeypatch.setattr(ingest, "FILE_BYTES", 400)  # of about 75 bytes an image
+    cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(tmp_path / "many")),))
+    store.write("images", taken(spark, cfg)["images"], stage="ingest")
+    stored = store.read("images")
+    every = {Path(unquote(urlparse(uri).path)) for uri in stored.inputFiles()}
+    inside = chunks("image_id", 40, 20)[0]
+    ids = sorted(r.image_id for r in stored.select("image_id").collect())
+    wanted = [i for i in ids if i < "8"]
+    own = {Path(unquote(urlparse(uri).path)) for uri in stored.where(inside).inputFiles()}
+    assert 0 < len(wanted) < 40 and len(every) >= 6 and len(own) <= len(every) * 0.7
+    for path in every - own:
+        path.unlink()
+    rows = store.read("images").where(inside).select("image_id", "content").collect()
+    assert sorted(row.image_id for row in rows) == wanted
+    assert all(row.content for row in rows)

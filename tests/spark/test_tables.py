@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -44,6 +46,19 @@ def test_merge_inserts_only_what_is_missing(store: Store, spark: SparkSession) -
     assert store.write("embeddings", changed, stage="embed") == 1
     rows = {r.image_id: r.corpus for r in store.read("embeddings").collect()}
     assert rows == {"a": "posts", "b": "posts", "c": "art"}
+
+
+def test_a_merge_of_a_stored_frame_reads_only_files_of_its_range_of_keys(store: Store, spark: SparkSession) -> None:
+    store.write("embeddings", vectors(spark, "a1", "a2"), stage="embed")
+    (first,) = Path(store.root, "embeddings").glob("*.parquet")
+    assert store.write("embeddings", vectors(spark, "f1"), stage="embed", stored=True) == 1
+    first.rename(first.with_suffix(".away"))  # a MERGE that reads this file fails
+    assert store.write("embeddings", vectors(spark, "f1", "f2"), stage="embed", stored=True) == 1
+    with pytest.raises(Exception, match=first.name):
+        store.write("embeddings", vectors(spark, "f3"), stage="embed")
+    first.with_suffix(".away").rename(first)
+    assert store.write("embeddings", vectors(spark, "a2", "f1", "f'3"), stage="embed", stored=True) == 1
+    assert sorted(r.image_id for r in store.read("embeddings").collect()) == ["a1", "a2", "f'3", "f1", "f2"]
 
 
 def test_by_stage_replaces_the_rows_of_one_stage(store: Store, spark: SparkSession) -> None:

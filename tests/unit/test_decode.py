@@ -125,6 +125,16 @@ def test_alpha_is_dropped_and_the_colour_under_it_kept() -> None:
             assert (prepare(content, Preparation(20, 20, decode=decode))[:, 5, 5] == RED).all()
 
 
+def test_pictures_of_several_bands_are_whole() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (600, 5), dtype=np.uint16)
+    deep = np.asarray(decode_rgb(encoded(Image.fromarray(values), "PNG"), 10**6))
+    np.testing.assert_array_equal(deep[:, :, 1], (values.astype(int) + 128) // 257)
+    palette = picture(40, 600).convert("P")
+    how = Preparation(600, 40, "squash", decode="fast")
+    whole = prepare(encoded(palette, "PNG"), how).transpose(1, 2, 0)
+    np.testing.assert_array_equal(whole, np.asarray(palette.convert("RGB")))
+
+
 def test_16_bit_grey_is_scaled_not_clipped() -> None:
     levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     content = encoded(Image.fromarray(levels), "PNG")

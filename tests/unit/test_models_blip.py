@@ -20,7 +20,11 @@ WORDS = tiny.vocabulary(["a red dog on a hill by the sea", "two cats and three b
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BLIP whose weights are wide enough that its captions differ from image to image."""
+    return save_writer(tmp_path_factory.mktemp("models") / "writer")
+
+
+def save_writer(where: Path) -> Path:
+    """Save a tiny BLIP whose weights are wide enough that its captions differ from image to image."""
     import torch
 
     model = tiny.new_blip(tiny.blip_config(len(WORDS)), seed=5)
@@ -28,7 +32,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, value in model.named_parameters():
             if value.ndim > 1:
                 value.mul_(8 if "vision" in name else 4)
-    where = tmp_path_factory.mktemp("models") / "writer"
     tiny.save_blip(model, WORDS, where)
     return where
 
@@ -62,15 +65,24 @@ def test_captions_repeat_whatever_the_batch_size(folder: Path) -> None:
     assert next(run_batches([files], loaded, batch_size=3)).values == whole
 
 
-def test_the_id_says_how_it_was_asked(folder: Path) -> None:
+def test_the_id_says_how_it_was_asked_and_of_what_pixels(folder: Path) -> None:
     spec = BlipCaptioner(str(folder), num_beams=3, min_length=5)
     assert spec.model_id.startswith("blip/writer@")
-    assert spec.model_id.endswith("/beams3-5-20")
+    assert spec.model_id.endswith("/beams3-5-20/fast-v1/fp32/64")
+    # `captions` has no column for it, and pixels of another path or precision may have another caption.
     assert spec.preprocess_rev == "fast-v1/fp32/64"
-    hub = BlipCaptioner("Salesforce/blip-image-captioning-large", revision="abc123")
-    assert hub.model_id == "blip/Salesforce/blip-image-captioning-large@abc123/beams1-0-20"
-    assert hub.preprocess_rev == "fast-v1/fp32/384"
+    hub = BlipCaptioner("Salesforce/blip-image-captioning-large", "abc123", precision="bf16", decode="pillow")
+    assert hub.model_id == "blip/Salesforce/blip-image-captioning-large@abc123/beams1-0-20/pillow-v1/bf16/384"
+    assert hub.preprocess_rev == "pillow-v1/bf16/384"
     assert pickle.loads(pickle.dumps(hub)) == hub  # noqa: S301
+
+
+def test_a_name_on_the_hub_is_pinned_where_its_commit_is_known() -> None:
+    known = "82a37760796d32b1411fe092ab5d4e227313294b"
+    assert BlipCaptioner("Salesforce/blip-image-captioning-base").commit == known
+    assert f"@{known}/" in BlipCaptioner("Salesforce/blip-image-captioning-base").model_id
+    assert BlipCaptioner("Salesforce/blip-image-captioning-base", "main").commit == "main"
+    assert BlipCaptioner("someone/else").commit == "main"
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Store:
             f"COMMENT {_text(table.comment)}{f' TBLPROPERTIES ({checks})' if checks else ''}"
         )
 
-    def write(self, name: str, frame: DataFrame, *, stage: str, again: bool = False) -> int:
+    def write(self, name: str, frame: DataFrame, *, stage: str, again: bool = False, stored: bool = False) -> int:
         """Return the number of rows written; the table is created first where it is missing.
 
         Args:
@@ -120,19 +120,20 @@ class Store:
             frame: fits the declaration, in any order of columns.
             stage: the writing stage; `by_stage` tables keep the rows of the others.
             again: a further part of the same run, which is added to the part before.
+            stored: the frame is read from a staging table, so that its range of keys is found at little cost.
 
         Raises:
             SchemaError: before anything is written, where the frame does not fit.
         """
         table = TABLES[name]
         fitted = fit(frame, table)
-        if not self.exists(name):
+        if new := not self.exists(name):
             self.create(table)
         else:
             self._grow(table)
         scope = self._scope(table, stage)
         if table.mode == "merge" or (again and scope is not None):
-            return self._insert_missing(table, fitted)
+            return self._insert_missing(table, fitted, ranged=stored and not new)
         return self._add(name, fitted, scope)
 
     def stage_frame(self, frame: DataFrame, name: str) -> DataFrame:
@@ -207,9 +208,14 @@ class Store:
         return F.col("stage") == F.lit(stage) if table.mode == "by_stage" else F.lit(True)
 
     @on_conflict
-    def _insert_missing(self, table: Table, frame: DataFrame) -> int:
-        """Return the number of rows inserted: those whose key is not there yet."""
+    def _insert_missing(self, table: Table, frame: DataFrame, ranged: bool = False) -> int:
+        """Return the number of rows inserted: those whose key is not there yet.
+
+        Where `ranged`, only the files are read whose statistics let them hold a key of the frame's range; a
+        table that grows chunk by chunk would else be read whole for each of its chunks.
+        """
         same = " AND ".join(f"old.`{k}` = new.`{k}`" for k in table.key)
+        same += _within(frame, table.key[0]) if ranged else ""
         view = f"_new_{uuid.uuid4().hex}"
         frame.dropDuplicates(list(table.key)).createOrReplaceTempView(view)
         try:
@@ -248,6 +254,12 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
     if faults:
         raise SchemaError(f"table '{table.name}': " + "; ".join(faults) + ". Nothing was written.")
     return frame.select(*table.column_names)
+
+
+def _within(frame: DataFrame, key: str) -> str:
+    """Return a further condition of a MERGE: the old row's key, a text, is in the range of the frame's."""
+    low, high = frame.agg(F.min(key), F.max(key)).collect()[0]
+    return f" AND old.`{key}` BETWEEN {_text(low)} AND {_text(high)}" if low is not None else ""
 
 
 def _type(kind: t.DataType) -> str:

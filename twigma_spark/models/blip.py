@@ -24,6 +24,8 @@ from twigma_spark.models.pixels import DECODERS, Pixels, Preparation, prepare, r
 
 _HUB_SIZE = 384  # of both captioning models that Salesforce published
 _WEIGHTS = "model.safetensors"
+# The commit of `main` that public projects pin: a name alone is another model on the day that its owner changes it.
+PINNED = {"Salesforce/blip-image-captioning-base": "82a37760796d32b1411fe092ab5d4e227313294b"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class BlipCaptioner:
 
     Attributes:
         name: A name on the Hugging Face hub, a local folder, or "sample:blip".
-        revision: A commit or tag on the hub; a commit pins it.
+        revision: A commit or tag on the hub; a commit pins it. Empty: the one in PINNED, else "main".
         num_beams: 1 is greedy.
         max_length: Most tokens of a caption, the start token counted (transformers' `max_length`).
         min_length: Fewest tokens, counted alike.
@@ -42,7 +44,7 @@ class BlipCaptioner:
     """
 
     name: str
-    revision: str = "main"
+    revision: str = ""
     num_beams: int = 1
     max_length: int = 20
     min_length: int = 0
@@ -59,12 +61,20 @@ class BlipCaptioner:
 
     @property
     def model_id(self) -> str:
-        """Return for example "blip/<name>@<digest or revision>/beams1-0-20": how it is asked is a part."""
-        asked = f"beams{self.num_beams}-{self.min_length}-{self.max_length}"
+        """Return for example "blip/<name>@<digest or commit>/beams1-0-20/fast-v1/fp32/384".
+
+        How it is asked, and of which pixels at which precision, is a part: `captions` has no column for it.
+        """
+        asked = f"beams{self.num_beams}-{self.min_length}-{self.max_length}/{self.preprocess_rev}"
         if not self.is_local:
-            return f"blip/{self.name}@{self.revision}/{asked}"
+            return f"blip/{self.name}@{self.commit}/{asked}"
         folder = local_path(self.name)
         return f"blip/{folder.name}@{file_digest(folder / _WEIGHTS)}/{asked}"
+
+    @property
+    def commit(self) -> str:
+        """Return which state of the hub's files is loaded."""
+        return self.revision or PINNED.get(self.name, "main")
 
     @property
     def preprocess_rev(self) -> str:
@@ -146,7 +156,7 @@ def _load(spec: BlipCaptioner) -> tuple[Any, Any, Any]:
     disable_progress_bar()  # of loading weights: a worker's own, over the driver's lines
 
     where = str(local_path(spec.name)) if spec.is_local else spec.name
-    pinned = {} if spec.is_local else {"revision": spec.revision}
+    pinned = {} if spec.is_local else {"revision": spec.commit}
     try:
         model = BlipForConditionalGeneration.from_pretrained(where, **pinned)
         tokenizer = AutoTokenizer.from_pretrained(where, **pinned)

@@ -19,6 +19,8 @@ from twigma_spark.errors import TwigmaError
 # JPEG includes MPO, the several pictures in one file of phones and stereo cameras.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 150_000_000
+# Rows of a picture that are converted at once.
+BAND = 256
 REASONS = ("empty_file", "not_an_image", "too_many_pixels", "undecodable")
 
 # `max_pixels` is the limit here; Pillow's own warning, at half of its limit, would only repeat it.
@@ -148,5 +150,9 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
     """Return 16-bit grey scaled to 8 bits; `convert` would clip everything above 255 to white."""
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    grey = np.empty((image.height, image.width), dtype=np.uint8)
+    for top in range(0, image.height, BAND):  # 64-bit numbers of the whole picture would be 16 times its size
+        bottom = min(top + BAND, image.height)
+        values = np.clip(np.asarray(image.crop((0, top, image.width, bottom))).astype(np.int64), 0, 65535)
+        grey[top:bottom] = (values + 128) // 257
+    return Image.fromarray(grey).convert("RGB")

@@ -108,8 +108,8 @@ class OnnxScorer:
 
     @property
     def model_id(self) -> str:
-        """Return the id of the file, its output, and the classes that are summed."""
-        return f"{self.net.model_id}:{'+'.join(self.positive)}"
+        """Return the id of the file, its output, the classes that are summed, and the preprocessing."""
+        return f"{self.net.model_id}:{'+'.join(self.positive)}/{self.preprocess_rev}"
 
     @property
     def preprocess_rev(self) -> str:

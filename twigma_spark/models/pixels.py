@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from twigma_spark.models.base import check_choice
-from twigma_spark.models.decode import MAX_PIXELS, ImageError, describe, open_image, orientation, to_rgb
+from twigma_spark.models.decode import BAND, MAX_PIXELS, ImageError, describe, open_image, orientation, to_rgb
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -137,7 +137,16 @@ def _decoded(content: bytes, image: Image.Image, how: Preparation) -> Any:
         image.draft(None, (image.width // scale, image.height // scale))
     elif (tensor := _torchvision(content, image)) is not None:
         return tensor
-    return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
+    return torch.from_numpy(_as_array(to_rgb(image))).permute(2, 0, 1)
+
+
+def _as_array(image: Image.Image) -> Pixels:
+    """Return an RGB image as (h, w, 3), copied in bands: numpy's own way holds the picture twice more."""
+    out = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, BAND):
+        bottom = min(top + BAND, image.height)
+        out[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return out
 
 
 def _torchvision(content: bytes, image: Image.Image) -> Any:

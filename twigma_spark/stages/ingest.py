@@ -12,13 +12,15 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Config, Corpus
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, x_api
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import arrow_batches, slots
 from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
 from twigma_spark.transforms import candidates, images, tweets
 
 # Files that travel to Python at once, where only their headers are read.
 ARROW_BATCH = 128
+# Of images in a file of the table: some thousands of pictures, a small part of a chunk of inference.
+FILE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def run(cfg: Config, work: Work) -> Mapping[str, DataFrame]:
         every = work.once(_union(work.spark, probed, "images"))
     rejects = [images.refused(every), *[part.rejects for part in taken.values() if part.rejects is not None]]
     return {
-        "images": images.usable(every, IMAGES.column_names),
+        "images": _in_order(images.usable(every, IMAGES.column_names)),
         "tweets": _union(work.spark, [p.tweets for p in taken.values() if p.tweets is not None], "tweets"),
         "media": _union(work.spark, [p.media for p in taken.values() if p.media is not None], "media"),
         "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
@@ -54,6 +56,12 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     came = sum(_came(cfg, spark, corpus, frames) for corpus in cfg.corpora)
     refused = frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count()
     return Account(images=came, kept=frames["images"].count(), duplicates=0, rejects=refused)
+
+
+def _in_order(found: DataFrame) -> DataFrame:
+    """Return the images in files of about FILE_BYTES, parted by their ids."""
+    total = found.agg(F.sum("n_bytes")).collect()[0][0] or 0
+    return images.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
 
 
 def _take(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:

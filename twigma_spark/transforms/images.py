@@ -51,6 +51,16 @@ def usable(probed: DataFrame, columns: list[str]) -> DataFrame:
     return probed.where("reason IS NULL").select(*columns)
 
 
+def in_order(images: DataFrame, parts: int) -> DataFrame:
+    """Return the images in the order of their ids, in so many ranges of about the same number.
+
+    Each range becomes a file of a corpus, whose least and greatest id Delta keeps: who asks for some ids reads
+    only the files that can hold them.
+    """
+    order = ("corpus", "image_id")
+    return images.repartitionByRange(parts, *order).sortWithinPartitions(*order)
+
+
 def refused(probed: DataFrame) -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for the candidates that cannot be used."""
     return probed.where("reason IS NOT NULL").select(
