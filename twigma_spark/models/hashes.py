@@ -1,8 +1,9 @@
 """Perceptual hashes of a picture and of windows of it, so that a crop is still told from a look-alike.
 
 The hash is that of `imagehash.phash` to the bit, of all windows at once, which takes half the time: signs of
-the lowest frequencies of a grey picture against their median. A picture that lost an edge moves all of them; the hash of the whole of one picture is therefore also compared
-with hashes of windows of the other, at most one edge of which is where the crop was.
+the lowest frequencies of a grey picture against their median. A picture that lost an edge moves all of them; the
+hash of the whole of one picture is therefore also compared with hashes of windows of the other, at most one edge
+of which is where the crop was.
 """
 
 from __future__ import annotations
