@@ -83,7 +83,10 @@ def _size(images: int, top: int) -> float:
 
 
 def _layout() -> dict[str, object]:
-    return {"height": 560, "xaxis": PLAIN, "yaxis": {**PLAIN, "scaleanchor": "x"}, "hovermode": "closest"}
+    legend = {"itemsizing": "constant"}
+    return {
+        "height": 560, "xaxis": PLAIN, "yaxis": {**PLAIN, "scaleanchor": "x"}, "hovermode": "closest", "legend": legend,
+    }  # fmt: skip
 
 
 SECTION = Section("projection", "Map of all images", context)
