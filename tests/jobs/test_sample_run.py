@@ -70,6 +70,23 @@ def test_every_post_has_five_neighbours_in_every_reference(done: Done) -> None:
     assert counts.select("n", "references").distinct().collect() == [(15, 3)]
 
 
+def test_every_kept_image_has_a_place_on_the_map(done: Done) -> None:
+    read = done.store.read
+    kept = read("embeddings").join(read("duplicates"), "image_id", "left_anti").select("image_id")
+    places = read("projection").where("x IS NOT NULL AND y IS NOT NULL AND NOT isnan(x) AND NOT isnan(y)")
+    assert kept.join(places, "image_id", "left_anti").count() == 0 < places.count() == kept.count()
+    told = {r.metric: r for r in read("results").where("analysis = 'projection'").collect()}
+    assert set(told) == {"trustworthiness", "continuity", "drift"}
+    assert min(told["trustworthiness"].estimate, told["continuity"].estimate) > 0.6
+    (file,) = read("artifacts").where("stage = 'project'").collect()
+    assert Path(file.path).exists()
+
+
+def test_near_duplicates_are_told_by_tier_and_threshold(done: Done) -> None:
+    groups = {r.group for r in done.store.read("results").where("analysis = 'duplicates'").collect()}
+    assert {"tier=media", "tier=bytes", "tier=near", "near|similarity=0.950|bits=16"} <= groups
+
+
 def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
     rows = done.store.read("results").collect()
     assert {(row.metric, row.group) for row in rows} >= {("kl", "posts|art"), ("kl_kt", "art|posts")}

@@ -16,6 +16,7 @@ from twigma_spark.estimators import components, near
 from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs, exact_pairs
+from twigma_spark.stages import near_recall
 
 IMAGES = (
     "image_id STRING, corpus STRING, media_key STRING, sha256 STRING, created_at TIMESTAMP, width INT, height INT, "
@@ -123,6 +124,16 @@ def test_close_pairs_are_those_of_all_pairs(
     assert all(s == pytest.approx(unit[int(i)] @ unit[int(j)], abs=1e-3) for (i, j), s in pairs.items())
     exact = {(r.a, r.b) for r in exact_pairs(table.where("image_id < '0010'"), table, reach).collect()}
     assert exact == {pair for pair in wanted if pair[0] < "0010"}
+
+
+def test_the_recall_of_the_search_is_measured(spark: SparkSession) -> None:
+    """Three images point the same way; one of their three pairs was not found."""
+    rows = [(name, "p", [1.0, n / 1000]) for n, name in enumerate("abc")] + [("d", "p", [0.0, 1.0])]
+    found = spark.createDataFrame([("a", "b"), ("b", "c")], "a STRING, b STRING")
+    (row,) = near_recall.rows(spark.createDataFrame(rows, VECTORS), found, Reach(0.99), few=3)
+    assert row[2] == "recall_of_search" and row[4] == pytest.approx(2 / 3) and row[7] == 3
+    assert near_recall.rows(spark.createDataFrame(rows, VECTORS), found, Reach(0.99), few=4) == []
+    assert near_recall.rows(spark.createDataFrame(rows[2:], VECTORS), found, Reach(0.99), few=1) == []
 
 
 def test_components_on_spark_are_those_of_networkx(spark: SparkSession) -> None:

@@ -7,18 +7,20 @@ from dataclasses import replace
 
 from report_demo import demo
 
-from twigma_spark.report.data import Cell
+from twigma_spark.report.data import Cell, Corpus
 from twigma_spark.report.sections import projection
 
 CELLS = (
     Cell("posts", 0.0, 1.0, 3, 2, 2022.0),
     Cell("posts", 1.0, 1.0, 1, 0, None),
+    Cell("more", 0.0, 1.0, 9, 2, 2023.0),
     Cell("art", 0.0, 1.0, 40, 1, 1900.0),
 )
 
 
 def test_both_maps_count_all_images() -> None:
-    data = replace(demo(), cells=CELLS)
+    more = Corpus("more", "posts", 9, 9)
+    data = replace(demo(), cells=CELLS, corpora=(*demo().corpora, more))
     names = [c.name for c in data.corpora]
     assert {"posts", "art"} <= set(names)
     corpus, date = projection.by_corpus(data), projection.by_date(data)
@@ -27,7 +29,7 @@ def test_both_maps_count_all_images() -> None:
     assert dots["art"]["marker"]["size"] == [projection.LARGE] and min(dots["posts"]["marker"]["size"]) == 3.0
     assert "posts 4" in corpus.caption and "art 40" in corpus.caption
     (trace,) = json.loads(date.json)["data"]
-    assert trace["marker"]["color"] == [round((2 * 2022 + 1900) / 3, 2)] and "n = 3" in date.caption
+    assert trace["marker"]["color"] == [2022.5] and "n = 4" in date.caption
 
 
 def test_without_cells_or_dates_there_is_less_to_draw() -> None:

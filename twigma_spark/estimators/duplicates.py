@@ -44,10 +44,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Found:
-    """Duplicates (image_id, canonical_id, tier, similarity), and the pairs that were looked at for the tier near."""
+    """What was found.
+
+    Attributes:
+        duplicates: image_id, canonical_id, tier, similarity.
+        near: the pairs that were looked at for the tier near, as `lookalikes` returns them.
+        searched: the vectors among which they were looked for: one of each strict group.
+    """
 
     duplicates: DataFrame
     near: DataFrame
+    searched: DataFrame
 
 
 def find_duplicates(images: DataFrame, vectors: DataFrame, rule: Rule, once: Once) -> Found:
@@ -76,7 +83,7 @@ def find_duplicates(images: DataFrame, vectors: DataFrame, rule: Rule, once: Onc
         (F.col("width").cast("long") * F.col("height")).alias("pixels"),
     )  # fmt: skip
     pairs = _survivors(facts, edges, rule.driver_bytes, once)
-    return Found(_with_similarity(pairs, vectors), near)
+    return Found(_with_similarity(pairs, vectors), near, others)
 
 
 def survivors(images: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:

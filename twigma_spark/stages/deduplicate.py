@@ -11,7 +11,7 @@ from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
 from twigma_spark.schemas import RESULTS
-from twigma_spark.stages import planted, specs
+from twigma_spark.stages import near_recall, planted, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
 from twigma_spark.transforms.vectors import of_model
 
@@ -19,11 +19,14 @@ from twigma_spark.transforms.vectors import of_model
 def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
     """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
 
-    On the sample world also how many of the planted ones were found at which thresholds, as results.
+    As results: the recall of the search for close pairs where it is not exact, and on the sample world how many of
+    the planted duplicates were found at which thresholds.
     """
-    found = find_duplicates(images, _vectors(cfg, embeddings), _rule(cfg), work.once)
+    rule = _rule(cfg)
+    found = find_duplicates(images, _vectors(cfg, embeddings), rule, work.once)
     duplicates = work.once(found.duplicates)
-    rows = planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
+    rows = near_recall.rows(found.searched, found.near, rule.near.reach) if rule.near else []
+    rows += planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
     return {"duplicates": duplicates, "results": work.spark.createDataFrame(rows, RESULTS.schema)}
 
 

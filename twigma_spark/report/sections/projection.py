@@ -22,7 +22,7 @@ PLAIN = {"showgrid": False, "zeroline": False, "showticklabels": False, "title":
 def context(data: ReportData) -> dict[str, object]:
     """Return both maps and what is told of their quality."""
     charts = [by_corpus(data)] if data.cells else []
-    charts += [by_date(data)] if any(cell.dated for cell in data.cells) else []
+    charts += [by_date(data)] if any(cell.dated for cell in _posts(data)) else []
     rows = [(metric, row) for metric in METRICS for row in data.found(ANALYSIS, metric).values()]
     return {"charts": charts, "rows": rows}
 
@@ -38,9 +38,9 @@ def by_corpus(data: ReportData) -> Figure:
 
 
 def by_date(data: ReportData) -> Figure:
-    """Return the mean date of each cell of the grid."""
+    """Return the mean date of each cell of the grid, of the posts alone: works of art are centuries older."""
     sums: dict[tuple[float, float], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
-    for cell in data.cells:
+    for cell in _posts(data):
         if cell.year is not None:
             dated, total = sums[cell.x, cell.y]
             sums[cell.x, cell.y] = (dated + cell.dated, total + cell.dated * cell.year)
@@ -57,8 +57,13 @@ def by_date(data: ReportData) -> Figure:
         hovertemplate="%{customdata[0]} images, mean date %{customdata[1]}<extra></extra>",
     )  # fmt: skip
     n = sum(dated for dated, _ in sums.values())
-    caption = f"The same map by date: the mean of the dates in each cell. n = {count(n)} images with a date."
+    caption = f"The posts on the same map: the mean date of each cell. n = {count(n)} images with a date."
     return figure("fig-map-date", [trace], _layout(), caption)
+
+
+def _posts(data: ReportData) -> list[Cell]:
+    names = data.of_role("posts")
+    return [cell for cell in data.cells if cell.corpus in names]
 
 
 def _dots(cells: list[Cell], name: str, place: int, top: int) -> go.Scatter:
@@ -78,7 +83,10 @@ def _size(images: int, top: int) -> float:
 
 
 def _layout() -> dict[str, object]:
-    return {"height": 560, "xaxis": PLAIN, "yaxis": {**PLAIN, "scaleanchor": "x"}, "hovermode": "closest"}
+    legend = {"itemsizing": "constant"}
+    return {
+        "height": 560, "xaxis": PLAIN, "yaxis": {**PLAIN, "scaleanchor": "x"}, "hovermode": "closest", "legend": legend,
+    }  # fmt: skip
 
 
 SECTION = Section("projection", "Map of all images", context)
