@@ -16,7 +16,7 @@ from twigma_spark.config import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
 from twigma_spark.io.tables import Store
-from twigma_spark.sample.truth import check_findings, format_checks, load_truth
+from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import (
@@ -300,5 +300,6 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
     names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "clusters", "results")
     found = findings.collect({name: store.read(name) for name in names})
-    checks = check_findings(load_truth(Path(cfg.sample.out) / "truth.json"), found)
+    world = Path(cfg.sample.out)
+    checks = check_findings(load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"))
     return format_checks(checks), all(check.ok for check in checks)

@@ -1,176 +1,127 @@
-"""Inference: the embed job against a bare torch loop, and heads against a scan of the table.
+"""Inference, measured: `python -m tests.bench.inference [--only PART] [--job-images 5000] ...`.
 
-`python -m tests.bench.inference --images 5000 --vectors 805650`
+Both sides of a comparison work on the same images with the same cores, and take turns. Each figure is written
+to build/bench/inference.json as soon as it is there.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from PIL import Image
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
-from tests.bench.records import Record, alternate, write
-from twigma_spark import pipeline
-from twigma_spark.config import Config, load
-from twigma_spark.io.session import arrow_batches, open_session
-from twigma_spark.io.tables import Store
-from twigma_spark.models.base import Model
-from twigma_spark.models.heads import HeadSpec, save_linear
-from twigma_spark.models.runner import run_batches
-from twigma_spark.schemas import IMAGES
-from twigma_spark.stages import specs
-from twigma_spark.transforms.heads import scored
-
-MODEL = "models.image={{kind: open_clip, name: ViT-B-32, pretrained: random-1, precision: {precision}, decode: fast}}"
-BATCH = 32
+from tests.bench import captions, gpu, heads, worker_memory
+from tests.bench.embedding import bare, readme_loop, setting, two_udfs
+from tests.bench.records import Record, keep
+from twigma_spark.io.session import open_session
 
 
-def jpeg(seed: int, side: int) -> bytes:
-    """Return a JPEG of soft blocks, about as large as a photograph of that size."""
-    rng = np.random.default_rng(seed)
-    soft = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).resize((side, side))
-    grain = rng.normal(0, 6, (side, side, 1))
-    out = io.BytesIO()
-    Image.fromarray(np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8)).save(out, "JPEG", quality=90)
-    return out.getvalue()
+@dataclass(frozen=True)
+class Bench:
+    """What a part is given: the sizes asked for, a folder, and a session with the seconds that it took to start."""
+
+    asked: argparse.Namespace
+    root: Path
+    spark: SparkSession
+    start: float
 
 
-def fill(store: Store, images: int, side: int) -> None:
-    """Write the table `images`; 64 different pictures in turn."""
-    pictures = [jpeg(seed, side) for seed in range(64)]
-
-    def make(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            numbers = batch.column(0).to_pylist()
-            ids = [hashlib.md5(str(n).encode()).hexdigest() for n in numbers]  # noqa: S324 - an id
-            columns = [pa.array(ids), pa.array([pictures[n % 64] for n in numbers], pa.binary())]
-            yield pa.record_batch(columns, ["image_id", "content"])
-
-    with arrow_batches(store.spark, 64):
-        drawn = store.spark.range(images).mapInArrow(make, "image_id STRING, content BINARY")
-        known = {"corpus": F.lit("bench"), "source_key": F.col("image_id"), "width": F.lit(side), "height": F.lit(side)}
-        rest = {c.name: F.lit(None).cast(c.type) for c in IMAGES.columns if c.name not in (*known, *drawn.columns)}
-        store.write("images", drawn.withColumns({**known, **rest}), stage="ingest")
+def start(bench: Bench) -> Iterator[Record]:
+    """Spark's start, which the other figures leave out."""
+    yield Record(f"start of Spark, local[{bench.asked.threads}]", bench.start, "s")
 
 
-def forget(store: Store) -> None:
-    """Remove what a run of the job left, so that the next computes all again."""
-    for table in ("embeddings", "rejects", "runs"):
-        shutil.rmtree(Path(store.root) / table, ignore_errors=True)
+def job(bench: Bench) -> Iterator[Record]:
+    """The whole job against a bare loop."""
+    asked = bench.asked
+    given = setting(bench.spark, bench.root, asked.job_images, 288, asked.threads)
+    yield given.against("a bare torch loop", bare(given), asked.rounds, 0.95)
 
 
-def job(store: Store, cfg: Config) -> Callable[[], None]:
-    """Return the whole stage `embed`: Delta to Delta, with its MERGE, its account and its row of `runs`."""
-
-    def run() -> None:
-        forget(store)
-        pipeline.run(cfg, store, pipeline.select(only=["embed"]), lambda text: None)
-
-    return run
+def readme(bench: Bench) -> Iterator[Record]:
+    """The job as users get it against the loop of open_clip's README."""
+    asked = bench.asked
+    for side, images in ((288, asked.readme_images), (1536, asked.large_images)):
+        given = setting(bench.spark, bench.root, images, side, asked.threads)
+        yield given.against("open_clip's README, fp32, a DataLoader", readme_loop(given), asked.rounds, 4, amx=True)
 
 
-def bare(contents: list[bytes], model: Model, threads: int) -> Callable[[], None]:
-    """Return a bare loop in this process: the same decoding, precision and batch, with all threads."""
-    loaded = model.setup("cpu", threads)
-    batches = [contents[at : at + BATCH] for at in range(0, len(contents), BATCH)]
-
-    def run() -> None:
-        for _ in run_batches(batches, loaded, batch_size=BATCH, decode_threads=1):
-            pass
-
-    return run
+def udfs(bench: Bench) -> Iterator[Record]:
+    """The job against two UDFs that ship pixels."""
+    asked = bench.asked
+    given = setting(bench.spark, bench.root, asked.udf_images, 288, asked.threads)
+    yield given.against("two UDFs that ship pixel arrays", two_udfs(given), asked.rounds, 1.5)
 
 
-def embedding(spark: SparkSession, root: Path, images: int, side: int, rounds: int, threads: int) -> Record:
-    """Return the job's images/s against those of the bare loop, at the precision that `auto` takes."""
-    store = Store(spark, str(root / f"embed{side}"))
-    fill(store, images, side)
-    settings = [MODEL.format(precision="auto"), f"embed.batch_size={BATCH}"]
-    cfg = load([], settings)
-    contents = [jpeg(seed, side) for seed in range(64)] * (images // 64 + 1)
-    sides = [job(store, cfg), bare(contents[:images], specs.image_encoder(cfg), threads)]
-    began = time.perf_counter()
-    job(store, load([], [*settings, "embed.commit_every=1000000"]))()
-    first = time.perf_counter() - began
-    ours, theirs = alternate(sides, rounds)
-    revision = specs.image_encoder(cfg).preprocess_rev
-    name = f"embed job, ViT-B/32, {images:,} images of {side}², {revision} (first run {first:.0f} s)"
-    ratio = theirs / ours
-    return Record(name, images / ours, "images/s", images / theirs, ratio, ">= 0.95 of a bare loop", ratio >= 0.95)
+def blip(bench: Bench) -> Iterator[Record]:
+    """BLIP against transformers' documentation."""
+    asked = bench.asked
+    yield captions.against_documentation(bench.root, asked.blip_images, asked.rounds, asked.threads)
 
 
-def vectors(spark: SparkSession, folder: Path, rows: int, dim: int) -> DataFrame:
-    """Return a Delta table of random unit vectors (image_id, corpus, embedding)."""
-
-    def make(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            numbers = np.asarray(batch.column(0))
-            found = np.random.default_rng(int(numbers[0])).standard_normal((len(numbers), dim), dtype=np.float32)
-            found /= np.linalg.norm(found, axis=1, keepdims=True)
-            offsets = pa.array(np.arange(0, found.size + 1, dim, dtype=np.int32))
-            lists = pa.ListArray.from_arrays(offsets, pa.array(found.ravel()))
-            names = pa.array([f"{n:032x}" for n in numbers])
-            yield pa.record_batch(
-                [names, pa.array(["bench"] * len(numbers)), lists], ["image_id", "corpus", "embedding"]
-            )
-
-    schema = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
-    made = spark.range(0, rows, 1, 16).mapInArrow(make, schema)
-    made.write.format("delta").option("parquet.enable.dictionary", "false").save(str(folder))
-    return spark.read.format("delta").load(str(folder))
+def head(bench: Bench) -> Iterator[Record]:
+    """A head against a scan."""
+    yield heads.against_scan(bench.spark, bench.root, bench.asked.vectors, bench.asked.rounds)
 
 
-def heads(spark: SparkSession, root: Path, rows: int, rounds: int) -> Record:
-    """Return the seconds of a linear head over stored vectors against a bare mapInArrow scan of the column."""
-    table = vectors(spark, root / "vectors", rows, 768)
-    file = root / "head.safetensors"
-    save_linear(file, np.ones(768, dtype=np.float32), 0.0, {"embedding_model": "bench", "link": "sigmoid"})
-
-    def scan(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield pa.record_batch([pa.array([batch.num_rows])], ["n"])
-
-    def counted() -> None:
-        table.select("embedding").mapInArrow(scan, "n BIGINT").agg(F.sum("n")).collect()
-
-    def scores() -> None:
-        scored(table, HeadSpec("linear", str(file)), "bench").agg(F.sum("value")).collect()
-
-    ours, theirs = alternate([scores, counted], rounds)
-    ratio = ours / theirs
-    return Record(f"head over {rows:,} x 768", ours, "s", theirs, ratio, "<= 1.3 bare scans", ratio <= 1.3)
+def peak(bench: Bench) -> Iterator[Record]:
+    """Memory over many images."""
+    yield worker_memory.flat(bench.asked.memory_first, bench.asked.memory_images)
 
 
-def gpu() -> Record:
-    """Return the row of a GPU machine; without one it says that nothing was measured."""
-    return Record("inner loop on a GPU, share of the raw forward rate, ViT-L/14", None, "images/s", target="printed")
+def cuda(bench: Bench) -> Iterator[Record]:
+    """The GPU, where there is one."""
+    yield from gpu.shares(bench.asked.gpu_images, bench.asked.gpu_decode_threads)
 
 
-def main() -> None:
-    """Run all, write build/bench/inference.json."""
+# From the cheapest to the dearest, so that an end in the middle costs little.
+PARTS: Mapping[str, Callable[[Bench], Iterator[Record]]] = {
+    "start": start,
+    "gpu": cuda,
+    "memory": peak,
+    "heads": head,
+    "blip": blip,
+    "udfs": udfs,
+    "readme": readme,
+    "job": job,
+}
+SIZES = {
+    "job-images": 5000,
+    "readme-images": 800,
+    "large-images": 320,
+    "udf-images": 1200,
+    "blip-images": 8,
+    "vectors": 805_650,
+    "memory-first": 5000,
+    "memory-images": 50_000,
+    "gpu-images": 8192,
+    "gpu-decode-threads": 8,
+    "rounds": 3,
+    "threads": 2,
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--vectors", type=int, default=805_650)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args()
-    spark, _ = open_session("bench", master=f"local[{asked.threads}]", conf={"spark.driver.memory": "4g"})
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part; again for more; else all")
+    for name, default in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{default:,} unless told")
+    asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        records = [heads(spark, Path(folder), asked.vectors, asked.rounds)]
-        records.append(embedding(spark, Path(folder), asked.images, 288, asked.rounds, asked.threads))
-    write("inference", [*records, gpu()])
-    spark.stop()
+        began = time.perf_counter()
+        spark, _ = open_session("bench", master=f"local[{asked.threads}]", conf={"spark.driver.memory": "4g"})
+        bench = Bench(asked, Path(folder), spark, time.perf_counter() - began)
+        for part in asked.only or PARTS:
+            print(f"[{part}] {' '.join((PARTS[part].__doc__ or '').split())}", flush=True)
+            for record in PARTS[part](bench):
+                keep("inference", part, record)
+        spark.stop()
 
 
 if __name__ == "__main__":

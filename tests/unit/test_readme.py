@@ -17,6 +17,7 @@ from twigma_spark.schemas import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+INFERENCE = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8")
 FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock")
 
 
@@ -100,6 +101,16 @@ def test_every_relative_link_leads_to_a_file() -> None:
 
 def test_every_make_target_exists() -> None:
     assert unknown_targets(README, (ROOT / "Makefile").read_text()) == []
+
+
+def test_the_page_on_inference_names_what_exists() -> None:
+    keys = {key for key in code(INFERENCE) if key.partition(".")[0] in Config().model_dump()}
+    assert {"embed.batch_size", "embed.commit_every", "ingest.max_pixels"} <= keys
+    spark_s_own = {"spark.task.resource.gpu.amount", "spark.executor.memoryOverhead", "spark.task.maxFailures"}
+    assert set(unknown_keys(INFERENCE)) <= spark_s_own
+    assert unknown_targets(INFERENCE, (ROOT / "Makefile").read_text()) == []
+    paths = [span for span in code(INFERENCE) if span.startswith(("conf/", "twigma_spark/"))]
+    assert paths and all((ROOT / path).exists() for path in paths)
 
 
 def test_every_command_and_option_exists() -> None:

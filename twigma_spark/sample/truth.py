@@ -71,7 +71,7 @@ def load_images(path: Path) -> list[ImageTruth]:
 def check_findings(
     truth: Truth,
     found: Findings,
-    images: Sequence[ImageTruth] = (),
+    images: Sequence[ImageTruth],
     copies_share: float = 0.5,
     near_share: float = 0.5,
     depth: int = 5,
