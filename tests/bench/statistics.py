@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from tests.bench.book import keep, progress, timed
+from tests.bench.book import progress, timed
 from tests.bench.memory import watched
-from tests.bench.records import FOLDER, Record
+from tests.bench.records import FOLDER, Record, keep
 from tests.bench.statistics_data import Size, tables
 from twigma_spark.config import Config, load
 from twigma_spark.io.session import open_session
@@ -96,12 +96,11 @@ def main(arguments: list[str] | None = None) -> None:
         with watched() as seen:
             seconds, rows = timed(analysis)
         spent, peak = spent + seconds, max(peak, seen.driver)
-        keep("statistics", Record(f"{name}: {rows:,} results of {size.rows:,} images", seconds, "s", target="printed"))
-        memory = f"{name}: Python's peak on the driver"
-        keep("statistics", Record(memory, seen.driver / 2**30, "GiB", seen.everything / 2**30, target="printed"))
+        memory = f"peak {seen.driver / 2**30:.2f} GiB of Python on the driver, {seen.everything / 2**30:.2f} in all"
+        keep("statistics", name, Record(f"{name}, {size.rows:,} images: {rows:,} results", seconds, "s", notes=memory))
     if not asked.only:
         of = f"{size.images:,} x {size.dim} of posts, {size.tweets:,} posts"
-        keep("statistics", _bound(f"all statistics, {of}", spent, "s", SECONDS, "<= 10 minutes"))
+        keep("statistics", "all", _bound(f"all statistics, {of}", spent, "s", SECONDS, "<= 10 minutes"))
         keep(
             "statistics", _bound("all statistics: Python's peak on the driver", peak / 2**30, "GiB", DRIVER, "<= 4 GB")
         )

@@ -20,9 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.bench import vectors_data as data
-from tests.bench.book import at_least, at_most, keep, printed, progress, timed
+from tests.bench.book import at_least, at_most, printed, progress, timed
 from tests.bench.memory import watched
-from tests.bench.records import FOLDER, Record, alternate
+from tests.bench.records import FOLDER, Record, alternate, keep
 from twigma_spark.estimators import faiss_index, index_files, kmeans
 from twigma_spark.estimators.coreset import nearest
 from twigma_spark.estimators.engines import ENGINES
@@ -115,10 +115,10 @@ def kmeans_10(b: Bench) -> Iterator[Record]:
     warm_up(table)
     found: list[float] = []
     with watched() as peak:
-        ours, scans = alternate(
-            [lambda: found.append(clustered(table, 10)), lambda: (scan(table), scan(table))], b.asked.rounds
+        times = alternate(
+            lambda: found.append(clustered(table, 10)), lambda: (scan(table), scan(table)), b.asked.rounds
         )
-    yield at_most(f"k-means k=10, {size}", ours, "s", scans, 1.5, "<= 1.5 of two bare scans")
+    yield at_most(f"k-means k=10, {size}", times.ours, "s", times.theirs, 1.5, "<= 1.5 of two bare scans")
     yield printed(f"k-means k=10, {size}: peak of all processes", peak.everything / 2**30, "GiB")
     rows = data.array(table, b.world.rows, b.world.dim)
     seconds, theirs = timed(lambda: faiss_clustered(rows, 10, SEEDS))
@@ -273,7 +273,7 @@ def main() -> None:
     for name in asked.only or BENCHMARKS:
         progress(f"{name} begins")
         for record in BENCHMARKS[name](b):
-            keep("vectors", record)
+            keep("vectors", name, record)
     spark.stop()
 
 
