@@ -19,7 +19,7 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 	@$(BIN)/twigma truth --conf conf/sample.yaml
 
 test: .venv/.ready  ## run all tests
-	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/.ready  ## measure against what one would use instead; writes build/bench
 	@$(BIN)/python -m tests.bench

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadFileScheduling
 
 from twigma_spark.io.session import open_session
 from twigma_spark.io.tables import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks")
+WITH_SPARK = ("jobs", "realdata", "spark")
 
 
-ROOMS = ("jobs", "realdata", "spark")
+class ByFile(LoadFileScheduling):
+    """The tests of one file in one process, and those that look at the one finished run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "run" if Path(file).stem in OF_THE_RUN else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Return how tests are dealt where there are several processes."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one file, and those of the one finished run, in one process; the long ones come first."""
-    for item in items:
-        group = "run" if "done" in getattr(item, "fixturenames", ()) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: ("done" not in getattr(item, "fixturenames", ()), item.path.parent.name not in ROOMS))
+    """Put the long ones first, so that no process waits for them at the end."""
+    items.sort(key=lambda item: (item.path.stem not in OF_THE_RUN, item.path.parent.name not in WITH_SPARK))
 
 
 @pytest.fixture(scope="session")
