@@ -24,9 +24,6 @@ test: .venv/.ready  ## run all tests
 bench: .venv/.ready  ## measure against what one would use instead; writes build/bench
 	@$(BIN)/python -m tests.bench
 
-bench: .venv/.ready  ## measure against what one would use instead; writes build/bench
-	@$(BIN)/python -m tests.bench
-
 check: .venv/.ready  ## lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
