@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from twigma_spark.io.tables import Store
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks")
 WITH_SPARK = ("jobs", "realdata", "spark")
+# Sessions of tests are too short for the JVM's second compiler: without it they take half the CPU.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
 
 
 class ByFile(LoadFileScheduling):
