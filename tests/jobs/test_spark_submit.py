@@ -1,4 +1,4 @@
-"""jobs/run_all.py by spark-submit on a small cluster of two processes: the same result as in one."""
+"""jobs/run_all.py by spark-submit on a small cluster of two processes: the same images, captions and neighbours."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import ROOT, Done
-from twigma_spark import pipeline
 from twigma_spark.config import load
 from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.slow
+# Those that send images and vectors to other machines; all of them in a cluster take as long as all other tests.
+STAGES = ("ingest", "embed", "deduplicate", "caption", "neighbours")
 
 
-def test_run_all_on_a_local_cluster_finds_the_same(done: Done, conf_in: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_local_cluster_finds_the_same(done: Done, conf_in: Callable[..., Path], tmp_path: Path) -> None:
     conf = conf_in(tmp_path, Path(str(done.cfg.sample.out)))
     submit = Path(sys.executable).parent / "spark-submit"
     command = [str(submit), "--master", "local-cluster[2,1,2048]", str(ROOT / "jobs" / "run_all.py")]
     env = {**os.environ, "SPARK_WORKER_DIR": str(tmp_path / "work")}
-    ended = subprocess.run([*command, "--conf", str(conf)], cwd=tmp_path, env=env, capture_output=True, text=True)
+    asked = [word for stage in STAGES for word in ("--only", stage)]
+    ended = subprocess.run(
+        [*command, "--conf", str(conf), *asked], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{len(pipeline.STAGES)} stages run" in ended.stdout
+    assert f"{len(STAGES)} stages run" in ended.stdout
     assert ended.stderr.count("\n") < 10, ended.stderr
     store = Store(done.store.spark, load([conf]).store.root)
-    assert pipeline.check_truth(load([conf]), store)[1]
     for table in ("images", "captions"):
         columns = [name for name in store.read(table).columns if name != "content"]
         one, other = (s.read(table).select(*columns) for s in (store, done.store))

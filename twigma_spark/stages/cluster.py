@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,19 @@ from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.schemas import CENTROIDS, CLUSTERS, REJECTS, RESULTS, THEMES
 from twigma_spark.stages import choice, specs
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, Work, together
 from twigma_spark.transforms.clusters import renumbered, sizes
 from twigma_spark.transforms.themes import theme_words
 
 
 def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
-) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield centroids, clusters, themes, results and rejects, one clustering after another."""
+) -> Mapping[str, DataFrame]:
+    """Return centroids, clusters, themes, results and rejects of all clusterings."""
     vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
     captioner = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
-    for clustering in cfg.cluster.clusterings:
-        yield _clustered(cfg, work, clustering, vectors, own)
+    return together(_clustered(cfg, work, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
 
 
 def _clustered(

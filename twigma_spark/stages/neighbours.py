@@ -17,7 +17,7 @@ from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io.artifacts import Artifact, folder
 from twigma_spark.schemas import ARTIFACTS, COPIES, NEIGHBOURS, REJECTS, RESULTS
 from twigma_spark.stages import specs
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, Work, together
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
 from twigma_spark.transforms.vectors import fault
@@ -41,22 +41,30 @@ class Sides:
 def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, artifacts: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield the neighbours, copies, results and index files of one reference after another."""
+    """Yield the index files of one reference after another, then neighbours, copies, results and rejects of all.
+
+    An index may take hours: a run that fails later finds it again.
+    """
     kept = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
     vectors = kept.where("reason IS NULL").drop("reason")
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
     known = [Artifact(*row) for row in artifacts.where("stage = 'neighbours'").select(*_FIELDS).collect()]
     n_queries = queries.count()
+    indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
-        own = vectors.where(F.col("corpus") == reference)
-        yield _searched(cfg, work, Sides(queries, n_queries, reference, own), known)
+        sides = Sides(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
+        choice, made = _index(cfg, work, sides, known)
+        yield {"artifacts": work.spark.createDataFrame([_artifact_row(a) for a in made], ARTIFACTS.schema)}
+        indexed.append((sides, choice, made))
     searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
-    yield {"rejects": _rejects(kept.where(F.col("corpus").isin(searched)))}
+    rejects = {"rejects": _rejects(kept.where(F.col("corpus").isin(searched)))}
+    yield together([*(_searched(cfg, work, *each) for each in indexed), rejects])
 
 
-def _searched(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) -> Mapping[str, DataFrame]:
-    """Return what is known of one reference after its index is there, its recall holds and it was searched."""
-    choice, made = _index(cfg, work, sides, known)
+def _searched(
+    cfg: Config, work: Work, sides: Sides, choice: Choice, made: Sequence[Artifact]
+) -> Mapping[str, DataFrame]:
+    """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
     curve = [] if choice.exact or not sides.n_queries else _tuned(cfg, work, sides, shards)
     found = work.once(_neighbours(cfg, sides, _probing(shards, curve)))
@@ -66,7 +74,6 @@ def _searched(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) 
     return {
         "neighbours": named.select(*NEIGHBOURS.column_names),
         "copies": copies,
-        "artifacts": work.spark.createDataFrame([_artifact_row(a) for a in made], ARTIFACTS.schema),
         "results": work.spark.createDataFrame(rows, RESULTS.schema),
     }
 

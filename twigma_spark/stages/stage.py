@@ -86,3 +86,11 @@ class Stage:
     sources: Callable[[Config, SparkSession], str] | None = None
     account: Callable[[Config, SparkSession, Frames], Account] | None = None
     publish: Callable[[Config, Frames], str] | None = None
+
+
+def together(parts: Iterable[Mapping[str, DataFrame]]) -> dict[str, DataFrame]:
+    """Return one frame a table, the rows of all parts: a commit for each table and not for each part."""
+    made: dict[str, DataFrame] = {}
+    for part in parts:
+        made.update({name: made[name].unionByName(frame) if name in made else frame for name, frame in part.items()})
+    return made
