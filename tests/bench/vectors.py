@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from tests.bench.book import at_least, at_most, printed, progress, timed
 from tests.bench.memory import watched
 from tests.bench.records import FOLDER, Record, alternate, keep
 from twigma_spark.estimators import faiss_index, index_files, kmeans
+from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.coreset import nearest
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.estimators.identical import sharing_vector

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
+from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
 

@@ -8,7 +8,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ModelError
+from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import ShardFile, check_length, indexed, save
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow

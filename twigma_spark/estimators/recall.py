@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import faiss
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +15,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ModelError
+from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import DECIMALS, SCHEMA, ShardFile, answers
 from twigma_spark.io import arrow
 from twigma_spark.stats.intervals import wilson
