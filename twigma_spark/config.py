@@ -207,7 +207,8 @@ class Cluster(Section):
     )
     engine: Literal["native", "spark-ml", "rapids"] = "native"
     metric: Literal["cosine", "euclidean"] = "cosine"
-    summaries: int = Field(256, ge=2)
+    rows_a_cluster: int = Field(1000, ge=1)
+    summaries: int = Field(512, ge=2)
     restarts: int = Field(5, ge=1)
     refine: int = Field(0, ge=0)
     tol: float = Field(1e-4, ge=0)

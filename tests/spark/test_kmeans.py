@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from sklearn.metrics import adjusted_rand_score
 
 from twigma_spark.errors import ModelError, TwigmaError
+from twigma_spark.estimators import clustering
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, fit, labelled, refined, summarise
 from twigma_spark.io import arrow
@@ -140,6 +142,20 @@ def test_a_summary_counts_every_vector_however_the_table_is_cut(
         found = summarise(table(spark, planted[0]).repartition(cut), KMeansSpec(4, 1, summaries=8))
         assert found.rows == 600 and len(found.points) <= 8 * cut
         np.testing.assert_allclose(found.weights @ found.points, arrow.unit(planted[0]).sum(axis=0), atol=1e-2)
+
+
+def test_of_a_large_table_the_same_rows_are_drawn_however_it_is_cut(
+    spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "LEAST_ROWS", 50)
+    spec = KMeansSpec(4, 1, rows_a_cluster=50, summaries=600)
+    drawn = [summarise(table(spark, planted[0]).repartition(cut), spec) for cut in (1, 3)]
+    assert 150 < drawn[0].rows < 250
+    one, other = (found.points[np.lexsort(found.points.T)] for found in drawn)
+    np.testing.assert_array_equal(one, other)
+    found = fit(table(spark, planted[0]), spec).centroids
+    labels = assign(table(spark, planted[0]), KMeansModel(found)).orderBy("image_id").toPandas().cluster
+    assert adjusted_rand_score(planted[1], labels) == 1
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from twigma_spark.estimators import kmeans
+from twigma_spark.estimators import table_summary
 from twigma_spark.estimators.coreset import Metric, centres, lloyd, starts, summary
 from twigma_spark.estimators.kmeans import KMeansSpec
 from twigma_spark.io import arrow
@@ -87,17 +87,17 @@ def test_a_partition_is_summarised_the_same_in_any_order_of_its_rows() -> None:
     forward = batches(vectors, 64)
     table = pa.Table.from_batches(forward)
     shuffled = table.take(np.random.default_rng(0).permutation(500)).combine_chunks().to_batches()
-    one, other = (list(kmeans._summaries(b, KMeansSpec(2, 7, summaries=32))) for b in (forward, shuffled))
+    one, other = (list(table_summary._summaries(b, KMeansSpec(2, 7, summaries=32))) for b in (forward, shuffled))
     assert one[0].equals(other[0])
 
 
 def test_large_partitions_are_summarised_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kmeans, "BLOCK", 3000)
-    monkeypatch.setattr(kmeans, "HELD", 2)
+    monkeypatch.setattr(table_summary, "BLOCK", 3000)
+    monkeypatch.setattr(table_summary, "HELD", 2)
     vectors, _ = planted(950, 6, 4, 5)
-    blocks = list(kmeans._blocks(batches(vectors, 30), "cosine"))
+    blocks = list(table_summary._blocks(batches(vectors, 30), "cosine"))
     assert len(blocks) > 8 and max(len(rows) for rows, _ in blocks) < 130
-    (found,) = kmeans._summaries(batches(vectors, 30), KMeansSpec(2, 7, summaries=32))
+    (found,) = table_summary._summaries(batches(vectors, 30), KMeansSpec(2, 7, summaries=32))
     means, weights = arrow.matrix(found.column("mean")), found.column("weight").to_numpy()
     assert len(means) <= 32 and weights.sum() == 950
     np.testing.assert_allclose(weights @ means, vectors.sum(axis=0), atol=1e-2)
@@ -106,8 +106,8 @@ def test_large_partitions_are_summarised_block_by_block(monkeypatch: pytest.Monk
 
 def test_an_empty_partition_has_no_summary() -> None:
     spec = KMeansSpec(4, 0)
-    assert list(kmeans._summaries([], spec)) == []
-    assert list(kmeans._summaries([batches(np.ones((1, 2), np.float32), 1)[0].slice(0, 0)], spec)) == []
+    assert list(table_summary._summaries([], spec)) == []
+    assert list(table_summary._summaries([batches(np.ones((1, 2), np.float32), 1)[0].slice(0, 0)], spec)) == []
 
 
 def reference(points: np.ndarray, weights: np.ndarray, found: np.ndarray, metric: Metric) -> np.ndarray:

@@ -24,7 +24,7 @@ ROWS_A_GROUP, ROUNDS = 16, 4
 # Rows multiplied with the groups at once: 12 MB at 768 dimensions, which stay in the processor's cache.
 CHUNK = 4096
 # Rounds on the driver, where a round costs next to nothing, and the relative gain that ends them.
-DRIVER_ROUNDS, DRIVER_TOL = 50, 1e-6
+DRIVER_ROUNDS, DRIVER_TOL = 50, 1e-5
 # Points among which k-means++ looks for starts; each of its k steps reads all of them.
 START_POINTS = 8192
 

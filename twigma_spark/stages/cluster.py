@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Clustering, Config
 from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.engines import ENGINES
-from twigma_spark.schemas import CENTROIDS, CLUSTERS, REJECTS, RESULTS, THEMES
+from twigma_spark.schemas import CENTROIDS, CLUSTERS, RESULTS, THEMES
 from twigma_spark.stages import choice, specs
 from twigma_spark.stages.stage import Stage, Work, together
 from twigma_spark.transforms.clusters import renumbered, sizes
 from twigma_spark.transforms.themes import theme_words
+from twigma_spark.transforms.vectors import refused
 
 
 def run(
@@ -46,7 +47,7 @@ def _clustered(
         "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
         "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
         "results": work.spark.createDataFrame(about_k, RESULTS.schema),
-        "rejects": _rejects(labelled, clustering.id),
+        "rejects": refused(labelled, "cluster", f"not in clustering '{clustering.id}'"),
     }
 
 
@@ -56,8 +57,15 @@ def _fitted(
     """Return the model and what is told of the choice of k; one pass over the table serves both."""
     how = cfg.cluster
     spec = kmeans.KMeansSpec(
-        clustering.k, cfg.seed, how.metric, how.summaries, how.restarts, how.refine, how.tol
-    )  # fmt: skip
+        k=clustering.k,
+        seed=cfg.seed,
+        metric=how.metric,
+        rows_a_cluster=how.rows_a_cluster,
+        summaries=how.summaries,
+        restarts=how.restarts,
+        refine=how.refine,
+        tol=how.tol,
+    )
     found = kmeans.summarise(members, spec)
     model = kmeans.of_summary(found, spec)
     if how.engine != "native":
@@ -71,16 +79,6 @@ def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: N
         for number, row in enumerate(largest_first)
     ]
     return work.spark.createDataFrame(rows, CENTROIDS.schema)
-
-
-def _rejects(labelled: DataFrame, name: str) -> DataFrame:
-    """Return the vectors that could not be clustered; an image is refused in each clustering that it is in."""
-    return (
-        labelled.where("reason IS NOT NULL")
-        .withColumns({"stage": F.lit("cluster"), "unit": F.lit("vector"), "key": F.col("image_id")})
-        .withColumn("detail", F.lit(f"not in clustering '{name}'"))
-        .select(*REJECTS.column_names)
-    )
 
 
 STAGE = Stage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
@@ -15,12 +15,12 @@ from twigma_spark.estimators import faiss_index, index_files, recall
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io.artifacts import Artifact, folder
-from twigma_spark.schemas import ARTIFACTS, COPIES, NEIGHBOURS, REJECTS, RESULTS
+from twigma_spark.schemas import COPIES, NEIGHBOURS, RESULTS
 from twigma_spark.stages import specs
 from twigma_spark.stages.stage import Stage, Work, together
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
-from twigma_spark.transforms.vectors import fault
+from twigma_spark.transforms.vectors import fault, refused
 
 # Best matches that come to the driver to calibrate the threshold.
 BACKGROUND = 1_000_000
@@ -48,16 +48,16 @@ def run(
     kept = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
     vectors = kept.where("reason IS NULL").drop("reason")
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
-    known = [Artifact(*row) for row in artifacts.where("stage = 'neighbours'").select(*_FIELDS).collect()]
+    known = specs.artifacts_of(artifacts, "neighbours")
     n_queries = queries.count()
     indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
         sides = Sides(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
         choice, made = _index(cfg, work, sides, known)
-        yield {"artifacts": work.spark.createDataFrame([_artifact_row(a) for a in made], ARTIFACTS.schema)}
+        yield {"artifacts": specs.artifact_rows(work.spark, "neighbours", made)}
         indexed.append((sides, choice, made))
     searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
-    rejects = {"rejects": _rejects(kept.where(F.col("corpus").isin(searched)))}
+    rejects = {"rejects": refused(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
     yield together([*(_searched(cfg, work, *each) for each in indexed), rejects])
 
 
@@ -182,24 +182,6 @@ def _recall_row(cfg: Config, reference: str, choice: Choice, found: recall.Recal
     )
     interval = (found.estimate, found.low, found.high, found.queries)
     return ("neighbours", "recall", f"recall_at_{cfg.neighbours.k}", group, *interval, "queries", method)
-
-
-def _rejects(kept: DataFrame) -> DataFrame:
-    """Return the vectors that can neither be searched for nor in."""
-    return (
-        kept.where("reason IS NOT NULL")
-        .withColumns({"stage": F.lit("neighbours"), "unit": F.lit("vector"), "key": F.col("image_id")})
-        .withColumn("detail", F.lit("not searched"))
-        .select(*REJECTS.column_names)
-    )
-
-
-_FIELDS = ("artifact_id", "kind", "path", "checksum", "manifest")
-
-
-def _artifact_row(artifact: Artifact) -> Row:
-    name, *rest = astuple(artifact)
-    return (name, "neighbours", *rest)
 
 
 STAGE = Stage(

@@ -16,13 +16,13 @@ from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.estimators.projection import Layout, Projection
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
-from twigma_spark.schemas import ARTIFACTS, PROJECTION, REJECTS, RESULTS
+from twigma_spark.schemas import PROJECTION, RESULTS
 from twigma_spark.stages import specs
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats import layouts
 from twigma_spark.stats.clusters import Estimate
 from twigma_spark.transforms.samples import sampled
-from twigma_spark.transforms.vectors import fault
+from twigma_spark.transforms.vectors import fault, refused
 
 READS = ("images", "embeddings", "duplicates")
 NAME, KIND = "project/umap", "umap_landmarks"
@@ -36,18 +36,17 @@ def run(
     judged = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
     vectors = judged.where("reason IS NULL").drop("reason")
     landmarks = _drawn(vectors, images, cfg.project.landmarks, cfg.seed)
-    made = {"rejects": _rejects(judged)}
+    made = {"rejects": refused(judged, "project", "not on the map")}
     if len(landmarks) < projection.LEAST:
         work.say(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
         return made
-    known = [Artifact(*row) for row in artifacts.where("stage = 'project'").select(*_FIELDS).collect()]
+    known = specs.artifacts_of(artifacts, "project")
     model, artifact = _model(cfg, work, landmarks, known)
     rows = _results(cfg, model, _drawn(vectors, images, cfg.project.sample, cfg.seed + 1))
-    file = [(artifact.artifact_id, "project", *astuple(artifact)[1:])]
     return {
         **made,
         "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
-        "artifacts": work.spark.createDataFrame(file, ARTIFACTS.schema),
+        "artifacts": specs.artifact_rows(work.spark, "project", [artifact]),
         "results": work.spark.createDataFrame(rows, RESULTS.schema),
     }
 
@@ -106,18 +105,6 @@ def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Row]:
 def _row(metric: str, group: str, found: Estimate, method: str) -> Row:
     return ("project", "projection", metric, group, found.value, found.low, found.high, found.n, "images", method)
 
-
-def _rejects(judged: DataFrame) -> DataFrame:
-    """Return the vectors that have no place."""
-    return (
-        judged.where("reason IS NOT NULL")
-        .withColumns({"stage": F.lit("project"), "unit": F.lit("vector"), "key": F.col("image_id")})
-        .withColumn("detail", F.lit("not on the map"))
-        .select(*REJECTS.column_names)
-    )
-
-
-_FIELDS = ("artifact_id", "kind", "path", "checksum", "manifest")
 
 STAGE = Stage(
     name="project",

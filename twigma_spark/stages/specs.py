@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.config import Config, Head, Inference, OnnxClasses, Section
+from twigma_spark.io.artifacts import Artifact
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
-from twigma_spark.schemas import RESULTS
+from twigma_spark.schemas import ARTIFACTS, RESULTS
 from twigma_spark.stats.estimate import Named
 from twigma_spark.transforms.inference import Feed
 from twigma_spark.transforms.vectors import kept, of_model
@@ -79,6 +81,18 @@ def clustering(clusters: DataFrame, name: str | None) -> DataFrame:
     return clusters.where(F.lit(False) if name is None else F.col("clustering_id") == name).select(
         "image_id", "cluster"
     )
+
+
+def artifacts_of(artifacts: DataFrame, stage: str) -> list[Artifact]:
+    """Return the files that a stage has made so far."""
+    names = [field.name for field in fields(Artifact)]
+    return [Artifact(*row) for row in artifacts.where(F.col("stage") == stage).select(*names).collect()]
+
+
+def artifact_rows(spark: SparkSession, stage: str, made: Iterable[Artifact]) -> DataFrame:
+    """Return the files of a stage as rows of the table `artifacts`."""
+    rows = [{"stage": stage, **asdict(artifact)} for artifact in made]
+    return spark.createDataFrame([tuple(row[n] for n in ARTIFACTS.column_names) for row in rows], ARTIFACTS.schema)
 
 
 def results(spark: SparkSession, stage: str, found: Iterable[Named]) -> DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.transforms.samples import UNITS
+from twigma_spark.transforms.samples import group
 
 # Strata travel as bits of one BIGINT.
 MOST_STRATA = 62
@@ -24,16 +24,18 @@ def theme_images(kept: DataFrame, images: DataFrame, clusters: DataFrame) -> Dat
         images: rows of the table `images`.
         clusters: image_id and cluster of one clustering.
     """
-    month = F.year("created_at") * 12 + F.month("created_at") - 1
-    about = images.select(
-        "image_id", "corpus", F.coalesce(*UNITS, "image_id").alias("unit"), "tweet_id", month.alias("month")
-    )
+    about = images.select("image_id", "corpus", group().alias("unit"), "tweet_id", _month().alias("month"))
     return (
         kept.select("image_id")
         .join(about, "image_id")
         .join(clusters.select("image_id", "cluster"), "image_id")
         .select("image_id", "corpus", "unit", "tweet_id", "month", "cluster")
     )
+
+
+def _month() -> Column:
+    """Return the month of `created_at`, counted from January of the year 0."""
+    return F.year("created_at") * 12 + F.month("created_at") - 1
 
 
 def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[str, Column]) -> DataFrame:
@@ -97,7 +99,7 @@ def conditions(
 
 def months_of_posts(tweets: DataFrame, corpora: Sequence[str]) -> DataFrame:
     """Return month (counted from January of the year 0) and posts of the corpora; months without are left out."""
-    month = (F.year("created_at") * 12 + F.month("created_at") - 1).cast("int").alias("month")
+    month = _month().cast("int").alias("month")
     dated = tweets.where(F.col("corpus").isin(list(corpora)) & F.col("created_at").isNotNull())
     return dated.groupBy(month).agg(F.count("*").alias("posts")).select("month", "posts")
 
@@ -117,7 +119,7 @@ def nsfw_counts(
         thresholds: scores.
     """
     nsfw = scores.where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("score"))
-    unit = F.xxhash64(F.coalesce(*UNITS, "image_id"))
+    unit = F.xxhash64(group())
     above = [F.count_if(F.col("score") > limit).cast("int").alias(f"above_{i}") for i, limit in enumerate(thresholds)]
     return (
         kept.select("image_id")

@@ -6,8 +6,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.io.arrow import LARGEST, NOT_A_LENGTH, NOT_FINITE, SMALLEST, ZERO
+from twigma_spark.schemas import REJECTS
 
-__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "kept", "of_model"]
+__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "kept", "of_model", "refused"]
 
 
 def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
@@ -53,3 +54,15 @@ def fault(vector: Column, dim: int | None = None) -> Column:
         .when(~F.coalesce(bounded, F.lit(False)), NOT_FINITE)
         .when((top < SMALLEST) & (bottom > -SMALLEST), ZERO)
     )
+
+
+def refused(judged: DataFrame, stage: str, detail: str) -> DataFrame:
+    """Return the vectors with a reason as rows of the table `rejects`.
+
+    Args:
+        judged: image_id, corpus, reason (null where the vector can be used).
+        stage: stage that refuses them.
+        detail: what became of them.
+    """
+    given = {"stage": F.lit(stage), "unit": F.lit("vector"), "key": F.col("image_id"), "detail": F.lit(detail)}
+    return judged.where("reason IS NOT NULL").withColumns(given).select(*REJECTS.column_names)

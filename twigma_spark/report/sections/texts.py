@@ -5,7 +5,7 @@ from __future__ import annotations
 from twigma_spark.report.data import ReportData, Result
 from twigma_spark.report.numbers import count, interval, number
 from twigma_spark.report.section import Finding, Section
-from twigma_spark.report.sections.variation import COLUMNS, groups, ridgelines
+from twigma_spark.report.sections.variation import COLUMNS, apart, groups, ridgelines
 
 ANALYSIS = "text_variation"
 
@@ -24,7 +24,7 @@ def context(data: ReportData) -> dict[str, object]:
 def findings(data: ReportData) -> list[Finding]:
     """Return which texts are most alike; nothing where intervals overlap."""
     ranked = _ranked(data)
-    if len(ranked) < 2 or not _apart(ranked[0], ranked[1]):
+    if len(ranked) < 2 or not apart(ranked[0], ranked[1]):
         return []
     return [Finding(_seen(data), f"n = {count(ranked[0].n)} {ranked[0].unit}; {ranked[0].method}.")]
 
@@ -34,7 +34,7 @@ def _seen(data: ReportData) -> str:
     if len(ranked) < 2:
         return ""
     rest = "; ".join(f"{r.group} {number(r.estimate)} {interval(r.low, r.high)}" for r in ranked[1:])
-    if not _apart(ranked[0], ranked[1]):
+    if not apart(ranked[0], ranked[1]):
         return "Which texts are most alike cannot be told: the intervals overlap."
     first = f"{number(ranked[0].estimate)} {interval(ranked[0].low, ranked[0].high)}"
     return f"Of texts of equal length, {ranked[0].group} are most alike: {first} apart on average ({rest})."
@@ -43,10 +43,6 @@ def _seen(data: ReportData) -> str:
 def _ranked(data: ReportData) -> list[Result]:
     known = [r for r in data.found(ANALYSIS, "pair_distance").values() if r.estimate is not None]
     return sorted(known, key=lambda r: (r.estimate or 0.0, r.group))
-
-
-def _apart(one: Result, other: Result) -> bool:
-    return one.high is not None and other.low is not None and one.high < other.low
 
 
 SECTION = Section("texts", "Texts", context, findings)

@@ -120,11 +120,11 @@ def findings(data: ReportData) -> list[Finding]:
     found = data.found(ANALYSIS, "pair_distance")
     ranked = sorted((r for r in found.values() if r.estimate is not None and "|" not in r.group), key=_estimate)
     told = []
-    if len(ranked) > 1 and _apart(ranked[0], ranked[1]):
+    if len(ranked) > 1 and apart(ranked[0], ranked[1]):
         least, rest = ranked[0], "; ".join(f"{r.group} {_value(r)}" for r in ranked[1:])
         text = f"Images of {least.group} are most alike: {_value(least)} apart on average ({rest})."
         told.append(Finding(text, _basis(least)))
-    elif len(ranked) > 1 and _apart(ranked[-2], ranked[-1]):
+    elif len(ranked) > 1 and apart(ranked[-2], ranked[-1]):
         most, rest = ranked[-1], "; ".join(f"{r.group} {_value(r)}" for r in ranked[:-1])
         told.append(
             Finding(f"Images of {most.group} vary most: {_value(most)} apart on average ({rest}).", _basis(most))
@@ -158,7 +158,8 @@ def _by_corpus(data: ReportData, rows: dict[str, Result]) -> list[Result]:
     return sorted(rows.values(), key=lambda r: (order.get(r.group.split("|")[0], len(order)), r.group))
 
 
-def _apart(one: Result, other: Result) -> bool:
+def apart(one: Result, other: Result) -> bool:
+    """Return whether the first lies below the other, intervals and all."""
     return one.high is not None and other.low is not None and one.high < other.low
 
 

@@ -1,0 +1,81 @@
+"""What a clustering is: what to fit, the fitted centres, and which of them a vector is nearest to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.estimators.coreset import Metric, Vectors, nearest
+
+# What comes from the partitions is merged in so many tasks, so that the driver's share is bounded.
+MERGERS = 4
+# Fewer rows cost next to nothing to fit.
+LEAST_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class KMeansSpec:
+    """What to fit.
+
+    Attributes:
+        k: clusters.
+        seed: of the groups in the blocks; the driver's starts use seed, seed + 1, ...
+        metric: "cosine" clusters directions, "euclidean" points.
+        rows_a_cluster: vectors that the fit is made on, for each cluster; `LEAST_ROWS` in all at least.
+        summaries: weighted means that a block of rows is reduced to; raised to 2 k where that is more.
+        restarts: starts on the driver, the best is kept.
+        refine: exact Lloyd rounds over the table at most, one pass each.
+        tol: relative gain that ends them.
+    """
+
+    k: int
+    seed: int
+    metric: Metric = "cosine"
+    rows_a_cluster: int = 1000
+    summaries: int = 512
+    restarts: int = 5
+    refine: int = 0
+    tol: float = 1e-4
+
+    @property
+    def rows(self) -> int:
+        """Vectors that the fit is made on."""
+        return max(LEAST_ROWS, self.rows_a_cluster * self.k)
+
+    @property
+    def groups(self) -> int:
+        """Weighted means a block."""
+        return max(self.summaries, 2 * self.k)
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of the driver's starts."""
+        return range(self.seed, self.seed + self.restarts)
+
+
+@dataclass(frozen=True)
+class KMeansModel:
+    """A fitted clustering: `centroids` (k, d) float32, of unit length under the cosine."""
+
+    centroids: Vectors
+    metric: Metric = "cosine"
+
+
+def measured(rows: Vectors, norms: Vectors, model: KMeansModel) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the nearest centre and the distance to it of rows (n, d) of lengths (n,); of equals the first."""
+    found = nearest(rows, model.centroids, model.metric)
+    own = np.einsum("ij,ij->i", rows, model.centroids[found], dtype=np.float32).astype(np.float64)
+    if model.metric == "cosine":
+        return found, (1.0 - own / norms).clip(0.0, 2.0)
+    squares = np.einsum("ij,ij->i", model.centroids, model.centroids)[found]
+    return found, np.sqrt(np.maximum(norms.astype(np.float64) ** 2 - 2 * own + squares, 0.0))
+
+
+def in_parts(parts: DataFrame, *order: str) -> DataFrame:
+    """Return rows with a column `part` in `MERGERS` partitions, in a fixed order."""
+    gathered = parts.repartition(MERGERS, F.pmod("part", F.lit(MERGERS)))
+    return gathered.sortWithinPartitions("part", *order)

@@ -1,0 +1,150 @@
+"""A table of vectors as a few weighted means, in one pass; what comes to the driver does not grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.estimators.clustering import KMeansSpec, in_parts
+from twigma_spark.estimators.coreset import Metric, Vectors, summary
+from twigma_spark.io import arrow
+
+# Vectors that a worker holds, in bytes; a partition of a file scan (128 MB) is one block.
+BLOCK = 160 << 20
+# Summaries are merged to at most so many a task.
+MERGED = 8192
+# Summaries that a partition may hold between its blocks, in multiples of what it gives out.
+HELD = 8
+# Shares of a table that can be told apart when rows are drawn.
+SHARES = 1 << 30
+SUMMARY = "row INT, mean ARRAY<FLOAT>, weight DOUBLE"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Weighted means (m, d), (m,) float32 that stand for the vectors of a table, or for some drawn from it."""
+
+    points: Vectors
+    weights: Vectors
+
+    @property
+    def rows(self) -> int:
+        """Vectors that it stands for."""
+        return int(self.weights.sum(dtype=np.float64))
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self.points.shape[1])
+
+
+def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
+    """Return a weighted summary of the table, from which any number of clusterings can be fitted.
+
+    Of a table with more than `spec.rows` vectors, about so many take part, the same ones whatever the partitioning.
+    Where vectors have several lengths, those of the most frequent length take part.
+
+    Args:
+        vectors: image_id, embedding.
+        spec: metric, seed and how fine.
+    """
+    passed = _drawn(vectors, spec).mapInArrow(partial(_summaries, spec=spec), SUMMARY)
+    # The rows of a partition stay together and in order, so that the merged summaries are always the same.
+    parts = passed.withColumn("part", F.spark_partition_id())
+    merged = in_parts(parts, "row").mapInArrow(partial(_merged, spec=spec), SUMMARY)
+    table = arrow.collect(merged)
+    means = table.column("mean").combine_chunks()
+    lengths = pa.compute.list_value_length(means).to_numpy(zero_copy_only=False)
+    weights = table.column("weight").to_numpy().astype(np.float32)
+    if not len(lengths):
+        return Summary(np.empty((0, 1), np.float32), weights)
+    usual = lengths == np.bincount(lengths, weights).argmax()
+    return Summary(arrow.matrix(means.filter(pa.array(usual))), weights[usual])
+
+
+def _drawn(vectors: DataFrame, spec: KMeansSpec) -> DataFrame:
+    """Return image_id and embedding of about `spec.rows` vectors; the same ones whatever the partitioning."""
+    rows, columns = vectors.count(), vectors.select("image_id", "embedding")
+    if rows <= spec.rows:
+        return columns
+    taken = F.lit(int(SHARES * spec.rows / rows))
+    return columns.where(F.pmod(F.xxhash64("image_id", F.lit(spec.seed)), F.lit(SHARES)) < taken)
+
+
+def _summaries(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.RecordBatch]:
+    """Yield the weighted means of a partition, reduced block by block so that memory stays bounded."""
+    held: dict[int, list[tuple[Vectors, Vectors]]] = {}
+    for rows, scale in _blocks(batches, spec.metric):
+        parts = held.setdefault(rows.shape[1], [])
+        parts.append(summary(rows, np.ones(len(rows), np.float32), spec.groups, spec.seed, spec.metric, scale))
+        if sum(len(mean) for mean, _ in parts) > HELD * spec.groups:
+            parts[:] = [_reduced(parts, spec.groups, spec)]
+    for _, parts in sorted(held.items()):
+        yield _packed(*_reduced(parts, spec.groups, spec))
+
+
+def _merged(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.RecordBatch]:
+    """Yield the summaries of several partitions as at most `MERGED` (or 2 k) of them."""
+    held: dict[int, list[tuple[Vectors, Vectors]]] = {}
+    most = max(MERGED, 2 * spec.k)
+    for batch in batches:
+        for dim, part in _by_length(batch):
+            parts = held.setdefault(dim, [])
+            parts.append(part)
+            if sum(len(mean) for mean, _ in parts) > HELD * most:
+                parts[:] = [_reduced(parts, most, spec)]
+    for _, parts in sorted(held.items()):
+        yield _packed(*_reduced(parts, most, spec))
+
+
+def _by_length(batch: pa.RecordBatch) -> Iterator[tuple[int, tuple[Vectors, Vectors]]]:
+    means, weights = batch.column("mean"), batch.column("weight").to_numpy().astype(np.float32)
+    lengths = pa.compute.list_value_length(means).to_numpy(zero_copy_only=False)
+    for dim in np.unique(lengths):
+        same = lengths == dim
+        yield int(dim), (arrow.matrix(means.filter(pa.array(same))), weights[same])
+
+
+def _reduced(parts: list[tuple[Vectors, Vectors]], most: int, spec: KMeansSpec) -> tuple[Vectors, Vectors]:
+    means, weights = zip(*parts, strict=True)
+    return summary(np.concatenate(means), np.concatenate(weights), most, spec.seed, spec.metric)
+
+
+def _packed(means: Vectors, weights: Vectors) -> pa.RecordBatch:
+    columns = [
+        pa.array(np.arange(len(means), dtype=np.int32)),
+        arrow.lists(means),
+        pa.array(weights.astype(np.float64)),
+    ]
+    return pa.record_batch(columns, ["row", "mean", "weight"])
+
+
+def _blocks(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[tuple[Vectors, Vectors]]:
+    """Yield vectors and their scales in blocks, in order of their ids: Spark may deliver rows in any order."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held += [batch] if batch.num_rows else []
+        if sum(b.nbytes for b in held) >= BLOCK:
+            yield from _by_dim(held, metric)
+            held = []
+    if held:
+        yield from _by_dim(held, metric)
+
+
+def _by_dim(batches: list[pa.RecordBatch], metric: Metric) -> Iterator[tuple[Vectors, Vectors]]:
+    ids = pa.concat_arrays([b.column(0) for b in batches])
+    vectors = pa.concat_arrays([b.column(1) for b in batches])
+    order = pa.compute.sort_indices(ids).to_numpy()
+    lengths = pa.compute.list_value_length(vectors).fill_null(0).to_numpy(zero_copy_only=False)
+    for dim in np.unique(lengths[lengths > 0]):
+        found = arrow.checked(vectors, int(dim))
+        kept = order[found.usable[order]]
+        if len(kept):
+            scale = 1.0 / found.norms[kept] if metric == "cosine" else np.ones(len(kept), np.float32)
+            yield found.rows[kept], scale.astype(np.float32)
