@@ -14,9 +14,10 @@ EVERY = 0.2
 
 @dataclass
 class Peak:
-    """Peaks in bytes: of this Python process, and of it, the JVM and all workers together."""
+    """Peaks in bytes: of this Python process, of it and the JVM, and of both and all workers together."""
 
     driver: int = 0
+    with_jvm: int = 0
     everything: int = 0
 
 
@@ -28,8 +29,11 @@ def watched() -> Iterator[Peak]:
     def watch() -> None:
         while True:
             own = resident()
-            peak.driver = max(peak.driver, own.get(os.getpid(), 0))
-            peak.everything = max(peak.everything, sum(own.values()))
+            python = own.get(os.getpid(), Process("", 0)).bytes
+            java = sum(each.bytes for each in own.values() if each.name == "java")
+            peak.driver = max(peak.driver, python)
+            peak.with_jvm = max(peak.with_jvm, python + java)
+            peak.everything = max(peak.everything, sum(each.bytes for each in own.values()))
             if ended.wait(EVERY):
                 return
 
@@ -42,19 +46,28 @@ def watched() -> Iterator[Peak]:
         watcher.join()
 
 
-def resident() -> dict[int, int]:
-    """Return the bytes of own memory of this process and of all that descend from it."""
-    parents, sizes = {}, {}
+@dataclass(frozen=True)
+class Process:
+    """A process and the bytes of its own memory."""
+
+    name: str
+    bytes: int
+
+
+def resident() -> dict[int, Process]:
+    """Return this process and all that descend from it."""
+    parents, there = {}, {}
     for place in Path("/proc").iterdir():
         if place.name.isdigit():
             fields = _status(place / "status")
             parents[int(place.name)] = int(fields.get("PPid", "0"))
-            sizes[int(place.name)] = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
+            size = int(fields.get("RssAnon", "0 kB").split()[0]) * 1024
+            there[int(place.name)] = Process(fields.get("Name", ""), size)
     family, found = {os.getpid()}, -1
     while len(family) != found:
         found = len(family)
         family |= {pid for pid, parent in parents.items() if parent in family}
-    return {pid: sizes.get(pid, 0) for pid in family}
+    return {pid: there[pid] for pid in family if pid in there}
 
 
 def _status(path: Path) -> dict[str, str]:

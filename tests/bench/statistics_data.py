@@ -93,6 +93,7 @@ def _images(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
     post, number = F.col("corpus") == "posts", F.col("id")
     given = {
         "image_id": _hex(number),
+        "corpus": F.col("corpus"),
         "source_key": F.concat(F.lit("file/"), number.cast("string")),
         "tweet_id": F.when(post, F.pmod(number, F.lit(size.tweets)).cast("string")),
         "prompt_id": F.when(F.col("corpus") == "diffusion", F.concat(F.lit("p"), (number / 4).cast("bigint"))),
