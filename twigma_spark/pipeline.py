@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from twigma_spark.config import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.runs import Run, last_good, now, package_versions, record, state_of
-from twigma_spark.io.tables import Store
+from twigma_spark.io.tables import State, Store
 from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schemas import TABLES
@@ -158,28 +158,28 @@ class _Runner:
     def run(self, known: tuple[str, Mapping[str, int]] | None) -> Outcome:
         """Return how it went; `known` is the state and the output versions of the last good run."""
         with self._failures():
-            state = state_of(self.config_hash, self._sources(), self._input_stamps())
+            states = {name: self.store.state(name) for name in self.stage.reads}
+            state = state_of(self.config_hash, self._sources(), self._input_stamps(states))
             skipped = known is not None and known[0] == state and self._outputs_stand(known[1])
-            rejects = {} if skipped else self._run_and_record(state)
+            rejects = {} if skipped else self._run_and_record(state, states)
             published = self._publish()
         seconds = time.monotonic() - self.clock
         return Outcome(self.stage.name, skipped, seconds, self.rows, sum(rejects.values()), published)
 
-    def _run_and_record(self, state: str) -> dict[str, int]:
+    def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
-        version, count = self.store.version, self.store.count
-        before = {name: (count(name), version(name)) for name in self.stage.reads}
+        rows_in = {name: self.store.count(name) for name in states}
         self._write_all()
         rejects, account = self._rejects(), self._account()
         ended = replace(
             self._blank(),
             status="ok",
             state=state,
-            rows_in={name: rows for name, (rows, _) in before.items()},
+            rows_in=rows_in,
             rejects=rejects,
             account=asdict(account) if account else {},
-            input_versions={name: found for name, (_, found) in before.items()},
-            output_versions={name: version(name) for name in self.stage.writes},
+            input_versions={name: found.version for name, found in states.items()},
+            output_versions={name: self.store.version(name) for name in self.stage.writes},
             versions={**package_versions(), **self.stage.versions(self.cfg)},
         )
         record(self.store, ended)
@@ -192,10 +192,9 @@ class _Runner:
             self.run_id, self.stage.name, "failed", self.started_at, seconds, "", self.config_hash, rows_out=self.rows
         )
 
-    def _input_stamps(self) -> dict[str, str]:
+    def _input_stamps(self, states: Mapping[str, State]) -> dict[str, str]:
         """Return which state of what others write is read; own tables and `runs` change with each run."""
-        names = [n for n in self.stage.reads if n not in self.stage.writes and n != "runs"]
-        return {name: self.store.stamp(name) for name in names}
+        return {n: found.stamp for n, found in states.items() if n not in self.stage.writes and n != "runs"}
 
     def _sources(self) -> str:
         return self.stage.sources(self.cfg, self.store.spark) if self.stage.sources else ""
@@ -205,9 +204,7 @@ class _Runner:
 
     def _write_all(self) -> None:
         self.store.drop_forgotten(f"{STAGING}{self.stage.name}_")
-        work = Work(
-            spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live, stamp=self.store.stamp
-        )
+        work = Work(spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live, stamp=self._stamp)
         frames = {name: self._read(name) for name in self.stage.reads}
         made = self.stage.run(self.cfg, work, **frames)
         for part in [made] if isinstance(made, Mapping) else made:
@@ -215,6 +212,9 @@ class _Runner:
             self._drop_staged()
         # A table without a part in this run has no rows of this run: what an earlier one left is replaced.
         self._write({n: self._empty(n) for n in self.stage.writes if n not in self.rows})
+
+    def _stamp(self, name: str) -> str:
+        return self.store.state(name).stamp
 
     def _read(self, name: str) -> DataFrame:
         self.table = name

@@ -20,7 +20,7 @@ from tests.bench.records import FOLDER, Record, keep
 from tests.bench.statistics_data import Size, tables
 from twigma_spark.config import Config, load
 from twigma_spark.io.session import open_session
-from twigma_spark.stages import distinctiveness, likes, specs, trends, variation
+from twigma_spark.stages import distinctiveness, inputs, likes, trends, variation
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results
 from twigma_spark.transforms.themes import theme_words
@@ -48,7 +48,7 @@ class Bench:
 
     def words(self) -> int:
         """Find the words of ten themes among the captions of all posts' images."""
-        themed = specs.clustering(self.tables["clusters"], "themes")
+        themed = inputs.clustering(self.tables["clusters"], "themes")
         captions = self.tables["captions"].select("image_id", "caption")
         return len(theme_words(captions.join(themed, "image_id"), self.cfg.cluster.words).collect())
 

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config import Cluster, Clustering, Config, Corpus, Distinctiveness, Grid, Onnx, Variation
 from twigma_spark.schemas import TABLES
-from twigma_spark.stages import distinctiveness, specs, text_variation, variation
+from twigma_spark.stages import distinctiveness, inputs, specs, text_variation, variation
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats.moments import moments
 from twigma_spark.stats.variation import VariationSpec
@@ -110,7 +110,7 @@ def run(spark: SparkSession, table: Table, monkeypatch: pytest.MonkeyPatch) -> C
     def with_vectors(stage: Stage, rows: list[dict[str, Any]], vectors: list[list[float]]) -> dict[str, list[Any]]:
         data = [(r["image_id"], r["corpus"], v) for r, v in zip(rows, vectors, strict=True)]
         frame = spark.createDataFrame(data, VECTORS)
-        monkeypatch.setattr(specs, "kept_vectors", lambda *tables: frame)
+        monkeypatch.setattr(inputs, "kept_vectors", lambda *tables: frame)
         monkeypatch.setattr(specs, "text_encoder", lambda cfg: None)
         members = [{**r, "clustering_id": "origins", "cluster": i % 2} for i, r in enumerate(rows)]
         full = {"images": rows, "clusters": members}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.transforms.vectors import fault, kept, of_model
+from twigma_spark.transforms.vectors import fault, of_model
 
 VECTORS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
 NAN, INF = float("nan"), float("inf")
@@ -15,14 +15,6 @@ def test_vectors_are_of_one_model(spark: SparkSession) -> None:
     rows = [("a", "m", "1", "c", 1, [1.0]), ("b", "m", "2", "c", 1, [1.0]), ("c", "n", "1", "c", 1, [1.0])]
     schema = "image_id STRING, model_id STRING, preprocess_rev STRING, corpus STRING, dim INT, embedding ARRAY<FLOAT>"
     assert [tuple(r) for r in of_model(spark.createDataFrame(rows, schema), "m", "1").collect()] == [("a", "c", [1.0])]
-
-
-def test_duplicates_are_not_kept(spark: SparkSession) -> None:
-    vectors = spark.createDataFrame([("a", "c", [1.0]), ("b", "c", [1.0])], VECTORS)
-    duplicates = spark.createDataFrame([("b", "a"), ("x", "a")], "image_id STRING, canonical_id STRING")
-    found = kept(vectors, duplicates)
-    assert found.columns == ["image_id", "corpus", "embedding"]
-    assert [r.image_id for r in found.collect()] == ["a"]
 
 
 def test_every_vector_is_usable_or_refused_with_a_reason(spark: SparkSession) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def is_missing(error: BaseException) -> bool:
+    """Return whether Spark or Delta says that there is no such table."""
+    return any(sign in str(error) for sign in MISSING)
+
+
 def is_conflict(error: BaseException) -> bool:
     """Return whether another writer's commit came between; the same write may be tried again."""
     return not isinstance(error, SchemaError) and any(sign in str(error) for sign in CONFLICT)
@@ -51,6 +56,19 @@ class Listed:
     rows: int
     version: int
     comment: str
+
+
+@dataclass(frozen=True)
+class State:
+    """A table's Delta version and the time of its last commit; -1 and None where there is no table."""
+
+    version: int
+    committed: datetime | None
+
+    @property
+    def stamp(self) -> str:
+        """Version and time in one; unlike the version, no other table ever has it."""
+        return "none" if self.committed is None else f"{self.version}@{self.committed.isoformat()}"
 
 
 class Store:
@@ -76,27 +94,33 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Return whether the table was created."""
-        return self.version(name) >= 0
+        return self._table(name) is not None
 
     def read(self, name: str) -> DataFrame:
         """Return the table's rows; a table that does not exist yet has none."""
-        if not self.exists(name):
+        there = self._table(name)
+        if there is None:
             return self.spark.createDataFrame([], TABLES[name].schema)
-        return self.spark.read.table(self.location(name)).select(*TABLES[name].column_names)
+        return there.select(*TABLES[name].column_names)
 
     def count(self, name: str) -> int:
         """Return the number of rows, from Delta's own statistics where it has them."""
-        return int(self.spark.read.table(self.location(name)).count()) if self.exists(name) else 0
+        there = self._table(name)
+        return 0 if there is None else there.count()
 
     def version(self, name: str) -> int:
         """Return the table's Delta version, or -1 where it does not exist."""
-        last = self._last(name)
-        return -1 if last is None else int(last["version"])
+        return self.state(name).version
 
-    def stamp(self, name: str) -> str:
-        """Return version and time of the table's last commit; unlike the version, no other table ever has it."""
-        last = self._last(name)
-        return "none" if last is None else f"{last['version']}@{last['timestamp'].isoformat()}"
+    def state(self, name: str) -> State:
+        """Return the table's version and time of its last commit, from its history."""
+        try:
+            last = self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 1").collect()[0]
+        except AnalysisException as error:
+            if is_missing(error):
+                return State(-1, None)
+            raise
+        return State(int(last["version"]), last["timestamp"])
 
     @on_conflict
     def create(self, table: Table) -> None:
@@ -127,13 +151,14 @@ class Store:
         """
         table = TABLES[name]
         fitted = fit(frame, table)
-        if new := not self.exists(name):
+        there = self._table(name)
+        if there is None:
             self.create(table)
         else:
-            self._grow(table)
+            self._grow(table, there.columns)
         scope = self._scope(table, stage)
         if table.mode == "merge" or (again and scope is not None):
-            return self._insert_missing(table, fitted, ranged=stored and not new)
+            return self._insert_missing(table, fitted, ranged=stored and there is not None)
         return self._add(name, fitted, scope)
 
     def stage_frame(self, frame: DataFrame, name: str) -> DataFrame:
@@ -162,8 +187,8 @@ class Store:
         In an object store tables cannot be listed without its own tools; a lifecycle rule does it there.
         """
         for name in self._names(prefix):
-            last = self._last(name)
-            if last is None or datetime.now() - last["timestamp"] > FORGOTTEN:
+            last = self.state(name).committed
+            if last is None or datetime.now() - last > FORGOTTEN:
                 self.drop_staged(name)
 
     def _names(self, prefix: str) -> list[str]:
@@ -182,14 +207,16 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
 
-    def _last(self, name: str) -> t.Row | None:
-        """Return the newest entry of the table's history, or None where there is no table."""
+    def _table(self, name: str) -> DataFrame | None:
+        """Return the table as it is stored, or None where it is missing; no job runs, unlike for its history."""
         try:
-            return self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 1").collect()[0]
+            there = self.spark.read.table(self.location(name))
+            _ = there.schema  # under Spark Connect only this asks the server
         except AnalysisException as error:
-            if any(sign in str(error) for sign in MISSING):
+            if is_missing(error):
                 return None
             raise
+        return there
 
     @on_conflict
     def _add(self, name: str, frame: DataFrame, scope: Column | None) -> int:
@@ -226,8 +253,7 @@ class Store:
         finally:
             self.spark.catalog.dropTempView(view)
 
-    def _grow(self, table: Table) -> None:
-        there = set(self.spark.read.table(self.location(table.name)).columns)
+    def _grow(self, table: Table, there: Sequence[str]) -> None:
         new = [c for c in table.columns if c.name not in there]
         if new:
             added = ", ".join(_ddl(column, False) for column in new)

@@ -11,7 +11,7 @@ from twigma_spark.io.answers import blank_sheet
 from twigma_spark.io.export import write_text
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report.annotation import Shown, annotation_page
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import annotation, gallery
 
@@ -29,7 +29,7 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
         ConfigError: where there is no image to show.
     """
     how = cfg.concordance
-    clusters = specs.clustering(tables["clusters"], how.clustering)
+    clusters = inputs.clustering(tables["clusters"], how.clustering)
     chosen = annotation.sheet(
         clusters, tables["images"], tables["scores"], how.per_cluster, how.nsfw_threshold, cfg.seed
     )

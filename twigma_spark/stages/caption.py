@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config import Config
 from twigma_spark.schemas import CAPTIONS
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
 from twigma_spark.stages.stage import Stage, Work
 
@@ -28,7 +28,7 @@ def run(
         work.say("caption: models.caption names no model; themes go without words")
         return
     done = captions.where(F.col("model_id") == model.model_id)
-    kept = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)
 
     def row(answered: DataFrame) -> DataFrame:
         made_by = {"model_id": F.lit(model.model_id), "caption": F.col("value")}

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Clustering, Config
 from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.engines import ENGINES
-from twigma_spark.schemas import CENTROIDS, CLUSTERS, RESULTS, THEMES
-from twigma_spark.stages import choice, specs
+from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
+from twigma_spark.stages import choice, inputs, records, specs
 from twigma_spark.stages.stage import Stage, Work, together
 from twigma_spark.transforms.clusters import renumbered, sizes
 from twigma_spark.transforms.themes import theme_words
@@ -24,7 +24,7 @@ def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
 ) -> Mapping[str, DataFrame]:
     """Return centroids, clusters, themes, results and rejects of all clusterings."""
-    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     captioner = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
     return together(_clustered(cfg, work, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
@@ -46,7 +46,7 @@ def _clustered(
         "centroids": _centroids(work, clustering.id, largest_first, model.centroids),
         "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
         "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
-        "results": work.spark.createDataFrame(about_k, RESULTS.schema),
+        "results": records.results(work.spark, about_k),
         "rejects": refused(labelled, "cluster", f"not in clustering '{clustering.id}'"),
     }
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config import Config
 from twigma_spark.io.answers import fingerprint, read_answers
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results
 from twigma_spark.transforms import annotation
@@ -26,12 +26,12 @@ def run(cfg: Config, work: Work, clusters: DataFrame, captions: DataFrame) -> Ma
     if how.answers is None:
         return {}
     named = {a.item for a in answers}
-    rows = annotation.captioned(specs.clustering(clusters, how.clustering), captions, cfg.seed)
+    rows = annotation.captioned(inputs.clustering(clusters, how.clustering), captions, cfg.seed)
     asked = rows.where(F.col("item").isin(sorted(named))) if named else rows.limit(0)
     items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
     draws = Draws(how.permutations, how.resamples, cfg.seed)
     found = concordance_results(sorted(items, key=lambda i: i.item), answers, frozenset(STOP_WORDS), draws)
-    return {"results": specs.results(work.spark, "concordance", found)}
+    return {"results": records.results(work.spark, records.named("concordance", found))}
 
 
 def _sources(cfg: Config, spark: SparkSession) -> str:

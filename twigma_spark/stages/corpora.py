@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config import Config
 from twigma_spark.io import arrow
-from twigma_spark.stats.sample import Sample, Statistic, Vectors
+from twigma_spark.stats.sample import Sample, Vectors
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,6 @@ def collected(cfg: Config, frame: DataFrame) -> dict[str, Drawn]:
     columns = {n: np.asarray(table.column(n).to_pylist(), object) for n in names}
     masks = {c.name: corpus == c.name for c in cfg.corpora}
     return {name: Drawn(vectors[m], {n: v[m] for n, v in columns.items()}) for name, m in masks.items()}
-
-
-def rows(stage: str, analysis: str, found: list[Statistic]) -> Iterator[tuple[object, ...]]:
-    """Yield statistics as rows of the table `results`."""
-    for s in found:
-        yield (stage, analysis, s.metric, s.group, s.estimate, s.low, s.high, s.n, s.unit, s.method)
 
 
 def _most(values: NDArray[np.str_]) -> str:

@@ -10,8 +10,7 @@ from twigma_spark.config import Config
 from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
-from twigma_spark.schemas import RESULTS
-from twigma_spark.stages import near_recall, planted, specs
+from twigma_spark.stages import near_recall, planted, records, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, Work
 from twigma_spark.transforms.vectors import of_model
 
@@ -27,7 +26,7 @@ def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Ma
     duplicates = work.once(found.duplicates)
     rows = near_recall.rows(found.searched, found.near, rule.near.reach) if rule.near else []
     rows += planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
-    return {"duplicates": duplicates, "results": work.spark.createDataFrame(rows, RESULTS.schema)}
+    return {"duplicates": duplicates, "results": records.results(work.spark, rows)}
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:

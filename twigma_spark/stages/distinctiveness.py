@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame
 
 from twigma_spark.config import Config
-from twigma_spark.schemas import RESULTS
-from twigma_spark.stages import specs
-from twigma_spark.stages.corpora import collected, rows
+from twigma_spark.stages import inputs, records
+from twigma_spark.stages.corpora import collected
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
@@ -27,15 +26,15 @@ def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, clusters: DataFrame
 ) -> Mapping[str, DataFrame]:
     """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
-    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     drawn = collected(cfg, sampled(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     with few_threads(samples.values()):
         found = divergences(samples, _divergence(cfg))
         others = comparisons(samples, _comparison(cfg))
-        made = [*rows(NAME, NAME, [*found, *others]), *_robustness(cfg, samples, found)]
-    made += rows(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence))
-    return {"results": work.spark.createDataFrame(made, RESULTS.schema)}
+        made = [*records.statistics(NAME, NAME, [*found, *others]), *_robustness(cfg, samples, found)]
+    made += records.statistics(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence))
+    return {"results": records.results(work.spark, made)}
 
 
 def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Statistic]) -> list[tuple[object, ...]]:
@@ -45,9 +44,9 @@ def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Statistic
     # The smoothed measure always has an order; the plug-in one may be infinite for all.
     values = {_pair(s.group): s.estimate for s in main if s.metric == "kl_kt" and s.estimate is not None}
     return [
-        *rows(NAME, "grid", cell_statistics(cells, spec)),
-        *rows(NAME, "grid_spread", spread(cells)),
-        *rows(NAME, "ranking_changes", ranking_changes(cells, values, spec)),
+        *records.statistics(NAME, "grid", cell_statistics(cells, spec)),
+        *records.statistics(NAME, "grid_spread", spread(cells)),
+        *records.statistics(NAME, "ranking_changes", ranking_changes(cells, values, spec)),
     ]
 
 

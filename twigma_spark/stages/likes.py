@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Boosting, Config
 from twigma_spark.estimators.likes import BoostingSpec, boosted, unavailable
 from twigma_spark.io import arrow
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats.estimate import Named, absent
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
@@ -44,9 +44,9 @@ def run(
     data, missing = _known(table, references)
     work.say(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     found = list(_noted(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
-    themed = specs.clustering(clusters, specs.theme_clustering(cfg))
+    themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     found += _boosting(cfg, work, engagement.with_scores(rows, scores, themed), references)
-    return {"results": specs.results(work.spark, "likes", found)}
+    return {"results": records.results(work.spark, records.named("likes", found))}
 
 
 def _known(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:

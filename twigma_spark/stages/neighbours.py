@@ -15,8 +15,8 @@ from twigma_spark.estimators import faiss_index, index_files, recall
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io.artifacts import Artifact, folder
-from twigma_spark.schemas import COPIES, NEIGHBOURS, RESULTS
-from twigma_spark.stages import specs
+from twigma_spark.schemas import COPIES, NEIGHBOURS
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, Work, together
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
@@ -45,16 +45,16 @@ def run(
 
     An index may take hours: a run that fails later finds it again.
     """
-    kept = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
+    kept = inputs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
     vectors = kept.where("reason IS NULL").drop("reason")
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
-    known = specs.artifacts_of(artifacts, "neighbours")
+    known = records.artifacts_of(artifacts, "neighbours")
     n_queries = queries.count()
     indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
         sides = Sides(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
         choice, made = _index(cfg, work, sides, known)
-        yield {"artifacts": specs.artifact_rows(work.spark, "neighbours", made)}
+        yield {"artifacts": records.artifact_rows(work.spark, "neighbours", made)}
         indexed.append((sides, choice, made))
     searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
     rejects = {"rejects": refused(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
@@ -74,7 +74,7 @@ def _searched(
     return {
         "neighbours": named.select(*NEIGHBOURS.column_names),
         "copies": copies,
-        "results": work.spark.createDataFrame(rows, RESULTS.schema),
+        "results": records.results(work.spark, rows),
     }
 
 

@@ -16,8 +16,8 @@ from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.estimators.projection import Layout, Projection
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
-from twigma_spark.schemas import PROJECTION, RESULTS
-from twigma_spark.stages import specs
+from twigma_spark.schemas import PROJECTION
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats import layouts
 from twigma_spark.stats.clusters import Estimate
@@ -33,21 +33,21 @@ def run(
     cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, artifacts: DataFrame
 ) -> Mapping[str, DataFrame]:
     """Return a place for each kept image, the model as a file, and how well the map keeps neighbourhoods."""
-    judged = specs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
+    judged = inputs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
     vectors = judged.where("reason IS NULL").drop("reason")
     landmarks = _drawn(vectors, images, cfg.project.landmarks, cfg.seed)
     made = {"rejects": refused(judged, "project", "not on the map")}
     if len(landmarks) < projection.LEAST:
         work.say(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
         return made
-    known = specs.artifacts_of(artifacts, "project")
+    known = records.artifacts_of(artifacts, "project")
     model, artifact = _model(cfg, work, landmarks, known)
     rows = _results(cfg, model, _drawn(vectors, images, cfg.project.sample, cfg.seed + 1))
     return {
         **made,
         "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
-        "artifacts": specs.artifact_rows(work.spark, "project", [artifact]),
-        "results": work.spark.createDataFrame(rows, RESULTS.schema),
+        "artifacts": records.artifact_rows(work.spark, "project", [artifact]),
+        "results": records.results(work.spark, rows),
     }
 
 

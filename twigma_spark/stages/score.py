@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config import Config
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.schemas import SCORES
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.transforms.heads import scored
@@ -28,7 +28,7 @@ def run(
     models = specs.scorers(cfg)
     if "nsfw" not in models:
         work.say("score: models.nsfw names no model; the report blurs every image without a score or a flag")
-    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     for kind, model in models.items():
         done = scores.where((F.col("model_id") == model.model_id) & (F.col("kind") == kind))
 

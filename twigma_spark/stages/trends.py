@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 
 from twigma_spark.config import Config
 from twigma_spark.io import arrow
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats import themes
 from twigma_spark.stats.themes import Activity, Rule, Scored
@@ -28,7 +28,7 @@ def run(
 ) -> Mapping[str, DataFrame]:
     """Return shares, trends, posts over time and NSFW shares, as results."""
     kept = summaries.kept(images, duplicates, rejects)
-    themed = specs.clustering(clusters, specs.theme_clustering(cfg))
+    themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     data, images_by_month = _activity(cfg, kept, images, tweets, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
     work.say(f"trends: {size}, {len(data.strata)} strata")
@@ -39,7 +39,7 @@ def run(
     limits = cfg.trends.nsfw_thresholds
     scored = _scored(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
     found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
-    return {"results": specs.results(work.spark, "trends", found)}
+    return {"results": records.results(work.spark, records.named("trends", found))}
 
 
 def _activity(

@@ -9,9 +9,9 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config import Config
 from twigma_spark.io import arrow
-from twigma_spark.schemas import GROUP_DISTANCES, RESULTS
-from twigma_spark.stages import specs
-from twigma_spark.stages.corpora import Drawn, collected, rows
+from twigma_spark.schemas import GROUP_DISTANCES
+from twigma_spark.stages import inputs, records
+from twigma_spark.stages.corpora import Drawn, collected
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stages.text_variation import text_statistics
 from twigma_spark.stats.explained import explained_by
@@ -41,23 +41,23 @@ def run(
     `texts` are the tables tweets, captions and text_embeddings.
     """
     how, spec = cfg.variation, _spec(cfg)
-    vectors = specs.kept_vectors(cfg, images, embeddings, duplicates)
+    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     drawn = collected(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     passed = block_moments(vectors, images, how.blocks, cfg.seed)
     with few_threads(samples.values()):
         entropy, bins = entropies(samples, spec)
         distances = (s for name, sample in samples.items() for s in of_pairs(sample, name, spec))
-        results = list(rows(NAME, NAME, [*_by_moments(cfg, passed, samples), *entropy, *distances]))
+        results = list(records.statistics(NAME, NAME, [*_by_moments(cfg, passed, samples), *entropy, *distances]))
         groups: list[Row] = []
         for name, each in drawn.items():
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
     told = text_statistics(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
-    results += rows(NAME, "text_variation", told)
+    results += records.statistics(NAME, "text_variation", told)
     return {
-        "results": work.spark.createDataFrame(results, RESULTS.schema),
+        "results": records.results(work.spark, results),
         "group_distances": work.spark.createDataFrame(groups, GROUP_DISTANCES.schema),
     }
 
@@ -86,12 +86,12 @@ def _within(
         sample = part.sample(column, unit)
         found, groups = within(sample, bins[drawn.there(column)], corpus, spec)
         shares = explained_by(sample, f"{corpus}|{unit}", spec.bootstrap, spec.confidence, spec.seed)
-        made = list(rows(NAME, NAME, [*found, *shares]))
+        made = list(records.statistics(NAME, NAME, [*found, *shares]))
         if groups is None:
             yield made, []
             continue
         if column == "prompt_id":
-            made += rows(NAME, "prompt_length", _length(corpus, part, groups, spec))
+            made += records.statistics(NAME, "prompt_length", _length(corpus, part, groups, spec))
         yield made, _table(corpus, unit, column, part, groups)
 
 

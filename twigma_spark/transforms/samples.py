@@ -33,11 +33,8 @@ def sampled(vectors: DataFrame, images: DataFrame, at_most: int, seed: int) -> D
     about = images.select("image_id", group().alias("group"), unit().alias("unit"))
     nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("image_id", seed), "image_id"))
     picked = vectors.select("image_id", "corpus").withColumn("nth", nth).where(F.col("nth") <= at_most)
-    return (
-        vectors.join(picked.select("image_id"), "image_id", "left_semi")
-        .join(about, "image_id")
-        .select("image_id", "corpus", "embedding", "group", "unit")
-    )
+    told = picked.select("image_id").join(about, "image_id")
+    return _with_vectors(vectors, told).select("image_id", "corpus", "embedding", "group", "unit")
 
 
 def in_groups(vectors: DataFrame, images: DataFrame, at_most: int, per_group: int, seed: int) -> DataFrame:
@@ -61,9 +58,14 @@ def in_groups(vectors: DataFrame, images: DataFrame, at_most: int, per_group: in
     nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("group", seed), "group", "place"))
     picked = few.withColumn("nth", nth).where(F.col("nth") <= at_most).drop("corpus")
     n_words = F.when(F.col("prompt").isNotNull(), F.size(F.split(F.trim("prompt"), r"\s+")))
-    return vectors.join(picked, "image_id").select(
+    return _with_vectors(vectors, picked).select(
         "image_id", "corpus", "embedding", "group", "unit", *UNITS, n_words.alias("n_words")
     )
+
+
+def _with_vectors(vectors: DataFrame, picked: DataFrame) -> DataFrame:
+    """Return the few picked rows with their vectors; the rows go to the vectors, which would else be shuffled."""
+    return vectors.join(F.broadcast(picked), "image_id")
 
 
 def _dice(column: str, seed: int) -> Column:

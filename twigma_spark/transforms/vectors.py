@@ -1,4 +1,4 @@
-"""Embeddings as the vector engine takes them: of one model, usable, without duplicates."""
+"""Embeddings as the vector engine takes them: of one model, and usable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from twigma_spark.io.arrow import LARGEST, NOT_A_LENGTH, NOT_FINITE, SMALLEST, ZERO
 from twigma_spark.schemas import REJECTS
 
-__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "kept", "of_model", "refused"]
+__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "of_model", "refused"]
 
 
 def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
@@ -25,12 +25,6 @@ def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataF
 def made_by(rows: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
     """Return the rows that one model made after one preprocessing."""
     return rows.where((F.col("model_id") == model_id) & (F.col("preprocess_rev") == preprocess_rev))
-
-
-def kept(vectors: DataFrame, duplicates: DataFrame) -> DataFrame:
-    """Return the vectors (image_id, corpus, embedding) of images that do not repeat another one."""
-    repeats = duplicates.select("image_id")
-    return vectors.join(repeats, "image_id", "left_anti").select("image_id", "corpus", "embedding")
 
 
 def fault(vector: Column, dim: int | None = None) -> Column:

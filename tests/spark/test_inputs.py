@@ -1,0 +1,37 @@
+"""Which vectors the stages after embed read."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from twigma_spark.config import Config
+from twigma_spark.stages import inputs, specs
+
+EMBEDDINGS = "image_id STRING, model_id STRING, preprocess_rev STRING, corpus STRING, dim INT, embedding ARRAY<FLOAT>"
+
+
+@pytest.mark.parametrize("few", [0, 1, 2, 100], ids=["all joined", "joined", "sent", "sent too"])
+def test_vectors_of_duplicates_and_of_images_that_are_gone_are_left_out(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(inputs, "FEW", few)
+    model = specs.image_encoder(Config())
+    rows = [(name, model.model_id, model.preprocess_rev, "c", 1, [1.0]) for name in "abcd"]
+    other = ("a", "another", model.preprocess_rev, "c", 1, [2.0])
+    embeddings = spark.createDataFrame([*rows, other], EMBEDDINGS)
+    images = spark.createDataFrame([(name,) for name in "abcx"], "image_id STRING")
+    duplicates = spark.createDataFrame([("b", "a")], "image_id STRING, canonical_id STRING")
+    found = inputs.kept_vectors(Config(), images, embeddings, duplicates)
+    assert found.columns == ["image_id", "corpus", "embedding"]
+    assert sorted((r.image_id, r.embedding) for r in found.collect()) == [("a", [1.0]), ("c", [1.0])]
+
+
+def test_where_nothing_is_left_out_the_vectors_are_read_as_they_are(spark: SparkSession) -> None:
+    model = specs.image_encoder(Config())
+    rows = [(name, model.model_id, model.preprocess_rev, "c", 1, [1.0]) for name in "ab"]
+    images = spark.createDataFrame([("a",), ("b",)], "image_id STRING")
+    none = spark.createDataFrame([], "image_id STRING, canonical_id STRING")
+    found = inputs.kept_vectors(Config(), images, spark.createDataFrame(rows, EMBEDDINGS), none)
+    assert sorted(r.image_id for r in found.collect()) == ["a", "b"]
+    assert "Join" not in found._jdf.queryExecution().optimizedPlan().toString()

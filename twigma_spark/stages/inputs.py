@@ -1,0 +1,45 @@
+"""What several stages read in the same way: the vectors of the kept images, and one clustering."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config import Config
+from twigma_spark.io import arrow
+from twigma_spark.stages import specs
+from twigma_spark.transforms.vectors import of_model
+
+# Ids that are sent to every task, 20 MB; more are joined, and the vectors shuffled.
+FEW = 500_000
+
+
+def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images that are kept.
+
+    Vectors of images that are no longer in the corpora stay in `embeddings` and are left out here, as duplicates
+    are. Those are looked up first: as long as they are few, no later pass shuffles the vectors.
+    """
+    encoder = specs.image_encoder(cfg)
+    own = of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+    gone = own.select("image_id").join(images.select("image_id"), "image_id", "left_anti")
+    left_out = gone.unionByName(duplicates.select("image_id"))
+    few = arrow.collect(left_out.limit(FEW + 1))
+    if few.num_rows > FEW:
+        return own.join(left_out, "image_id", "left_anti")
+    if few.num_rows == 0:
+        return own
+    known = arrow.frame_of(own.sparkSession, few.to_batches(), "image_id STRING")
+    return own.join(F.broadcast(known), "image_id", "left_anti").select(*own.columns)
+
+
+def theme_clustering(cfg: Config) -> str | None:
+    """Return the id of the first clustering that tells themes, or None where there is none."""
+    return next((c.id for c in cfg.cluster.clusterings if c.themes), None)
+
+
+def clustering(clusters: DataFrame, name: str | None) -> DataFrame:
+    """Return image_id and cluster of one clustering; no rows where there is no name."""
+    return clusters.where(F.lit(False) if name is None else F.col("clustering_id") == name).select(
+        "image_id", "cluster"
+    )
