@@ -43,11 +43,13 @@ def test_equal_rows_are_collapsed_and_found_again() -> None:
     assert (y[kept][back] == y).all() and (x[kept][back] == x).all()
 
 
-@pytest.mark.parametrize("aged", [False, True])
-def test_poisson_and_its_clustered_errors_are_those_of_statsmodels(aged: bool) -> None:
+@pytest.mark.parametrize("kind", ["of few values", "of any values", "with an offset", "with a continuous column"])
+def test_poisson_and_its_clustered_errors_are_those_of_statsmodels(kind: str) -> None:
     y, x, tweet = drawn(1)
-    offset = np.random.default_rng(5).normal(size=len(y)) if aged else None
-    fit = counts.poisson(y, x, offset)
+    noise = np.random.default_rng(5).normal(3, 1, size=len(y))
+    offset = noise if kind == "with an offset" else None
+    x = np.column_stack([x, noise]) if kind == "with a continuous column" else x
+    fit = counts.poisson(y, x) if kind == "of few values" else counts.poisson_of_rows(y, x, offset)
     wanted = sm.GLM(y, x, family=sm.families.Poisson(), offset=offset)
     assert fit.params == pytest.approx(wanted.fit().params, abs=1e-8)
     assert fit.cov == pytest.approx(wanted.fit().cov_params(), rel=1e-6)

@@ -234,7 +234,7 @@ def _with_age(problem: Problem, confidence: float) -> Iterator[tuple[str, str, E
     if np.ptp(problem.log_age) < 1e-6:
         yield "poisson_offset", "all", absent("all posts are of the same age", len(problem.y), UNIT)
         return
-    fit = counts.poisson(problem.y, problem.x, problem.log_age)
+    fit = counts.poisson_of_rows(problem.y, problem.x, problem.log_age)
     yield from _clustered("poisson_offset", problem, fit, problem.author, "authors", confidence)
     # In doublings: a coefficient of log 2, plus 100% a doubling, is what the offset takes for granted.
     doublings = (problem.log_age - problem.log_age.mean()) / np.log(2)
@@ -242,7 +242,7 @@ def _with_age(problem: Problem, confidence: float) -> Iterator[tuple[str, str, E
         problem, x=np.concatenate([problem.x, doublings[:, None]], axis=1), names=(*problem.names, "age doubled")
     )
     if np.linalg.matrix_rank(aged.x.T @ aged.x, hermitian=True) == aged.x.shape[1]:
-        fit = counts.poisson(aged.y, aged.x)
+        fit = counts.poisson_of_rows(aged.y, aged.x)
         yield from _clustered("poisson_age", aged, fit, aged.author, "authors", confidence)
 
 
