@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     full = Size()
     size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.tweets, full.reference)), full.dim)
-    conf = {"spark.sql.shuffle.partitions": "8", "spark.driver.memory": "2g"}
+    conf = {"spark.sql.shuffle.partitions": "8", "spark.driver.memory": "1500m"}
     spark, _ = open_session("bench", master="local[2]", conf=conf)
     bench, spent, peak = Bench(spark, FOLDER / "statistics", size), 0.0, 0
     for name, analysis in analyses(bench).items():
