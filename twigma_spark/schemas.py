@@ -180,7 +180,7 @@ SCORES = Table(
     "Scores of images by heads and classifiers.",
     _columns("""
         image_id STRING: image
-        model_id STRING: scorer and revision
+        model_id STRING: scorer and revision, and what made the vectors or pixels that it read
         kind STRING: what the score says (nsfw, aesthetic)
         score DOUBLE: between 0 and 1 for nsfw; about 1 to 10 for aesthetic
     """),

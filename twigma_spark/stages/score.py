@@ -30,9 +30,10 @@ def run(
         work.say("score: models.nsfw names no model; the report blurs every image without a score or a flag")
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     for kind, model in models.items():
-        done = scores.where((F.col("model_id") == model.model_id) & (F.col("kind") == kind))
+        scorer = specs.scorer_id(cfg, model)
+        done = scores.where((F.col("model_id") == scorer) & (F.col("kind") == kind))
 
-        def row(answered: DataFrame, kind: str = kind, model_id: str = model.model_id) -> DataFrame:
+        def row(answered: DataFrame, kind: str = kind, model_id: str = scorer) -> DataFrame:
             by = {"model_id": F.lit(model_id), "kind": F.lit(kind), "score": F.col("value").cast("double")}
             return answered.withColumns(by).select(*SCORES.column_names)
 
@@ -46,7 +47,7 @@ def run(
 
 def versions(cfg: Config) -> dict[str, str]:
     """Return the models that score."""
-    return {f"{kind}_model": model.model_id for kind, model in specs.scorers(cfg).items()}
+    return {f"{kind}_model": specs.scorer_id(cfg, model) for kind, model in specs.scorers(cfg).items()}
 
 
 STAGE = Stage(

@@ -8,6 +8,7 @@ from typing import Any
 from twigma_spark.config import Config, Head, Inference, OnnxClasses, Section
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
+from twigma_spark.models.heads import HeadSpec
 from twigma_spark.transforms.inference import Feed
 
 
@@ -34,6 +35,14 @@ def scorers(cfg: Config) -> dict[str, registry.Scorer]:
     """Return the configured scorers by the kind of their score."""
     wanted = {"nsfw": cfg.models.nsfw, "aesthetic": cfg.models.aesthetic}
     return {kind: _scorer(cfg, model) for kind, model in wanted.items() if model is not None}
+
+
+def scorer_id(cfg: Config, model: registry.Scorer) -> str:
+    """Return what a score came from: the scorer, and of a head the encoder and preprocessing of its vectors."""
+    if not isinstance(model, HeadSpec):
+        return model.model_id
+    encoder = image_encoder(cfg)
+    return f"{model.model_id}/{encoder.model_id}/{encoder.preprocess_rev}"
 
 
 def _scorer(cfg: Config, model: Head | OnnxClasses) -> registry.Scorer:
