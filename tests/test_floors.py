@@ -16,8 +16,9 @@ FLOORS = {
     "io": 2, "models": 2, "stats": 2, "sample": 2,
     "report": 3, "transforms": 3, "estimators": 3,
     "stages": 4,
-    "pipeline": 5,
-    "cli": 6,
+    "runner": 5,
+    "pipeline": 6,
+    "cli": 7,
 }  # fmt: skip
 ONLY_IN = {
     "torch": ("models/", "estimators/reward.py"),
@@ -28,7 +29,7 @@ ONLY_IN = {
     "faiss": ("estimators/",),
     "delta": ("io/",),
 }
-NOT_IN = {"pyspark": ("models/", "stats/", "sample/", "config.py", "errors.py")}
+NOT_IN = {"pyspark": ("models/", "stats/", "sample/", "config/", "errors.py")}
 STORAGE = {"read", "readStream", "write", "writeStream", "writeTo"}
 JVM = {"sparkContext", "_jvm", "_jsc", "rdd", "toJSON"}
 

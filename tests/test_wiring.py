@@ -15,7 +15,8 @@ import yaml
 from botocore.validate import ParamValidator
 from databricks.bundles.jobs import Job
 
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.pipeline import STAGES
 from twigma_spark.schemas import TABLES, TYPES
 from twigma_spark.stages.stage import Stage

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from twigma_spark import pipeline
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, TwigmaError
 from twigma_spark.io.session import open_session
 from twigma_spark.io.tables import Store

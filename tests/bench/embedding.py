@@ -18,11 +18,13 @@ from pyspark.sql.pandas.functions import pandas_udf
 from tests.bench.pictures import fill, forget, pictures
 from tests.bench.records import Record, alternate, has_amx, seconds
 from twigma_spark import pipeline
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.io.tables import Store
 from twigma_spark.models import cache
 from twigma_spark.models.base import Model
+from twigma_spark.runner import quiet
 from twigma_spark.stages import specs
 
 MODEL = "models.image={kind: open_clip, name: ViT-B-32, pretrained: random-1, precision: auto, decode: fast}"
@@ -76,7 +78,7 @@ def job(given: Setting) -> Callable[[], None]:
 
     def run() -> None:
         forget(given.store)
-        pipeline.run(given.cfg, given.store, pipeline.select(only=["embed"]), pipeline.quiet)
+        pipeline.run(given.cfg, given.store, pipeline.select(only=["embed"]), quiet)
         if given.store.count("embeddings") != given.images:
             raise RuntimeError("the job must write a row for each image")
 

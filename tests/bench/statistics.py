@@ -18,7 +18,8 @@ from tests.bench.book import progress, timed
 from tests.bench.memory import watched
 from tests.bench.records import FOLDER, Record, keep
 from tests.bench.statistics_data import Size, tables
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.io.session import open_session
 from twigma_spark.stages import distinctiveness, inputs, likes, trends, variation
 from twigma_spark.stages.stage import Stage, Work

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.bench import vectors_data
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import specs

@@ -10,8 +10,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from twigma_spark import pipeline
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.io.tables import Store
+from twigma_spark.runner import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 160
@@ -24,9 +26,9 @@ class Done:
     conf: Path
     cfg: Config
     store: Store
-    outcomes: list[pipeline.Outcome]
+    outcomes: list[Outcome]
 
-    def again(self, *overrides: str) -> list[pipeline.Outcome]:
+    def again(self, *overrides: str) -> list[Outcome]:
         """Run every stage again."""
         cfg = load([self.conf], overrides)
         return pipeline.run(cfg, self.store, pipeline.select(), lambda text: None)

@@ -12,7 +12,7 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests.jobs.images import frame_of, jpeg
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.transforms.inference import Feed, infer
@@ -27,7 +27,7 @@ LOOP = """
 import json, re, sys
 from pathlib import Path
 from tests.jobs.images import jpeg
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.models.runner import run_batches

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import ROOT, Done
-from twigma_spark.config import load
+from twigma_spark.config.overlays import load
 from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from twigma_spark import pipeline
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.io.tables import Store
 

@@ -10,7 +10,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config, Corpus
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import likes, trends
 from twigma_spark.stages.stage import Stage, Work

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from tests.jobs.images import frame_of, jpeg
 from tests.unit.test_models_blip import alone as transformers_alone
 from tests.unit.test_models_blip import save_writer
-from twigma_spark.config import load
+from twigma_spark.config.overlays import load
 from twigma_spark.models.base import Floats
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.stages import inputs, specs
 
 EMBEDDINGS = "image_id STRING, model_id STRING, preprocess_rev STRING, corpus STRING, dim INT, embedding ARRAY<FLOAT>"

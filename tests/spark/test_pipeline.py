@@ -10,9 +10,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark import pipeline
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.tables import Store
+from twigma_spark.runner import Outcome
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages.stage import Account, Stage, Work
 
@@ -36,8 +38,8 @@ def ready(store: Store) -> Store:
     return store
 
 
-def runner(store: Store, said: list[str]) -> Callable[..., list[pipeline.Outcome]]:
-    def go(stage: Stage, cfg: Config | None = None) -> list[pipeline.Outcome]:
+def runner(store: Store, said: list[str]) -> Callable[..., list[Outcome]]:
+    def go(stage: Stage, cfg: Config | None = None) -> list[Outcome]:
         return pipeline.run(cfg or Config(), store, [stage], said.append)
 
     return go

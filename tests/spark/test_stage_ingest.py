@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config import Columns, Config, Corpus
+from twigma_spark.config.data import Columns, Corpus
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora
 from twigma_spark.io.tables import Store

@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config import Cluster, Clustering, Config, Corpus, Report
+from twigma_spark.config.analyses import Report
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.engine import Cluster, Clustering
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit

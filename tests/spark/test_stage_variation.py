@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config import Cluster, Clustering, Config, Corpus, Distinctiveness, Grid, Onnx, Variation
+from twigma_spark.config.analyses import Distinctiveness, Grid, Variation
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.engine import Cluster, Clustering
+from twigma_spark.config.models import Onnx
+from twigma_spark.config.settings import Config
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import distinctiveness, inputs, specs, text_variation, variation
 from twigma_spark.stages.stage import Stage, Work

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from twigma_spark.config import Corpus
+from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 from twigma_spark.io.x_api import read_pages
 from twigma_spark.schemas import MEDIA, TWEETS

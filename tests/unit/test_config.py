@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from twigma_spark.config import Config, Section, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.section import Section
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

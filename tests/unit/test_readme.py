@@ -11,7 +11,8 @@ import typer
 import yaml
 
 from twigma_spark.cli import app
-from twigma_spark.config import Config, load
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import Config
 from twigma_spark.pipeline import STAGES
 from twigma_spark.schemas import TABLES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twigma_spark.config import load
+from twigma_spark.config.overlays import load
 from twigma_spark.stages import specs
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "sample.yaml"

@@ -6,7 +6,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Corpus
+from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 
 # Ids and times are read as text: an id outgrows a double, and a bad time must not spoil its page.

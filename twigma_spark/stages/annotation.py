@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.answers import blank_sheet
 from twigma_spark.io.export import write_text

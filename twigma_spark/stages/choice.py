@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Clustering, Config
+from twigma_spark.config.engine import Clustering
+from twigma_spark.config.settings import Config
 from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.coreset import centres, nearest
 from twigma_spark.io import arrow

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.io.answers import fingerprint, read_answers
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, Work

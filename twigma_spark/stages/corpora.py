@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.stats.sample import Sample, Vectors
 

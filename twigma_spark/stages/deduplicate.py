@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach

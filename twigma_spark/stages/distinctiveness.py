@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.corpora import collected
 from twigma_spark.stages.stage import Stage, Work

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.schemas import TEXT_EMBEDDINGS
 from twigma_spark.stages import specs
 from twigma_spark.stages.incremental import Items, Task, by_chunk

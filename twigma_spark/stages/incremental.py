@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Inference
+from twigma_spark.config.engine import Inference
 from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import Work

@@ -9,7 +9,8 @@ from functools import reduce
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config, Corpus
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, x_api
 from twigma_spark.io.session import arrow_batches, slots

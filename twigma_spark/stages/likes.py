@@ -10,7 +10,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Boosting, Config
+from twigma_spark.config.analyses import Boosting
+from twigma_spark.config.settings import Config
 from twigma_spark.estimators.likes import BoostingSpec, boosted, unavailable
 from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy.stats import poisson
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.estimators import faiss_index, index_files, recall
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose

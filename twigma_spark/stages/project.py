@@ -10,7 +10,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.estimators import projection
 from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.estimators.projection import Layout, Projection

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
 from twigma_spark.io.export import write_text
 from twigma_spark.io.session import arrow_batches

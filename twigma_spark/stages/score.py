@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.schemas import SCORES
 from twigma_spark.stages import inputs, specs

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twigma_spark.config import Config, Head, Inference, OnnxClasses, Section
+from twigma_spark.config.engine import Inference
+from twigma_spark.config.models import Head, OnnxClasses
+from twigma_spark.config.section import Section
+from twigma_spark.config.settings import Config
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
 from twigma_spark.models.heads import HeadSpec

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 
 Frames = Mapping[str, DataFrame]
 

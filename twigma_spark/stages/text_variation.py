@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.stages import specs
 from twigma_spark.stats.sample import Codes, Sample, Statistic

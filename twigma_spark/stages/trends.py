@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from pyspark.sql import Column, DataFrame
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, Work

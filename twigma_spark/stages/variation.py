@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from pyspark.sql import DataFrame
 
-from twigma_spark.config import Config
+from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records

@@ -1,0 +1,58 @@
+"""Where the tables and the data are, and how Spark is started."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from twigma_spark.config.section import Name, Role, Section
+
+
+class Store(Section):
+    """Where the Delta tables live."""
+
+    root: str = "build/twigma"
+    artifacts: str | None = None
+
+
+class Spark(Section):
+    """How a session is started where the platform has not started one."""
+
+    master: str | None = None
+    log_level: Literal["OFF", "ERROR", "WARN", "INFO", "DEBUG"] = "OFF"
+    conf: dict[str, str] = Field({})
+
+
+class Sample(Section):
+    """The sample world that is drawn before the first stage where `out` is set."""
+
+    out: str | None = None
+    size: int = Field(3000, ge=80)
+    seed: int = Field(20210101, ge=0)
+
+
+class Columns(Section):
+    """Names of the metadata columns that fill the columns of `images`; null where there is none."""
+
+    file: str = "file"
+    prompt: str | None = "prompt"
+    prompt_id: str | None = "prompt_id"
+    artist: str | None = "artist"
+    genre: str | None = "genre"
+    title: str | None = "title"
+    caption: str | None = "caption"
+    created_at: str | None = "created_at"
+
+
+class Corpus(Section):
+    """One collection of images: its name, its role in the analyses and its reader."""
+
+    name: Name
+    role: Role
+    reader: Literal["folder", "x_api"] = "folder"
+    path: str
+    metadata: str | None = None
+    header: tuple[str, ...] | None = None
+    columns: Columns = Columns()
+    limit: int | None = Field(None, ge=1)

@@ -1,0 +1,89 @@
+"""The models, by kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from twigma_spark.config.section import Section
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Decode = Literal["fast", "pillow"]
+Rgb = tuple[float, float, float]
+
+
+class OpenClip(Section):
+    """An open_clip model: by architecture and pretrained tag or file, or by a folder."""
+
+    kind: Literal["open_clip"]
+    name: str | None = None
+    pretrained: str | None = None
+    path: str | None = None
+    precision: Precision = "auto"
+    decode: Decode = "fast"
+
+
+class OnnxNet(Section):
+    """An ONNX network and what it wants to be fed."""
+
+    path: str
+    output: str | None = None
+    size: int = Field(224, ge=8)
+    fit: Literal["squash", "shortest"] = "squash"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    scale: float = 1 / 255
+    mean: Rgb = (0.0, 0.0, 0.0)
+    std: Rgb = (1.0, 1.0, 1.0)
+    decode: Decode = "fast"
+
+
+class Onnx(OnnxNet):
+    """An ONNX encoder."""
+
+    kind: Literal["onnx"]
+    normalise: bool = True
+
+
+class OnnxClasses(OnnxNet):
+    """An ONNX classifier; the probabilities of the `positive` classes are added."""
+
+    kind: Literal["onnx_classes"]
+    classes: tuple[str, ...]
+    positive: tuple[str, ...]
+
+
+class Blip(Section):
+    """A BLIP captioner by hub name or local folder."""
+
+    kind: Literal["blip"]
+    name: str = "Salesforce/blip-image-captioning-base"
+    revision: str | None = None
+    num_beams: int = Field(1, ge=1)
+    min_length: int = Field(0, ge=0)
+    max_length: int = Field(20, ge=1)
+    precision: Precision = "auto"
+    decode: Decode = "fast"
+
+
+class Head(Section):
+    """A head that scores the image encoder's embeddings."""
+
+    kind: Literal["linear", "laion_nsfw", "laion_aesthetic"]
+    path: str
+    vocabulary: str | None = None
+    embedding_model: str | None = None
+
+
+ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
+NsfwModel = Annotated[Head | OnnxClasses, Field(discriminator="kind")]
+
+
+class Models(Section):
+    """Which models are used; null leaves the stage that needs one without work."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    image: ImageModel = OpenClip(kind="open_clip", name="ViT-L-14", pretrained="openai")
+    caption: Blip | None = Blip(kind="blip")
+    nsfw: NsfwModel | None = None
+    aesthetic: Head | None = None

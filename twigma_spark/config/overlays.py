@@ -1,0 +1,96 @@
+"""Settings from YAML overlays; every fault is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+
+
+def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Config:
+    """Return the settings of YAML files, laid one over the other, and of ``key=value`` overrides.
+
+    Args:
+        paths: YAML files; a later one wins, mappings are merged key by key, lists are replaced.
+        overrides: such as ``"embed.batch_size=64"``; the value is read as YAML.
+
+    Raises:
+        ConfigError: names every fault found, each with its file and key.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    faults: list[str] = []
+    for path in paths:
+        _merge(merged, _read(Path(path), faults), origin, str(path))
+    for text in overrides:
+        _merge(merged, _override(text, faults), origin, f"--set {text}")
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        faults += [_fault(e, origin) for e in error.errors()]
+    if faults:
+        raise ConfigError("the configuration must be valid. Faults:\n" + "\n".join(f"  {f}" for f in faults))
+    return config
+
+
+def _read(path: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        faults.append(f"{path}: the file does not exist")
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        faults.append(f"{path}: must be readable YAML. Got {' '.join(str(error).split())}")
+        return {}
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        faults.append(f"{path}: must hold a mapping of keys. Got {type(data).__name__}")
+        return {}
+    return data
+
+
+def _override(text: str, faults: list[str]) -> dict[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        faults.append(f"--set {text}: must be KEY=VALUE, such as embed.batch_size=64")
+        return {}
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        faults.append(f"--set {text}: the value must be YAML. Got {value!r}")
+        return {}
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _merge(into: dict[str, Any], data: Mapping[str, Any], origin: dict[str, str], source: str, at: str = "") -> None:
+    for key, value in data.items():
+        path = f"{at}{key}"
+        origin[path] = source
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict) and value.get("kind") is None:
+            _merge(into[key], value, origin, source, f"{path}.")
+        else:
+            into[key] = value
+
+
+def _fault(error: Any, origin: Mapping[str, str]) -> str:
+    where = [str(part) for part in error["loc"]]
+    known = [origin[".".join(where[:n])] for n in range(len(where), 0, -1) if ".".join(where[:n]) in origin]
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "is not a known key; conf/base.yaml lists them all"
+    key = ".".join(where) or "(the whole)"
+    return f"{known[0] if known else 'defaults'}: {key}: {message}. Got {_short(error.get('input'))}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

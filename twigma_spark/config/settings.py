@@ -1,0 +1,81 @@
+"""All settings of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from twigma_spark.config.analyses import (
+    Concordance,
+    Distinctiveness,
+    Likes,
+    Project,
+    Report,
+    Trends,
+    Variation,
+)
+from twigma_spark.config.data import Corpus, Sample, Spark, Store
+from twigma_spark.config.engine import (
+    Cluster,
+    Deduplicate,
+    Inference,
+    Ingest,
+    Neighbours,
+)
+from twigma_spark.config.models import Models
+from twigma_spark.config.section import Section
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    seed: int = Field(20230105, ge=0)
+    store: Store = Store()
+    spark: Spark = Spark()
+    sample: Sample = Sample()
+    corpora: tuple[Corpus, ...] = ()
+    models: Models = Models()
+    ingest: Ingest = Ingest()
+    embed: Inference = Inference()
+    score: Inference = Inference()
+    deduplicate: Deduplicate = Deduplicate()
+    caption: Inference = Inference()
+    embed_text: Inference = Inference()
+    cluster: Cluster = Cluster()
+    neighbours: Neighbours = Neighbours()
+    project: Project = Project()
+    distinctiveness: Distinctiveness = Distinctiveness()
+    variation: Variation = Variation()
+    likes: Likes = Likes()
+    trends: Trends = Trends()
+    concordance: Concordance = Concordance()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _corpora_agree(self) -> Config:
+        names = [c.name for c in self.corpora]
+        if doubled := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"corpora must be named differently. Got twice: {doubled}.")
+        ids = [c.id for c in self.cluster.clusterings]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"cluster.clusterings must have different ids. Got {ids}.")
+        return self
+
+    def of_role(self, *roles: str) -> list[str]:
+        """Return the names of the corpora that have one of `roles`, in the order of the configuration."""
+        return [c.name for c in self.corpora if c.role in roles]
+
+    def fingerprint(self, keys: Iterable[str]) -> str:
+        """Return a hash of the values under dotted `keys`, such as ``("embed", "models.image")``."""
+        picked = {key: _dig(self.model_dump(mode="json"), key) for key in sorted(keys)}
+        return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _dig(data: Any, key: str) -> Any:
+    for part in key.split("."):
+        data = data[part]
+    return data

@@ -1,0 +1,194 @@
+"""Runs one stage: reads its tables, calls it, writes what it gives back, and records how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+
+from pyspark.sql import DataFrame
+
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import StageError
+from twigma_spark.io.runs import Run, now, package_versions, record, state_of
+from twigma_spark.io.tables import State, Store
+from twigma_spark.schemas import TABLES
+from twigma_spark.stages.stage import Account, Stage, Work
+
+Say = Callable[[str], None]
+STAGING = "_staging_"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage went."""
+
+    stage: str
+    skipped: bool
+    seconds: float
+    rows: Mapping[str, int] = field(default_factory=dict)
+    rejects: int = 0
+    published: str | None = None
+
+    def line(self) -> str:
+        """Return the outcome as one line of progress."""
+        if self.skipped:
+            what = "skipped: inputs and configuration are unchanged"
+        else:
+            what = ", ".join(f"{n:,} {table}" for table, n in self.rows.items() if table != "rejects") or "no rows"
+            what += f"; {self.rejects:,} rejects" if self.rejects else ""
+        return f"{self.stage:<16} {self.seconds:6.1f} s  {what}" + (f" -> {self.published}" if self.published else "")
+
+
+def quiet(text: str) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """How progress is shown: `say` a line, `live` one that the next replaces."""
+
+    say: Say
+    live: Say
+
+
+class Runner:
+    """One stage of a run: read, check, call, check, write, record."""
+
+    def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, told: Told) -> None:
+        self.stage, self.cfg, self.store, self.run_id, self.told = stage, cfg, store, run_id, told
+        self.clock, self.started_at = time.monotonic(), now()
+        self.config_hash = cfg.fingerprint(stage.config)
+        self.table: str | None = None
+        self.staged: list[str] = []
+        self.n_staged = 0
+        self.rows: dict[str, int] = {}
+
+    def run(self, known: tuple[str, Mapping[str, int]] | None) -> Outcome:
+        """Return how it went; `known` is the state and the output versions of the last good run."""
+        with self._failures():
+            states = {name: self.store.state(name) for name in self.stage.reads}
+            state = state_of(self.config_hash, self._sources(), self._input_stamps(states))
+            skipped = known is not None and known[0] == state and self._outputs_stand(known[1])
+            rejects = {} if skipped else self._run_and_record(state, states)
+            published = self._publish()
+        seconds = time.monotonic() - self.clock
+        return Outcome(self.stage.name, skipped, seconds, self.rows, sum(rejects.values()), published)
+
+    def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
+        """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
+        rows_in = {name: self.store.count(name) for name in states}
+        self._write_all()
+        rejects, account = self._rejects(), self._account()
+        ended = replace(
+            self._blank(),
+            status="ok",
+            state=state,
+            rows_in=rows_in,
+            rejects=rejects,
+            account=asdict(account) if account else {},
+            input_versions={name: found.version for name, found in states.items()},
+            output_versions={name: self.store.version(name) for name in self.stage.writes},
+            versions={**package_versions(), **self.stage.versions(self.cfg)},
+        )
+        record(self.store, ended)
+        return rejects
+
+    def _blank(self) -> Run:
+        """Return the row of this run as far as it is known when it fails."""
+        seconds = time.monotonic() - self.clock
+        return Run(
+            self.run_id, self.stage.name, "failed", self.started_at, seconds, "", self.config_hash, rows_out=self.rows
+        )
+
+    def _input_stamps(self, states: Mapping[str, State]) -> dict[str, str]:
+        """Return which state of what others write is read; own tables and `runs` change with each run."""
+        return {n: found.stamp for n, found in states.items() if n not in self.stage.writes and n != "runs"}
+
+    def _sources(self) -> str:
+        return self.stage.sources(self.cfg, self.store.spark) if self.stage.sources else ""
+
+    def _outputs_stand(self, versions: Mapping[str, int]) -> bool:
+        return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
+
+    def _write_all(self) -> None:
+        self.store.drop_forgotten(f"{STAGING}{self.stage.name}_")
+        work = Work(spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live, stamp=self._stamp)
+        frames = {name: self._read(name) for name in self.stage.reads}
+        made = self.stage.run(self.cfg, work, **frames)
+        for part in [made] if isinstance(made, Mapping) else made:
+            self._write(part)
+            self._drop_staged()
+        # A table without a part in this run has no rows of this run: what an earlier one left is replaced.
+        self._write({n: self._empty(n) for n in self.stage.writes if n not in self.rows})
+
+    def _stamp(self, name: str) -> str:
+        return self.store.state(name).stamp
+
+    def _read(self, name: str) -> DataFrame:
+        self.table = name
+        return self.store.read(name)
+
+    def _empty(self, name: str) -> DataFrame:
+        return self.store.spark.createDataFrame([], TABLES[name].schema)
+
+    def _write(self, part: Mapping[str, DataFrame]) -> None:
+        for name, frame in part.items():
+            if name not in self.stage.writes:
+                raise ValueError(f"table '{name}' must be declared among the stage's writes.")
+            self.table = name
+            stored, again = bool(self.staged), name in self.rows
+            n = self.store.write(name, frame, stage=self.stage.name, again=again, stored=stored)
+            self.rows[name] = self.rows.get(name, 0) + n
+        self.table = None
+
+    def _once(self, frame: DataFrame) -> DataFrame:
+        name = f"{STAGING}{self.stage.name}_{self.run_id}_{self.n_staged}"
+        self.n_staged += 1
+        self.staged.append(name)
+        return self.store.stage_frame(frame, name)
+
+    def _drop_staged(self) -> None:
+        while self.staged:
+            self.store.drop_staged(self.staged.pop())
+
+    def _rejects(self) -> dict[str, int]:
+        if "rejects" not in self.stage.writes:
+            return {}
+        own = self.store.read("rejects").where(f"stage = '{self.stage.name}'")
+        return {row["reason"]: row["count"] for row in own.groupBy("reason").count().collect()}
+
+    def _account(self) -> Account | None:
+        if self.stage.account is None:
+            return None
+        frames = {name: self.store.read(name) for name in {*self.stage.reads, *self.stage.writes}}
+        account = self.stage.account(self.cfg, self.store.spark, frames)
+        if account.lost:
+            raise ValueError(f"images in must be images kept + duplicates + rejects. Got {account}.")
+        return account
+
+    def _publish(self) -> str | None:
+        if self.stage.publish is None:
+            return None
+        return self.stage.publish(self.cfg, {name: self.store.read(name) for name in self.stage.writes})
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Record a failure and raise it again under the names of the stage and the table."""
+        try:
+            yield
+        except Exception as error:
+            detail = brief(error)
+            self._drop_staged()
+            record(self.store, replace(self._blank(), error=detail))
+            raise StageError(self.stage.name, self.table, detail) from error
+
+
+def brief(error: BaseException) -> str:
+    """Return what an error says in at most three lines; Spark's traces are cut to their cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    raised = [line for line in lines if "Error: " in line and not line.startswith(("at ", "File "))]
+    picked: Iterable[str] = [*lines[:2], *(raised[-1:] or causes[-1:])] if len(lines) > 3 else lines
+    return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]
