@@ -153,7 +153,7 @@ def exact(b: Bench) -> Iterator[Record]:
     table, index = b.table(b.world), faiss_index.build(b.references(b.world.dim))
     faiss.omp_set_num_threads(b.asked.threads)
     size, ours = f"of {index.size:,} x {b.world.dim}", 0.0
-    for share in (1 / 8, 1 / 2, 1.0):
+    for share in b.asked.shares:
         n = int(b.world.rows * share)
         progress(f"exact: {n:,} queries")
         queries = part_of(table, share)
@@ -264,6 +264,9 @@ def main() -> None:
     for name, default in (("rows", 805_650), ("dim", 768), ("references", 60_000), ("wide-rows", 5_000_000),
                           ("wide-dim", 64), ("rounds", 1), ("threads", 2)):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=[1 / 8, 1 / 2, 1.0], help="of the queries; the last is 1"
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER / "data", help="of the tables; kept for the next run")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)

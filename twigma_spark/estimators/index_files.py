@@ -159,5 +159,13 @@ def _sample(source: IndexSource, wanted: int) -> NDArray[np.float32]:
     """Return unit vectors of about `wanted` references, the same for a seed whatever the partitioning."""
     share = min(1.0, 1.1 * wanted / max(source.rows, 1))
     drawn = F.pmod(F.xxhash64("image_id", F.lit(source.seed)), F.lit(GRAINS)) < int(share * GRAINS)
-    table = arrow.collect(source.vectors.where(drawn).select("image_id", "embedding")).sort_by("image_id")
-    return arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
+    # Streamed: 800 MB at 768 elements are more than Spark lets a job bring to the driver.
+    batches = list(arrow.stream(source.vectors.where(drawn).select("image_id", "embedding")))
+    ids = pa.concat_arrays([batch.column(0) for batch in batches])
+    place = np.empty(len(ids), np.int64)
+    place[pa.compute.sort_indices(ids).to_numpy()] = np.arange(len(ids))
+    found, at = np.empty((len(ids), _dim(source.vectors)), np.float32), 0
+    for batch in batches:
+        found[place[at : at + batch.num_rows]] = arrow.unit(arrow.matrix(batch.column(1)))
+        at += batch.num_rows
+    return found
