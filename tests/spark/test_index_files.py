@@ -52,6 +52,18 @@ def test_driver_and_executors_answer_alike_from_files_that_are_built_once(
     assert not index_files.prepared(other, Choice("Flat", "small", 250), tmp_path, made)[1]
 
 
+def test_training_vectors_are_the_same_in_the_order_of_their_ids_however_the_table_is_cut(
+    sides: tuple[DataFrame, index_files.IndexSource],
+) -> None:
+    _, source = sides
+    one, other = (index_files._sample(replace(source, vectors=source.vectors.repartition(cut)), 200) for cut in (1, 3))
+    assert 150 < len(one) < 300
+    np.testing.assert_array_equal(one, other)
+    every = source.vectors.orderBy("image_id").toPandas()
+    rows = arrow.unit(np.stack(every.embedding).astype(np.float32))
+    np.testing.assert_allclose(index_files._sample(source, 6000), rows, atol=1e-6)
+
+
 def test_recall_is_measured_and_nprobe_raised_until_it_holds(
     sides: tuple[DataFrame, index_files.IndexSource], tmp_path: Path
 ) -> None:
