@@ -202,12 +202,12 @@ CAPTIONS = Table(
 
 TEXT_EMBEDDINGS = Table(
     "text_embeddings",
-    "Embeddings of prompts, captions and posts by the text tower of the image encoder, one row a distinct text.",
+    "Embeddings of prompts, captions, posts and other texts by the image encoder's text tower, a row a distinct text.",
     _columns("""
         text_id STRING: 32 hex digits from source, corpus and text
         model_id STRING: model and revision; the same as that of the images' embeddings
         preprocess_rev STRING: precision and number of tokens
-        source STRING: prompt, caption or tweet
+        source STRING: prompt, caption, tweet or text (of `texts` in the configuration)
         corpus STRING: corpus that it comes from
         text STRING: the text as embedded; a tweet without links, mentions and hashtags
         n_words INT: words of the text
@@ -216,7 +216,10 @@ TEXT_EMBEDDINGS = Table(
     """),
     key=("text_id", "model_id", "preprocess_rev"),
     mode="merge",
-    checks={"embedding_length": "size(embedding) = dim", "source_known": "source IN ('prompt', 'caption', 'tweet')"},
+    checks={
+        "embedding_length": "size(embedding) = dim",
+        "source_known": "source IN ('prompt', 'caption', 'tweet', 'text')",
+    },
 )
 
 CENTROIDS = Table(
@@ -363,7 +366,7 @@ REJECTS = Table(
     "What could not be used, and why.",
     _columns("""
         stage STRING: stage that refused it
-        unit STRING: what was refused (image, tweet, metadata, vector)
+        unit STRING: what was refused (image, tweet, metadata, text, vector)
         corpus STRING: corpus
         key STRING: source_key, tweet id, or file and row
         reason STRING: reason as one word

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.transforms.texts import cleaned, texts
+from twigma_spark.config.data import Texts
+from twigma_spark.errors import CorpusError
+from twigma_spark.io import plain_texts
+from twigma_spark.transforms.texts import cleaned, refused_texts, texts
 
 POSTS = {
     "A cat #aiart #MidJourney https://t.co/x1 @someone made this": "A cat made this",
@@ -36,3 +41,29 @@ def test_every_distinct_text_of_a_source_and_corpus_comes_once(spark: SparkSessi
         ("caption", "art", "a red fox", 3), ("prompt", "gen", "a red fox", 3), ("tweet", "posts", "a red fox", 3),
     ]  # fmt: skip
     assert len({r.text_id for r in rows}) == 3 and all(len(r.text_id) == 32 for r in rows)
+
+
+def test_other_texts_are_the_lines_of_files(spark: SparkSession, tmp_path: Path) -> None:
+    haiku = tmp_path / "haiku.txt"
+    haiku.write_bytes(b"an old pond\n\n  a frog leaps in \n***\n" + b"b\xffd\n")
+    others = plain_texts.read_texts(spark, [Texts(name="haiku", path=str(haiku))])
+    images = spark.createDataFrame([], "image_id STRING, corpus STRING, prompt STRING")
+    tweets = spark.createDataFrame([], "corpus STRING, text STRING")
+    captions = spark.createDataFrame([], "image_id STRING, caption STRING")
+    rows = texts(images, tweets, captions, others).orderBy("text").collect()
+    assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
+        ("text", "haiku", "a frog leaps in", 4), ("text", "haiku", "an old pond", 3),
+    ]  # fmt: skip
+    (refused,) = refused_texts(others).collect()
+    assert (refused.unit, refused.corpus, refused.reason) == ("text", "haiku", "not_utf8")
+
+
+def test_a_change_of_the_files_is_seen_and_a_missing_one_told(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "news.txt"
+    file.write_text("one")
+    named = [Texts(name="news", path=str(file))]
+    before = plain_texts.fingerprint(spark, named)
+    file.write_text("one and more")
+    assert plain_texts.fingerprint(spark, named) != before and plain_texts.fingerprint(spark, []) == ""
+    with pytest.raises(CorpusError, match="texts 'gone': path must be an existing file or folder of text"):
+        plain_texts.read_texts(spark, [Texts(name="gone", path=str(tmp_path / "gone"))])

@@ -56,3 +56,10 @@ class Corpus(Section):
     header: tuple[str, ...] | None = None
     columns: Columns = Columns()
     limit: int | None = Field(None, ge=1)
+
+
+class Texts(Section):
+    """Other texts to hold against captions, prompts and posts, such as poems, news or a book: a line each."""
+
+    name: Name
+    path: str

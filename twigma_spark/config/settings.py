@@ -18,7 +18,7 @@ from twigma_spark.config.analyses import (
     Trends,
     Variation,
 )
-from twigma_spark.config.data import Corpus, Sample, Spark, Store
+from twigma_spark.config.data import Corpus, Sample, Spark, Store, Texts
 from twigma_spark.config.engine import (
     Cluster,
     Deduplicate,
@@ -38,6 +38,7 @@ class Config(Section):
     spark: Spark = Spark()
     sample: Sample = Sample()
     corpora: tuple[Corpus, ...] = ()
+    texts: tuple[Texts, ...] = ()
     models: Models = Models()
     ingest: Ingest = Ingest()
     embed: Inference = Inference()
@@ -57,9 +58,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _corpora_agree(self) -> Config:
-        names = [c.name for c in self.corpora]
+        names = [c.name for c in self.corpora] + [t.name for t in self.texts]
         if doubled := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"corpora must be named differently. Got twice: {doubled}.")
+            raise ValueError(f"corpora and texts must be named differently. Got twice: {doubled}.")
         ids = [c.id for c in self.cluster.clusterings]
         if len(set(ids)) < len(ids):
             raise ValueError(f"cluster.clusterings must have different ids. Got {ids}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -42,11 +42,16 @@ class Metadata:
 def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...]) -> str:
     """Return a hash of the names, sizes and times of all files of the corpora; contents are not read."""
     named = [(corpus, path) for corpus in corpora for path in (corpus.path, corpus.metadata) if path]
-    if not named:
+    return seen([_files(spark, *each, "*") for each in named])
+
+
+def seen(listed: Sequence[DataFrame]) -> str:
+    """Return a hash of the names, sizes and times of listed files; empty where there is no list."""
+    if not listed:
         return ""
-    seen = F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)").alias("seen")
-    listed = reduce(DataFrame.unionByName, [_files(spark, *each, "*").select(seen) for each in named])
-    total, files = listed.agg(F.sum("seen"), F.count("*")).collect()[0]
+    each = F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)").alias("seen")
+    every = reduce(DataFrame.unionByName, [files.select(each) for files in listed])
+    total, files = every.agg(F.sum("seen"), F.count("*")).collect()[0]
     return f"{files} files, {total}"
 
 

@@ -1,4 +1,4 @@
-"""embed_text: prompts, captions and posts become vectors in the space of the images."""
+"""embed_text: prompts, captions, posts and other texts become vectors in the space of the images."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
+from twigma_spark.io import plain_texts
 from twigma_spark.schemas import TEXT_EMBEDDINGS
 from twigma_spark.stages import specs
 from twigma_spark.stages.incremental import Items, Task, by_chunk
 from twigma_spark.stages.stage import Stage, Work
-from twigma_spark.transforms.texts import texts
+from twigma_spark.transforms.texts import refused_texts, texts
 from twigma_spark.transforms.vectors import fault, made_by
 
 
@@ -26,8 +27,11 @@ def run(
         return
     model = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == (model.model_id if model else ""))
+    others = plain_texts.read_texts(work.spark, cfg.texts) if cfg.texts else None
+    if others is not None:
+        yield {"rejects": refused_texts(others).withColumn("stage", F.lit("embed_text"))}
     # The runner takes the item away; the table keeps the text.
-    found = texts(images, tweets, own).withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
+    found = texts(images, tweets, own, others).withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
     done = made_by(text_embeddings, encoder.model_id, encoder.preprocess_rev)
 
     def row(answered: DataFrame) -> DataFrame:
@@ -48,10 +52,11 @@ def versions(cfg: Config) -> dict[str, str]:
 
 STAGE = Stage(
     name="embed_text",
-    summary="vectors of prompts, captions and posts by the encoder's text tower, only where they are missing",
+    summary="vectors of prompts, captions, posts and other texts by the encoder's text tower, where they are missing",
     reads=("images", "tweets", "captions", "text_embeddings"),
     writes=("text_embeddings", "rejects"),
-    config=("models.image", "models.caption", "models.device", "ingest.max_pixels"),
+    config=("texts", "models.image", "models.caption", "models.device", "ingest.max_pixels"),
     run=run,
     versions=versions,
+    sources=lambda cfg, spark: plain_texts.fingerprint(spark, cfg.texts),
 )

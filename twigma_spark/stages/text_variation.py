@@ -1,4 +1,4 @@
-"""The part of the stage variation that is about texts: how varied prompts, captions and posts are."""
+"""The part of the stage variation that is about texts: how varied prompts, captions, posts and other texts are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
-from twigma_spark.io import arrow
+from twigma_spark.io import arrow, plain_texts
 from twigma_spark.stages import specs
 from twigma_spark.stats.sample import Codes, Sample, Statistic
 from twigma_spark.stats.texts import of_texts
@@ -34,7 +34,9 @@ def text_statistics(
     encoder, model = specs.text_encoder(cfg), specs.captioner(cfg)
     if encoder is None:
         return []
-    there = texts(images, tweets, captions.where(F.col("model_id") == (model.model_id if model else "")))
+    captioned = captions.where(F.col("model_id") == (model.model_id if model else ""))
+    others = plain_texts.read_texts(images.sparkSession, cfg.texts) if cfg.texts else None
+    there = texts(images, tweets, captioned, others)
     own = made_by(embedded, encoder.model_id, encoder.preprocess_rev).join(
         there.select("text_id"), "text_id", "left_semi"
     )

@@ -122,6 +122,6 @@ STAGE = Stage(
     summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
     reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings"),
     writes=("results", "group_distances"),
-    config=(NAME, "seed", "corpora", "models.image", "models.caption", "models.device"),
+    config=(NAME, "seed", "corpora", "texts", "models.image", "models.caption", "models.device"),
     run=run,
 )

@@ -1,4 +1,4 @@
-"""Texts to embed: prompts, captions and posts, cleaned, each distinct one once."""
+"""Texts to embed: prompts, captions, posts and others, cleaned, each distinct one once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cleaned(text: Column) -> Column:
     return F.trim(F.regexp_replace(F.regexp_replace(text, NOISE, " "), r"\s+", " "))
 
 
-def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame) -> DataFrame:
+def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame, others: DataFrame | None = None) -> DataFrame:
     """Return text_id, source, corpus, text and n_words of each distinct text of a source and corpus.
 
     Texts without a word are left out.
@@ -23,6 +23,7 @@ def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame) -> DataFram
         images: image_id, corpus, prompt.
         tweets: corpus, text.
         captions: image_id, caption; of one model.
+        others: corpus, text; lines that are not UTF-8 are left out.
     """
     captioned = captions.join(images.select("image_id", "corpus"), "image_id")
     every = (
@@ -30,6 +31,8 @@ def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame) -> DataFram
         .unionByName(_of("caption", captioned, F.trim("caption")))
         .unionByName(_of("tweet", tweets, cleaned(F.col("text"))))
     )
+    if others is not None:
+        every = every.unionByName(_of("text", others.where(~broken(F.col("text"))), F.trim("text")))
     words = F.size(F.split("text", r"\s+"))
     return (
         every.where(F.col("text").rlike(r"[\p{L}\p{N}]"))
@@ -41,6 +44,23 @@ def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame) -> DataFram
             "text",
             words.alias("n_words"),
         )
+    )
+
+
+def broken(text: Column) -> Column:
+    """Return whether a text was not UTF-8: its reader put U+FFFD for what it could not read."""
+    return text.contains("\ufffd")
+
+
+def refused_texts(others: DataFrame) -> DataFrame:
+    """Return the lines that are not UTF-8 as rows of the table `rejects`, but for the stage."""
+    shown = F.substring("text", 1, 200)
+    return others.where(broken(F.col("text"))).select(
+        F.lit("text").alias("unit"),
+        "corpus",
+        F.md5("text").alias("key"),
+        F.lit("not_utf8").alias("reason"),
+        F.concat(F.lit("must be UTF-8. Got "), shown).alias("detail"),
     )
 
 

@@ -52,7 +52,8 @@ def by_date(data: ReportData) -> Figure:
         mode="markers",
         marker={
             "color": [round(year, 2) for year in years.values()], "colorscale": "Viridis", "showscale": True,
-            "size": [_size(n, top) for n, _ in sums.values()], "colorbar": {"title": {"text": "year"}, "dtick": 1, "tickformat": "d"},
+            "size": [_size(n, top) for n, _ in sums.values()],
+            "colorbar": {"title": {"text": "year"}, "dtick": 1, "tickformat": "d"},
         },
         hovertemplate="%{customdata[0]} images, mean date %{customdata[1]}<extra></extra>",
     )  # fmt: skip

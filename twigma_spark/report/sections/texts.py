@@ -1,4 +1,4 @@
-"""The section on texts: how varied prompts, captions and posts are at equal lengths."""
+"""The section on texts: how varied prompts, captions, posts and other texts are at equal lengths."""
 
 from __future__ import annotations
 

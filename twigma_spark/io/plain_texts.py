@@ -1,0 +1,44 @@
+"""Readers of plain texts: one text a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config.data import Texts
+from twigma_spark.errors import CorpusError
+from twigma_spark.io.corpora import seen
+
+
+def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
+    """Return corpus and text of every line; bytes that are not UTF-8 are U+FFFD.
+
+    Raises:
+        CorpusError: where a path does not exist.
+    """
+    none = spark.createDataFrame([], "corpus STRING, text STRING")
+    return reduce(DataFrame.unionByName, [_lines(spark, file) for file in files], none)
+
+
+def fingerprint(spark: SparkSession, files: Sequence[Texts]) -> str:
+    """Return a hash of the names, sizes and times of all files; contents are not read."""
+    return seen([_load(spark, file, "binaryFile") for file in files])
+
+
+def _lines(spark: SparkSession, file: Texts) -> DataFrame:
+    # Spark takes a line's bytes as they are; only decoding them shows what is not UTF-8.
+    text = F.decode(F.col("value").cast("binary"), "UTF-8")
+    return _load(spark, file, "text").select(F.lit(file.name).alias("corpus"), text.alias("text"))
+
+
+def _load(spark: SparkSession, file: Texts, kind: str) -> DataFrame:
+    try:
+        return spark.read.format(kind).load(file.path)
+    except AnalysisException as error:
+        raise CorpusError(
+            f"texts '{file.name}': path must be an existing file or folder of text. Got {file.path!r}."
+        ) from error
