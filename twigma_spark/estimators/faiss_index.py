@@ -99,9 +99,7 @@ def build(references: DataFrame) -> NeighbourIndex:
 
 def indexed(index: Any, ids: pa.Array) -> NeighbourIndex:
     """Return a FAISS index with the ids of its rows; sharded over the GPUs where there are any."""
-    places = np.empty(len(ids), np.int64)
-    places[pa.compute.sort_indices(ids).to_numpy()] = np.arange(len(ids))
-    return NeighbourIndex(index, ids, places, _on_gpus(index))
+    return NeighbourIndex(index, ids, arrow.ranks(ids), _on_gpus(index))
 
 
 def save(index: NeighbourIndex, path: Path) -> None:

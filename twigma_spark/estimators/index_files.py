@@ -161,10 +161,8 @@ def _sample(source: IndexSource, wanted: int) -> NDArray[np.float32]:
     drawn = F.pmod(F.xxhash64("image_id", F.lit(source.seed)), F.lit(GRAINS)) < int(share * GRAINS)
     # Streamed: 800 MB at 768 elements are more than Spark lets a job bring to the driver.
     batches = list(arrow.stream(source.vectors.where(drawn).select("image_id", "embedding")))
-    ids = pa.concat_arrays([batch.column(0) for batch in batches])
-    place = np.empty(len(ids), np.int64)
-    place[pa.compute.sort_indices(ids).to_numpy()] = np.arange(len(ids))
-    found, at = np.empty((len(ids), _dim(source.vectors)), np.float32), 0
+    place = arrow.ranks(pa.concat_arrays([batch.column(0) for batch in batches]))
+    found, at = np.empty((len(place), arrow.matrix(batches[0].column(1)).shape[1]), np.float32), 0
     for batch in batches:
         found[place[at : at + batch.num_rows]] = arrow.unit(arrow.matrix(batch.column(1)))
         at += batch.num_rows

@@ -113,6 +113,13 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(vectors / np.where(norms > 0, norms, 1.0)[:, None], dtype=np.float32)
 
 
+def ranks(column: pa.Array) -> NDArray[np.int64]:
+    """Return the place of each value (n,) among the sorted values, from 0."""
+    places = np.empty(len(column), np.int64)
+    places[pa.compute.sort_indices(column).to_numpy()] = np.arange(len(column))
+    return places
+
+
 def lists(rows: NDArray[np.float32]) -> pa.Array:
     """Return a matrix (n, d) float32 as a list column."""
     offsets = np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32)
