@@ -24,7 +24,7 @@ from tests.bench import vectors_data as data
 from tests.bench.book import at_least, at_most, printed, progress, timed
 from tests.bench.memory import watched
 from tests.bench.records import FOLDER, Record, alternate, keep
-from twigma_spark.estimators import faiss_index, index_files, kmeans
+from twigma_spark.estimators import faiss_index, index_files, kmeans, neighbour_search
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.coreset import nearest
 from twigma_spark.estimators.engines import ENGINES
@@ -175,7 +175,7 @@ def exact(b: Bench) -> Iterator[Record]:
         progress(f"exact: {n:,} queries")
         queries = part_of(table, share)
         with watched() as peak:
-            ours, _ = timed(lambda q=queries: faiss_index.search([index], q, K, BATCH))  # type: ignore[misc]
+            ours, _ = timed(lambda q=queries: neighbour_search.search([index], q, K, BATCH))  # type: ignore[misc]
         yield printed(f"exact {K} nearest {size}: driver's peak, {n:,} queries", peak.driver / 2**30, "GiB")
         yield printed(f"exact {K} nearest {size}: peak of all processes, {n:,} queries", peak.everything / 2**30, "GiB")
     rows = data.array(table, b.world.rows, b.world.dim)
@@ -207,14 +207,14 @@ def ivf(b: Bench) -> Iterator[Record]:
     yield printed(f"{choice.factory} of {rows:,} x {b.world.dim}: trained and written", building, "s")
     few = pa.Table.from_batches(batches).slice(0, 1000).to_batches()
     flat = faiss_index.build(table)
-    exact_seconds, true = timed(lambda: found_pairs(faiss_index.answers(few, [flat], K, BATCH)))
+    exact_seconds, true = timed(lambda: found_pairs(neighbour_search.answers(few, [flat], K, BATCH)))
     asked, n, nprobe, recall = sum(x.num_rows for x in few), sum(x.num_rows for x in batches), 1, 0.0
     while recall < 0.95 and nprobe <= 4096:
         indexes = [shard.load() for shard in index_files.shard_files(files, nprobe, None)]
-        recall = len(true & found_pairs(faiss_index.answers(few, indexes, K, BATCH))) / len(true)
+        recall = len(true & found_pairs(neighbour_search.answers(few, indexes, K, BATCH))) / len(true)
         progress(f"ivf: nprobe {nprobe}, recall@{K} {recall:.4f}")
         nprobe *= 2
-    seconds, _ = timed(lambda: found_pairs(faiss_index.answers(batches, indexes, K, BATCH)))
+    seconds, _ = timed(lambda: found_pairs(neighbour_search.answers(batches, indexes, K, BATCH)))
     name = f"{choice.factory} of {rows:,} x {b.world.dim}, nprobe {nprobe // 2}, recall@{K} {recall:.3f}"
     target = ">= 10 of the exact rate, recall >= 0.95"
     record = at_least(name, n / seconds, "queries/s", asked / exact_seconds, 10.0, target)
@@ -262,7 +262,7 @@ def wide(b: Bench) -> Iterator[Record]:
             seconds["k-means k=10", which] = timed(lambda t=table: clustered(t, 10))[0]  # type: ignore[misc]
             share = 1.0 if which == "larger" else 0.25
             queries = part_of(table, share)
-            search = timed(lambda q=queries, i=index: faiss_index.search([i], q, K, BATCH))[0]  # type: ignore[misc]
+            search = timed(lambda q=queries, i=index: neighbour_search.search([i], q, K, BATCH))[0]  # type: ignore[misc]
             seconds["exact search", which] = search / share
         size = f"{world.rows:,} x {world.dim}"
         yield printed(f"k-means and search, {size}: peak of all processes", peak.everything / 2**30, "GiB")

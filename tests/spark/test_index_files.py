@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators import faiss_index, index_files, recall
+from twigma_spark.estimators import faiss_index, index_files, neighbour_search, recall
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
 
@@ -36,15 +36,15 @@ def test_driver_and_executors_answer_alike_from_files_that_are_built_once(
     sides: tuple[DataFrame, index_files.IndexSource], tmp_path: Path
 ) -> None:
     queries, source = sides
-    truth = faiss_index.search([faiss_index.build(source.vectors)], queries, 5, 64)
+    truth = neighbour_search.search([faiss_index.build(source.vectors)], queries, 5, 64)
     wanted = truth.orderBy("image_id", "rank").toPandas()
     made, again = index_files.prepared(source, Choice("Flat", "small", 250), tmp_path, [])
     assert not again and [a.artifact_id for a in made] == [f"neighbours/photo/{n}" for n in range(3)]
     shards = index_files.shard_files(made, 1, str(tmp_path / "node"))
     assert sorted(shard.load().size for shard in shards) == [200, 200, 200]
     for found in (
-        faiss_index.search([shard.load() for shard in shards], queries, 5, 64),
-        faiss_index.search_on_executors(shards, queries.repartition(3), 5, 7),
+        neighbour_search.search([shard.load() for shard in shards], queries, 5, 64),
+        neighbour_search.search_on_executors(shards, queries.repartition(3), 5, 7),
     ):
         assert found.orderBy("image_id", "rank").toPandas().equals(wanted)
     assert index_files.prepared(source, Choice("Flat", "small", 250), tmp_path, made) == (made, True)
@@ -74,8 +74,8 @@ def test_recall_is_measured_and_nprobe_raised_until_it_holds(
     assert [r.nprobe for r in curve] == [1, 2, 4, 8, 16][: len(curve)] and len(curve) > 2
     assert curve[-1].estimate == 1.0 and curve[0].estimate < 0.9
     assert all(r.low <= r.estimate <= r.high and r.queries == 60 for r in curve)
-    truth = faiss_index.search([faiss_index.build(source.vectors)], queries, 5, 64)
-    found = faiss_index.search_on_executors([replace(shards[0], nprobe=curve[-1].nprobe)], queries, 5, 64)
+    truth = neighbour_search.search([faiss_index.build(source.vectors)], queries, 5, 64)
+    found = neighbour_search.search_on_executors([replace(shards[0], nprobe=curve[-1].nprobe)], queries, 5, 64)
     assert found.orderBy("image_id", "rank").toPandas().equals(truth.orderBy("image_id", "rank").toPandas())
 
 

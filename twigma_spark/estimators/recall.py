@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
-from twigma_spark.estimators.faiss_index import DECIMALS, SCHEMA, ShardFile, answers
+from twigma_spark.estimators.faiss_index import ShardFile
+from twigma_spark.estimators.neighbour_search import DECIMALS, SCHEMA, answers
 from twigma_spark.io import arrow
 from twigma_spark.stats.intervals import wilson
 
@@ -76,7 +77,7 @@ def lists(index: Any) -> int:
 
 
 def exact(queries: pa.Table, references: DataFrame, k: int) -> DataFrame:
-    """Return the true k neighbours of a few queries (as `faiss_index.search`), in one pass over the references.
+    """Return the true k neighbours of a few queries (as `neighbour_search.search`), in one pass over the references.
 
     Every partition keeps its own k best of each query, so that memory does not grow with the references.
     """

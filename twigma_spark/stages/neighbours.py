@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from scipy.stats import poisson
 
 from twigma_spark.config.settings import Config
-from twigma_spark.estimators import faiss_index, index_files, recall
+from twigma_spark.estimators import index_files, neighbour_search, recall
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io.artifacts import Artifact, folder
@@ -120,8 +120,8 @@ def _probing(shards: Sequence[ShardFile], curve: Sequence[recall.Recall]) -> lis
 def _neighbours(cfg: Config, sides: Sides, shards: Sequence[ShardFile]) -> DataFrame:
     how, k = cfg.neighbours.search, cfg.neighbours.k
     if how.where == "executors":
-        return faiss_index.search_on_executors(shards, sides.queries, k, how.batch_rows)
-    return faiss_index.search([shard.load() for shard in shards], sides.queries, k, how.batch_rows)
+        return neighbour_search.search_on_executors(shards, sides.queries, k, how.batch_rows)
+    return neighbour_search.search([shard.load() for shard in shards], sides.queries, k, how.batch_rows)
 
 
 def _copies(cfg: Config, work: Work, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators import faiss_index
-from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile, nearest
+from twigma_spark.estimators import faiss_index, neighbour_search
+from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile
+from twigma_spark.estimators.neighbour_search import nearest
 from twigma_spark.io import arrow, artifacts
 
 
@@ -54,6 +55,19 @@ def test_neighbours_equal_brute_force_with_many_ties(n: int, m: int, d: int, k: 
         assert [[ids[r] for r in row] for row in rows.tolist()] == expected
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_with_queries_of_their_own_answer_as_one(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(neighbour_search, "LEAST", 16)
+    monkeypatch.setattr(neighbour_search.faiss, "omp_get_max_threads", lambda: threads)
+    rng = np.random.default_rng(5)
+    vectors, queries = rng.normal(size=(70, 4)), rng.normal(size=(31, 4)).astype(np.float32)
+    ids = [f"{n:02d}" for n in range(70)]
+    rows, cosines = nearest(index_of(vectors, ids), arrow.unit(queries), 6)
+    expected, similar = brute(vectors, ids, queries, 6)
+    assert [[ids[r] for r in row] for row in rows.tolist()] == expected
+    np.testing.assert_allclose(cosines, similar, atol=2.1e-6)
+
+
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = (x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1)[:, None] for x in (a, b))
     return a @ b.T
@@ -73,7 +87,7 @@ def test_copies_beyond_the_fetched_ones_are_ordered_by_id() -> None:
 
 
 def test_memory_stays_bounded_where_everything_ties(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss_index, "CELLS", 200)
+    monkeypatch.setattr(neighbour_search, "CELLS", 200)
     ids = [f"{n:04d}" for n in range(150)][::-1]
     rows, cosines = nearest(index_of(np.ones((150, 3)), ids), arrow.unit(np.ones((40, 3), np.float32)), 2)
     assert (rows == [[149, 148]]).all() and (cosines == 1).all()
@@ -83,7 +97,7 @@ def test_memory_stays_bounded_where_everything_ties(monkeypatch: pytest.MonkeyPa
 def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -> None:
     numbers = iter(range(100))
     given_ = [pa.record_batch([pa.array([next(numbers) for _ in range(s)], pa.int64())], ["n"]) for s in sizes]
-    found = [b.column(0).to_pylist() for b in faiss_index.rebatched(given_, rows)]
+    found = [b.column(0).to_pylist() for b in neighbour_search.rebatched(given_, rows)]
     assert [n for part in found for n in part] == list(range(sum(sizes)))
     assert all(len(part) == rows for part in found[:-1]) and all(0 < len(part) <= rows for part in found)
 
@@ -91,7 +105,7 @@ def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -
 def test_queries_of_another_length_are_refused() -> None:
     batch = pa.record_batch([pa.array(["q"]), arrow.lists(np.ones((1, 3), np.float32))], ["image_id", "embedding"])
     with pytest.raises(ModelError, match=r"must be of one length\. Got 3 beside 2"):
-        faiss_index._answer([index_of(np.eye(2), ["a", "b"])], batch, 1)
+        neighbour_search._answer([index_of(np.eye(2), ["a", "b"])], batch, 1)
 
 
 def queries_of(vectors: np.ndarray) -> pa.RecordBatch:
@@ -104,14 +118,14 @@ def test_shards_in_files_answer_as_one_index_in_memory(tmp_path: Path, cuts: tup
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(40, 6))[rng.integers(0, 40, 120)]  # copies, so that ties lie in several shards
     ids, batch = [f"r{n:03d}" for n in rng.permutation(120)], queries_of(rng.normal(size=(30, 6)))
-    (whole,) = faiss_index.answers([batch], [index_of(vectors, ids)], 7, 64)
+    (whole,) = neighbour_search.answers([batch], [index_of(vectors, ids)], 7, 64)
     shards = []
     for n, (start, end) in enumerate(pairwise((0, *cuts, 120))):
         path = tmp_path / f"{n}.faiss"
         faiss_index.save(index_of(vectors[start:end], ids[start:end]), path)
         shards.append(ShardFile(str(path), artifacts.checksum(path), cache=str(tmp_path / "node")).load())
         assert shards[-1].size == end - start and shards[-1].exact
-    found = pa.Table.from_batches(faiss_index.answers([batch], shards, 7, 13)).combine_chunks().to_batches()[0]
+    found = pa.Table.from_batches(neighbour_search.answers([batch], shards, 7, 13)).combine_chunks().to_batches()[0]
     assert found.equals(whole)
     assert len(list((tmp_path / "node").glob("*.faiss"))) == len(shards)
 
@@ -125,8 +139,8 @@ def test_lists_that_are_not_searched_leave_neighbours_out(tmp_path: Path) -> Non
     lists.add(vectors)
     faiss_index.save(faiss_index.indexed(lists, pa.array([f"{n:02d}" for n in range(40)])), tmp_path / "i.faiss")
     batch = queries_of(np.eye(8)[:1])
-    (few,) = faiss_index.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 1)], 9, 8)
-    (all_of_them,) = faiss_index.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 8)], 9, 8)
+    (few,) = neighbour_search.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 1)], 9, 8)
+    (all_of_them,) = neighbour_search.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 8)], 9, 8)
     assert few.column("neighbour_id").to_pylist() == ["00", "01", "02", "03", "04"]
     assert few.column("rank").to_pylist() == [1, 2, 3, 4, 5]
     assert all_of_them.num_rows == 9

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.estimators.faiss_index import build, search
+from twigma_spark.estimators.faiss_index import build
+from twigma_spark.estimators.neighbour_search import search
 from twigma_spark.io import arrow
 
 SCHEMA = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"

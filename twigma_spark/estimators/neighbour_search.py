@@ -1,0 +1,190 @@
+"""Nearest neighbours by cosine: queries stream through indexes, on the driver or on the workers.
+
+One function searches in both places, so that the answer is the same. Equal cosines are in order of the
+neighbour's id, so that it does not depend on how either side is partitioned either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from twigma_spark.estimators.blas import faiss
+from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile, check_length
+from twigma_spark.io import arrow
+
+SCHEMA = "image_id STRING, rank INT, neighbour_id STRING, similarity DOUBLE"
+# Cosines are compared and reported to this many decimals: float32 holds no more, and copies must tie.
+DECIMALS = 6
+# A search answers to about 1e-6; candidates within twice the rounding of the last one could still be ties.
+SLACK = 5e-6
+SPARE = 3
+# Candidates held at once; bounds the memory where thousands of references tie.
+CELLS = 1 << 22
+# Elements of queries below which FAISS computes product by product: three to nine times slower.
+LEAST = 1 << 17
+
+
+def search(shards: Sequence[NeighbourIndex], queries: DataFrame, k: int, batch_rows: int) -> DataFrame:
+    """Return the nearest references of each query: image_id, rank (from 1), neighbour_id, similarity.
+
+    The similarity is the cosine to six decimals, of a product quantiser its estimate. The vectors pass
+    through the driver `batch_rows` at a time; only the answers stay, compressed.
+
+    Args:
+        shards: indexes that together hold the references.
+        queries: image_id, embedding; usable vectors of the index's length.
+        k: neighbours a query; all of them where the indexes hold fewer.
+        batch_rows: queries searched at once.
+    """
+    filled = [shard for shard in shards if shard.size]
+    batches = arrow.stream(queries.select("image_id", "embedding")) if filled else iter(())
+    return arrow.frame_of(queries.sparkSession, answers(batches, filled, k, batch_rows), SCHEMA)
+
+
+def search_on_executors(shards: Sequence[ShardFile], queries: DataFrame, k: int, batch_rows: int) -> DataFrame:
+    """Return what `search` returns, searched by the workers; each maps the files and holds none of them."""
+    searched = partial(_answers_of_files, shards=tuple(shards), k=k, batch_rows=batch_rows)
+    return queries.select("image_id", "embedding").mapInArrow(searched, SCHEMA)
+
+
+def answers(
+    batches: Iterable[pa.RecordBatch], shards: Sequence[NeighbourIndex], k: int, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield the neighbours of each batch of queries (image_id, embedding), as in `search`."""
+    for batch in rebatched(batches, batch_rows):
+        yield _answer(shards, batch, k)
+
+
+def _answers_of_files(
+    batches: Iterable[pa.RecordBatch], shards: Sequence[ShardFile], k: int, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    yield from answers(batches, [shard.load() for shard in shards], k, batch_rows)
+
+
+def nearest(
+    index: NeighbourIndex, queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return rows of the index (n, k) and their cosines (n, k), by falling cosine and then by id.
+
+    More than k are fetched from FAISS and their cosines computed again, one pair at a time, since those
+    of a matrix product depend on the place in the batch. Queries whose k-th could tie with what was not
+    fetched are asked again for more. Where the lists that were searched hold fewer, rows are -1.
+
+    Args:
+        index: from `build`; its size is at least k.
+        queries: unit vectors (n, d).
+        k: neighbours a query.
+    """
+    rows = np.empty((len(queries), k), np.int64)
+    cosines = np.empty((len(queries), k))
+    pending, fetch = np.arange(len(queries)), k + SPARE
+    while pending.size:
+        fetch = min(fetch, index.size)
+        open_ended = []
+        for part in np.array_split(pending, -(-pending.size * fetch // CELLS)):
+            rows[part], cosines[part], settled = _ranked(index, queries[part], k, fetch)
+            open_ended.append(part[~settled])
+        pending, fetch = np.concatenate(open_ended), fetch * 8
+    return rows, cosines
+
+
+def _ranked(
+    index: NeighbourIndex, queries: NDArray[np.float32], k: int, fetch: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
+    rough, found = _candidates(index, queries, fetch)
+    precise = _precise(index, queries, rough, found)
+    missing = found < 0
+    cosine = np.where(missing, -np.inf, np.round(precise.astype(np.float64), DECIMALS))
+    order = np.lexsort((index.places[found], -cosine), axis=-1)[:, :k]
+    best = np.take_along_axis(cosine, order, axis=1)
+    settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | missing[:, -1]
+    return np.take_along_axis(found, order, axis=1), best, settled
+
+
+def _candidates(
+    index: NeighbourIndex, queries: NDArray[np.float32], fetch: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the products (n, fetch) and the rows (n, fetch) of FAISS's search.
+
+    An exact search gives each thread queries of its own. FAISS's threads share them and wait for one another
+    twice a block of 1,024 references: with anything else on the machine, 64 dimensions took twice the time.
+    """
+    pieces = min(faiss.omp_get_max_threads(), queries.size // LEAST) if index.exact and not index.searcher else 1
+    if pieces < 2:
+        rough, found = (index.searcher or index.vectors).search(queries, fetch)
+        return rough, found
+    # How many threads OpenMP takes is set for each thread that calls it.
+    with ThreadPoolExecutor(pieces, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+        parts = list(pool.map(partial(index.vectors.search, k=fetch), np.array_split(queries, pieces)))
+    return np.concatenate([rough for rough, _ in parts]), np.concatenate([found for _, found in parts])
+
+
+def _precise(
+    index: NeighbourIndex, queries: NDArray[np.float32], rough: NDArray[np.float32], found: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the candidates' cosines, one pair at a time where the vectors are there to compute them from."""
+    if not index.exact:
+        return rough
+    precise = np.empty_like(rough)
+    index.vectors.compute_distance_subset(
+        len(queries), faiss.swig_ptr(queries), found.shape[1], faiss.swig_ptr(precise), faiss.swig_ptr(found)
+    )
+    return precise
+
+
+def _answer(shards: Sequence[NeighbourIndex], batch: pa.RecordBatch, k: int) -> pa.RecordBatch:
+    queries = arrow.unit(arrow.matrix(batch.column(1)))
+    found = [_of_shard(shard, queries, k) for shard in shards if shard.size]
+    ids, cosines = _merged(found, k) if found else (np.empty((len(queries), 0), object), np.empty((len(queries), 0)))
+    there = np.isfinite(cosines)
+    rank = np.broadcast_to(np.arange(1, ids.shape[1] + 1, dtype=np.int32), ids.shape)
+    columns = [
+        batch.column(0).take(pa.array(np.nonzero(there)[0])),
+        pa.array(rank[there]),
+        pa.array(ids[there], pa.string()),
+        pa.array(cosines[there]),
+    ]
+    return pa.record_batch(columns, ["image_id", "rank", "neighbour_id", "similarity"])
+
+
+def _of_shard(
+    shard: NeighbourIndex, queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+    """Return ids (n, k) and cosines (n, k) of one shard; a neighbour that is missing has cosine -inf."""
+    check_length(shard.vectors, queries)
+    rows, cosines = nearest(shard, queries, min(k, shard.size))
+    ids = shard.ids.take(pa.array(np.maximum(rows, 0).ravel())).to_numpy(zero_copy_only=False)
+    return ids.reshape(rows.shape), cosines
+
+
+def _merged(
+    found: Sequence[tuple[NDArray[np.object_], NDArray[np.float64]]], k: int
+) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+    """Return the best k of several shards' ids and cosines; equals in order of their ids."""
+    if len(found) == 1:
+        return found[0]
+    ids, cosines = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
+    _, place = np.unique(ids.astype("U"), return_inverse=True)
+    order = np.lexsort((place.reshape(ids.shape), -cosines), axis=-1)[:, :k]
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(cosines, order, axis=1)
+
+
+def rebatched(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in batches of `rows`, the last one shorter."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held += [batch] if batch.num_rows else []
+        while sum(b.num_rows for b in held) >= rows:
+            table = pa.Table.from_batches(held).combine_chunks()
+            yield table.slice(0, rows).to_batches()[0]
+            held = table.slice(rows).to_batches()
+    if held:
+        yield pa.Table.from_batches(held).combine_chunks().to_batches()[0]
