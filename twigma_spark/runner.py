@@ -12,12 +12,11 @@ from pyspark.sql import DataFrame
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import StageError
 from twigma_spark.io.runs import Run, now, package_versions, record, state_of
+from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
-from twigma_spark.schemas import TABLES
 from twigma_spark.stages.stage import Account, Stage, Work
 
 Say = Callable[[str], None]
-STAGING = "_staging_"
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,7 @@ class Runner:
         self.clock, self.started_at = time.monotonic(), now()
         self.config_hash = cfg.fingerprint(stage.config)
         self.table: str | None = None
-        self.staged: list[str] = []
-        self.n_staged = 0
+        self.staging = Staging(store, stage.name, run_id)
         self.rows: dict[str, int] = {}
 
     def run(self, known: tuple[str, Mapping[str, int]] | None) -> Outcome:
@@ -113,15 +111,20 @@ class Runner:
         return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
 
     def _write_all(self) -> None:
-        self.store.drop_forgotten(f"{STAGING}{self.stage.name}_")
-        work = Work(spark=self.store.spark, once=self._once, say=self.told.say, live=self.told.live, stamp=self._stamp)
+        self.staging.drop_forgotten()
+        once, say, live = self.staging.keep, self.told.say, self.told.live
+        work = Work(spark=self.store.spark, once=once, say=say, live=live, stamp=self._stamp)
         frames = {name: self._read(name) for name in self.stage.reads}
         made = self.stage.run(self.cfg, work, **frames)
         for part in [made] if isinstance(made, Mapping) else made:
             self._write(part)
-            self._drop_staged()
-        # A table without a part in this run has no rows of this run: what an earlier one left is replaced.
-        self._write({n: self._empty(n) for n in self.stage.writes if n not in self.rows})
+            self.staging.drop()
+        # A table without a part in this run has no rows of this run: what an earlier one left goes.
+        for name in self.stage.writes:
+            if name not in self.rows:
+                self.table, self.rows[name] = name, 0
+                self.store.clear(name, stage=self.stage.name)
+        self.table = None
 
     def _stamp(self, name: str) -> str:
         return self.store.state(name).stamp
@@ -130,28 +133,15 @@ class Runner:
         self.table = name
         return self.store.read(name)
 
-    def _empty(self, name: str) -> DataFrame:
-        return self.store.spark.createDataFrame([], TABLES[name].schema)
-
     def _write(self, part: Mapping[str, DataFrame]) -> None:
         for name, frame in part.items():
             if name not in self.stage.writes:
                 raise ValueError(f"table '{name}' must be declared among the stage's writes.")
             self.table = name
-            stored, again = bool(self.staged), name in self.rows
+            stored, again = bool(self.staging.names), name in self.rows
             n = self.store.write(name, frame, stage=self.stage.name, again=again, stored=stored)
             self.rows[name] = self.rows.get(name, 0) + n
         self.table = None
-
-    def _once(self, frame: DataFrame) -> DataFrame:
-        name = f"{STAGING}{self.stage.name}_{self.run_id}_{self.n_staged}"
-        self.n_staged += 1
-        self.staged.append(name)
-        return self.store.stage_frame(frame, name)
-
-    def _drop_staged(self) -> None:
-        while self.staged:
-            self.store.drop_staged(self.staged.pop())
 
     def _rejects(self) -> dict[str, int]:
         if "rejects" not in self.stage.writes:
@@ -180,7 +170,7 @@ class Runner:
             yield
         except Exception as error:
             detail = brief(error)
-            self._drop_staged()
+            self.staging.drop()
             record(self.store, replace(self._blank(), error=detail))
             raise StageError(self.stage.name, self.table, detail) from error
 

@@ -17,6 +17,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from tests.bench.pictures import fill, forget, pictures
 from tests.bench.records import Record, alternate, has_amx, seconds
+from tests.onnx_network import mean_colour_network
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
@@ -27,7 +28,7 @@ from twigma_spark.models.base import Model
 from twigma_spark.runner import quiet
 from twigma_spark.stages import specs
 
-MODEL = "models.image={kind: open_clip, name: ViT-B-32, pretrained: random-1, precision: auto, decode: fast}"
+VIT_B_32 = "{kind: open_clip, name: ViT-B-32, pretrained: random-1, precision: auto, decode: fast}"
 BATCH = 32
 WARM = 64  # images of a run that only starts the workers
 
@@ -38,6 +39,7 @@ class Setting:
 
     store: Store
     small: Store
+    network: str
     cfg: Config
     model: Model
     images: int
@@ -47,7 +49,7 @@ class Setting:
     @property
     def what(self) -> str:
         """Return the images and the model in words."""
-        return f"ViT-B/32, {self.images:,} images of {self.side}², {self.model.preprocess_rev}"
+        return f"{self.network}, {self.images:,} images of {self.side}², {self.model.preprocess_rev}"
 
     def against(self, other: str, theirs: Callable[[], None], rounds: int, least: float, amx: bool = False) -> Record:
         """Return the whole job's images/s against those of another side."""
@@ -62,15 +64,32 @@ class Setting:
         return Record(name, *rates, times.speedup, target, holds, notes)
 
 
-def setting(spark: SparkSession, root: Path, images: int, side: int, threads: int) -> Setting:
-    """Return a filled store and the configuration that a user has by default, but for the weights."""
+def setting(
+    spark: SparkSession,
+    root: Path,
+    images: int,
+    side: int,
+    threads: int,
+    network: tuple[str, str] = ("ViT-B/32", VIT_B_32),
+) -> Setting:
+    """Return a filled store and the configuration that a user has by default, but for the weights.
+
+    `network` is its name and its configuration.
+    """
     stores = []
     for count, pixels in ((images, side), (WARM, 288)):
         stores.append(Store(spark, str(root / f"embed-{count}-{pixels}")))
         if not stores[-1].exists("images"):
             fill(stores[-1], count, pixels)
-    cfg = load([], [MODEL, f"embed.batch_size={BATCH}"])
-    return Setting(stores[0], stores[1], cfg, specs.image_encoder(cfg), images, side, threads)
+    cfg = load([], [f"models.image={network[1]}", f"embed.batch_size={BATCH}"])
+    return Setting(stores[0], stores[1], network[0], cfg, specs.image_encoder(cfg), images, side, threads)
+
+
+def no_network(folder: Path) -> tuple[str, str]:
+    """Return an encoder of 224 x 224 pixels that computes next to nothing, as where a GPU does it meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = mean_colour_network(folder / "mean_colour.onnx", ["n", 3, 224, 224], "n")
+    return "no network but a mean colour", f"{{kind: onnx, path: {path}}}"
 
 
 def job(given: Setting) -> Callable[[], None]:
@@ -132,6 +151,8 @@ def readme_loop(given: Setting) -> Callable[[], None]:
 def two_udfs(given: Setting) -> Callable[[], None]:
     """Return a job of two pandas UDFs: one gives arrays of pixels, the next takes them; the result is appended."""
     model = given.model
+    sample = cache.load(model).prepare(pictures(1, given.side)[0])
+    shape, kind = sample.shape, sample.dtype
 
     def decode(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         loaded = cache.load(model)
@@ -141,7 +162,7 @@ def two_udfs(given: Setting) -> Callable[[], None]:
     def forward(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         loaded = cache.load(model)
         for batch in batches:
-            pixels = np.stack(batch.to_list()).astype(np.uint8).reshape(len(batch), 3, 224, 224)
+            pixels = np.stack(batch.to_list()).astype(kind).reshape(len(batch), *shape)
             yield pd.Series(list(loaded.forward(pixels)))
 
     def run() -> None:

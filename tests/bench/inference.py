@@ -16,7 +16,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from tests.bench import captions, gpu, heads, worker_memory
-from tests.bench.embedding import bare, readme_loop, setting, two_udfs
+from tests.bench.embedding import bare, no_network, readme_loop, setting, two_udfs
 from tests.bench.records import Record, keep
 from twigma_spark.io.session import open_session
 
@@ -52,10 +52,12 @@ def readme(bench: Bench) -> Iterator[Record]:
 
 
 def udfs(bench: Bench) -> Iterator[Record]:
-    """The job against two UDFs that ship pixels."""
-    asked = bench.asked
+    """The job against two UDFs that ship pixels: with a network, and with next to none, as where a GPU runs it."""
+    asked, other = bench.asked, "two UDFs that ship pixel arrays"
     given = setting(bench.spark, bench.root, asked.udf_images, 288, asked.threads)
-    yield given.against("two UDFs that ship pixel arrays", two_udfs(given), asked.rounds, 1.5)
+    yield given.against(other, two_udfs(given), asked.rounds, 1.5, amx=True)
+    given = setting(bench.spark, bench.root, asked.job_images, 288, asked.threads, no_network(bench.root / "onnx"))
+    yield given.against(other, two_udfs(given), asked.rounds, 1.5)
 
 
 def blip(bench: Bench) -> Iterator[Record]:
@@ -91,7 +93,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Record]]] = {
     "job": job,
 }
 SIZES = {
-    "job-images": 5000,
+    "job-images": 10_000,
     "readme-images": 800,
     "large-images": 320,
     "udf-images": 1200,

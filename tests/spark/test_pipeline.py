@@ -13,6 +13,7 @@ from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, StageError
+from twigma_spark.io.staging import drop
 from twigma_spark.io.tables import Store
 from twigma_spark.runner import Outcome
 from twigma_spark.schemas import TABLES
@@ -68,7 +69,7 @@ def test_a_table_that_was_made_anew_is_not_taken_for_the_old_one(ready: Store) -
     go = runner(ready, [])
     go(SCORE)
     version = ready.version("captions")
-    ready.drop_staged("captions")
+    drop(ready, "captions")
     ready.write("captions", captions(ready, "x", "y"), stage="caption")
     assert ready.version("captions") == version
     assert go(SCORE)[0].rows["scores"] == 2

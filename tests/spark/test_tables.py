@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError, SchemaError
+from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store, fit
 from twigma_spark.schemas import TABLES, Table
 
@@ -71,6 +73,21 @@ def test_by_stage_replaces_the_rows_of_one_stage(store: Store, spark: SparkSessi
     assert [r.key for r in store.read("rejects").collect()] == ["x"]
 
 
+def test_clearing_removes_what_a_write_would_replace(store: Store, spark: SparkSession) -> None:
+    store.clear("rejects", stage="embed")
+    assert store.exists("rejects") and store.count("rejects") == 0
+    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
+    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+    store.clear("rejects", stage="embed")
+    assert [r.key for r in store.read("rejects").collect()] == ["x"]
+    before = store.version("rejects")
+    store.clear("rejects", stage="embed")
+    assert store.version("rejects") == before  # nothing to remove is not a commit
+    store.write("embeddings", vectors(spark, "a1"), stage="embed")
+    store.clear("embeddings", stage="embed")
+    assert store.count("embeddings") == 1  # a merged table keeps what earlier runs made
+
+
 def test_replace_replaces_all_rows(store: Store, spark: SparkSession) -> None:
     def centre(cluster: int) -> DataFrame:
         return spark.createDataFrame([("t", cluster, 3, 0.1, [1.0])], TABLES["centroids"].schema)
@@ -116,27 +133,50 @@ def test_a_table_grows_by_columns_declared_later(store: Store, spark: SparkSessi
     assert store.read("captions").first() == ("a", "m", "words")
 
 
+def test_checks_of_an_older_version_give_way_to_those_declared(store: Store, spark: SparkSession) -> None:
+    new = TABLES["embeddings"]
+    older = {"embedding_length": "size(embedding) = dim", "model_known": "model_id IN ('old')"}
+    store.create(Table(new.name, "", new.columns, new.key, new.mode, older))
+    assert store.write("embeddings", vectors(spark, "a"), stage="embed") == 1
+    with pytest.raises(Exception, match="embedding_length"):
+        store.write("embeddings", vectors(spark, "b", dim=3), stage="embed")
+    assert store.count("embeddings") == 1
+
+
 def test_the_same_store_in_a_catalog_schema(spark: SparkSession) -> None:
     store = Store(spark, "spark_catalog.twigma_test")
     try:
         assert store.read("embeddings").count() == 0
         assert store.write("embeddings", vectors(spark, "a"), stage="embed") == 1
         assert store.write("embeddings", vectors(spark, "a", "b"), stage="embed") == 1
-        staged = store.stage_frame(vectors(spark, "x"), "_staging_x")
-        assert staged.count() == 1
-        store.drop_staged("_staging_x")
+        staging = Staging(store, "embed", "x")
+        assert staging.keep(vectors(spark, "x")).count() == 1
+        staging.drop()
         assert [listed.name for listed in store.listing()] == ["embeddings"]
-        assert not store.exists("_staging_x")
+        assert not store.exists("_staging_embed_x_0")
     finally:
         spark.sql("DROP SCHEMA IF EXISTS spark_catalog.twigma_test CASCADE")
 
 
 def test_staged_frames_are_computed_once_and_dropped(store: Store, spark: SparkSession) -> None:
-    frame = spark.range(3).withColumn("r", F.rand())
-    staged = store.stage_frame(frame, "_staging_1")
+    staging = Staging(store, "embed", "x")
+    staged = staging.keep(spark.range(3).withColumn("r", F.rand()))
     assert staged.collect() == staged.collect()
-    store.drop_staged("_staging_1")
-    assert not store.exists("_staging_1")
+    assert staging.names == ["_staging_embed_x_0"] and store.exists(*staging.names)
+    staging.drop()
+    assert not staging.names and not store.exists("_staging_embed_x_0")
+
+
+def test_only_what_was_left_long_ago_is_forgotten(
+    store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Staging(store, "embed", "x").keep(spark.range(1))
+    Staging(store, "caption", "x").keep(spark.range(1))
+    Staging(store, "embed", "y").drop_forgotten()
+    assert store.exists("_staging_embed_x_0")
+    monkeypatch.setattr("twigma_spark.io.staging.FORGOTTEN", timedelta(0))
+    Staging(store, "embed", "y").drop_forgotten()
+    assert not store.exists("_staging_embed_x_0") and store.exists("_staging_caption_x_0")
 
 
 @pytest.mark.parametrize("root", ["", "a`b"])

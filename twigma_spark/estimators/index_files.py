@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
+from twigma_spark.estimators.drawing import drawn
 from twigma_spark.estimators.faiss_index import ShardFile, check_length, indexed, save
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
@@ -25,7 +26,6 @@ KIND = "faiss_index"
 # Vectors that an index with inverted lists or quantisers is trained on, a list.
 TRAINING = 64
 MOST_TRAINING = 262_144
-GRAINS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,9 @@ def _dim(vectors: DataFrame) -> int:
 
 def _sample(source: IndexSource, wanted: int) -> NDArray[np.float32]:
     """Return unit vectors of about `wanted` references, the same for a seed whatever the partitioning."""
-    share = min(1.0, 1.1 * wanted / max(source.rows, 1))
-    drawn = F.pmod(F.xxhash64("image_id", F.lit(source.seed)), F.lit(GRAINS)) < int(share * GRAINS)
+    some = drawn(source.vectors, 1.1 * wanted / max(source.rows, 1), source.seed)
     # Streamed: 800 MB at 768 elements are more than Spark lets a job bring to the driver.
-    batches = list(arrow.stream(source.vectors.where(drawn).select("image_id", "embedding")))
+    batches = list(arrow.stream(some.select("image_id", "embedding")))
     place = arrow.ranks(pa.concat_arrays([batch.column(0) for batch in batches]))
     found, at = np.empty((len(place), arrow.matrix(batches[0].column(1)).shape[1]), np.float32), 0
     for batch in batches:

@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.coreset import Vectors, groups
+from twigma_spark.estimators.drawing import drawn
 from twigma_spark.io import arrow
 
 PAIRS = "a STRING, b STRING, similarity DOUBLE"
@@ -28,7 +29,6 @@ PLACED = "bucket INT, image_id STRING, corpus STRING, vector BINARY"
 FEW = 8192
 # Vectors that the pivots are found on, a pivot.
 SAMPLED = 16
-GRAINS = 1 << 20
 # Bytes of vectors that a task holds, and rows compared with a whole bucket at once.
 TASK, BLOCK = 128 << 20, 2048
 
@@ -86,9 +86,8 @@ def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
     if rows <= FEW:
         return np.zeros((1, dim), np.float32)
     wanted = isqrt(rows)
-    share = min(1.0, 1.1 * SAMPLED * wanted / rows)
-    drawn = F.pmod(F.xxhash64("image_id", F.lit(reach.seed)), F.lit(GRAINS)) < int(share * GRAINS)
-    table = arrow.collect(vectors.where(drawn).select("image_id", "embedding")).sort_by("image_id")
+    some = drawn(vectors, 1.1 * SAMPLED * wanted / rows, reach.seed)
+    table = arrow.collect(some.select("image_id", "embedding")).sort_by("image_id")
     sample = arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
     return groups(sample, np.ones(len(sample), np.float32), min(wanted, len(sample)), reach.seed, "cosine")
 

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.clustering import KMeansSpec, in_parts
 from twigma_spark.estimators.coreset import Metric, Vectors, summary
+from twigma_spark.estimators.drawing import drawn
 from twigma_spark.io import arrow
 
 # Vectors that a worker holds, in bytes; a partition of a file scan (128 MB) is one block.
@@ -21,8 +22,6 @@ BLOCK = 160 << 20
 MERGED = 8192
 # Summaries that a partition may hold between its blocks, in multiples of what it gives out.
 HELD = 8
-# Shares of a table that can be told apart when rows are drawn.
-SHARES = 1 << 30
 SUMMARY = "row INT, mean ARRAY<FLOAT>, weight DOUBLE"
 
 
@@ -54,7 +53,8 @@ def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
         vectors: image_id, embedding.
         spec: metric, seed and how fine.
     """
-    passed = _drawn(vectors, spec).mapInArrow(partial(_summaries, spec=spec), SUMMARY)
+    some = drawn(vectors, spec.rows / max(vectors.count(), 1), spec.seed).select("image_id", "embedding")
+    passed = some.mapInArrow(partial(_summaries, spec=spec), SUMMARY)
     # The rows of a partition stay together and in order, so that the merged summaries are always the same.
     parts = passed.withColumn("part", F.spark_partition_id())
     merged = in_parts(parts, "row").mapInArrow(partial(_merged, spec=spec), SUMMARY)
@@ -66,15 +66,6 @@ def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
         return Summary(np.empty((0, 1), np.float32), weights)
     usual = lengths == np.bincount(lengths, weights).argmax()
     return Summary(arrow.matrix(means.filter(pa.array(usual))), weights[usual])
-
-
-def _drawn(vectors: DataFrame, spec: KMeansSpec) -> DataFrame:
-    """Return image_id and embedding of about `spec.rows` vectors; the same ones whatever the partitioning."""
-    rows, columns = vectors.count(), vectors.select("image_id", "embedding")
-    if rows <= spec.rows:
-        return columns
-    taken = F.lit(int(SHARES * spec.rows / rows))
-    return columns.where(F.pmod(F.xxhash64("image_id", F.lit(spec.seed)), F.lit(SHARES)) < taken)
 
 
 def _summaries(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.RecordBatch]:

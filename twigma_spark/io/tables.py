@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from twigma_spark.errors import ConfigError, SchemaError
+from twigma_spark.io import ddl
 from twigma_spark.schemas import TABLES, Table
-from twigma_spark.schemas import Column as Declared
 
 CATALOG = re.compile(r"^\w+\.\w+$")
 # How Spark and Delta say that a table is not there.
 MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "DELTA_TABLE_ONLY_OPERATION")
 # How Delta says that another writer was first.
 CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
-# No part of a stage takes so long; what is older was left by a run that was cut off.
-FORGOTTEN = timedelta(days=1)
+# How Delta says that a row breaks a CHECK.
+VIOLATED = "DELTA_VIOLATE_CONSTRAINT"
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -86,11 +86,13 @@ class Store:
         self.in_catalog = bool(CATALOG.match(root))
         self.root = root if self.in_catalog or "://" in root else str(Path(root).absolute())
 
+    def path(self, name: str) -> str:
+        """Return where the table's files are, in a store that is a folder or a URL."""
+        return f"{self.root.rstrip('/')}/{name}"
+
     def location(self, name: str) -> str:
         """Return what Spark SQL calls the table: catalog.schema.table, or delta.`path`."""
-        if self.in_catalog:
-            return _quoted(f"{self.root}.{name}")
-        return f"delta.`{self.root.rstrip('/')}/{name}`"
+        return ddl.quoted(f"{self.root}.{name}") if self.in_catalog else f"delta.`{self.path(name)}`"
 
     def exists(self, name: str) -> bool:
         """Return whether the table was created."""
@@ -126,15 +128,8 @@ class Store:
     def create(self, table: Table) -> None:
         """Create the table as declared, where it does not exist."""
         if self.in_catalog:
-            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(self.root)}")
-        columns = ", ".join(_ddl(column, column.name in table.key) for column in table.columns)
-        partitions = f" PARTITIONED BY ({', '.join(table.partition_by)})" if table.partition_by else ""
-        # As properties of the new table the checks cost no commit of their own.
-        checks = ", ".join(f"'delta.constraints.{name}' = {_text(rule)}" for name, rule in table.checks.items())
-        self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.location(table.name)} ({columns}) USING DELTA{partitions} "
-            f"COMMENT {_text(table.comment)}{f' TBLPROPERTIES ({checks})' if checks else ''}"
-        )
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {ddl.quoted(self.root)}")
+        self.spark.sql(ddl.create(table, self.location(table.name)))
 
     def write(self, name: str, frame: DataFrame, *, stage: str, again: bool = False, stored: bool = False) -> int:
         """Return the number of rows written; the table is created first where it is missing.
@@ -151,61 +146,29 @@ class Store:
         """
         table = TABLES[name]
         fitted = fit(frame, table)
-        there = self._table(name)
-        if there is None:
-            self.create(table)
-        else:
-            self._grow(table, there.columns)
-        scope = self._scope(table, stage)
+        was_there = self._ready(table)
+        scope = _scope(table, stage)
         if table.mode == "merge" or (again and scope is not None):
-            return self._insert_missing(table, fitted, ranged=stored and there is not None)
-        return self._add(name, fitted, scope)
-
-    def stage_frame(self, frame: DataFrame, name: str) -> DataFrame:
-        """Return `frame` as computed once, read back from the staging table `name`."""
-        writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        if self.in_catalog:
-            writer.saveAsTable(self.location(name))
+            put = partial(self._insert_missing, table, fitted, ranged=stored and was_there)
         else:
-            writer.save(self._path(name))
-        return self.spark.read.table(self.location(name))
+            put = partial(self._add, name, fitted, scope)
+        try:
+            return put()
+        except Exception as error:
+            if VIOLATED in str(error) and self._renew_checks(table):
+                return put()
+            raise
 
-    def drop_staged(self, name: str) -> None:
-        """Remove a staging table and, as far as the store allows, its files."""
-        if self.in_catalog:
-            self.spark.sql(f"DROP TABLE IF EXISTS {self.location(name)}")
-        elif "://" not in self.root:
-            shutil.rmtree(self._path(name), ignore_errors=True)
-        elif self.exists(name):
-            self.spark.sql(f"DELETE FROM {self.location(name)}")  # noqa: S608 - the name is ours
-            self.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
-            self.spark.sql(f"VACUUM {self.location(name)} RETAIN 0 HOURS")
-
-    def drop_forgotten(self, prefix: str) -> None:
-        """Remove the staging tables under `prefix` that a run which was cut off left behind a day ago or more.
-
-        In an object store tables cannot be listed without its own tools; a lifecycle rule does it there.
-        """
-        for name in self._names(prefix):
-            last = self.state(name).committed
-            if last is None or datetime.now() - last > FORGOTTEN:
-                self.drop_staged(name)
-
-    def _names(self, prefix: str) -> list[str]:
-        if self.in_catalog:
-            if not self.spark.catalog.databaseExists(self.root):
-                return []
-            shown = self.spark.sql(f"SHOW TABLES IN {_quoted(self.root)} LIKE '{prefix}*'")
-            return [row["tableName"] for row in shown.collect()]
-        return [] if "://" in self.root else [path.name for path in Path(self.root).glob(f"{prefix}*")]
+    def clear(self, name: str, *, stage: str) -> None:
+        """Remove what a write by `stage` would replace, at less than the cost of one; a missing table is created."""
+        table, scope = TABLES[name], _scope(TABLES[name], stage)
+        if self._ready(table) and scope is not None:
+            self._delete(name, scope)
 
     def listing(self) -> list[Listed]:
         """Return what is in the store, in the order of the declarations."""
         there = [table for table in TABLES.values() if self.exists(table.name)]
         return [Listed(x.name, self.count(x.name), self.version(x.name), x.comment) for x in there]
-
-    def _path(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
 
     def _table(self, name: str) -> DataFrame | None:
         """Return the table as it is stored, or None where it is missing; no job runs, unlike for its history."""
@@ -219,20 +182,14 @@ class Store:
         return there
 
     @on_conflict
-    def _add(self, name: str, frame: DataFrame, scope: Column | None) -> int:
+    def _add(self, name: str, frame: DataFrame, scope: str | None) -> int:
         """Return the number of rows added; those within `scope` are replaced."""
         token = uuid.uuid4().hex  # tells our commit from one of another run
         writer = frame.writeTo(self.location(name)).option("userMetadata", token)
-        writer.append() if scope is None else writer.overwrite(scope)
+        writer.append() if scope is None else writer.overwrite(F.expr(scope))
         history = self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 100")
         commits = history.where(F.col("userMetadata") == token).collect()
         return int(commits[0]["operationMetrics"].get("numOutputRows", 0)) if commits else 0
-
-    def _scope(self, table: Table, stage: str) -> Column | None:
-        """Return which rows a stage's first write replaces; None where it only adds."""
-        if table.mode == "append":
-            return None
-        return F.col("stage") == F.lit(stage) if table.mode == "by_stage" else F.lit(True)
 
     @on_conflict
     def _insert_missing(self, table: Table, frame: DataFrame, ranged: bool = False) -> int:
@@ -253,11 +210,33 @@ class Store:
         finally:
             self.spark.catalog.dropTempView(view)
 
-    def _grow(self, table: Table, there: Sequence[str]) -> None:
-        new = [c for c in table.columns if c.name not in there]
+    @on_conflict
+    def _delete(self, name: str, scope: str) -> None:
+        self.spark.sql(f"DELETE FROM {self.location(name)} WHERE {scope}")  # noqa: S608 - the scope is ours
+
+    def _ready(self, table: Table) -> bool:
+        """Return whether the table was there before; now it is, with all declared columns."""
+        there = self._table(table.name)
+        if there is None:
+            self.create(table)
+            return False
+        new = [c for c in table.columns if c.name not in there.columns]
         if new:
-            added = ", ".join(_ddl(column, False) for column in new)
-            self.spark.sql(f"ALTER TABLE {self.location(table.name)} ADD COLUMNS ({added})")
+            self.spark.sql(ddl.add_columns(new, self.location(table.name)))
+        return True
+
+    def _renew_checks(self, table: Table) -> bool:
+        """Return whether the table had other checks than are declared now, as one of an older version has."""
+        where = self.location(table.name)
+        shown = self.spark.sql(f"SHOW TBLPROPERTIES {where}").where(f"key LIKE '{ddl.CHECKS}%'").collect()
+        there = {row["key"].removeprefix(ddl.CHECKS): row["value"] for row in shown}
+        if there == dict(table.checks):
+            return False
+        for name in there:
+            self.spark.sql(f"ALTER TABLE {where} DROP CONSTRAINT IF EXISTS `{name}`")
+        for name, rule in table.checks.items():
+            self.spark.sql(f"ALTER TABLE {where} ADD CONSTRAINT `{name}` CHECK ({rule})")
+        return True
 
 
 def fit(frame: DataFrame, table: Table) -> DataFrame:
@@ -282,23 +261,18 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*table.column_names)
 
 
+def _scope(table: Table, stage: str) -> str | None:
+    """Return the condition of the rows that a stage's first write replaces; None where it only adds."""
+    if table.mode in ("append", "merge"):
+        return None
+    return f"stage = {ddl.text(stage)}" if table.mode == "by_stage" else "true"
+
+
 def _within(frame: DataFrame, key: str) -> str:
     """Return a further condition of a MERGE: the old row's key, a text, is in the range of the frame's."""
     low, high = frame.agg(F.min(key), F.max(key)).collect()[0]
-    return f" AND old.`{key}` BETWEEN {_text(low)} AND {_text(high)}" if low is not None else ""
+    return f" AND old.`{key}` BETWEEN {ddl.text(low)} AND {ddl.text(high)}" if low is not None else ""
 
 
 def _type(kind: t.DataType) -> str:
     return kind.simpleString()
-
-
-def _ddl(column: Declared, required: bool) -> str:
-    return f"`{column.name}` {column.type}{' NOT NULL' if required else ''} COMMENT {_text(column.comment)}"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _quoted(name: str) -> str:
-    return ".".join(f"`{part}`" for part in name.split("."))

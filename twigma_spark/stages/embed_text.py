@@ -10,10 +10,10 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.io import plain_texts
 from twigma_spark.schemas import TEXT_EMBEDDINGS
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import Items, Task, by_chunk
 from twigma_spark.stages.stage import Stage, Work
-from twigma_spark.transforms.texts import refused_texts, texts
+from twigma_spark.transforms.texts import refused_texts
 from twigma_spark.transforms.vectors import fault, made_by
 
 
@@ -25,13 +25,12 @@ def run(
     if encoder is None:
         work.say("embed_text: models.image has no text tower; texts are not embedded")
         return
-    model = specs.captioner(cfg)
-    own = captions.where(F.col("model_id") == (model.model_id if model else ""))
-    others = plain_texts.read_texts(work.spark, cfg.texts) if cfg.texts else None
+    others = inputs.other_texts(cfg, work.spark)
     if others is not None:
         yield {"rejects": refused_texts(others).withColumn("stage", F.lit("embed_text"))}
     # The runner takes the item away; the table keeps the text.
-    found = texts(images, tweets, own, others).withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
+    found = inputs.all_texts(cfg, images, tweets, captions, others)
+    asked = found.withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
     done = made_by(text_embeddings, encoder.model_id, encoder.preprocess_rev)
 
     def row(answered: DataFrame) -> DataFrame:
@@ -41,7 +40,7 @@ def run(
 
     feed = specs.feed(cfg, cfg.embed_text)
     task = Task("embed_text", "text_embeddings", encoder, "array<float>", cfg.embed_text, feed, row, fault)
-    yield from by_chunk(work, Items(found, done, key="text_id", item="item", unit="text"), task)
+    yield from by_chunk(work, Items(asked, done, key="text_id", item="item", unit="text"), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

@@ -88,14 +88,14 @@ def by_chunk(work: Work, items: Items, task: Task) -> Iterator[Mapping[str, Data
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
         feed = task.feed.with_tasks(task_count(share, slots(work.spark)))
         asked = infer(items.part(inside, keys), items.item, items.key, task.model, task.value_type, feed)
+        if task.fault is not None:
+            asked = asked.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
 
         def tell(done: float, before: int = before, share: int = share) -> None:
             work.live(pace.line(before + int(done * share), total))
 
         with arrow_batches(work.spark, task.how.arrow_batch), watch_tasks(work.spark, feed.partitions, tell):
             answered = work.once(asked)
-        if task.fault is not None:
-            answered = answered.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
         rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
         refused = rejects.count()
         pace.rejects += refused

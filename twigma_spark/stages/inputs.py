@@ -1,13 +1,14 @@
-"""What several stages read in the same way: the vectors of the kept images, and one clustering."""
+"""What several stages read in the same way: vectors of the kept images, texts, one clustering."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
-from twigma_spark.io import arrow
+from twigma_spark.io import arrow, plain_texts
 from twigma_spark.stages import specs
+from twigma_spark.transforms.texts import texts
 from twigma_spark.transforms.vectors import of_model
 
 # Ids that are sent to every task, 20 MB; more are joined, and the vectors shuffled.
@@ -31,6 +32,20 @@ def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicat
         return own
     known = arrow.frame_of(own.sparkSession, few.to_batches(), "image_id STRING")
     return own.join(F.broadcast(known), "image_id", "left_anti").select(*own.columns)
+
+
+def other_texts(cfg: Config, spark: SparkSession) -> DataFrame | None:
+    """Return the lines of the configured files of texts, those that cannot be read too; None without any."""
+    return plain_texts.read_texts(spark, cfg.texts) if cfg.texts else None
+
+
+def all_texts(
+    cfg: Config, images: DataFrame, tweets: DataFrame, captions: DataFrame, others: DataFrame | None
+) -> DataFrame:
+    """Return prompts, posts, the configured captioner's captions and other texts, as `transforms.texts.texts`."""
+    model = specs.captioner(cfg)
+    own = captions.where(F.col("model_id") == (model.model_id if model else ""))
+    return texts(images, tweets, own, others)
 
 
 def theme_clustering(cfg: Config) -> str | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
-from twigma_spark.io import arrow, plain_texts
-from twigma_spark.stages import specs
+from twigma_spark.io import arrow
+from twigma_spark.stages import inputs, specs
 from twigma_spark.stats.sample import Codes, Sample, Statistic
 from twigma_spark.stats.texts import of_texts
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec
-from twigma_spark.transforms.texts import sampled_texts, texts
+from twigma_spark.transforms.texts import sampled_texts
 from twigma_spark.transforms.vectors import made_by
 
 
@@ -31,12 +30,10 @@ def text_statistics(
         captions: rows of `captions`.
         embedded: rows of `text_embeddings`; those of texts that are gone are left out.
     """
-    encoder, model = specs.text_encoder(cfg), specs.captioner(cfg)
+    encoder = specs.text_encoder(cfg)
     if encoder is None:
         return []
-    captioned = captions.where(F.col("model_id") == (model.model_id if model else ""))
-    others = plain_texts.read_texts(images.sparkSession, cfg.texts) if cfg.texts else None
-    there = texts(images, tweets, captioned, others)
+    there = inputs.all_texts(cfg, images, tweets, captions, inputs.other_texts(cfg, images.sparkSession))
     own = made_by(embedded, encoder.model_id, encoder.preprocess_rev).join(
         there.select("text_id"), "text_id", "left_semi"
     )
