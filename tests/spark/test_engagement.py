@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from tests import tables as declared
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.schemas import TABLES
 from twigma_spark.stages import likes, trends
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.transforms import activity, engagement
@@ -23,12 +24,7 @@ Make = Callable[[str, list[dict[str, Any]]], DataFrame]
 @pytest.fixture(scope="module")
 def make(spark: SparkSession) -> Make:
     """Make rows of a declared table."""
-
-    def rows(name: str, given: list[dict[str, Any]]) -> DataFrame:
-        schema = TABLES[name].schema
-        return spark.createDataFrame([tuple(r.get(f.name) for f in schema.fields) for r in given], schema)
-
-    return rows
+    return partial(declared.table, spark)
 
 
 def tweet(number: int, **more: Any) -> dict[str, Any]:

@@ -1,20 +1,12 @@
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from PIL import Image
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from twigma_spark.schemas import TABLES
+from tests.tables import table
 from twigma_spark.transforms.gallery import closest_pairs, pictures, theme_examples, thumbnails
-
-
-def table(spark: SparkSession, name: str, rows: Sequence[dict[str, Any]]) -> DataFrame:
-    """Return rows of a declared table; what is not given is null, or empty text in a key."""
-    schema = TABLES[name].schema
-    full = [tuple(r.get(f.name, None if f.nullable else "") for f in schema.fields) for r in rows]
-    return spark.createDataFrame(full, schema)
 
 
 def jpeg(width: int, height: int) -> bytes:

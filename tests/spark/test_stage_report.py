@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
+from tests.tables import table
 from twigma_spark.config.analyses import Report
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
@@ -15,7 +16,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
-from twigma_spark.schemas import REPORTS, TABLES
+from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.report import STAGE, collect, publish, run
 from twigma_spark.stages.stage import Work
 
@@ -104,12 +105,7 @@ def tables(spark: SparkSession) -> Callable[..., dict[str, DataFrame]]:
     """Make the tables that the stage reads, of given rows or of none."""
 
     def make(rows: dict[str, list[dict[str, Any]]]) -> dict[str, DataFrame]:
-        made = {}
-        for name in STAGE.reads:
-            schema = TABLES[name].schema
-            full = [tuple(r.get(f.name) for f in schema.fields) for r in rows.get(name, [])]
-            made[name] = spark.createDataFrame(full, schema)
-        return made
+        return {name: table(spark, name, rows.get(name, [])) for name in STAGE.reads}
 
     return make
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from tests import tables as declared
 from twigma_spark.config.analyses import Distinctiveness, Grid, Variation
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.models import Onnx
 from twigma_spark.config.settings import Config
-from twigma_spark.schemas import TABLES
 from twigma_spark.stages import distinctiveness, inputs, specs, text_variation, variation
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats.moments import moments
@@ -32,12 +33,7 @@ VECTORS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
 @pytest.fixture(scope="module")
 def table(spark: SparkSession) -> Table:
     """Make a declared table of rows that name some of its columns."""
-
-    def make(name: str, rows: list[dict[str, Any]]) -> DataFrame:
-        schema = TABLES[name].schema
-        return spark.createDataFrame([tuple(row.get(f.name) for f in schema.fields) for row in rows], schema)
-
-    return make
+    return partial(declared.table, spark)
 
 
 def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:

@@ -5,16 +5,13 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.schemas import TABLES
+from tests import tables
 from twigma_spark.transforms import summaries
 
 
 def table(spark: SparkSession, name: str, columns: str, *rows: Sequence[Any]) -> DataFrame:
     """Return rows of a declared table from the named columns; the others are null, or empty text in a key."""
-    schema, names = TABLES[name].schema, columns.split()
-    given = [dict(zip(names, row, strict=True)) for row in rows]
-    full = [tuple(g.get(f.name, None if f.nullable else "") for f in schema.fields) for g in given]
-    return spark.createDataFrame(full, schema)
+    return tables.table(spark, name, [dict(zip(columns.split(), row, strict=True)) for row in rows])
 
 
 def rows(frame: DataFrame) -> list[tuple[Any, ...]]:

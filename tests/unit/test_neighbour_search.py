@@ -57,15 +57,18 @@ def test_neighbours_equal_brute_force_with_many_ties(n: int, m: int, d: int, k: 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_with_queries_of_their_own_answer_as_one(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr(neighbour_search, "LEAST", 16)
+    monkeypatch.setattr(neighbour_search, "LEAST", 8)
     monkeypatch.setattr(neighbour_search.faiss, "omp_get_max_threads", lambda: threads)
     rng = np.random.default_rng(5)
-    vectors, queries = rng.normal(size=(70, 4)), rng.normal(size=(31, 4)).astype(np.float32)
+    vectors, queries = rng.normal(size=(70, 4)), rng.normal(size=(31, 4))
     ids = [f"{n:02d}" for n in range(70)]
-    rows, cosines = nearest(index_of(vectors, ids), arrow.unit(queries), 6)
+    found = list(neighbour_search.answers([queries_of(queries)], [index_of(vectors, ids)], 6, 8))
+    assert [batch.num_rows // 6 for batch in found] == {1: [8, 8, 8, 7], 2: [4] * 7 + [3], 3: [3] * 10 + [1]}[threads]
+    whole = pa.Table.from_batches(found)
     expected, similar = brute(vectors, ids, queries, 6)
-    assert [[ids[r] for r in row] for row in rows.tolist()] == expected
-    np.testing.assert_allclose(cosines, similar, atol=2.1e-6)
+    assert whole["image_id"].to_pylist() == [f"q{n:03d}" for n in range(31) for _ in range(6)]
+    assert whole["neighbour_id"].to_pylist() == [name for row in expected for name in row]
+    np.testing.assert_allclose(whole["similarity"].to_numpy(), similar.ravel(), atol=2.1e-6)
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

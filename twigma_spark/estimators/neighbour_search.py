@@ -6,8 +6,9 @@ neighbour's id, so that it does not depend on how either side is partitioned eit
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -57,9 +58,28 @@ def search_on_executors(shards: Sequence[ShardFile], queries: DataFrame, k: int,
 def answers(
     batches: Iterable[pa.RecordBatch], shards: Sequence[NeighbourIndex], k: int, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the neighbours of each batch of queries (image_id, embedding), as in `search`."""
-    for batch in rebatched(batches, batch_rows):
-        yield _answer(shards, batch, k)
+    """Yield the neighbours of each batch of queries (image_id, embedding), as in `search`, in their order.
+
+    Each thread has queries of its own. FAISS's threads share them and wait for one another twice a block of 1,024
+    references: with anything else on the machine, as the stream of queries, short vectors took twice the time.
+    """
+    threads = 1 if any(shard.searcher for shard in shards) else faiss.omp_get_max_threads()
+    answered: deque[Future[pa.RecordBatch]] = deque()
+    # How many threads OpenMP takes is set for each thread that calls it.
+    with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+        for batch in rebatched(batches, _rows_a_thread(shards, threads, batch_rows)):
+            answered.append(pool.submit(_answer, shards, batch, k))
+            if len(answered) > threads:
+                yield answered.popleft().result()
+        while answered:
+            yield answered.popleft().result()
+
+
+def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: int) -> int:
+    """Return a thread's part of a batch, or what FAISS's quick way needs at least."""
+    if threads == 1 or not shards:
+        return batch_rows
+    return max(-(-batch_rows // threads), -(-LEAST // int(shards[0].vectors.d)))
 
 
 def _answers_of_files(
@@ -99,7 +119,7 @@ def _ranked(
     index: NeighbourIndex, queries: NDArray[np.float32], k: int, fetch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
-    rough, found = _candidates(index, queries, fetch)
+    rough, found = (index.searcher or index.vectors).search(queries, fetch)
     precise = _precise(index, queries, rough, found)
     missing = found < 0
     cosine = np.where(missing, -np.inf, np.round(precise.astype(np.float64), DECIMALS))
@@ -107,24 +127,6 @@ def _ranked(
     best = np.take_along_axis(cosine, order, axis=1)
     settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | missing[:, -1]
     return np.take_along_axis(found, order, axis=1), best, settled
-
-
-def _candidates(
-    index: NeighbourIndex, queries: NDArray[np.float32], fetch: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the products (n, fetch) and the rows (n, fetch) of FAISS's search.
-
-    An exact search gives each thread queries of its own. FAISS's threads share them and wait for one another
-    twice a block of 1,024 references: with anything else on the machine, 64 dimensions took twice the time.
-    """
-    pieces = min(faiss.omp_get_max_threads(), queries.size // LEAST) if index.exact and not index.searcher else 1
-    if pieces < 2:
-        rough, found = (index.searcher or index.vectors).search(queries, fetch)
-        return rough, found
-    # How many threads OpenMP takes is set for each thread that calls it.
-    with ThreadPoolExecutor(pieces, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-        parts = list(pool.map(partial(index.vectors.search, k=fetch), np.array_split(queries, pieces)))
-    return np.concatenate([rough for rough, _ in parts]), np.concatenate([found for _, found in parts])
 
 
 def _precise(

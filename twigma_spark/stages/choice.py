@@ -14,7 +14,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.coreset import centres, nearest
 from twigma_spark.io import arrow
-from twigma_spark.stats.clusters import Estimate, distances, silhouette, stability
+from twigma_spark.stats.clusters import distances, silhouette, stability
+from twigma_spark.stats.intervals import Interval
 
 ANALYSIS = "choice_of_k"
 Row = tuple[object, ...]
@@ -55,7 +56,7 @@ def _of_k(
     yield from _row("adjusted_rand", group, agreement, f"mean over all pairs of {how.restarts} seeds; {basis}")
 
 
-def _row(metric: str, group: str, found: Estimate | None, method: str) -> Iterator[Row]:
+def _row(metric: str, group: str, found: Interval | None, method: str) -> Iterator[Row]:
     if found is not None:
         yield ("cluster", ANALYSIS, metric, group, found.value, found.low, found.high, found.n, "images", method)
 

@@ -20,7 +20,7 @@ from twigma_spark.schemas import PROJECTION
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, Work
 from twigma_spark.stats import layouts
-from twigma_spark.stats.clusters import Estimate
+from twigma_spark.stats.intervals import Interval
 from twigma_spark.transforms.samples import sampled
 from twigma_spark.transforms.vectors import fault, refused
 
@@ -102,7 +102,7 @@ def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Row]:
     return [*rows, _row("drift", f"seeds {cfg.seed}|{cfg.seed + 1}", moved, basis)]
 
 
-def _row(metric: str, group: str, found: Estimate, method: str) -> Row:
+def _row(metric: str, group: str, found: Interval, method: str) -> Row:
     return ("project", "projection", metric, group, found.value, found.low, found.high, found.n, "images", method)
 
 

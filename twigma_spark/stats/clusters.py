@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,19 +10,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
 from sklearn.metrics.pairwise import pairwise_distances
 
-from twigma_spark.stats.intervals import percentiles
+from twigma_spark.stats.intervals import Interval, percentiles
 
 Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic of `n` images with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def distances(vectors: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
@@ -35,7 +24,7 @@ def distances(vectors: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
 
 def silhouette(
     apart: NDArray[np.float32], labels: Labels, rng: np.random.Generator, replicates: int, confidence: float = 0.95
-) -> Estimate | None:
+) -> Interval | None:
     """Return the mean silhouette, -1 to 1, with a percentile bootstrap interval; None of fewer than two clusters.
 
     Args:
@@ -52,12 +41,12 @@ def silhouette(
         return None
     each = silhouette_samples(apart, labels, metric="precomputed")
     means = [each[rng.integers(0, n, n)].mean() for _ in range(replicates)]
-    return Estimate(float(each.mean()), *percentiles(means, confidence), n)
+    return Interval(float(each.mean()), *percentiles(means, confidence), n)
 
 
 def stability(
     labelings: Sequence[Labels], rng: np.random.Generator, replicates: int, confidence: float = 0.95
-) -> Estimate | None:
+) -> Interval | None:
     """Return the mean adjusted Rand index of all pairs of clusterings; None of fewer than two clusterings.
 
     1 says that every seed found the same clusters, 0 that they agree no more than by chance. The interval is
@@ -80,7 +69,7 @@ def stability(
     value = float(np.mean([adjusted_rand(a, b) for a, b in pairs]))
     # An image drawn twice agrees with itself in every clustering, which lifts all resamples by about 1 / n.
     low, high = percentiles(np.array(means) - np.mean(means) + value, confidence)
-    return Estimate(value, min(low, value), min(max(high, value), 1.0), n)
+    return Interval(value, min(low, value), min(max(high, value), 1.0), n)
 
 
 def adjusted_rand(a: Labels, b: Labels) -> float:

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from scipy.spatial import procrustes
 from scipy.spatial.distance import cdist
 
-from twigma_spark.stats.clusters import Estimate
-from twigma_spark.stats.intervals import percentiles
+from twigma_spark.stats.intervals import Interval, percentiles
 
 Points = NDArray[np.float64]
 
@@ -32,14 +31,14 @@ def trustworthiness(space: Points, plane: Points, k: int) -> NDArray[np.float64]
     return np.asarray(1.0 - excess * 2.0 / (k * (2.0 * n - 3.0 * k - 1.0)), np.float64)
 
 
-def mean(values: NDArray[np.float64], rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Estimate:
+def mean(values: NDArray[np.float64], rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Interval:
     """Return the mean of values (n,) with a percentile bootstrap interval."""
     n = len(values)
     means = [values[rng.integers(0, n, n)].mean() for _ in range(replicates)]
-    return Estimate(float(values.mean()), *percentiles(means, confidence), n)
+    return Interval(float(values.mean()), *percentiles(means, confidence), n)
 
 
-def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Estimate:
+def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Interval:
     """Return how far two layouts (n, 2) of the same points differ after the best shift, turn, mirroring and scaling.
 
     0 says that they are the same but for those, 1 that they have nothing in common: the root of the Procrustes
@@ -48,7 +47,7 @@ def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int,
     n = len(one)
     drawn = [rng.integers(0, n, n) for _ in range(replicates)]
     found = [procrustes(one[rows], other[rows])[2] ** 0.5 for rows in drawn]
-    return Estimate(float(procrustes(one, other)[2] ** 0.5), *percentiles(found, confidence), n)
+    return Interval(float(procrustes(one, other)[2] ** 0.5), *percentiles(found, confidence), n)
 
 
 def _order(points: Points) -> NDArray[np.int64]:
