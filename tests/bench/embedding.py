@@ -149,15 +149,18 @@ def readme_loop(given: Setting) -> Callable[[], None]:
 
 
 def two_udfs(given: Setting) -> Callable[[], None]:
-    """Return a job of two pandas UDFs: one gives arrays of pixels, the next takes them; the result is appended."""
+    """Return a job of two pandas UDFs: one gives arrays of pixels, the next takes them; the result is appended.
+
+    The first goes from a series to a series, since it has no model to load. Two UDFs of the same kind would be run
+    by Spark as one, and no pixels shipped.
+    """
     model = given.model
     sample = cache.load(model).prepare(pictures(1, given.side)[0])
     shape, kind = sample.shape, sample.dtype
 
-    def decode(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    def decode(batch: pd.Series) -> pd.Series:
         loaded = cache.load(model)
-        for batch in batches:
-            yield pd.Series([loaded.prepare(item).ravel().astype(np.float32) for item in batch])
+        return pd.Series([loaded.prepare(item).ravel().astype(np.float32) for item in batch])
 
     def forward(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         loaded = cache.load(model)

@@ -55,8 +55,8 @@ def udfs(bench: Bench) -> Iterator[Record]:
     """The job against two UDFs that ship pixels: with a network, and with next to none, as where a GPU runs it."""
     asked, other = bench.asked, "two UDFs that ship pixel arrays"
     given = setting(bench.spark, bench.root, asked.udf_images, 288, asked.threads)
-    yield given.against(other, two_udfs(given), asked.rounds, 1.5, amx=True)
-    given = setting(bench.spark, bench.root, asked.job_images, 288, asked.threads, no_network(bench.root / "onnx"))
+    yield given.against(other, two_udfs(given), asked.rounds, 1.5)
+    given = setting(bench.spark, bench.root, asked.udf_images, 288, asked.threads, no_network(bench.root / "onnx"))
     yield given.against(other, two_udfs(given), asked.rounds, 1.5)
 
 
@@ -96,7 +96,7 @@ SIZES = {
     "job-images": 10_000,
     "readme-images": 800,
     "large-images": 320,
-    "udf-images": 1200,
+    "udf-images": 5000,
     "blip-images": 8,
     "vectors": 805_650,
     "memory-first": 5000,
