@@ -42,7 +42,7 @@ def search(shards: Sequence[NeighbourIndex], queries: DataFrame, k: int, batch_r
         shards: indexes that together hold the references.
         queries: image_id, embedding; usable vectors of the index's length.
         k: neighbours a query; all of them where the indexes hold fewer.
-        batch_rows: queries searched at once.
+        batch_rows: queries searched at once, by all threads together; more where the vectors are short.
     """
     filled = [shard for shard in shards if shard.size]
     batches = arrow.stream(queries.select("image_id", "embedding")) if filled else iter(())
