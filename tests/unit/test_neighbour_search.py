@@ -71,6 +71,14 @@ def test_threads_with_queries_of_their_own_answer_as_one(monkeypatch: pytest.Mon
     np.testing.assert_allclose(whole["similarity"].to_numpy(), similar.ravel(), atol=2.1e-6)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 64])
+def test_short_vectors_do_not_make_a_batch_larger_than_asked(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(neighbour_search.faiss, "omp_get_max_threads", lambda: threads)
+    queries = queries_of(np.eye(3)[np.arange(20) % 3])
+    found = neighbour_search.answers([queries], [index_of(np.eye(3), ["a", "b", "c"])], 1, 6)
+    assert [batch.num_rows for batch in found] == [6, 6, 6, 2]
+
+
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = (x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1)[:, None] for x in (a, b))
     return a @ b.T

@@ -42,7 +42,7 @@ def search(shards: Sequence[NeighbourIndex], queries: DataFrame, k: int, batch_r
         shards: indexes that together hold the references.
         queries: image_id, embedding; usable vectors of the index's length.
         k: neighbours a query; all of them where the indexes hold fewer.
-        batch_rows: queries searched at once, by all threads together; more where the vectors are short.
+        batch_rows: queries that a thread searches at once, at most.
     """
     filled = [shard for shard in shards if shard.size]
     batches = arrow.stream(queries.select("image_id", "embedding")) if filled else iter(())
@@ -76,10 +76,10 @@ def answers(
 
 
 def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: int) -> int:
-    """Return a thread's part of a batch, or what FAISS's quick way needs at least."""
-    if threads == 1 or not shards:
+    """Return a thread's part of a batch, at least what FAISS's quick way needs; never more than the batch."""
+    if not shards:
         return batch_rows
-    return max(-(-batch_rows // threads), -(-LEAST // int(shards[0].vectors.d)))
+    return min(batch_rows, max(-(-batch_rows // threads), -(-LEAST // int(shards[0].vectors.d))))
 
 
 def _answers_of_files(
