@@ -76,7 +76,7 @@ class Runner:
 
     def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
-        rows_in = {name: self.store.count(name) for name in states}
+        rows_in = {name: self.store.count_once(name, found) for name, found in states.items()}
         self._write_all()
         rejects, account = self._rejects(), self._account()
         ended = replace(
@@ -144,7 +144,8 @@ class Runner:
         self.table = None
 
     def _rejects(self) -> dict[str, int]:
-        if "rejects" not in self.stage.writes:
+        """Return how many rejects of this stage there are, by reason."""
+        if not self.rows.get("rejects"):
             return {}
         own = self.store.read("rejects").where(f"stage = '{self.stage.name}'")
         return {row["reason"]: row["count"] for row in own.groupBy("reason").count().collect()}

@@ -98,6 +98,20 @@ def test_replace_replaces_all_rows(store: Store, spark: SparkSession) -> None:
     assert sorted(r.cluster for r in store.read("centroids").collect()) == [1, 2]
 
 
+def test_a_state_is_counted_once_and_another_anew(
+    store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    count = Store.count
+    monkeypatch.setattr(Store, "count", lambda self, name: counted.append(name) or count(self, name))
+    for ids in ((), ("a",), ("b", "c")):
+        if ids:
+            store.write("embeddings", vectors(spark, *ids), stage="embed")
+        rows = [store.count_once("embeddings", store.state("embeddings")) for _ in range(2)]
+        assert rows == [store.read("embeddings").count()] * 2
+    assert rows == [3, 3] and counted == ["embeddings"] * 3
+
+
 def test_a_frame_that_does_not_fit_is_refused_before_anything_is_written(store: Store, spark: SparkSession) -> None:
     frame = vectors(spark, "a").withColumn("dim", F.lit("two")).drop("corpus").withColumn("more", F.lit(1))
     with pytest.raises(SchemaError) as caught:

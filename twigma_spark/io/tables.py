@@ -85,6 +85,7 @@ class Store:
         self.spark = spark
         self.in_catalog = bool(CATALOG.match(root))
         self.root = root if self.in_catalog or "://" in root else str(Path(root).absolute())
+        self._counted: dict[tuple[str, str], int] = {}
 
     def path(self, name: str) -> str:
         """Return where the table's files are, in a store that is a folder or a URL."""
@@ -109,6 +110,13 @@ class Store:
         """Return the number of rows, from Delta's own statistics where it has them."""
         there = self._table(name)
         return 0 if there is None else there.count()
+
+    def count_once(self, name: str, state: State) -> int:
+        """Return the number of rows of a table in this state; a state that was counted before is not counted again."""
+        at = (name, state.stamp)
+        if at not in self._counted:
+            self._counted[at] = self.count(name)
+        return self._counted[at]
 
     def version(self, name: str) -> int:
         """Return the table's Delta version, or -1 where it does not exist."""
