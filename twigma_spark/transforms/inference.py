@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 from pyspark import TaskContext
@@ -36,10 +36,6 @@ class Feed:
     threads: int | None = None
     partitions: int | None = None
     device: str = "cpu"
-
-    def with_tasks(self, tasks: int) -> Feed:
-        """Return the same with so many tasks, unless the configuration has a number."""
-        return self if self.partitions else replace(self, partitions=tasks)
 
 
 def infer(frame: DataFrame, column: str, key: str, model: Model, value_type: str, feed: Feed) -> DataFrame:
