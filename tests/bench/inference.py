@@ -96,7 +96,7 @@ SIZES = {
     "job-images": 10_000,
     "readme-images": 800,
     "large-images": 320,
-    "udf-images": 5000,
+    "udf-images": 10_000,
     "blip-images": 8,
     "vectors": 805_650,
     "memory-first": 5000,

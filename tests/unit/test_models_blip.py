@@ -6,6 +6,7 @@ import io
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,11 +38,12 @@ def save_writer(where: Path) -> Path:
 
 
 def alone(folder: Path, files: list[bytes], **asked: int) -> list[str]:
-    """What transformers' documentation says to write."""
+    """What transformers' documentation says to write, in fp32 although the files keep half of the bits."""
+    import torch
     from transformers import AutoProcessor, BlipForConditionalGeneration
 
     processor = AutoProcessor.from_pretrained(folder)
-    model = BlipForConditionalGeneration.from_pretrained(folder)
+    model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     images = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
     tokens = model.generate(**processor(images=images, return_tensors="pt"), **asked)
     return [text.strip() for text in processor.batch_decode(tokens, skip_special_tokens=True)]
@@ -55,6 +57,20 @@ def test_captions_are_those_of_transformers_alone(folder: Path, beams: int, shor
     theirs = alone(folder, files, num_beams=beams, min_length=shortest, max_length=longest)
     assert ours == theirs
     assert len(set(ours)) > 1
+
+
+@pytest.mark.parametrize(("decode", "most"), [("pillow", 0), ("fast", 3)])
+def test_pixels_are_those_of_the_processor_on_pillow(folder: Path, decode: str, most: int) -> None:
+    from transformers import AutoProcessor
+
+    files = jpegs(8)
+    theirs = AutoProcessor.from_pretrained(folder, backend="pil").image_processor
+    images = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
+    wanted = np.array(theirs(images, do_normalize=False, do_rescale=False)["pixel_values"])
+    loaded = BlipCaptioner(str(folder), decode=decode).setup(threads=1)
+    got = np.stack([loaded.prepare(file) for file in files]).astype(int)
+    assert wanted.shape == got.shape and wanted.std() > 10
+    assert np.abs(got - wanted).max() <= most
 
 
 def test_captions_repeat_whatever_the_batch_size(folder: Path) -> None:
