@@ -94,8 +94,8 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Record]]] = {
 }
 SIZES = {
     "job-images": 10_000,
-    "readme-images": 800,
-    "large-images": 320,
+    "readme-images": 5000,
+    "large-images": 1000,
     "udf-images": 10_000,
     "blip-images": 8,
     "vectors": 805_650,
