@@ -85,8 +85,8 @@ def test_rows_beside_it_are_whole(spark: SparkSession, large: dict[str, Path]) -
     ]
     images = frame_of(spark, files).select("image_id", "source_key", "content")
     model = ClipImage(ClipSource(path="sample:clip"), max_pixels=Config().ingest.max_pixels)
-    feed = Feed(batch_size=3, partitions=1)
-    rows = infer(images, "content", "image_id", model, "array<float>", feed).collect()
+    one_task = images.repartition(1, "image_id")
+    rows = infer(one_task, "content", model, "array<float>", Feed(batch_size=3)).collect()
     found = {int(row.source_key.removesuffix(".jpg")): row for row in rows}
     assert len(rows) == len(found) == len(files)
     assert {n for n, row in found.items() if row.value is None} == {3}

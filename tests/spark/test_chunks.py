@@ -22,4 +22,6 @@ def test_each_task_has_its_share_and_a_partition_of_its_own(spark: SparkSession,
 
 def test_every_partition_has_a_seat(spark: SparkSession) -> None:
     for tasks in (1, 2, 48, 500):
-        assert len(set(seats(spark, tasks))) == tasks
+        rows = seats(spark, tasks).collect()
+        assert {row.part for row in rows} == set(range(1, tasks + 1))
+        assert len({row.task for row in rows}) == tasks

@@ -44,8 +44,8 @@ def by_size(images: DataFrame, precision: str, sizes: list[tuple[int, int]]) -> 
     model = ClipImage(ClipSource(path="sample:clip"), precision)
     asked = []
     for n, (partitions, batch) in enumerate(sizes):
-        feed = Feed(batch_size=batch, partitions=partitions)
-        answered = infer(images.select("image_id", "content"), "content", "image_id", model, "array<float>", feed)
+        parted = images.select("image_id", "content").repartition(partitions, "image_id")
+        answered = infer(parted, "content", model, "array<float>", Feed(batch_size=batch))
         asked.append(answered.withColumn("n", F.lit(n)))
     # Sorted here: Spark's sort would sample the rows first, and compute all of them twice.
     rows = sorted(reduce(DataFrame.unionByName, asked).collect(), key=lambda row: (row.n, row.image_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -50,8 +50,9 @@ class Items:
         return keys.join(self.answered.select(self.key), self.key, "left_anti")
 
     def part(self, inside: Column, keys: DataFrame, tasks: int) -> DataFrame:
-        """Return the rows of a chunk, each with its `task`; keys go to the rows, and no item is shuffled for it."""
-        return self.rows.where(inside).join(F.broadcast(dealt(keys.where(inside), self.key, tasks)), self.key)
+        """Return the rows of a chunk in `tasks` partitions; its keys go to the rows, to shuffle no others."""
+        asked = F.broadcast(dealt(keys.where(inside), self.key, tasks))
+        return self.rows.where(inside).join(asked, self.key).repartition(tasks, "task").drop("task")
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,8 @@ def by_chunk(work: Work, items: Items, task: Task) -> Iterator[Mapping[str, Data
     parts = chunks(items.key, total, task.how.commit_every) if total else []
     for number, inside in enumerate(parts):
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
-        tasks = task.feed.partitions or task_count(share, slots(work.spark))
-        part, feed = items.part(inside, keys, tasks), replace(task.feed, partitions=tasks)
-        asked = infer(part, items.item, "task", task.model, task.value_type, feed).drop("task")
+        tasks = task.how.partitions or task_count(share, slots(work.spark))
+        asked = infer(items.part(inside, keys, tasks), items.item, task.model, task.value_type, task.feed)
         if task.fault is not None:
             asked = asked.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
 

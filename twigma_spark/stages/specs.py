@@ -59,7 +59,6 @@ def feed(cfg: Config, how: Inference) -> Feed:
         batch_size=how.batch_size,
         decode_threads=how.decode_threads,
         threads=how.threads,
-        partitions=how.partitions,
         device=cfg.models.device,
     )
 

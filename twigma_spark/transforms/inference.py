@@ -27,27 +27,24 @@ class Feed:
         batch_size: rows of one forward pass; Arrow's own batches are of another size.
         decode_threads: threads that prepare the next rows meanwhile.
         threads: CPU threads of the forward pass; None leaves them as they are.
-        partitions: tasks; None takes as many as a shuffle has.
         device: "cpu", or "cuda" for the GPU that Spark gives to the task.
     """
 
     batch_size: int = 32
     decode_threads: int = 1
     threads: int | None = None
-    partitions: int | None = None
     device: str = "cpu"
 
 
-def infer(frame: DataFrame, column: str, key: str, model: Model, value_type: str, feed: Feed) -> DataFrame:
+def infer(frame: DataFrame, column: str, model: Model, value_type: str, feed: Feed) -> DataFrame:
     """Return `frame` without `column`, and with `value` (of `value_type`) and `error` ("reason: detail").
 
     Exactly one of the two is null. The result must be computed once (`Work.once`) before two tables are
     made of it: a filter on a UDF's column would run the model again.
 
     Args:
-        frame: has `key`, and `column` with the model's items.
+        frame: has `column` with the model's items; a partition is a task.
         column: bytes of images, or texts.
-        key: column by whose hash the rows are dealt out to the tasks.
         model: a spec; a worker process loads its weights once.
         value_type: Spark SQL type, such as ``array<float>``.
         feed: sizes and threads.
@@ -60,13 +57,9 @@ def infer(frame: DataFrame, column: str, key: str, model: Model, value_type: str
             yield pd.DataFrame({"value": pd.Series(result.values, dtype=object), "error": result.errors})
 
     ask = pandas_udf(run, f"struct<value: {value_type}, error: string>").asNondeterministic()  # type: ignore[call-overload]
-    tasks = feed.partitions or int(str(frame.sparkSession.conf.get("spark.sql.shuffle.partitions")))
     others = [name for name in frame.columns if name != column]
-    return (
-        frame.repartition(tasks, key)
-        .withColumn("answer", ask(column))
-        .select(*others, F.col("answer.value").alias("value"), F.col("answer.error").alias("error"))
-    )
+    answers = F.col("answer.value").alias("value"), F.col("answer.error").alias("error")
+    return frame.withColumn("answer", ask(column)).select(*others, *answers)
 
 
 def failures(answered: DataFrame, unit: str = "image") -> DataFrame:
