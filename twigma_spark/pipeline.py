@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.tables import Store
-from twigma_spark.runner import Outcome, Runner, Say, Told, quiet
+from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
 from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.stages import (
@@ -68,39 +68,39 @@ def select(only: Sequence[str] = (), first: str | None = None, last: str | None 
     return [s for i, s in enumerate(STAGES) if start <= i <= end and (not only or s.name in only)]
 
 
-def draw_sample(cfg: Config, say: Say) -> None:
+def draw_sample(cfg: Config, log: Log) -> None:
     """Draw the sample world where the configuration asks for it and it is not there yet."""
     if cfg.sample.out is None:
         return
     out = Path(cfg.sample.out)
     if not world_is_current(out, cfg.sample.size, cfg.sample.seed):
-        say(f"drawing the sample world: about {cfg.sample.size:,} images into {out}")
+        log(f"drawing the sample world: about {cfg.sample.size:,} images into {out}")
         draw_world(out, cfg.sample.size, cfg.sample.seed)
 
 
 def run(
-    cfg: Config, store: Store, stages: Sequence[Stage], say: Say, force: bool = False, live: Say = quiet
+    cfg: Config, store: Store, stages: Sequence[Stage], log: Log, force: bool = False, update: Log = quiet
 ) -> list[Outcome]:
     """Return how each of `stages` went; they run in order and the first failure ends the run.
 
-    With `force`, stages run although nothing has changed. `say` shows a line, `live` one that the next replaces.
+    With `force`, stages run although nothing has changed. `log` shows a line, `update` one that the next replaces.
 
     Raises:
         StageError: names the stage that failed; what the earlier ones wrote stays.
     """
     if any(stage is ingest.STAGE for stage in stages):
-        draw_sample(cfg, say)
+        draw_sample(cfg, log)
     run_id, known, outcomes = uuid.uuid4().hex[:12], {} if force else last_good(store), []
     for number, stage in enumerate(stages, start=1):
         place = f"[{number}/{len(stages)}] "
-        told = Told(partial(_say_at, say, place), partial(_say_at, live, place))
-        outcomes.append(Runner(stage, cfg, store, run_id, told).run(known.get(stage.name)))
-        told.say(outcomes[-1].line())
+        progress = Progress(partial(_log_at, log, place), partial(_log_at, update, place))
+        outcomes.append(Runner(stage, cfg, store, run_id, progress).run(known.get(stage.name)))
+        progress.log(outcomes[-1].line())
     return outcomes
 
 
-def _say_at(say: Say, place: str, text: str) -> None:
-    say(place + text)
+def _log_at(log: Log, place: str, text: str) -> None:
+    log(place + text)
 
 
 def annotate(cfg: Config, store: Store, out: str) -> str:

@@ -14,9 +14,9 @@ from twigma_spark.errors import StageError
 from twigma_spark.io.runs import Run, now, package_versions, record, state_of
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
-from twigma_spark.stages.stage import Account, Stage, Work
+from twigma_spark.stages.stage import Account, Stage, StageContext
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ def quiet(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Told:
-    """How progress is shown: `say` a line, `live` one that the next replaces."""
+class Progress:
+    """How progress is shown: `log` adds a line, `update` shows one that the next replaces."""
 
-    say: Say
-    live: Say
+    log: Log
+    update: Log
 
 
 class Runner:
     """One stage of a run: read, check, call, check, write, record."""
 
-    def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, told: Told) -> None:
-        self.stage, self.cfg, self.store, self.run_id, self.told = stage, cfg, store, run_id, told
+    def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, progress: Progress) -> None:
+        self.stage, self.cfg, self.store, self.run_id, self.progress = stage, cfg, store, run_id, progress
         self.clock, self.started_at = time.monotonic(), now()
         self.config_hash = cfg.fingerprint(stage.config)
         self.table: str | None = None
@@ -112,10 +112,15 @@ class Runner:
 
     def _write_all(self) -> None:
         self.staging.drop_forgotten()
-        once, say, live = self.staging.keep, self.told.say, self.told.live
-        work = Work(spark=self.store.spark, once=once, say=say, live=live, stamp=self._stamp)
+        context = StageContext(
+            spark=self.store.spark,
+            materialize=self.staging.keep,
+            log=self.progress.log,
+            progress=self.progress.update,
+            table_version=self._table_version,
+        )
         frames = {name: self._read(name) for name in self.stage.reads}
-        made = self.stage.run(self.cfg, work, **frames)
+        made = self.stage.run(self.cfg, context, **frames)
         for part in [made] if isinstance(made, Mapping) else made:
             self._write(part)
             self.staging.drop()
@@ -126,7 +131,7 @@ class Runner:
                 self.store.clear(name, stage=self.stage.name)
         self.table = None
 
-    def _stamp(self, name: str) -> str:
+    def _table_version(self, name: str) -> str:
         return self.store.state(name).stamp
 
     def _read(self, name: str) -> DataFrame:

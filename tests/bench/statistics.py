@@ -22,7 +22,7 @@ from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.io.session import open_session
 from twigma_spark.stages import distinctiveness, inputs, likes, trends, variation
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results
 from twigma_spark.transforms.themes import theme_words
 
@@ -42,8 +42,8 @@ class Bench:
 
     def stage(self, stage: Stage) -> int:
         """Run a stage without its write and return the number of its results."""
-        work = Work(self.spark, self._once, progress)
-        made = stage.run(self.cfg, work, **{name: self.tables[name] for name in stage.reads})
+        context = StageContext(self.spark, self._once, progress)
+        made = stage.run(self.cfg, context, **{name: self.tables[name] for name in stage.reads})
         found = made if isinstance(made, dict) else {k: v for part in made for k, v in part.items()}  # type: ignore[union-attr]
         return sum(frame.count() for frame in found.values())
 

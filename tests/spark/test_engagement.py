@@ -15,7 +15,7 @@ from tests import tables as declared
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import likes, trends
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms import activity, engagement
 
 Make = Callable[[str, list[dict[str, Any]]], DataFrame]
@@ -91,9 +91,9 @@ CFG = Config(corpora=(Corpus(name="posts", role="posts", path="x"), Corpus(name=
 
 def results(spark: SparkSession, make: Make, stage: Stage, cfg: Config, **rows: list[dict[str, Any]]) -> list[Any]:
     said: list[str] = []
-    work = Work(spark=spark, once=lambda frame: frame, say=said.append)
+    context = StageContext(spark=spark, materialize=lambda frame: frame, log=said.append)
     frames = {name: make(name, rows.get(name, [])) for name in stage.reads}
-    found = stage.run(cfg, work, **frames)
+    found = stage.run(cfg, context, **frames)
     assert said and isinstance(found, dict)
     made = found["results"].collect()
     assert all(r["method"] and r["n"] >= 0 for r in made)

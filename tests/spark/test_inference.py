@@ -22,7 +22,7 @@ from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import caption, embed, specs
-from twigma_spark.stages.stage import Work
+from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.inference import Feed, infer
 
 # Portrait, landscape and square: each is cut in another way.
@@ -65,7 +65,7 @@ def test_vectors_do_not_depend_on_batch_size_or_partitioning(images: DataFrame) 
 def test_vit_b_32_gives_what_open_clip_alone_gives(images: DataFrame) -> None:
     settings = "models.image={kind: open_clip, name: ViT-B-32, pretrained: random-11, precision: fp32, decode: pillow}"
     cfg = load([], [settings, "embed={batch_size: 4, partitions: 1, arrow_batch: 2}"])
-    (part,) = embed.run(cfg, work(images), images, no(images, "embeddings"))
+    (part,) = embed.run(cfg, context(images), images, no(images, "embeddings"))
     rows = named(part["embeddings"], images)
     np.testing.assert_allclose([row.embedding for row in rows], open_clip_alone("ViT-B-32", 11), rtol=0, atol=1e-5)
     assert {(row.model_id, row.preprocess_rev) for row in rows} == {
@@ -84,15 +84,15 @@ def test_blip_writes_what_transformers_alone_writes(images: DataFrame, tmp_path:
         *("1 AS dim", "array(float(1)) AS embedding"),
     )
     none = {table: no(images, table) for table in ("duplicates", "captions")}
-    (part,) = caption.run(cfg, work(images), images, embedded, **none)
+    (part,) = caption.run(cfg, context(images), images, embedded, **none)
     captions = [row.caption for row in named(part["captions"], images)]
     assert captions == transformers_alone(folder, FILES, num_beams=2, max_length=16)
     assert len(set(captions)) > 1
 
 
-def work(images: DataFrame) -> Work:
+def context(images: DataFrame) -> StageContext:
     """Return what the runner lends, with what is computed once kept in memory."""
-    return Work(images.sparkSession, lambda frame: frame.localCheckpoint(), print)
+    return StageContext(images.sparkSession, lambda frame: frame.localCheckpoint(), print)
 
 
 def no(images: DataFrame, table: str) -> DataFrame:

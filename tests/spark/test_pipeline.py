@@ -17,14 +17,14 @@ from twigma_spark.io.staging import drop
 from twigma_spark.io.tables import Store
 from twigma_spark.runner import Outcome
 from twigma_spark.schemas import TABLES
-from twigma_spark.stages.stage import Account, Stage, Work
+from twigma_spark.stages.stage import Account, Stage, StageContext
 
 
 def captions(store: Store, *ids: str) -> DataFrame:
     return store.spark.createDataFrame([(i, "m", "words") for i in ids], TABLES["captions"].schema)
 
 
-def scores(cfg: Config, work: Work, captions: DataFrame) -> Mapping[str, DataFrame]:
+def scores(cfg: Config, context: StageContext, captions: DataFrame) -> Mapping[str, DataFrame]:
     """A stage in one line: a score for every caption."""
     return {"scores": captions.select("image_id", "model_id", F.lit("nsfw").alias("kind"), F.lit(0.5).alias("score"))}
 
@@ -92,7 +92,7 @@ def test_a_run_is_recorded(ready: Store) -> None:
 
 
 def test_a_failure_names_the_stage_and_the_table_and_is_resumed(ready: Store) -> None:
-    def wrong(cfg: Config, work: Work, captions: DataFrame) -> Mapping[str, DataFrame]:
+    def wrong(cfg: Config, context: StageContext, captions: DataFrame) -> Mapping[str, DataFrame]:
         return {"scores": captions}
 
     go = runner(ready, [])
@@ -105,7 +105,7 @@ def test_a_failure_names_the_stage_and_the_table_and_is_resumed(ready: Store) ->
 
 
 def test_what_fails_inside_spark_is_told_in_a_few_lines(ready: Store) -> None:
-    def broken(cfg: Config, work: Work, captions: DataFrame) -> Mapping[str, DataFrame]:
+    def broken(cfg: Config, context: StageContext, captions: DataFrame) -> Mapping[str, DataFrame]:
         def burst(batches: object) -> object:
             raise ValueError("the kettle is empty")
 
@@ -118,10 +118,10 @@ def test_what_fails_inside_spark_is_told_in_a_few_lines(ready: Store) -> None:
 
 
 def test_parts_are_added_and_what_is_left_out_is_emptied(ready: Store) -> None:
-    def parts(cfg: Config, work: Work, captions: DataFrame) -> object:
+    def parts(cfg: Config, context: StageContext, captions: DataFrame) -> object:
         for name in ("a", "b"):
             picked = captions.where(F.col("image_id") == name).drop("caption")
-            once = work.once(picked.withColumn("score", F.rand(1)).withColumn("kind", F.lit("nsfw")))
+            once = context.materialize(picked.withColumn("score", F.rand(1)).withColumn("kind", F.lit("nsfw")))
             reject = once.select(
                 F.lit("score").alias("stage"), F.lit("image").alias("unit"), F.lit("p").alias("corpus"),
                 F.col("image_id").alias("key"), F.lit("undecodable").alias("reason"), F.lit("").alias("detail"),

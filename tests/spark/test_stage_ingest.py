@@ -18,7 +18,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora
 from twigma_spark.io.tables import Store
 from twigma_spark.stages import ingest
-from twigma_spark.stages.stage import Work
+from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import chunks
 
 
@@ -40,7 +40,7 @@ def bomb() -> bytes:
 
 def taken(spark: SparkSession, cfg: Config) -> dict[str, DataFrame]:
     """Return what the stage gives, computed once in memory."""
-    return dict(ingest.run(cfg, Work(spark, lambda frame: frame.localCheckpoint(), print)))
+    return dict(ingest.run(cfg, StageContext(spark, lambda frame: frame.localCheckpoint(), print)))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.report import STAGE, collect, publish, run
-from twigma_spark.stages.stage import Work
+from twigma_spark.stages.stage import StageContext
 
 NOW = datetime(2026, 3, 14, 9, 26)
 
@@ -111,17 +111,17 @@ def tables(spark: SparkSession) -> Callable[..., dict[str, DataFrame]]:
 
 
 @pytest.fixture(scope="module")
-def work(spark: SparkSession) -> Work:
-    return Work(spark=spark, once=lambda frame: frame, say=lambda text: None)
+def context(spark: SparkSession) -> StageContext:
+    return StageContext(spark=spark, materialize=lambda frame: frame, log=lambda text: None)
 
 
 @pytest.fixture(scope="module")
-def made(cfg: Config, work: Work, tables: Callable[..., dict[str, DataFrame]]) -> DataFrame:
-    return run(cfg, work, **tables(WORLD))["reports"]
+def made(cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> DataFrame:
+    return run(cfg, context, **tables(WORLD))["reports"]
 
 
-def test_the_data_of_the_page(cfg: Config, work: Work, tables: Callable[..., dict[str, DataFrame]]) -> None:
-    data = collect(cfg, work.spark, tables(WORLD), NOW)
+def test_the_data_of_the_page(cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:
+    data = collect(cfg, context.spark, tables(WORLD), NOW)
     posts, art = data.corpora
     assert (posts.name, posts.files, posts.kept, posts.duplicates, posts.rejects) == (
         "posts",
@@ -164,8 +164,8 @@ def test_one_row_that_fits_the_table_comes_out(made: DataFrame) -> None:
         assert words in row["html"]
 
 
-def test_the_batch_size_of_others_is_left_as_it_was(work: Work, made: DataFrame) -> None:
-    assert work.spark.conf.get(ARROW) == "10000"  # Spark's default: every stage puts back what it found
+def test_the_batch_size_of_others_is_left_as_it_was(context: StageContext, made: DataFrame) -> None:
+    assert context.spark.conf.get(ARROW) == "10000"  # Spark's default: every stage puts back what it found
 
 
 def test_publish_writes_the_document(cfg: Config, made: DataFrame) -> None:
@@ -178,6 +178,6 @@ def test_publish_without_a_report_names_the_way_out(cfg: Config, spark: SparkSes
         publish(cfg, {"reports": spark.createDataFrame([], REPORTS.schema)})
 
 
-def test_empty_tables_make_a_report_too(work: Work, tables: Callable[..., dict[str, DataFrame]]) -> None:
-    (row,) = run(Config(), work, **tables({}))["reports"].collect()
+def test_empty_tables_make_a_report_too(context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:
+    (row,) = run(Config(), context, **tables({}))["reports"].collect()
     assert "nothing to report yet" in row["html"]

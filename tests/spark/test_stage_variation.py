@@ -18,7 +18,7 @@ from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.models import Onnx
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import distinctiveness, inputs, specs, text_variation, variation
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.moments import moments
 from twigma_spark.stats.variation import VariationSpec
 from twigma_spark.transforms.clusters import share_sums
@@ -115,8 +115,8 @@ def run(spark: SparkSession, table: Table, monkeypatch: pytest.MonkeyPatch) -> C
         members = [{**r, "clustering_id": "origins", "cluster": i % 2} for i, r in enumerate(rows)]
         full = {"images": rows, "clusters": members}
         tables = {name: table(name, full.get(name, [])) for name in stage.reads}
-        work = Work(spark=spark, once=lambda frame: frame, say=lambda text: None)
-        made = stage.run(CFG, work, **tables)
+        context = StageContext(spark=spark, materialize=lambda frame: frame, log=lambda text: None)
+        made = stage.run(CFG, context, **tables)
         assert isinstance(made, dict)
         return {name: made[name].collect() for name in made}
 

@@ -11,12 +11,12 @@ from twigma_spark.config.settings import Config
 from twigma_spark.schemas import CAPTIONS
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 
 
 def run(
     cfg: Config,
-    work: Work,
+    context: StageContext,
     images: DataFrame,
     embeddings: DataFrame,
     duplicates: DataFrame,
@@ -25,7 +25,7 @@ def run(
     """Yield the captions of the kept images that have none yet, and rejects."""
     model = specs.captioner(cfg)
     if model is None:
-        work.say("caption: models.caption names no model; themes go without words")
+        context.log("caption: models.caption names no model; themes go without words")
         return
     done = captions.where(F.col("model_id") == model.model_id)
     kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)
@@ -35,7 +35,7 @@ def run(
         return answered.withColumns(made_by).select(*CAPTIONS.column_names)
 
     task = Task("caption", "captions", model, "string", cfg.caption, specs.feed(cfg, cfg.caption), row)
-    yield from by_chunk(work, Items(images.select(*IMAGE), done, only=kept), task)
+    yield from by_chunk(context, Items(images.select(*IMAGE), done, only=kept), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

@@ -15,39 +15,44 @@ from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
 from twigma_spark.stages import choice, inputs, records, specs
-from twigma_spark.stages.stage import Stage, Work, together
+from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.transforms.clusters import renumbered, sizes
 from twigma_spark.transforms.themes import theme_words
 from twigma_spark.transforms.vectors import refused
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, captions: DataFrame
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    captions: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return centroids, clusters, themes, results and rejects of all clusterings."""
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     captioner = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
-    return together(_clustered(cfg, work, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
+    return together(_clustered(cfg, context, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
 
 
 def _clustered(
-    cfg: Config, work: Work, clustering: Clustering, vectors: DataFrame, captions: DataFrame
+    cfg: Config, context: StageContext, clustering: Clustering, vectors: DataFrame, captions: DataFrame
 ) -> Mapping[str, DataFrame]:
     members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
     model, about_k = _fitted(cfg, clustering, members)
-    labelled = work.once(kmeans.labelled(members, model))
+    labelled = context.materialize(kmeans.labelled(members, model))
     found = labelled.where("reason IS NULL").drop("reason")
     largest_first = sizes(found).collect()
     numbered = renumbered(found, [row["cluster"] for row in largest_first])
-    work.say(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
+    context.log(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
     words = theme_words(captions.join(numbered, "image_id"), cfg.cluster.words if clustering.themes else 0)
     named = F.lit(clustering.id)
     return {
-        "centroids": _centroids(work, clustering.id, largest_first, model.centroids),
+        "centroids": _centroids(context, clustering.id, largest_first, model.centroids),
         "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
         "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
-        "results": records.results(work.spark, about_k),
+        "results": records.results(context.spark, about_k),
         "rejects": refused(labelled, "cluster", f"not in clustering '{clustering.id}'"),
     }
 
@@ -74,12 +79,14 @@ def _fitted(
     return kmeans.refined(members, model, spec), choice.rows(cfg, clustering, members, found)
 
 
-def _centroids(work: Work, name: str, largest_first: Sequence[Row], centroids: NDArray[np.float32]) -> DataFrame:
+def _centroids(
+    context: StageContext, name: str, largest_first: Sequence[Row], centroids: NDArray[np.float32]
+) -> DataFrame:
     rows = [
         (name, number, row["size"], row["mean_distance"], centroids[row["cluster"]].tolist())
         for number, row in enumerate(largest_first)
     ]
-    return work.spark.createDataFrame(rows, CENTROIDS.schema)
+    return context.spark.createDataFrame(rows, CENTROIDS.schema)
 
 
 STAGE = Stage(

@@ -10,17 +10,17 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.io.answers import fingerprint, read_answers
 from twigma_spark.stages import inputs, records
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results
 from twigma_spark.transforms import annotation
 from twigma_spark.transforms.themes import STOP_WORDS
 
 
-def run(cfg: Config, work: Work, clusters: DataFrame, captions: DataFrame) -> Mapping[str, DataFrame]:
+def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataFrame) -> Mapping[str, DataFrame]:
     """Return the agreement of annotators, captions and clusters, as results; none where nobody was asked."""
     how = cfg.concordance
     answers = [Answer(*each) for each in read_answers(how.answers)]
-    work.say(
+    context.log(
         f"concordance: {len(answers):,} answers" if how.answers else "concordance: nobody was asked (twigma annotate)"
     )
     if how.answers is None:
@@ -31,7 +31,7 @@ def run(cfg: Config, work: Work, clusters: DataFrame, captions: DataFrame) -> Ma
     items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
     draws = Draws(how.permutations, how.resamples, cfg.seed)
     found = concordance_results(sorted(items, key=lambda i: i.item), answers, frozenset(STOP_WORDS), draws)
-    return {"results": records.results(work.spark, records.named("concordance", found))}
+    return {"results": records.results(context.spark, records.named("concordance", found))}
 
 
 def _sources(cfg: Config, spark: SparkSession) -> str:

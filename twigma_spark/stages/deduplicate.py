@@ -11,22 +11,22 @@ from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
 from twigma_spark.stages import near_recall, planted, records, specs
-from twigma_spark.stages.stage import Account, Frames, Stage, Work
+from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms.vectors import of_model
 
 
-def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
+def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
     """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
 
     As results: the recall of the search for close pairs where it is not exact, and on the sample world how many of
     the planted duplicates were found at which thresholds.
     """
     rule = _rule(cfg)
-    found = find_duplicates(images, _vectors(cfg, embeddings), rule, work.once)
-    duplicates = work.once(found.duplicates)
+    found = find_duplicates(images, _vectors(cfg, embeddings), rule, context.materialize)
+    duplicates = context.materialize(found.duplicates)
     rows = near_recall.rows(found.searched, found.near, rule.near.reach) if rule.near else []
     rows += planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
-    return {"duplicates": duplicates, "results": records.results(work.spark, rows)}
+    return {"duplicates": duplicates, "results": records.results(context.spark, rows)}
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.corpora import collected
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
 from twigma_spark.stats.grid import GridSpec, cell_statistics, grid, ranking_changes, spread
@@ -23,7 +23,12 @@ NAME = "distinctiveness"
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, clusters: DataFrame
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    clusters: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
@@ -34,7 +39,7 @@ def run(
         others = comparisons(samples, _comparison(cfg))
         made = [*records.statistics(NAME, NAME, [*found, *others]), *_robustness(cfg, samples, found)]
     made += records.statistics(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence))
-    return {"results": records.results(work.spark, made)}
+    return {"results": records.results(context.spark, made)}
 
 
 def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Statistic]) -> list[tuple[object, ...]]:

@@ -11,11 +11,13 @@ from twigma_spark.config.settings import Config
 from twigma_spark.schemas import EMBEDDINGS
 from twigma_spark.stages import specs
 from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
-from twigma_spark.stages.stage import Account, Frames, Stage, Work
+from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms.vectors import fault, made_by, of_model
 
 
-def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
+def run(
+    cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
     """Yield embeddings and rejects of the images that this model has no vector of."""
     encoder = specs.image_encoder(cfg)
     done = made_by(embeddings, encoder.model_id, encoder.preprocess_rev)
@@ -26,7 +28,7 @@ def run(cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame) -> It
         return answered.withColumns(columns).select(*EMBEDDINGS.column_names)
 
     task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
-    yield from by_chunk(work, Items(images.select(*IMAGE), done), task)
+    yield from by_chunk(context, Items(images.select(*IMAGE), done), task)
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:

@@ -12,20 +12,25 @@ from twigma_spark.io import plain_texts
 from twigma_spark.schemas import TEXT_EMBEDDINGS
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import Items, Task, by_chunk
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.texts import refused_texts
 from twigma_spark.transforms.vectors import fault, made_by
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, tweets: DataFrame, captions: DataFrame, text_embeddings: DataFrame
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    tweets: DataFrame,
+    captions: DataFrame,
+    text_embeddings: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield embeddings and rejects of the texts that this model has no vector of."""
     encoder = specs.text_encoder(cfg)
     if encoder is None:
-        work.say("embed_text: models.image has no text tower; texts are not embedded")
+        context.log("embed_text: models.image has no text tower; texts are not embedded")
         return
-    others = inputs.other_texts(cfg, work.spark)
+    others = inputs.other_texts(cfg, context.spark)
     if others is not None:
         yield {"rejects": refused_texts(others).withColumn("stage", F.lit("embed_text"))}
     # The runner takes the item away; the table keeps the text.
@@ -40,7 +45,7 @@ def run(
 
     feed = specs.feed(cfg, cfg.embed_text)
     task = Task("embed_text", "text_embeddings", encoder, "array<float>", cfg.embed_text, feed, row, fault)
-    yield from by_chunk(work, Items(asked, done, key="text_id", item="item", unit="text"), task)
+    yield from by_chunk(context, Items(asked, done, key="text_id", item="item", unit="text"), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.engine import Inference
 from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
-from twigma_spark.stages.stage import Work
+from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import chunks, dealt
 from twigma_spark.transforms.inference import Feed, failures, infer
 
@@ -80,30 +80,30 @@ class Task:
     fault: Callable[[Column], Column] | None = None
 
 
-def by_chunk(work: Work, items: Items, task: Task) -> Iterator[Mapping[str, DataFrame]]:
+def by_chunk(context: StageContext, items: Items, task: Task) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the answers and the rejects of the items that have none yet, a chunk at a time."""
     keys = items.missing()
     total, pace = keys.count(), Pace(task.stage, f"{items.unit}s")
     parts = chunks(items.key, total, task.how.commit_every) if total else []
     for number, inside in enumerate(parts):
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
-        tasks = task.how.partitions or task_count(share, slots(work.spark))
+        tasks = task.how.partitions or task_count(share, slots(context.spark))
         asked = infer(items.part(inside, keys, tasks), items.item, task.model, task.value_type, task.feed)
         if task.fault is not None:
             asked = asked.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
 
         def tell(done: float, before: int = before, share: int = share) -> None:
-            work.live(pace.line(before + int(done * share), total))
+            context.progress(pace.line(before + int(done * share), total))
 
-        with arrow_batches(work.spark, task.how.arrow_batch), watch_tasks(work.spark, tasks, tell):
-            answered = work.once(asked)
+        with arrow_batches(context.spark, task.how.arrow_batch), watch_tasks(context.spark, tasks, tell):
+            answered = context.materialize(asked)
         rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
         refused = rejects.count()
         pace.rejects += refused
         made = {task.table: task.row(answered.where("error IS NULL"))}
         yield {**made, "rejects": rejects} if refused else made
         if number + 1 < len(parts):
-            work.say(pace.line(before + share, total))
+            context.log(pace.line(before + share, total))
 
 
 def task_count(rows: int, slots: int) -> int:

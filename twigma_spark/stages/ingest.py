@@ -15,7 +15,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, x_api
 from twigma_spark.io.session import arrow_batches, slots
 from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
-from twigma_spark.stages.stage import Account, Frames, Stage, Work
+from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms import candidates, images, tweets
 
 # Files that travel to Python at once, where only their headers are read.
@@ -34,20 +34,20 @@ class Taken:
     media: DataFrame | None = None
 
 
-def run(cfg: Config, work: Work) -> Mapping[str, DataFrame]:
+def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
     """Return images, tweets, media and rejects of all corpora."""
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
-    taken = {corpus: _take(cfg, work.spark, corpus) for corpus in cfg.corpora}
+    taken = {corpus: _take(cfg, context.spark, corpus) for corpus in cfg.corpora}
     probed = [images.probed(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in taken.items()]
     # Both tables come from this frame, and its files are read once.
-    with arrow_batches(work.spark, ARROW_BATCH):
-        every = work.once(_union(work.spark, probed, "images"))
+    with arrow_batches(context.spark, ARROW_BATCH):
+        every = context.materialize(_union(context.spark, probed, "images"))
     rejects = [images.refused(every), *[part.rejects for part in taken.values() if part.rejects is not None]]
     return {
         "images": _in_order(images.usable(every, IMAGES.column_names)),
-        "tweets": _union(work.spark, [p.tweets for p in taken.values() if p.tweets is not None], "tweets"),
-        "media": _union(work.spark, [p.media for p in taken.values() if p.media is not None], "media"),
+        "tweets": _union(context.spark, [p.tweets for p in taken.values() if p.tweets is not None], "tweets"),
+        "media": _union(context.spark, [p.media for p in taken.values() if p.media is not None], "media"),
         "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
     }
 

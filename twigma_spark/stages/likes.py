@@ -15,7 +15,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.estimators.likes import BoostingSpec, boosted, unavailable
 from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.estimate import Named, absent
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
@@ -27,7 +27,7 @@ FEWEST_AUTHORS = 4
 
 def run(
     cfg: Config,
-    work: Work,
+    context: StageContext,
     images: DataFrame,
     tweets: DataFrame,
     duplicates: DataFrame,
@@ -43,11 +43,11 @@ def run(
     rows = engagement.with_similarity(plain, neighbours, references, cfg.likes.nearest)
     table = arrow.table(engagement.compact(rows, references))
     data, missing = _known(table, references)
-    work.say(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
+    context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     found = list(_noted(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
-    found += _boosting(cfg, work, engagement.with_scores(rows, scores, themed), references)
-    return {"results": records.results(work.spark, records.named("likes", found))}
+    found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed), references)
+    return {"results": records.results(context.spark, records.named("likes", found))}
 
 
 def _known(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:
@@ -73,22 +73,24 @@ def _noted(found: Iterable[Named], missing: int, any_reference: bool) -> Iterabl
         yield Named("likes", "mean_likes", "posts", absent("no reference corpus is configured", 0, UNIT))
 
 
-def _boosting(cfg: Config, work: Work, rows: DataFrame, references: Sequence[str]) -> list[Named]:
+def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Named]:
     """Return the boosted model's results, or the one that says why there are none."""
     how = cfg.likes.boosting
     reason = "likes.boosting is null" if how is None else unavailable()
     if how is None or reason:
-        work.say(f"likes: no boosted model: {reason}")
+        context.log(f"likes: no boosted model: {reason}")
         return [Named(ANALYSIS, "held_out_deviance", "boosting", absent(str(reason), 0, UNIT))]
-    return _boosted(cfg, how, work, rows, references)
+    return _boosted(cfg, how, context, rows, references)
 
 
-def _boosted(cfg: Config, how: Boosting, work: Work, rows: DataFrame, references: Sequence[str]) -> list[Named]:
+def _boosted(
+    cfg: Config, how: Boosting, context: StageContext, rows: DataFrame, references: Sequence[str]
+) -> list[Named]:
     near = [engagement.similarity(name) for name in references]
     features = ["log_followers", "posted", "age_days", *near, "nsfw", "aesthetic", "cluster"]
     held = F.pmod(F.xxhash64("author_id", F.lit(cfg.seed)), F.lit(1000)) < int(how.held_out * 1000)
     # Read once: the join is asked for twice below, and LightGBM reads its rows several times.
-    known = work.once(
+    known = context.materialize(
         rows.where("likes IS NOT NULL")
         .withColumn("log_followers", F.log1p("followers"))
         .withColumn("posted", F.unix_timestamp("created_at") / engagement.DAY)
@@ -98,7 +100,7 @@ def _boosted(cfg: Config, how: Boosting, work: Work, rows: DataFrame, references
     asked = known.where("held").select("author_id").distinct().count()
     if len(np.unique(train.author)) < FEWEST_AUTHORS or asked < FEWEST_AUTHORS or not train.likes.sum():
         reason = f"a split by author needs {FEWEST_AUTHORS} authors on both sides, and likes"
-        work.say(f"likes: no boosted model: {reason}")
+        context.log(f"likes: no boosted model: {reason}")
         return [Named(ANALYSIS, "held_out_deviance", "boosting", absent(reason, len(train.likes), UNIT))]
     used, empty = _with_values(known, features)
     spec = BoostingSpec(how.iterations, how.leaves, how.learning_rate, how.smallest_leaf, cfg.seed)
@@ -107,7 +109,7 @@ def _boosted(cfg: Config, how: Boosting, work: Work, rows: DataFrame, references
     table = arrow.table(engagement.compact(found, references, extra))
     test, shap = _likes(table, references), arrow.matrix(table.column("shap").combine_chunks())
     prediction = table.column("prediction").to_numpy().astype(np.float64)
-    work.say(f"likes: boosted on {len(train.likes):,} images, asked about {len(test.likes):,}")
+    context.log(f"likes: boosted on {len(train.likes):,} images, asked about {len(test.likes):,}")
     results = list(held_out_results(train, test, prediction, shap[:, :-1].astype(np.float64), used))
     absent_of: Any = [Named(ANALYSIS, "mean_abs_shap", name, absent("no image has it", 0, UNIT)) for name in empty]
     return [*results, *absent_of]

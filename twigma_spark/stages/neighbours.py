@@ -17,7 +17,7 @@ from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io.artifacts import Artifact, folder
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
-from twigma_spark.stages.stage import Stage, Work, together
+from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
 from twigma_spark.transforms.vectors import fault, refused
@@ -39,7 +39,12 @@ class Sides:
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, artifacts: DataFrame
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    artifacts: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the index files of one reference after another, then neighbours, copies, results and rejects of all.
 
@@ -53,32 +58,34 @@ def run(
     indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
         sides = Sides(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
-        choice, made = _index(cfg, work, sides, known)
-        yield {"artifacts": records.artifact_rows(work.spark, "neighbours", made)}
+        choice, made = _index(cfg, context, sides, known)
+        yield {"artifacts": records.artifact_rows(context.spark, "neighbours", made)}
         indexed.append((sides, choice, made))
     searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
     rejects = {"rejects": refused(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
-    yield together([*(_searched(cfg, work, *each) for each in indexed), rejects])
+    yield together([*(_searched(cfg, context, *each) for each in indexed), rejects])
 
 
 def _searched(
-    cfg: Config, work: Work, sides: Sides, choice: Choice, made: Sequence[Artifact]
+    cfg: Config, context: StageContext, sides: Sides, choice: Choice, made: Sequence[Artifact]
 ) -> Mapping[str, DataFrame]:
     """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
-    curve = [] if choice.exact or not sides.n_queries else _tuned(cfg, work, sides, shards)
-    found = work.once(_neighbours(cfg, sides, _probing(shards, curve)))
-    copies, about = _copies(cfg, work, found, sides.reference)
+    curve = [] if choice.exact or not sides.n_queries else _tuned(cfg, context, sides, shards)
+    found = context.materialize(_neighbours(cfg, sides, _probing(shards, curve)))
+    copies, about = _copies(cfg, context, found, sides.reference)
     rows = [*(_recall_row(cfg, sides.reference, choice, each) for each in curve), *about]
     named = found.withColumn("reference", F.lit(sides.reference))
     return {
         "neighbours": named.select(*NEIGHBOURS.column_names),
         "copies": copies,
-        "results": records.results(work.spark, rows),
+        "results": records.results(context.spark, rows),
     }
 
 
-def _index(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) -> tuple[Choice, list[Artifact]]:
+def _index(
+    cfg: Config, context: StageContext, sides: Sides, known: Sequence[Artifact]
+) -> tuple[Choice, list[Artifact]]:
     """Return the chosen type and the index's files, built where they are not there yet."""
     how, rows = cfg.neighbours.index, sides.vectors.count()
     first = sides.vectors.select(F.size("embedding").alias("dim")).first()
@@ -87,7 +94,7 @@ def _index(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) -> 
     encoder = specs.image_encoder(cfg)
     facts = {
         "corpus": sides.reference,
-        "delta": {name: work.stamp(name) for name in READS},
+        "delta": {name: context.table_version(name) for name in READS},
         "model_id": encoder.model_id,
         "preprocess_rev": encoder.preprocess_rev,
         "metric": "cosine",
@@ -95,11 +102,11 @@ def _index(cfg: Config, work: Work, sides: Sides, known: Sequence[Artifact]) -> 
     source = index_files.IndexSource(sides.reference, sides.vectors, rows, facts, cfg.seed)
     made, again = index_files.prepared(source, choice, folder(cfg.store.root, cfg.store.artifacts), known)
     what = "index used again" if again else f"indexed in {len(made)} file{'s' * (len(made) > 1)}"
-    work.say(f"neighbours: {rows:,} vectors of '{sides.reference}' {what}: {choice.factory} ({choice.reason})")
+    context.log(f"neighbours: {rows:,} vectors of '{sides.reference}' {what}: {choice.factory} ({choice.reason})")
     return choice, made
 
 
-def _tuned(cfg: Config, work: Work, sides: Sides, shards: Sequence[ShardFile]) -> list[recall.Recall]:
+def _tuned(cfg: Config, context: StageContext, sides: Sides, shards: Sequence[ShardFile]) -> list[recall.Recall]:
     """Return the recall at each nprobe that was tried; the last one holds."""
     how = cfg.neighbours.search
     order = F.xxhash64("image_id", F.lit(cfg.seed))
@@ -107,8 +114,8 @@ def _tuned(cfg: Config, work: Work, sides: Sides, shards: Sequence[ShardFile]) -
     sample = sides.queries.join(F.broadcast(chosen), "image_id", "left_semi")
     curve = recall.tuned(shards, sample, sides.vectors, cfg.neighbours.k, how.min_recall)
     last = curve[-1]
-    work.say(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} [{last.low:.3f}, {last.high:.3f}] at nprobe "
-             f"{last.nprobe}")  # fmt: skip
+    interval = f"[{last.low:.3f}, {last.high:.3f}]"
+    context.log(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} {interval} at nprobe {last.nprobe}")
     return curve
 
 
@@ -124,7 +131,7 @@ def _neighbours(cfg: Config, sides: Sides, shards: Sequence[ShardFile]) -> DataF
     return neighbour_search.search([shard.load() for shard in shards], sides.queries, k, how.batch_rows)
 
 
-def _copies(cfg: Config, work: Work, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:
+def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:
     """Return the candidates for copies, and what is told of the threshold; none where it cannot be calibrated."""
     best, how = found.where("rank = 1"), cfg.neighbours.copies
     order = F.xxhash64("image_id", F.lit(cfg.seed))
@@ -132,8 +139,8 @@ def _copies(cfg: Config, work: Work, found: DataFrame, reference: str) -> tuple[
     similarities = drawn["similarity"].to_numpy(np.float64)
     tail = fit_tail(similarities)
     if tail is None:
-        work.say(f"neighbours: too few best matches in '{reference}' to tell copies from chance")
-        return work.spark.createDataFrame([], COPIES.schema), []
+        context.log(f"neighbours: too few best matches in '{reference}' to tell copies from chance")
+        return context.spark.createDataFrame([], COPIES.schema), []
     threshold = tail.threshold(how.false_match_rate)
     candidates = best.where(F.col("similarity") >= threshold).withColumns(
         {"reference": F.lit(reference), "threshold": F.lit(threshold), "false_match_rate": _rate(tail)}
@@ -141,7 +148,7 @@ def _copies(cfg: Config, work: Work, found: DataFrame, reference: str) -> tuple[
     n, total = candidates.count(), best.count()
     interval = threshold_interval(similarities, how.false_match_rate, np.random.default_rng(cfg.seed), how.bootstrap)
     rows = _copies_rows(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
-    work.say(f"neighbours: {n:,} candidates for copies in '{reference}', similarity at least {threshold:.4f}")
+    context.log(f"neighbours: {n:,} candidates for copies in '{reference}', similarity at least {threshold:.4f}")
     return candidates.select(*COPIES.column_names), rows
 
 

@@ -18,7 +18,7 @@ from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
 from twigma_spark.schemas import PROJECTION
 from twigma_spark.stages import inputs, records, specs
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import layouts
 from twigma_spark.stats.intervals import Interval
 from twigma_spark.transforms.samples import sampled
@@ -30,7 +30,12 @@ Row = tuple[object, ...]
 
 
 def run(
-    cfg: Config, work: Work, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, artifacts: DataFrame
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    artifacts: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return a place for each kept image, the model as a file, and how well the map keeps neighbourhoods."""
     judged = inputs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
@@ -38,16 +43,16 @@ def run(
     landmarks = _drawn(vectors, images, cfg.project.landmarks, cfg.seed)
     made = {"rejects": refused(judged, "project", "not on the map")}
     if len(landmarks) < projection.LEAST:
-        work.say(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
+        context.log(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
         return made
     known = records.artifacts_of(artifacts, "project")
-    model, artifact = _model(cfg, work, landmarks, known)
+    model, artifact = _model(cfg, context, landmarks, known)
     rows = _results(cfg, model, _drawn(vectors, images, cfg.project.sample, cfg.seed + 1))
     return {
         **made,
         "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
-        "artifacts": records.artifact_rows(work.spark, "project", [artifact]),
-        "results": records.results(work.spark, rows),
+        "artifacts": records.artifact_rows(context.spark, "project", [artifact]),
+        "results": records.results(context.spark, rows),
     }
 
 
@@ -63,11 +68,13 @@ def _layout(cfg: Config, further: int = 0) -> Layout:
     return Layout(cfg.project.neighbours, cfg.project.min_dist, cfg.seed + further)
 
 
-def _model(cfg: Config, work: Work, landmarks: Vectors, known: Sequence[Artifact]) -> tuple[Projection, Artifact]:
+def _model(
+    cfg: Config, context: StageContext, landmarks: Vectors, known: Sequence[Artifact]
+) -> tuple[Projection, Artifact]:
     """Return the model and its file; fitted only where what it was made from has changed."""
     encoder, layout = specs.image_encoder(cfg), _layout(cfg)
     facts = {
-        "delta": {name: work.stamp(name) for name in READS},
+        "delta": {name: context.table_version(name) for name in READS},
         "model_id": encoder.model_id,
         "preprocess_rev": encoder.preprocess_rev,
         "landmarks": len(landmarks),
@@ -76,12 +83,12 @@ def _model(cfg: Config, work: Work, landmarks: Vectors, known: Sequence[Artifact
     }
     text = manifest(facts)
     if artifact := reusable(known, NAME, text):
-        work.say("project: map used again")
+        context.log("project: map used again")
         return projection.load(Path(artifact.path)), artifact
     model = projection.fit(landmarks, layout)
     path = folder(cfg.store.root, cfg.store.artifacts) / "umap.npz"
     projection.save(model, path)
-    work.say(f"project: UMAP of {len(landmarks):,} landmarks")
+    context.log(f"project: UMAP of {len(landmarks):,} landmarks")
     return model, Artifact(NAME, KIND, str(path), checksum(path), text)
 
 

@@ -16,7 +16,7 @@ from twigma_spark.report import build
 from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages.stage import Frames, Stage, Work
+from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import density, gallery, summaries
 
 REPORT_ID = "report"
@@ -24,12 +24,12 @@ BIN = 0.02
 REJECT_EXAMPLES = 3
 
 
-def run(cfg: Config, work: Work, **tables: DataFrame) -> Mapping[str, DataFrame]:
+def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
     """Return the report, as the one row of `reports`."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    html = render(collect(cfg, work.spark, tables, now))
-    work.say(f"report: one document of {len(html) / 1e6:.1f} MB")
-    return {"reports": work.spark.createDataFrame([(REPORT_ID, now, html)], REPORTS.schema)}
+    html = render(collect(cfg, context.spark, tables, now))
+    context.log(f"report: one document of {len(html) / 1e6:.1f} MB")
+    return {"reports": context.spark.createDataFrame([(REPORT_ID, now, html)], REPORTS.schema)}
 
 
 def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> ReportData:

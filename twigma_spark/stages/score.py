@@ -12,13 +12,13 @@ from twigma_spark.models.heads import HeadSpec
 from twigma_spark.schemas import SCORES
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.heads import scored
 
 
 def run(
     cfg: Config,
-    work: Work,
+    context: StageContext,
     images: DataFrame,
     embeddings: DataFrame,
     duplicates: DataFrame,
@@ -27,7 +27,7 @@ def run(
     """Yield the scores of the kept images that have none yet, and rejects."""
     models = specs.scorers(cfg)
     if "nsfw" not in models:
-        work.say("score: models.nsfw names no model; the report blurs every image without a score or a flag")
+        context.log("score: models.nsfw names no model; the report blurs every image without a score or a flag")
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     for kind, model in models.items():
         scorer = specs.scorer_id(cfg, model)
@@ -42,7 +42,7 @@ def run(
             yield {"scores": row(scored(missing, model, specs.image_encoder(cfg).model_id))}
         else:
             task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-            yield from by_chunk(work, Items(images.select(*IMAGE), done, only=vectors), task)
+            yield from by_chunk(context, Items(images.select(*IMAGE), done, only=vectors), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

@@ -35,24 +35,24 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What the runner lends to a running stage.
+class StageContext:
+    """What the runner gives to a running stage.
 
     Attributes:
         spark: the session.
-        once: computes an expensive frame one time, into a staging table, and returns what was computed;
-            two tables made from one inference pass are taken from the result. It stands until the part that
-            is yielded next has been written.
-        say: shows a line of progress.
-        live: shows how far a long computation is, in a line that the next one replaces.
-        stamp: names the state of a table: Delta version and time of its last commit.
+        materialize: computes an expensive frame once, into a staging table, and returns the table's rows; two
+            tables made from one inference pass are taken from the result. The staging table is dropped when the
+            part that is yielded next has been written.
+        log: shows a line.
+        progress: shows how far a long computation is, in a line that the next one replaces.
+        table_version: returns the state of a table: Delta version and time of its last commit.
     """
 
     spark: SparkSession
-    once: Callable[[DataFrame], DataFrame]
-    say: Callable[[str], None]
-    live: Callable[[str], None] = lambda text: None
-    stamp: Callable[[str], str] = field(default=lambda name: "none")
+    materialize: Callable[[DataFrame], DataFrame]
+    log: Callable[[str], None]
+    progress: Callable[[str], None] = lambda text: None
+    table_version: Callable[[str], str] = field(default=lambda name: "none")
 
 
 Run = Callable[..., Mapping[str, DataFrame] | Iterable[Mapping[str, DataFrame]]]
@@ -68,7 +68,7 @@ class Stage:
         reads: tables handed to `run` as keyword arguments.
         writes: tables that `run` may give back; one that it leaves out has no rows of this run.
         config: dotted keys of the configuration that the result depends on; a change runs it again.
-        run: ``run(cfg, work, **tables)`` returns ``{table: DataFrame}``, or yields several of those where
+        run: ``run(cfg, context, **tables)`` returns ``{table: DataFrame}``, or yields several of those where
             it must commit as it goes.
         versions: names what made the result (models, revisions).
         sources: fingerprint of what is read outside the tables; a change runs the stage again.

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import themes
 from twigma_spark.stats.themes import Activity, Rule, Scored
 from twigma_spark.transforms import activity, summaries
@@ -18,7 +18,7 @@ from twigma_spark.transforms import activity, summaries
 
 def run(
     cfg: Config,
-    work: Work,
+    context: StageContext,
     images: DataFrame,
     tweets: DataFrame,
     duplicates: DataFrame,
@@ -31,7 +31,7 @@ def run(
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     data, images_by_month = _activity(cfg, kept, images, tweets, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
-    work.say(f"trends: {size}, {len(data.strata)} strata")
+    context.log(f"trends: {size}, {len(data.strata)} strata")
     rule = Rule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence)
     found = list(themes.theme_results(data, rule))
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
@@ -39,7 +39,7 @@ def run(
     limits = cfg.trends.nsfw_thresholds
     scored = _scored(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
     found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
-    return {"results": records.results(work.spark, records.named("trends", found))}
+    return {"results": records.results(context.spark, records.named("trends", found))}
 
 
 def _activity(

@@ -12,7 +12,7 @@ from twigma_spark.io import arrow
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.corpora import Drawn, collected
-from twigma_spark.stages.stage import Stage, Work
+from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stages.text_variation import text_statistics
 from twigma_spark.stats.explained import explained_by
 from twigma_spark.stats.groups import Groups
@@ -30,7 +30,7 @@ Row = tuple[object, ...]
 
 def run(
     cfg: Config,
-    work: Work,
+    context: StageContext,
     images: DataFrame,
     embeddings: DataFrame,
     duplicates: DataFrame,
@@ -57,8 +57,8 @@ def run(
     told = text_statistics(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
     results += records.statistics(NAME, "text_variation", told)
     return {
-        "results": records.results(work.spark, results),
-        "group_distances": work.spark.createDataFrame(groups, GROUP_DISTANCES.schema),
+        "results": records.results(context.spark, results),
+        "group_distances": context.spark.createDataFrame(groups, GROUP_DISTANCES.schema),
     }
 
 
