@@ -11,17 +11,14 @@ import pytest
 from pyspark.sql import SparkSession
 from xdist.scheduler import LoadFileScheduling
 
-from twigma_spark.io.session import open_session
+from twigma_spark.io.session import SHORT_JVM, open_session
 from twigma_spark.io.tables import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks")
 WITH_SPARK = ("jobs", "realdata", "spark")
-# Sessions of tests are too short for the JVM's second compiler: without it they take half the CPU. Threads that
-# collect garbage side by side take a fifth of the rest.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC")
-# Ten rows are done before the code for them is compiled; the sessions of tests/jobs' own processes compile it.
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+# spark-submit starts the JVM before the software can choose its options.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", SHORT_JVM)
 
 
 class ByFile(LoadFileScheduling):
@@ -47,8 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One local session with Delta and two threads."""
     home = tmp_path_factory.mktemp("spark")
-    conf = {"spark.sql.shuffle.partitions": "2", "spark.sql.warehouse.dir": str(home / "warehouse"), **INTERPRETED}
-    session, _ = open_session("tests", master="local[2]", conf=conf)
+    conf = {"spark.sql.warehouse.dir": str(home / "warehouse")}
+    session, _ = open_session("tests", master="local[2]", conf=conf, short=True)
     yield session
     session.stop()
 

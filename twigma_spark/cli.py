@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,7 @@ import typer
 
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
-from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, TwigmaError
-from twigma_spark.io.session import open_session
-from twigma_spark.io.tables import Store
 from twigma_spark.sample.world import draw_world
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -57,17 +53,6 @@ screen = Screen()
 say = screen.say
 
 
-@contextmanager
-def open_store(cfg: Config) -> Iterator[Store]:
-    """Yield the store on a session; only a session that was started here is stopped."""
-    spark, ours = open_session("twigma", **cfg.spark.model_dump())
-    try:
-        yield Store(spark, cfg.store.root)
-    finally:
-        if ours:
-            spark.stop()
-
-
 @app.command()
 def run(
     conf: Conf = None,
@@ -81,7 +66,7 @@ def run(
     cfg = load(conf or [], overrides or [])
     stages = pipeline.select(only or [], first, last)
     start = time.monotonic()
-    with open_store(cfg) as store:
+    with pipeline.open_store(cfg) as store:
         outcomes = pipeline.run(cfg, store, stages, say, force, screen.live)
     ran = sum(not outcome.skipped for outcome in outcomes)
     say(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {time.monotonic() - start:.0f} s")
@@ -112,7 +97,7 @@ def sample(
 def truth(conf: Conf = None, overrides: Overrides = None) -> None:
     """Hold the findings of a run on the sample world against its truth.json."""
     cfg = load(conf or [], overrides or [])
-    with open_store(cfg) as store:
+    with pipeline.open_store(cfg) as store:
         text, ok = pipeline.check_truth(cfg, store)
     say(text)
     raise typer.Exit(0 if ok else 1)
@@ -126,7 +111,7 @@ def annotate(
 ) -> None:
     """Write a blind sheet for people: images of each cluster, three keywords each, free groups."""
     cfg = load(conf or [], overrides or [])
-    with open_store(cfg) as store:
+    with pipeline.open_store(cfg) as store:
         say(pipeline.annotate(cfg, store, str(out)))
 
 
@@ -145,7 +130,7 @@ def concordance(
 def tables(conf: Conf = None, overrides: Overrides = None) -> None:
     """Print what is in the store."""
     cfg = load(conf or [], overrides or [])
-    with open_store(cfg) as store:
+    with pipeline.open_store(cfg) as store:
         say(f"{'table':<14} {'rows':>12} {'version':>7}  holds   ({store.root})")
         listing = store.listing()
         if not listing:

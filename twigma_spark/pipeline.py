@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.local_files import hold_at_most
 from twigma_spark.io.runs import last_good
+from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, open_session, warm_up
 from twigma_spark.io.tables import Store
+from twigma_spark.models import registry
 from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
 from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
+from twigma_spark.schedule import dependencies, plan, run_in_order
 from twigma_spark.stages import (
     annotation,
     caption,
@@ -54,6 +59,35 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
+# Files of a session that is called short: below, starting and planning take longer than the work.
+SHORT_BYTES = 2 * 2**30
+
+
+@contextmanager
+def open_store(cfg: Config) -> Iterator[Store]:
+    """Yield the store on a session; only a session that was started here is stopped."""
+    settings = cfg.spark.model_dump(exclude={"short_session"})
+    spark, ours = open_session("twigma", **settings, short=is_short(cfg), worker_imports=worker_imports(cfg))
+    try:
+        yield Store(spark, cfg.store.root)
+    finally:
+        if ours:
+            spark.stop()
+
+
+def is_short(cfg: Config) -> bool:
+    """Return whether a session on this machine takes the settings for small data."""
+    if cfg.spark.short_session is not None:
+        return cfg.spark.short_session
+    return hold_at_most([cfg.store.root, *(corpus.path for corpus in cfg.corpora)], SHORT_BYTES)
+
+
+def worker_imports(cfg: Config) -> list[str]:
+    """Return the modules that the configured models need in a worker."""
+    models = [model for model in (cfg.models.image, cfg.models.caption) if model is not None]
+    return [registry.LIBRARIES[model.kind] for model in models if model.kind in registry.LIBRARIES]
+
+
 def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> list[Stage]:
     """Return the stages asked for, in order.
 
@@ -81,22 +115,48 @@ def draw_sample(cfg: Config, log: Log) -> None:
 def run(
     cfg: Config, store: Store, stages: Sequence[Stage], log: Log, force: bool = False, update: Log = quiet
 ) -> list[Outcome]:
-    """Return how each of `stages` went; they run in order and the first failure ends the run.
+    """Return how each of `stages` went; those that do not depend on each other run side by side.
 
     With `force`, stages run although nothing has changed. `log` shows a line, `update` one that the next replaces.
 
     Raises:
-        StageError: names the stage that failed; what the earlier ones wrote stays.
+        StageError: names the stage that failed; what the others wrote stays.
     """
+    run_id, known = uuid.uuid4().hex[:12], {} if force else last_good(store)
+    if not known:
+        warm_up(store.spark)
     if any(stage is ingest.STAGE for stage in stages):
         draw_sample(cfg, log)
-    run_id, known, outcomes = uuid.uuid4().hex[:12], {} if force else last_good(store), []
-    for number, stage in enumerate(stages, start=1):
-        place = f"[{number}/{len(stages)}] "
+    parallel = _parallel(cfg, store)
+
+    def run_one(stage: Stage) -> Outcome:
+        place = f"[{stages.index(stage) + 1}/{len(stages)}] "
         progress = Progress(partial(_log_at, log, place), partial(_log_at, update, place))
-        outcomes.append(Runner(stage, cfg, store, run_id, progress).run(known.get(stage.name)))
-        progress.log(outcomes[-1].line())
-    return outcomes
+        # A stage changes settings of its session, which must not reach the one beside it.
+        own = new_session(store.spark, cfg.spark.conf) if parallel > 1 else None
+        outcome = Runner(stage, cfg, store.in_session(own or store.spark), run_id, progress).run(known.get(stage.name))
+        progress.log(outcome.line())
+        return outcome
+
+    return run_in_order(stages, run_one, parallel, partial(cancel_jobs, store.spark))
+
+
+def plan_run(cfg: Config, store: Store, stages: Sequence[Stage]) -> dict[str, bool]:
+    """Return for each stage, by name, whether a run would run it; False where it would be skipped. Nothing runs."""
+    known = last_good(store)
+    by_name = {stage.name: stage for stage in stages}
+
+    def unchanged(name: str) -> bool:
+        return Runner(by_name[name], cfg, store, "", Progress(quiet, quiet)).unchanged(known.get(name))
+
+    return plan(dependencies(stages), unchanged)
+
+
+def _parallel(cfg: Config, store: Store) -> int:
+    """Return how many stages run at once; one where the platform has no sessions beside the first."""
+    if not has_sessions(store.spark):
+        return 1
+    return cfg.run.parallel or (2 if is_local(store.spark) else 1)
 
 
 def _log_at(log: Log, place: str, text: str) -> None:

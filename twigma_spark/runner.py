@@ -17,6 +17,8 @@ from twigma_spark.io.tables import State, Store
 from twigma_spark.stages.stage import Account, Stage, StageContext
 
 Log = Callable[[str], None]
+# The state that a stage's last good run began with, and the versions of the tables that it wrote.
+LastRun = tuple[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,29 @@ class Runner:
         self.staging = Staging(store, stage.name, run_id)
         self.rows: dict[str, int] = {}
 
-    def run(self, known: tuple[str, Mapping[str, int]] | None) -> Outcome:
+    def run(self, known: LastRun | None) -> Outcome:
         """Return how it went; `known` is the state and the output versions of the last good run."""
         with self._failures():
-            states = {name: self.store.state(name) for name in self.stage.reads}
-            state = state_of(self.config_hash, self._sources(), self._input_stamps(states))
-            skipped = known is not None and known[0] == state and self._outputs_stand(known[1])
+            states = self._states()
+            state = self._state(states)
+            skipped = self._stands(state, known)
             rejects = {} if skipped else self._run_and_record(state, states)
             published = self._publish()
         seconds = time.monotonic() - self.clock
         return Outcome(self.stage.name, skipped, seconds, self.rows, sum(rejects.values()), published)
+
+    def unchanged(self, known: LastRun | None) -> bool:
+        """Return whether a run would be skipped now; `known` is as for `run`."""
+        return self._stands(self._state(self._states()), known)
+
+    def _states(self) -> dict[str, State]:
+        return {name: self.store.state(name) for name in self.stage.reads}
+
+    def _state(self, states: Mapping[str, State]) -> str:
+        return state_of(self.config_hash, self._sources(), self._input_stamps(states))
+
+    def _stands(self, state: str, known: LastRun | None) -> bool:
+        return known is not None and known[0] == state and self._outputs_stand(known[1])
 
     def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""

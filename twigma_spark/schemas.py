@@ -301,6 +301,7 @@ ARTIFACTS = Table(
     """),
     key=("artifact_id",),
     mode="by_stage",
+    partition_by=("stage",),
 )
 
 PROJECTION = Table(
@@ -332,6 +333,7 @@ RESULTS = Table(
     """),
     key=("stage", "analysis", "metric", "group"),
     mode="by_stage",
+    partition_by=("stage",),
 )
 
 GROUP_DISTANCES = Table(
@@ -374,6 +376,7 @@ REJECTS = Table(
     """),
     key=("stage", "unit", "corpus", "key", "reason", "detail"),
     mode="by_stage",
+    partition_by=("stage",),
 )
 
 RUNS = Table(

@@ -22,6 +22,13 @@ class Spark(Section):
     master: str | None = None
     log_level: Literal["OFF", "ERROR", "WARN", "INFO", "DEBUG"] = "OFF"
     conf: dict[str, str] = Field({})
+    short_session: bool | None = None
+
+
+class Run(Section):
+    """How the stages of a run are executed."""
+
+    parallel: int | None = Field(None, ge=1)
 
 
 class Sample(Section):

@@ -18,7 +18,7 @@ from twigma_spark.config.analyses import (
     Trends,
     Variation,
 )
-from twigma_spark.config.data import Corpus, Sample, Spark, Store, Texts
+from twigma_spark.config.data import Corpus, Run, Sample, Spark, Store, Texts
 from twigma_spark.config.engine import (
     Cluster,
     Deduplicate,
@@ -36,6 +36,7 @@ class Config(Section):
     seed: int = Field(20230105, ge=0)
     store: Store = Store()
     spark: Spark = Spark()
+    run: Run = Run()
     sample: Sample = Sample()
     corpora: tuple[Corpus, ...] = ()
     texts: tuple[Texts, ...] = ()

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.components import Once
 from twigma_spark.estimators.near import Reach, close_pairs
+from twigma_spark.io import arrow
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.models.decode import MAX_PIXELS, ImageError
 from twigma_spark.models.hashes import BITS, distance, hashes
@@ -50,7 +51,7 @@ def lookalikes(images: DataFrame, vectors: DataFrame, how: Likeness | None, once
         once: computes a frame one time and returns what was computed.
     """
     if how is None:
-        return images.sparkSession.createDataFrame([], f"{PAIRS}, near BOOLEAN")
+        return arrow.local_frame(images.sparkSession, [], f"{PAIRS}, near BOOLEAN")
     close = once(close_pairs(vectors, vectors.count(), how.reach))
     if how.bits is None:
         return close.withColumns({"bits": F.lit(None).cast("int"), "near": F.lit(True)})

@@ -72,7 +72,7 @@ def exact_pairs(queries: DataFrame, vectors: DataFrame, reach: Reach) -> DataFra
     """Return the close pairs that a few queries are in, found in one pass that compares them with all vectors."""
     table = arrow.collect(queries.select("image_id", "corpus", "embedding"))
     if not len(table):
-        return queries.sparkSession.createDataFrame([], PAIRS)
+        return arrow.local_frame(queries.sparkSession, [], PAIRS)
     asked = partial(_against, ids=table.column(0).to_pylist(), corpora=table.column(1).to_pylist(),
                     queries=arrow.unit(arrow.matrix(table.column(2).combine_chunks())), reach=reach)  # fmt: skip
     found = vectors.select("image_id", "corpus", "embedding").mapInArrow(asked, PAIRS)

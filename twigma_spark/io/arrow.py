@@ -8,19 +8,23 @@ Base64: Spark pickles bytes through a Java string, which took twice as long and 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import BinaryType, StructField, StructType, TimestampType
 
 from twigma_spark.errors import ModelError
+from twigma_spark.io.ddl import quoted
 
-TEXT, BYTES = "batch STRING", "batch BINARY"
+TEXT = "batch STRING"
+BYTES = StructType([StructField("batch", BinaryType())])
 # Size of a row on its way to the driver; larger ones only cost heap.
 PIECE = 4 << 20
 # Squares of elements outside these bounds leave the range of float32, and with them every norm and cosine.
@@ -160,7 +164,29 @@ def frame_of(spark: SparkSession, batches: Iterable[pa.RecordBatch], schema: str
         schema: Spark DDL that fits the batches.
     """
     rows = [(to_bytes(batch),) for batch in batches]
-    return spark.createDataFrame(rows, BYTES).mapInArrow(unpack, schema)
+    return local_frame(spark, rows, BYTES).mapInArrow(unpack, schema)
+
+
+def local_frame(spark: SparkSession, rows: Iterable[Sequence[object]], schema: StructType | str) -> DataFrame:
+    """Return a frame of few rows that are made on the driver; times without a zone are in UTC,
+    and NaN becomes null.
+
+    They are a part of its plan. Rows given to `createDataFrame` as a list would pass through a Python worker each
+    time that the frame is computed.
+
+    Args:
+        spark: the session.
+        rows: values in the order of the schema.
+        schema: Spark type or DDL.
+    """
+    # This frame is never computed; it knows what the DDL means.
+    fields = spark.createDataFrame([], schema).schema.fields
+    table = pd.DataFrame(list(rows), columns=range(len(fields)), dtype=object)
+    if table.empty:
+        nothing = ", ".join(f"CAST(NULL AS {f.dataType.simpleString()}) AS {quoted(f.name)}" for f in fields)
+        return spark.sql(f"SELECT {nothing} WHERE false")
+    times = {n: "datetime64[us]" for n, field in enumerate(fields) if isinstance(field.dataType, TimestampType)}
+    return spark.createDataFrame(table.astype(times), StructType(fields))
 
 
 def to_bytes(batch: pa.RecordBatch, compression: str | None = "zstd") -> bytes:

@@ -18,6 +18,7 @@ from pyspark.sql import types as t
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
+from twigma_spark.io import arrow
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in SUFFIXES) + "}"
@@ -135,7 +136,7 @@ def _empty(listed: DataFrame) -> DataFrame:
     if paths.count() < len(names):
         read = {_without_scheme(row["path"]) for row in paths.collect()}
         empty = [(name, 0, b"") for name in names if _without_scheme(name) not in read]
-    return listed.sparkSession.createDataFrame(empty, "path STRING, length BIGINT, content BINARY")
+    return arrow.local_frame(listed.sparkSession, empty, "path STRING, length BIGINT, content BINARY")
 
 
 def _below_path(path: str) -> Column:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Texts
 from twigma_spark.errors import CorpusError
+from twigma_spark.io import arrow
 from twigma_spark.io.corpora import seen
 
 
@@ -20,7 +21,7 @@ def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
     Raises:
         CorpusError: where a path does not exist.
     """
-    none = spark.createDataFrame([], "corpus STRING, text STRING")
+    none = arrow.local_frame(spark, [], "corpus STRING, text STRING")
     return reduce(DataFrame.unionByName, [_lines(spark, file) for file in files], none)
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from twigma_spark.io import arrow
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import RUNS
 
@@ -68,7 +69,7 @@ def record(store: Store, run: Run) -> None:
     """Add the row of a run."""
     row = {k: dict(v) if isinstance(v, Mapping) else v for k, v in asdict(run).items()}
     ordered = tuple(row[name] for name in RUNS.column_names)
-    store.write("runs", store.spark.createDataFrame([ordered], RUNS.schema), stage=run.stage)
+    store.write("runs", arrow.local_frame(store.spark, [ordered], RUNS.schema), stage=run.stage)
 
 
 def last_good(store: Store) -> dict[str, tuple[str, dict[str, int]]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyspark
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+
+from twigma_spark.io import worker_daemon
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 DELTA = "io.delta:delta-spark_2.12:3.3.3"
@@ -39,8 +41,30 @@ LOCAL = {
 }
 
 
+# For a session of seconds or minutes on one machine. Whole-stage code is compiled longer than ten thousand rows take,
+# and a second partition of a shuffle costs a task and holds nothing.
+SHORT = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+# Of the same, for the JVM: the second compiler takes half the processor and pays back after minutes. Alone, the first
+# one fills its 48 MB of code and then runs on uncompiled. Threads that collect garbage side by side only wait for
+# each other on two cores. An OutOfMemoryError in a writer's thread else leaves the session hanging.
+SHORT_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+JVM_OPTIONS = "spark.driver.extraJavaOptions"
+DAEMON = "spark.python.daemon.module"
+
+
 def open_session(
-    app: str, *, master: str | None = None, log_level: str = "OFF", conf: Mapping[str, str] | None = None
+    app: str,
+    *,
+    master: str | None = None,
+    log_level: str = "OFF",
+    conf: Mapping[str, str] | None = None,
+    short: bool = False,
+    worker_imports: Iterable[str] = (),
 ) -> tuple[SparkSession, bool]:
     """Return a session and whether it was started here; only a session started here may be stopped.
 
@@ -49,12 +73,55 @@ def open_session(
         master: such as ``local[4]``; None leaves it to spark-submit, or to ``local[*]``.
         log_level: of Spark's own log.
         conf: settings of the configuration; they win over the ones chosen here.
+        short: on a local master, take the settings for small data (SHORT, SHORT_JVM).
+        worker_imports: modules that the Python workers of a short session have loaded when they start.
     """
     active = SparkSession.getActiveSession()
-    spark = active or _start(app, master, log_level, conf or {})
+    spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
     for key, value in {**SQL, **(conf or {} if active else {})}.items():
         spark.conf.set(key, value)
     return spark, active is None
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Return whether driver and executors are one process on this machine; False under Spark Connect."""
+    return str(spark.conf.get("spark.master", "")).startswith("local")
+
+
+def has_sessions(spark: SparkSession) -> bool:
+    """Return whether further sessions can be had that share this one's executors; not so under Spark Connect 3.5."""
+    try:
+        spark.newSession()
+    except (PySparkException, AttributeError):
+        return False
+    return True
+
+
+def new_session(spark: SparkSession, keys: Iterable[str] = ()) -> SparkSession:
+    """Return a session that starts with the settings of `spark` and shares its executors; later changes are its own.
+
+    Args:
+        spark: the session.
+        keys: settings to take over beside those of this module.
+    """
+    other = spark.newSession()
+    for key in (*SQL, *LOCAL, *SHORT, ARROW, *keys):
+        if (value := spark.conf.get(key, None)) is not None and spark.conf.isModifiable(key):
+            other.conf.set(key, value)
+    return other
+
+
+def cancel_jobs(spark: SparkSession) -> None:
+    """End all running jobs, so that the threads that wait for them end; under Spark Connect the server ends them."""
+    with suppress(PySparkException):
+        spark.sparkContext.cancelAllJobs()
+
+
+def warm_up(spark: SparkSession) -> None:
+    """Start the Python workers beside what comes next, where they have modules to load first."""
+    if spark.conf.get(DAEMON, None) == worker_daemon.__name__:
+        plan = spark.range(1).mapInArrow(lambda batches: batches, "id bigint")
+        threading.Thread(target=plan.count, daemon=True, name="warm-up").start()
 
 
 @contextmanager
@@ -105,13 +172,20 @@ def watch_tasks(spark: SparkSession, tasks: int, tell: Callable[[float], None], 
         watcher.join()
 
 
-def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]) -> SparkSession:
+def _start(
+    app: str, master: str | None, log_level: str, conf: Mapping[str, str], short: bool, imports: tuple[str, ...]
+) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = {**OWN, **SQL}
     launched_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     if not launched_by_submit and not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_2.12-*.jar")):
         settings["spark.jars.packages"] = DELTA
+    if short and (master or "local").startswith("local"):
+        settings[JVM_OPTIONS] = SHORT_JVM
+        if imports and not launched_by_submit:
+            settings[DAEMON] = worker_daemon.__name__
+            os.environ[worker_daemon.IMPORTS] = ",".join(imports)
     builder = SparkSession.builder.appName(app)
     if master:
         builder = builder.master(master)
@@ -119,7 +193,8 @@ def _start(app: str, master: str | None, log_level: str, conf: Mapping[str, str]
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel(log_level)
-    if str(spark.conf.get("spark.master", "")).startswith("local"):
-        for key, value in {k: v for k, v in LOCAL.items() if k not in conf}.items():
-            spark.conf.set(key, value)
+    if is_local(spark):
+        for key, value in {**LOCAL, **(SHORT if short else {})}.items():
+            if key not in conf:
+                spark.conf.set(key, value)
     return spark

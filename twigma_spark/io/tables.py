@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,7 +20,8 @@ from pyspark.sql import types as t
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from twigma_spark.errors import ConfigError, SchemaError
-from twigma_spark.io import ddl
+from twigma_spark.io import arrow, ddl
+from twigma_spark.io.delta_log import LOG, Commit, commits
 from twigma_spark.schemas import TABLES, Table
 
 CATALOG = re.compile(r"^\w+\.\w+$")
@@ -85,7 +88,16 @@ class Store:
         self.spark = spark
         self.in_catalog = bool(CATALOG.match(root))
         self.root = root if self.in_catalog or "://" in root else str(Path(root).absolute())
+        # Shared by the stores of all sessions of a run.
         self._counted: dict[tuple[str, str], int] = {}
+        self._declared: set[str] = set()
+        self._creating = threading.Lock()
+
+    def in_session(self, spark: SparkSession) -> Store:
+        """Return the same store read and written through another session; what is known of its tables is shared."""
+        other = copy(self)
+        other.spark = spark
+        return other
 
     def path(self, name: str) -> str:
         """Return where the table's files are, in a store that is a folder or a URL."""
@@ -95,6 +107,10 @@ class Store:
         """Return what Spark SQL calls the table: catalog.schema.table, or delta.`path`."""
         return ddl.quoted(f"{self.root}.{name}") if self.in_catalog else f"delta.`{self.path(name)}`"
 
+    def folder(self, name: str) -> Path | None:
+        """Return the table's folder where the store is one that Python can list, else None."""
+        return None if self.in_catalog or "://" in self.root else Path(self.path(name))
+
     def exists(self, name: str) -> bool:
         """Return whether the table was created."""
         return self._table(name) is not None
@@ -103,7 +119,7 @@ class Store:
         """Return the table's rows; a table that does not exist yet has none."""
         there = self._table(name)
         if there is None:
-            return self.spark.createDataFrame([], TABLES[name].schema)
+            return arrow.local_frame(self.spark, [], TABLES[name].schema)
         return there.select(*TABLES[name].column_names)
 
     def count(self, name: str) -> int:
@@ -123,14 +139,25 @@ class Store:
         return self.state(name).version
 
     def state(self, name: str) -> State:
-        """Return the table's version and time of its last commit, from its history."""
+        """Return the table's version and time of its last commit."""
+        last = next(self._commits(name, 1), None)
+        return State(-1, None) if last is None else State(last.version, last.committed)
+
+    def _commits(self, name: str, at_most: int) -> Iterator[Commit]:
+        """Yield the table's newest commits, newest first: from the log's files, or from Delta where there are none."""
+        if (folder := self.folder(name)) is not None:
+            yield from commits(folder, at_most)
+            return
         try:
-            last = self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 1").collect()[0]
+            rows = self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT {at_most}").collect()
         except AnalysisException as error:
             if is_missing(error):
-                return State(-1, None)
+                return
             raise
-        return State(int(last["version"]), last["timestamp"])
+        for row in rows:
+            written = (row["operationMetrics"] or {}).get("numOutputRows")
+            rows_out = None if written is None else int(written)
+            yield Commit(int(row["version"]), row["timestamp"], rows_out, row["userMetadata"])
 
     @on_conflict
     def create(self, table: Table) -> None:
@@ -170,8 +197,19 @@ class Store:
     def clear(self, name: str, *, stage: str) -> None:
         """Remove what a write by `stage` would replace, at less than the cost of one; a missing table is created."""
         table, scope = TABLES[name], _scope(TABLES[name], stage)
-        if self._ready(table) and scope is not None:
+        if self._ready(table) and scope is not None and not self._never_written(table, stage):
             self._delete(name, scope)
+
+    def _never_written(self, table: Table, stage: str) -> bool:
+        """Return whether the files show that there is nothing that a write by `stage` would replace."""
+        folder = self.folder(table.name)
+        if folder is None:
+            return False
+        if self.state(table.name).version == 0:
+            return True
+        stages = {part.name for part in folder.glob("stage=*")} if table.partition_by == ("stage",) else set()
+        # A table of an older version is not partitioned, and has no such folders.
+        return bool(stages) and f"stage={stage}" not in stages and not any(folder.glob("*.parquet"))
 
     def listing(self) -> list[Listed]:
         """Return what is in the store, in the order of the declarations."""
@@ -180,6 +218,9 @@ class Store:
 
     def _table(self, name: str) -> DataFrame | None:
         """Return the table as it is stored, or None where it is missing; no job runs, unlike for its history."""
+        folder = self.folder(name)
+        if folder is not None and not (folder / LOG).is_dir():
+            return None
         try:
             there = self.spark.read.table(self.location(name))
             _ = there.schema  # under Spark Connect only this asks the server
@@ -195,9 +236,8 @@ class Store:
         token = uuid.uuid4().hex  # tells our commit from one of another run
         writer = frame.writeTo(self.location(name)).option("userMetadata", token)
         writer.append() if scope is None else writer.overwrite(F.expr(scope))
-        history = self.spark.sql(f"DESCRIBE HISTORY {self.location(name)} LIMIT 100")
-        commits = history.where(F.col("userMetadata") == token).collect()
-        return int(commits[0]["operationMetrics"].get("numOutputRows", 0)) if commits else 0
+        own = next((commit for commit in self._commits(name, 100) if commit.token == token), None)
+        return own.rows or 0 if own else 0
 
     @on_conflict
     def _insert_missing(self, table: Table, frame: DataFrame, ranged: bool = False) -> int:
@@ -224,6 +264,16 @@ class Store:
 
     def _ready(self, table: Table) -> bool:
         """Return whether the table was there before; now it is, with all declared columns."""
+        folder = self.folder(table.name)
+        if table.name in self._declared and (folder is None or (folder / LOG).is_dir()):
+            return True
+        # Stages run side by side: without the lock, two create the same table, and one must try again.
+        with self._creating:
+            was_there = self._declare(table)
+            self._declared.add(table.name)
+        return was_there
+
+    def _declare(self, table: Table) -> bool:
         there = self._table(table.name)
         if there is None:
             self.create(table)

@@ -13,6 +13,7 @@ from twigma_spark.config.engine import Clustering
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.engines import ENGINES
+from twigma_spark.io import arrow
 from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
 from twigma_spark.stages import choice, inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
@@ -86,7 +87,7 @@ def _centroids(
         (name, number, row["size"], row["mean_distance"], centroids[row["cluster"]].tolist())
         for number, row in enumerate(largest_first)
     ]
-    return context.spark.createDataFrame(rows, CENTROIDS.schema)
+    return arrow.local_frame(context.spark, rows, CENTROIDS.schema)
 
 
 STAGE = Stage(

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import corpora, x_api
+from twigma_spark.io import arrow, corpora, x_api
 from twigma_spark.io.session import arrow_batches, slots
 from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
@@ -81,7 +81,7 @@ def _take_folder(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
     rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
     if described.missing:
         row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
-        rejects = rejects.unionByName(spark.createDataFrame([row], rejects.schema))
+        rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
     return Taken(candidates.limited(found, corpus.limit), rejects)
 
 
@@ -120,7 +120,7 @@ def _named_beyond(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
 
 def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFrame:
     if not frames:
-        return spark.createDataFrame([], TABLES[table].schema)
+        return arrow.local_frame(spark, [], TABLES[table].schema)
     return reduce(DataFrame.unionByName, frames)
 
 

@@ -14,6 +14,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.estimators import index_files, neighbour_search, recall
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
+from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, folder
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
@@ -140,7 +141,7 @@ def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str
     tail = fit_tail(similarities)
     if tail is None:
         context.log(f"neighbours: too few best matches in '{reference}' to tell copies from chance")
-        return context.spark.createDataFrame([], COPIES.schema), []
+        return arrow.local_frame(context.spark, [], COPIES.schema), []
     threshold = tail.threshold(how.false_match_rate)
     candidates = best.where(F.col("similarity") >= threshold).withColumns(
         {"reference": F.lit(reference), "threshold": F.lit(threshold), "false_match_rate": _rate(tail)}

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact
 from twigma_spark.schemas import ARTIFACTS, RESULTS
 from twigma_spark.stats.estimate import Named
@@ -31,7 +32,7 @@ def artifacts_of(artifacts: DataFrame, stage: str) -> list[Artifact]:
 def artifact_rows(spark: SparkSession, stage: str, made: Iterable[Artifact]) -> DataFrame:
     """Return the files of a stage as rows of the table `artifacts`."""
     rows = [{"stage": stage, **asdict(artifact)} for artifact in made]
-    return spark.createDataFrame([tuple(row[n] for n in ARTIFACTS.column_names) for row in rows], ARTIFACTS.schema)
+    return arrow.local_frame(spark, [tuple(row[n] for n in ARTIFACTS.column_names) for row in rows], ARTIFACTS.schema)
 
 
 def named(stage: str, found: Iterable[Named]) -> Iterator[Row]:
@@ -43,4 +44,4 @@ def named(stage: str, found: Iterable[Named]) -> Iterator[Row]:
 
 def results(spark: SparkSession, rows: Iterable[Row]) -> DataFrame:
     """Return rows as a frame of the table `results`."""
-    return spark.createDataFrame(list(rows), RESULTS.schema)
+    return arrow.local_frame(spark, list(rows), RESULTS.schema)

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
+from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
@@ -29,7 +30,7 @@ def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str,
     now = datetime.now(UTC).replace(tzinfo=None)
     html = render(collect(cfg, context.spark, tables, now))
     context.log(f"report: one document of {len(html) / 1e6:.1f} MB")
-    return {"reports": context.spark.createDataFrame([(REPORT_ID, now, html)], REPORTS.schema)}
+    return {"reports": arrow.local_frame(context.spark, [(REPORT_ID, now, html)], REPORTS.schema)}
 
 
 def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> ReportData:
@@ -104,7 +105,7 @@ def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
 
 def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str]) -> dict[str, Picture]:
     """Return the few pictures that are shown, by id."""
-    chosen = spark.createDataFrame([(i,) for i in sorted(ids)], "image_id string")
+    chosen = arrow.local_frame(spark, [(i,) for i in sorted(ids)], "image_id string")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
     with arrow_batches(spark, cfg.embed.arrow_batch):
         return build.pictures(_rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels)))

@@ -58,7 +58,7 @@ def run(
     results += records.statistics(NAME, "text_variation", told)
     return {
         "results": records.results(context.spark, results),
-        "group_distances": context.spark.createDataFrame(groups, GROUP_DISTANCES.schema),
+        "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),
     }
 
 

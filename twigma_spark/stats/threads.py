@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -14,9 +15,29 @@ from twigma_spark.stats.sample import Sample
 SMALL = 5_000_000
 
 
+_lock = threading.Lock()
+_inside: list[object] = []
+_limits: list[threadpool_limits] = []
+
+
 @contextmanager
 def few_threads(samples: Iterable[Sample]) -> Iterator[None]:
-    """Let BLAS and OpenMP use one thread inside where the samples are small; else as many as they like."""
-    elements = sum(sample.vectors.size for sample in samples)
-    with threadpool_limits(1 if elements < SMALL else None):
+    """Let BLAS and OpenMP use one thread inside where the samples are small; else as many as they like.
+
+    The limit is the process's. Of threads that are inside at once, the first sets it and the last one ends it: were
+    each to restore what it met, one would restore the other's limit, which then stays.
+    """
+    if sum(sample.vectors.size for sample in samples) >= SMALL:
         yield
+        return
+    with _lock:
+        if not _inside:
+            _limits.append(threadpool_limits(1))
+        _inside.append(None)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside.pop()
+            if not _inside:
+                _limits.pop().restore_original_limits()
