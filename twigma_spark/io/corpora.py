@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -18,7 +17,7 @@ from pyspark.sql import types as t
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import arrow
+from twigma_spark.io import arrow, local_files
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in SUFFIXES) + "}"
@@ -43,17 +42,16 @@ class Metadata:
 def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...]) -> str:
     """Return a hash of the names, sizes and times of all files of the corpora; contents are not read."""
     named = [(corpus, path) for corpus in corpora for path in (corpus.path, corpus.metadata) if path]
-    return seen([_files(spark, *each, "*") for each in named])
+    return "; ".join(
+        local_files.fingerprint(path) or fingerprint_listed(_files(spark, corpus, path, "*")) for corpus, path in named
+    )
 
 
-def seen(listed: Sequence[DataFrame]) -> str:
-    """Return a hash of the names, sizes and times of listed files; empty where there is no list."""
-    if not listed:
-        return ""
+def fingerprint_listed(files: DataFrame) -> str:
+    """Return a hash of the names, sizes and times of files that Spark has listed."""
     each = F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)").alias("seen")
-    every = reduce(DataFrame.unionByName, [files.select(each) for files in listed])
-    total, files = every.agg(F.sum("seen"), F.count("*")).collect()[0]
-    return f"{files} files, {total}"
+    total, number = files.select(each).agg(F.sum("seen"), F.count("*")).collect()[0]
+    return f"{number} files, {total}"
 
 
 def under(path: str) -> str:

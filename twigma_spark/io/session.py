@@ -120,7 +120,8 @@ def cancel_jobs(spark: SparkSession) -> None:
 def warm_up(spark: SparkSession) -> None:
     """Start the Python workers beside what comes next, where they have modules to load first."""
     if spark.conf.get(DAEMON, None) == worker_daemon.__name__:
-        plan = spark.range(1).mapInArrow(lambda batches: batches, "id bigint")
+        # One task: the others are for what comes next.
+        plan = spark.range(0, 1, 1, 1).mapInArrow(lambda batches: batches, "id bigint")
         threading.Thread(target=plan.count, daemon=True, name="warm-up").start()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
-from twigma_spark.io import arrow
+from twigma_spark.io import arrow, plain_texts
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.corpora import Drawn, collected
@@ -124,4 +124,5 @@ STAGE = Stage(
     writes=("results", "group_distances"),
     config=(NAME, "seed", "corpora", "texts", "models.image", "models.caption", "models.device"),
     run=run,
+    sources=lambda cfg, spark: plain_texts.fingerprint(spark, cfg.texts),
 )
