@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -17,6 +18,8 @@ from twigma_spark.io.tables import State, Store
 from twigma_spark.stages.stage import Account, Stage, StageContext
 
 Log = Callable[[str], None]
+# Writes and counts of a stage that run side by side.
+AT_ONCE = 2
 # The state that a stage's last good run began with, and the versions of the tables that it wrote.
 LastRun = tuple[str, Mapping[str, int]]
 
@@ -91,9 +94,13 @@ class Runner:
 
     def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
-        rows_in = {name: self.store.count_once(name, found) for name, found in states.items()}
-        self._write_all()
-        rejects, account = self._rejects(), self._account()
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=self.stage.name) as pool:
+            counts = {name: pool.submit(self.store.count_once, name, state) for name, state in states.items()}
+            rows_in = {name: count.result() for name, count in counts.items()}
+            self._write_all(pool)
+            pending = pool.submit(self._rejects)
+            account = self._account()
+            rejects = pending.result()
         ended = replace(
             self._blank(),
             status="ok",
@@ -125,7 +132,7 @@ class Runner:
     def _outputs_stand(self, versions: Mapping[str, int]) -> bool:
         return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
 
-    def _write_all(self) -> None:
+    def _write_all(self, pool: ThreadPoolExecutor) -> None:
         self.staging.drop_forgotten()
         context = StageContext(
             spark=self.store.spark,
@@ -137,14 +144,11 @@ class Runner:
         frames = {name: self._read(name) for name in self.stage.reads}
         made = self.stage.run(self.cfg, context, **frames)
         for part in [made] if isinstance(made, Mapping) else made:
-            self._write(part)
+            self._write(part, pool)
             self.staging.drop()
         # A table without a part in this run has no rows of this run: what an earlier one left goes.
-        for name in self.stage.writes:
-            if name not in self.rows:
-                self.table, self.rows[name] = name, 0
-                self.store.clear(name, stage=self.stage.name)
-        self.table = None
+        empty = [name for name in self.stage.writes if name not in self.rows]
+        self._finish({name: pool.submit(self.store.clear, name, stage=self.stage.name) for name in empty})
 
     def _table_version(self, name: str) -> str:
         return self.store.state(name).stamp
@@ -153,14 +157,22 @@ class Runner:
         self.table = name
         return self.store.read(name)
 
-    def _write(self, part: Mapping[str, DataFrame]) -> None:
-        for name, frame in part.items():
-            if name not in self.stage.writes:
-                raise ValueError(f"table '{name}' must be declared among the stage's writes.")
+    def _write(self, part: Mapping[str, DataFrame], pool: ThreadPoolExecutor) -> None:
+        """Write the tables of a part side by side: a commit is mostly waiting."""
+        if undeclared := sorted(part.keys() - set(self.stage.writes)):
+            raise ValueError(f"tables {undeclared} must be declared among the stage's writes.")
+        stored = bool(self.staging.names)
+        self._finish({name: pool.submit(self._write_table, name, frame, stored) for name, frame in part.items()})
+
+    def _write_table(self, name: str, frame: DataFrame, stored: bool) -> int:
+        return self.store.write(name, frame, stage=self.stage.name, again=name in self.rows, stored=stored)
+
+    def _finish(self, writes: Mapping[str, Future[int]]) -> None:
+        """Wait for all writes and add up their rows; the first that failed is raised under the table's name."""
+        wait(writes.values())
+        for name, write in writes.items():
             self.table = name
-            stored, again = bool(self.staging.names), name in self.rows
-            n = self.store.write(name, frame, stage=self.stage.name, again=again, stored=stored)
-            self.rows[name] = self.rows.get(name, 0) + n
+            self.rows[name] = self.rows.get(name, 0) + write.result()
         self.table = None
 
     def _rejects(self) -> dict[str, int]:

@@ -50,9 +50,12 @@ SHORT = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
 # Of the same, for the JVM: the second compiler takes half the processor and pays back after minutes. Alone, the first
-# one fills its 48 MB of code and then runs on uncompiled. Threads that collect garbage side by side only wait for
-# each other on two cores. An OutOfMemoryError in a writer's thread else leaves the session hanging.
-SHORT_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+# one fills its 48 MB of code and then runs on uncompiled. Threads that collect garbage side by side only wait for each
+# other on two cores, and nearly all objects are plans of a moment: the more room for new ones, the fewer collections.
+# An OutOfMemoryError in a writer's thread else leaves the session hanging.
+SHORT_JVM = (
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -Xmn512m -XX:+ExitOnOutOfMemoryError"
+)
 JVM_OPTIONS = "spark.driver.extraJavaOptions"
 DAEMON = "spark.python.daemon.module"
 

@@ -34,6 +34,11 @@ class Staging:
         name = f"{self.prefix}{self.run_id}_{self._kept}"
         self._kept += 1
         self.names.append(name)
+        folder = self.store.folder(name)
+        if folder is not None:
+            # Plain files: nobody else reads them, and the log of a Delta table costs as much as few rows.
+            frame.write.parquet(str(folder))
+            return self.store.spark.read.schema(frame.schema).parquet(str(folder))
         writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         if self.store.in_catalog:
             writer.saveAsTable(self.store.location(name))
@@ -52,9 +57,17 @@ class Staging:
         In an object store tables cannot be listed without its own tools; a lifecycle rule does it there.
         """
         for name in self._left():
-            last = self.store.state(name).committed
+            last = self._last_written(name)
             if last is None or datetime.now() - last > FORGOTTEN:
                 drop(self.store, name)
+
+    def _last_written(self, name: str) -> datetime | None:
+        folder = self.store.folder(name)
+        if folder is None:
+            return self.store.state(name).committed
+        # Spark writes below the folder, whose own time then stands still; one that is empty has just been made.
+        times = [path.stat().st_mtime for path in (folder, *folder.rglob("*")) if path.exists()]
+        return datetime.fromtimestamp(max(times)) if times else None
 
     def _left(self) -> list[str]:
         store = self.store

@@ -194,11 +194,12 @@ class Store:
                 return put()
             raise
 
-    def clear(self, name: str, *, stage: str) -> None:
-        """Remove what a write by `stage` would replace, at less than the cost of one; a missing table is created."""
+    def clear(self, name: str, *, stage: str) -> int:
+        """Return 0, the rows of a write without any: what `stage` wrote before is removed, a missing table created."""
         table, scope = TABLES[name], _scope(TABLES[name], stage)
         if self._ready(table) and scope is not None and not self._never_written(table, stage):
             self._delete(name, scope)
+        return 0
 
     def _never_written(self, table: Table, stage: str) -> bool:
         """Return whether the files show that there is nothing that a write by `stage` would replace."""
