@@ -15,8 +15,7 @@ setup: .venv/.ready  ## build .venv from requirements.lock; find Java; bring Del
 	@touch $@
 
 demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build/demo/report.html
-	@$(BIN)/twigma run --conf conf/sample.yaml
-	@$(BIN)/twigma truth --conf conf/sample.yaml
+	@$(BIN)/twigma demo
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

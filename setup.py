@@ -47,8 +47,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
-    packages=find_packages(include=["twigma_spark", "twigma_spark.*"]),
+    packages=[*find_packages(include=["twigma_spark", "twigma_spark.*"]), "twigma_spark.conf"],
+    package_dir={"twigma_spark.conf": "conf"},
     package_data={
+        "twigma_spark.conf": ["*.yaml"],
         "twigma_spark.report": ["templates/*"],
         "twigma_spark.sample": ["weights/*", "weights/*/*"],
     },

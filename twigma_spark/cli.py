@@ -1,56 +1,84 @@
-"""The command line: `twigma run | stage | sample | truth | annotate | concordance | tables`."""
+"""Images that people post, compared with reference collections: stages over Delta tables, and one report.
+
+Start with `twigma demo`; then copy conf/folder.yaml and `twigma run --conf mine.yaml`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from twigma_spark import pipeline
-from twigma_spark.config.overlays import load
+from twigma_spark.config import overlays
+from twigma_spark.config.settings import Config, check_stages
 from twigma_spark.errors import ConfigError, TwigmaError
-from twigma_spark.sample.world import draw_world
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-Conf = Annotated[list[str] | None, typer.Option("--conf", help="A YAML file; may be repeated, a later one wins.")]
+Conf = Annotated[
+    list[str] | None,
+    typer.Option("--conf", help="A YAML file, or sample, the built-in example; may be repeated, a later one wins."),
+]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as embed.batch_size=64.")]
+Force = Annotated[bool, typer.Option("--force", help="Run also what is unchanged.")]
 
 
-class Screen:
-    """Progress on the standard output: lines, and one live line that the next of either kind replaces.
+class Terminal:
+    """Progress on the standard output: lines, and one line that the next of either kind replaces.
 
-    Where the output is not a terminal (a cluster's log), a live line is written twice a minute at most.
+    Where the output is not a terminal (a cluster's log), a line of progress is written twice a minute at most.
     """
 
     QUIET_SECONDS = 30.0
 
     def __init__(self) -> None:
-        self.spoke = time.monotonic()
+        self.last = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Show a line at once, also where the output is a file."""
-        self.spoke = time.monotonic()
+        self.last = time.monotonic()
         typer.echo(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
         sys.stdout.flush()
 
-    def live(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Show a line that the next one replaces."""
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
             typer.echo(f"\r\x1b[K{text[:width]}", nl=False)
             sys.stdout.flush()
-        elif time.monotonic() - self.spoke > self.QUIET_SECONDS:
-            self.say(text)
+        elif time.monotonic() - self.last > self.QUIET_SECONDS:
+            self.log(text)
 
 
-screen = Screen()
-say = screen.say
+terminal = Terminal()
+
+
+def load(conf: Sequence[str] | None, overrides: Sequence[str] | None) -> Config:
+    """Return the configuration."""
+    return overlays.load(conf or [], overrides or [])
+
+
+@contextmanager
+def open_store(cfg: Config) -> Iterator[Any]:
+    """Yield the `Store` of a session.
+
+    Spark, pandas and scikit-learn take seconds to import: only here, and the stages while Spark starts.
+    """
+    from twigma_spark.io import store
+
+    importing = threading.Thread(target=importlib.import_module, args=["twigma_spark.pipeline"], daemon=True)
+    importing.start()
+    with store.open_store(cfg) as opened:
+        importing.join()
+        yield opened
 
 
 @app.command()
@@ -60,25 +88,47 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Only this stage; may be repeated.")] = None,
     first: Annotated[str | None, typer.Option("--from", help="The first stage to run.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last stage to run.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run also what is unchanged.")] = False,
+    force: Force = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which stages would run.")] = False,
 ) -> None:
-    """Run the stages in order; those whose inputs and configuration are unchanged are skipped."""
-    cfg = load(conf or [], overrides or [])
-    stages = pipeline.select(only or [], first, last)
-    start = time.monotonic()
-    with pipeline.open_store(cfg) as store:
-        outcomes = pipeline.run(cfg, store, stages, say, force, screen.live)
+    """Run the stages; those whose inputs and configuration are unchanged are skipped."""
+    check_stages([*(only or []), first, last])
+    cfg, start = load(conf, overrides), time.monotonic()
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
+        stages = pipeline.select(only or [], first, last)
+        if dry_run:
+            for name, runs in pipeline.plan_run(cfg, store, stages, force).items():
+                terminal.log(f"{name:<16} {'would run' if runs else 'would be skipped'}")
+        else:
+            _run(cfg, store, [stage.name for stage in stages], force, start)
+
+
+def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float) -> None:
+    from twigma_spark import pipeline
+
+    outcomes = pipeline.run(cfg, store, pipeline.select(names), terminal.log, force, terminal.update)
     ran = sum(not outcome.skipped for outcome in outcomes)
-    say(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {time.monotonic() - start:.0f} s")
+    seconds = time.monotonic() - start
+    terminal.log(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {seconds:.0f} s")
 
 
 @app.command()
-def stage(
-    name: str,
-    conf: Conf = None,
-    overrides: Overrides = None,
-    force: Annotated[bool, typer.Option("--force", help="Run it also where nothing has changed.")] = False,
-) -> None:
+def demo(overrides: Overrides = None, force: Force = False) -> None:
+    """Draw the sample world, run every stage on it, and compare the results with the sample's ground truth."""
+    cfg, start = load(["sample"], overrides), time.monotonic()
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
+        _run(cfg, store, [], force, start)
+        text, ok = pipeline.check_truth(cfg, store)
+    terminal.log(text)
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def stage(name: str, conf: Conf = None, overrides: Overrides = None, force: Force = False) -> None:
     """Run one stage."""
     run(conf, overrides, only=[name], force=force)
 
@@ -90,16 +140,20 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed draws the same files.")] = 20210101,
 ) -> None:
     """Draw the sample world: four corpora as files, and truth.json."""
-    say(f"drew {draw_world(out, size, seed)}")
+    from twigma_spark.sample.world import draw_world
+
+    terminal.log(f"drew {draw_world(out, size, seed)}")
 
 
 @app.command()
 def truth(conf: Conf = None, overrides: Overrides = None) -> None:
-    """Hold the findings of a run on the sample world against its truth.json."""
-    cfg = load(conf or [], overrides or [])
-    with pipeline.open_store(cfg) as store:
+    """Compare the results on the sample world with its ground truth."""
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
         text, ok = pipeline.check_truth(cfg, store)
-    say(text)
+    terminal.log(text)
     raise typer.Exit(0 if ok else 1)
 
 
@@ -110,9 +164,11 @@ def annotate(
     overrides: Overrides = None,
 ) -> None:
     """Write a blind sheet for people: images of each cluster, three keywords each, free groups."""
-    cfg = load(conf or [], overrides or [])
-    with pipeline.open_store(cfg) as store:
-        say(pipeline.annotate(cfg, store, str(out)))
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
+        terminal.log(pipeline.annotate(cfg, store, str(out)))
 
 
 @app.command()
@@ -121,22 +177,21 @@ def concordance(
     conf: Conf = None,
     overrides: Overrides = None,
 ) -> None:
-    """Hold the annotators' answers against captions and clusters, and write the report again."""
-    told = [*(overrides or []), f"concordance.answers={answers}"]
-    run(conf, told, only=["concordance", "report"])
+    """Compare the annotators' answers with captions and clusters, and write the report again."""
+    run(conf, [*(overrides or []), f"concordance.answers={answers}"], only=["concordance", "report"])
 
 
 @app.command()
 def tables(conf: Conf = None, overrides: Overrides = None) -> None:
     """Print what is in the store."""
-    cfg = load(conf or [], overrides or [])
-    with pipeline.open_store(cfg) as store:
-        say(f"{'table':<14} {'rows':>12} {'version':>7}  holds   ({store.root})")
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        terminal.log(f"{'table':<14} {'rows':>12} {'version':>7}  holds   ({store.root})")
         listing = store.listing()
         if not listing:
-            say("nothing yet; fill it with: twigma run --conf ...")
+            terminal.log("nothing yet; fill it with: twigma run --conf ...")
         for listed in listing:
-            say(f"{listed.name:<14} {listed.rows:>12,} {listed.version:>7}  {listed.comment}")
+            terminal.log(f"{listed.name:<14} {listed.rows:>12,} {listed.version:>7}  {listed.comment}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
-from twigma_spark.io.local_files import hold_at_most
 from twigma_spark.io.runs import last_good
-from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, open_session, warm_up
+from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
 from twigma_spark.io.tables import Store
-from twigma_spark.models import registry
 from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
 from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
@@ -59,45 +56,9 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-# Files of a session that is called short: below, starting and planning take longer than the work.
-SHORT_BYTES = 2 * 2**30
-
-
-@contextmanager
-def open_store(cfg: Config) -> Iterator[Store]:
-    """Yield the store on a session; only a session that was started here is stopped."""
-    settings = cfg.spark.model_dump(exclude={"short_session"})
-    spark, ours = open_session("twigma", **settings, short=is_short(cfg), worker_imports=worker_imports(cfg))
-    try:
-        yield Store(spark, cfg.store.root)
-    finally:
-        if ours:
-            spark.stop()
-
-
-def is_short(cfg: Config) -> bool:
-    """Return whether a session on this machine takes the settings for small data."""
-    if cfg.spark.short_session is not None:
-        return cfg.spark.short_session
-    return hold_at_most([cfg.store.root, *(corpus.path for corpus in cfg.corpora)], SHORT_BYTES)
-
-
-def worker_imports(cfg: Config) -> list[str]:
-    """Return the modules that the configured models need in a worker."""
-    models = [model for model in (cfg.models.image, cfg.models.caption) if model is not None]
-    return [registry.LIBRARIES[model.kind] for model in models if model.kind in registry.LIBRARIES]
-
-
 def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> list[Stage]:
-    """Return the stages asked for, in order.
-
-    Raises:
-        ConfigError: where a name is not a stage's.
-    """
+    """Return the stages asked for, in order; their names must be stages' (`config.settings.check_stages`)."""
     names = [stage.name for stage in STAGES]
-    for name in (*only, first, last):
-        if name is not None and name not in names:
-            raise ConfigError(f"a stage must be one of {', '.join(names)}. Got {name!r}.")
     start, end = names.index(first or names[0]), names.index(last or names[-1])
     return [s for i, s in enumerate(STAGES) if start <= i <= end and (not only or s.name in only)]
 
@@ -141,9 +102,9 @@ def run(
     return run_in_order(stages, run_one, parallel, partial(cancel_jobs, store.spark))
 
 
-def plan_run(cfg: Config, store: Store, stages: Sequence[Stage]) -> dict[str, bool]:
+def plan_run(cfg: Config, store: Store, stages: Sequence[Stage], force: bool = False) -> dict[str, bool]:
     """Return for each stage, by name, whether a run would run it; False where it would be skipped. Nothing runs."""
-    known = last_good(store)
+    known = {} if force else last_good(store)
     by_name = {stage.name: stage for stage in stages}
 
     def unchanged(name: str) -> bool:

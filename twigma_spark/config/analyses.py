@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from twigma_spark.config.section import Name, Section, Share
+from twigma_spark.config.section import Name, Section, Share, StageSection
 
 
-class Project(Section):
+class Project(StageSection):
     """The map of all images."""
 
     landmarks: int = Field(10_000, ge=20)
@@ -29,7 +29,7 @@ class Grid(Section):
     bootstrap: int = Field(100, ge=10)
 
 
-class Distinctiveness(Section):
+class Distinctiveness(StageSection):
     """The quantised Kullback-Leibler divergence between corpora, and measures that need no bins."""
 
     clusters: int = Field(10, ge=2)
@@ -42,7 +42,7 @@ class Distinctiveness(Section):
     grid: Grid = Grid()
 
 
-class Variation(Section):
+class Variation(StageSection):
     """How varied corpora are, and the images of one post, prompt or artist."""
 
     max_images: int = Field(20_000, ge=10)
@@ -65,7 +65,7 @@ class Boosting(Section):
     held_out: float = Field(0.25, gt=0, lt=1)
 
 
-class Likes(Section):
+class Likes(StageSection):
     """Likes against similarity to the references."""
 
     nearest: int = Field(5, ge=1)
@@ -73,7 +73,7 @@ class Likes(Section):
     boosting: Boosting | None = None
 
 
-class Trends(Section):
+class Trends(StageSection):
     """How the themes of the posts move, and the shares of NSFW images."""
 
     level: float = Field(0.05, gt=0, lt=1)
@@ -92,7 +92,7 @@ class Trends(Section):
     nsfw_thresholds: tuple[Share, ...] = (0.3, 0.5, 0.7, 0.9)
 
 
-class Concordance(Section):
+class Concordance(StageSection):
     """The annotators' sheet and what their answers are held against."""
 
     clustering: Name = "themes"
@@ -104,7 +104,7 @@ class Concordance(Section):
     resamples: int = Field(1000, ge=100)
 
 
-class Report(Section):
+class Report(StageSection):
     """What the report shows and where the file goes."""
 
     path: str = "build/report.html"

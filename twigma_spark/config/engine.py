@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from twigma_spark.config.section import Name, Role, Section, Share
+from twigma_spark.config.section import Name, Role, Section, Share, StageSection
 
 
-class Ingest(Section):
+class Ingest(StageSection):
     """Limits on what is taken in."""
 
     max_pixels: int = Field(150_000_000, ge=1)
     max_bytes: int = Field(200_000_000, ge=1, lt=2**31)
 
 
-class Inference(Section):
+class Inference(StageSection):
     """How a model is fed: sizes and threads change the speed, never the result."""
 
     batch_size: int = Field(32, ge=1)
@@ -35,7 +35,7 @@ class Near(Section):
     buckets: int = Field(2, ge=1)
 
 
-class Deduplicate(Section):
+class Deduplicate(StageSection):
     """The rules for identical embeddings and near-duplicates."""
 
     decimals: int = Field(4, ge=1, le=6)
@@ -52,7 +52,7 @@ class Clustering(Section):
     themes: bool = False
 
 
-class Cluster(Section):
+class Cluster(StageSection):
     """The clusterings and how they are fitted."""
 
     clusterings: tuple[Clustering, ...] = (
@@ -98,7 +98,7 @@ class Copies(Section):
     bootstrap: int = Field(200, ge=10)
 
 
-class Neighbours(Section):
+class Neighbours(StageSection):
     """The nearest images of each reference, and which of them may be copies."""
 
     k: int = Field(5, ge=1)

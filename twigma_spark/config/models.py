@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ Rgb = tuple[float, float, float]
 
 class OpenClip(Section):
     """An open_clip model: by architecture and pretrained tag or file, or by a folder."""
+
+    # What a worker must import for it, and takes seconds.
+    worker_import: ClassVar[str] = "open_clip"
 
     kind: Literal["open_clip"]
     name: str | None = None
@@ -55,6 +58,8 @@ class OnnxClasses(OnnxNet):
 
 class Blip(Section):
     """A BLIP captioner by hub name or local folder."""
+
+    worker_import: ClassVar[str] = "transformers.models.blip.modeling_blip"
 
     kind: Literal["blip"]
     name: str = "Salesforce/blip-image-captioning-base"

@@ -12,12 +12,16 @@ from pydantic import ValidationError
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 
+# In an installed package the files lie within it, in a checkout beside it.
+PACKAGED = [Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf"]
+
 
 def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Config:
     """Return the settings of YAML files, laid one over the other, and of ``key=value`` overrides.
 
     Args:
-        paths: YAML files; a later one wins, mappings are merged key by key, lists are replaced.
+        paths: YAML files, or names of those that come with the package, such as ``"sample"``; a later one wins,
+            mappings are merged key by key, lists are replaced.
         overrides: such as ``"embed.batch_size=64"``; the value is read as YAML.
 
     Raises:
@@ -27,7 +31,7 @@ def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Con
     origin: dict[str, str] = {}
     faults: list[str] = []
     for path in paths:
-        _merge(merged, _read(Path(path), faults), origin, str(path))
+        _merge(merged, _read(find(path), faults), origin, str(path))
     for text in overrides:
         _merge(merged, _override(text, faults), origin, f"--set {text}")
     try:
@@ -37,6 +41,13 @@ def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Con
     if faults:
         raise ConfigError("the configuration must be valid. Faults:\n" + "\n".join(f"  {f}" for f in faults))
     return config
+
+
+def find(path: str | Path) -> Path:
+    """Return the path of a file, or of the one that comes with the package where a bare name has no file."""
+    here = Path(path)
+    own = next((folder / f"{path}.yaml" for folder in PACKAGED if (folder / f"{path}.yaml").is_file()), None)
+    return own if own is not None and len(here.parts) == 1 and not here.exists() else here
 
 
 def _read(path: Path, faults: list[str]) -> dict[str, Any]:

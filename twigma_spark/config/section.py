@@ -16,3 +16,7 @@ class Section(BaseModel):
     """A frozen group of keys; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class StageSection(Section):
+    """The settings of one stage; the stage has the section's name."""

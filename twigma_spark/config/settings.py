@@ -27,7 +27,8 @@ from twigma_spark.config.engine import (
     Neighbours,
 )
 from twigma_spark.config.models import Models
-from twigma_spark.config.section import Section
+from twigma_spark.config.section import Section, StageSection
+from twigma_spark.errors import ConfigError
 
 
 class Config(Section):
@@ -43,8 +44,8 @@ class Config(Section):
     models: Models = Models()
     ingest: Ingest = Ingest()
     embed: Inference = Inference()
-    score: Inference = Inference()
     deduplicate: Deduplicate = Deduplicate()
+    score: Inference = Inference()
     caption: Inference = Inference()
     embed_text: Inference = Inference()
     cluster: Cluster = Cluster()
@@ -75,6 +76,24 @@ class Config(Section):
         """Return a hash of the values under dotted `keys`, such as ``("embed", "models.image")``."""
         picked = {key: _dig(self.model_dump(mode="json"), key) for key in sorted(keys)}
         return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stage_names() -> list[str]:
+    """Return the names of the stages, in their order: those of the sections that hold a stage's settings."""
+    kinds = {name: field.annotation for name, field in Config.model_fields.items()}
+    return [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, StageSection)]
+
+
+def check_stages(names: Iterable[str | None]) -> None:
+    """Check that all names, but for None, are stages'.
+
+    Raises:
+        ConfigError: where one is not.
+    """
+    known = stage_names()
+    for name in names:
+        if name is not None and name not in known:
+            raise ConfigError(f"a stage must be one of {', '.join(known)}. Got {name!r}.")
 
 
 def _dig(data: Any, key: str) -> Any:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from twigma_spark.io import arrow
@@ -74,13 +73,6 @@ def record(store: Store, run: Run) -> None:
 
 def last_good(store: Store) -> dict[str, tuple[str, dict[str, int]]]:
     """Return, for each stage, the state and the output versions of its last run that ended well."""
-    newest = Window.partitionBy("stage").orderBy(F.col("started_at").desc())
-    rows = (
-        store.read("runs")
-        .where("status = 'ok'")
-        .withColumn("nth", F.row_number().over(newest))
-        .where("nth = 1")
-        .select("stage", "state", "output_versions")
-        .collect()
-    )
-    return {row["stage"]: (row["state"], row["output_versions"]) for row in rows}
+    last = F.max_by(F.struct("state", "output_versions"), "started_at").alias("last")
+    rows = store.read("runs").where("status = 'ok'").groupBy("stage").agg(last).collect()
+    return {row["stage"]: (row["last"]["state"], row["last"]["output_versions"]) for row in rows}

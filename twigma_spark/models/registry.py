@@ -18,8 +18,6 @@ from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
 Settings = Mapping[str, Any]
 Scorer = HeadSpec | OnnxScorer
 T = TypeVar("T")
-# Modules that a worker needs for a model of this kind, and that take seconds to load.
-LIBRARIES = {"open_clip": "open_clip", "blip": "transformers.models.blip.modeling_blip"}
 _Builder = Callable[[str, dict[str, Any], str], T]
 
 

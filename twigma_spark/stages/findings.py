@@ -2,75 +2,74 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from concurrent.futures import ThreadPoolExecutor
+
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from twigma_spark.sample.truth import Findings
 from twigma_spark.stages.stage import Frames
 
 Key = tuple[str, str]
+COLUMNS = {
+    "images": ("image_id", "corpus", "source_key"),
+    "embeddings": ("image_id",),
+    "rejects": ("unit", "corpus", "key", "reason"),
+    "duplicates": ("image_id", "canonical_id", "tier"),
+    "neighbours": ("image_id", "neighbour_id", "similarity"),
+    "clusters": ("image_id", "cluster", "clustering_id"),
+    "results": ("analysis", "metric", "group", "estimate", "low", "high"),
+}
+MEASURES = ("likes_regression/negative_binomial", "trends/arrow", "distinctiveness/kl_kt")
 
 
 def collect(tables: Frames) -> Findings:
     """Return the findings; the tables are those of the sample world, so they are small.
 
     Args:
-        tables: images, embeddings, rejects, duplicates, neighbours, clusters and results.
+        tables: those of COLUMNS.
     """
-    keys = tables["images"].select("image_id", F.struct("corpus", "source_key").alias("key"))
-    embedded = keys.join(tables["embeddings"].select("image_id").distinct(), "image_id", "left_semi")
-    rejects = tables["rejects"].select("unit", "corpus", "key", "reason").collect()
+    rows = _rows(tables)
+    keys = {row["image_id"]: (row["corpus"], row["source_key"]) for row in rows["images"]}
+    measured: dict[str, list[Row]] = {name: [] for name in MEASURES}
+    for row in rows["results"]:
+        measured[f"{row['analysis']}/{row['metric']}"].append(row)
+    changes, arrows, kl = (measured[name] for name in MEASURES)
     return Findings(
-        images={_key(row["key"]) for row in embedded.collect()},
-        rejects=[(row["unit"], f"{row['corpus']}/{row['key']}", row["reason"]) for row in rejects],
-        duplicates=_duplicates(tables["duplicates"], keys),
-        kl=_divergences(tables["results"]),
-        neighbours=_neighbours(tables["neighbours"], keys),
-        changes=_changes(tables["results"]),
-        clusters=_clusters(tables["clusters"], keys),
-        arrows=_arrows(tables["results"]),
+        images={keys[row["image_id"]] for row in rows["embeddings"] if row["image_id"] in keys},
+        rejects=[(row["unit"], f"{row['corpus']}/{row['key']}", row["reason"]) for row in rows["rejects"]],
+        duplicates={keys[r["image_id"]]: (keys[r["canonical_id"]], r["tier"]) for r in rows["duplicates"]},
+        # The smoothed divergences; the plug-in ones may all be infinite, which has no order.
+        kl={_pair(row["group"]): row["estimate"] for row in kl},
+        neighbours=_neighbours(rows["neighbours"], keys),
+        changes={
+            r["group"]: (r["estimate"], r["low"], r["high"]) for r in changes if None not in (r["low"], r["high"])
+        },
+        clusters={keys[r["image_id"]]: r["cluster"] for r in rows["clusters"] if r["image_id"] in keys},
+        arrows={int(row["group"]): int(row["estimate"]) for row in arrows if row["estimate"] is not None},
     )
 
 
-def _changes(results: DataFrame) -> dict[str, tuple[float, float, float]]:
-    rows = results.where("analysis = 'likes_regression' AND metric = 'negative_binomial' AND low IS NOT NULL")
-    ends = rows.where("high IS NOT NULL").select("group", "estimate", "low", "high").collect()
-    return {row["group"]: (row["estimate"], row["low"], row["high"]) for row in ends}
+def _rows(tables: Frames) -> dict[str, list[Row]]:
+    """Return the rows of each table: plain scans, for what joins them is a dictionary here."""
+    measure = F.concat_ws("/", "analysis", "metric")
+    wanted: dict[str, DataFrame] = {
+        **tables,
+        "results": tables["results"].where(measure.isin(*MEASURES)),
+        "clusters": tables["clusters"].where("clustering_id = 'themes'"),
+    }
+    with ThreadPoolExecutor(4) as pool:
+        pending = {name: pool.submit(wanted[name].select(*columns).collect) for name, columns in COLUMNS.items()}
+    return {name: rows.result() for name, rows in pending.items()}
 
 
-def _clusters(clusters: DataFrame, keys: DataFrame) -> dict[Key, int]:
-    """Return the theme cluster of each image of the posts, in the sample's own clustering `themes`."""
-    rows = clusters.where("clustering_id = 'themes'").join(keys, "image_id").select("key", "cluster").collect()
-    return {_key(row["key"]): row["cluster"] for row in rows}
-
-
-def _arrows(results: DataFrame) -> dict[int, int]:
-    rows = results.where("analysis = 'trends' AND metric = 'arrow' AND estimate IS NOT NULL").collect()
-    return {int(row["group"]): int(row["estimate"]) for row in rows}
-
-
-def _duplicates(duplicates: DataFrame, keys: DataFrame) -> dict[Key, tuple[Key, str]]:
-    canonical = keys.withColumnsRenamed({"image_id": "canonical_id", "key": "canonical"})
-    rows = duplicates.join(keys, "image_id").join(canonical, "canonical_id").collect()
-    return {_key(row["key"]): (_key(row["canonical"]), row["tier"]) for row in rows}
-
-
-def _divergences(results: DataFrame) -> dict[Key, float]:
-    """Return the smoothed divergences; the plug-in ones may all be infinite, which has no order."""
-    rows = results.where("analysis = 'distinctiveness' AND metric = 'kl_kt'").collect()
-    return {_pair(row["group"]): row["estimate"] for row in rows}
-
-
-def _neighbours(neighbours: DataFrame, keys: DataFrame) -> dict[Key, list[Key]]:
-    """Return the five nearest over all references together, nearest first."""
-    other = keys.withColumnsRenamed({"image_id": "neighbour_id", "key": "other"})
-    near = F.sort_array(F.collect_list(F.struct((-F.col("similarity")).alias("far"), "other"))).alias("near")
-    rows = neighbours.join(keys, "image_id").join(other, "neighbour_id").groupBy("key").agg(near).collect()
-    return {_key(row["key"]): [_key(each["other"]) for each in row["near"]] for row in rows}
-
-
-def _key(row: Key) -> Key:
-    return (row[0], row[1])
+def _neighbours(rows: list[Row], keys: dict[str, Key]) -> dict[Key, list[Key]]:
+    """Return the nearest images over all references together, nearest first."""
+    near: dict[Key, list[tuple[float, Key]]] = {}
+    for row in rows:
+        if row["image_id"] in keys and row["neighbour_id"] in keys:
+            near.setdefault(keys[row["image_id"]], []).append((-row["similarity"], keys[row["neighbour_id"]]))
+    return {key: [other for _, other in sorted(found)] for key, found in near.items()}
 
 
 def _pair(group: str) -> Key:
