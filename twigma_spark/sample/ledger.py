@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from twigma_spark.sample.records import (
     Account,
@@ -25,7 +25,7 @@ from twigma_spark.sample.scenes import Scene
 class Ledger:
     """What has been drawn so far; `tick` is called once an image."""
 
-    tick: Callable[[], None]
+    tick: Callable[[], None] | None = None
     images: list[ImageTruth] = field(default_factory=list)
     byte_duplicates: list[DuplicateGroup] = field(default_factory=list)
     shared_media: list[SharedMedia] = field(default_factory=list)
@@ -39,12 +39,19 @@ class Ledger:
     def image(self, corpus: str, source_key: str, label: ImageTruth) -> None:
         """Enters a usable image."""
         self.images.append(label.model_copy(update={"corpus": corpus, "source_key": source_key}))
-        self.tick()
+        if self.tick is not None:
+            self.tick()
 
     def odd(self, corpus: str, source_key: str, kind: str, reason: str | None, unit: str = "image") -> None:
         """Enters something odd: usable where it has no reason to be rejected."""
         entry = Broken(unit=unit, corpus=corpus, source_key=source_key, kind=kind, usable=reason is None, reason=reason)
         self.broken.append(entry)
+
+    def append(self, other: Ledger) -> None:
+        """Enters all that another ledger holds, after what is there."""
+        for each in fields(self):
+            if each.name != "tick":
+                getattr(self, each.name).extend(getattr(other, each.name))
 
     def accounts(self) -> dict[str, Account]:
         """Candidates and usable images of every corpus: a candidate is usable or has one reject."""

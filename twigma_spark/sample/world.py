@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 from twigma_spark.errors import CorpusError
+from twigma_spark.sample.corpora.albums import Album
 from twigma_spark.sample.corpora.art import draw_art
 from twigma_spark.sample.corpora.diffusion import draw_diffusion
 from twigma_spark.sample.corpora.likes import LIKES
@@ -47,12 +50,30 @@ def draw_world(out: Path, size: int, seed: int, progress: Callable[[int, int], N
         done = iter(range(1, 1_000_000_000))
         ledger = Ledger(lambda: progress(min(next(done), size), size) if progress else None)
         counts = {name: round(size * share) for name, share in _SHARES.items()}
-        photos = draw_photos(folder / "photo", counts["photo"], seed, ledger)
-        art = draw_art(folder / "art", counts["art"], seed, ledger)
-        draw_diffusion(folder / "diffusion", counts["diffusion"], seed, ledger)
-        draw_posts(folder / "posts", counts["posts"], seed, ledger, (photos, art))
+        # Spawned, since a fork would copy the threads of a Spark session.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            references = pool.submit(_draw_references, folder, counts, seed)
+            diffusion = pool.submit(_draw_diffusion, folder / "diffusion", counts["diffusion"], seed)
+            posts = Ledger(ledger.tick)
+            draw_posts(folder / "posts", counts["posts"], seed, posts, lambda: references.result()[1])
+            ledger.append(references.result()[0])
+            ledger.append(diffusion.result())
+        ledger.append(posts)
         _write_truth(folder, ledger, size, seed)
     return out / TRUTH
+
+
+def _draw_references(folder: Path, counts: Mapping[str, int], seed: int) -> tuple[Ledger, list[Album]]:
+    """The corpora that posts copy from, with what is entered of them."""
+    ledger = Ledger()
+    photos = draw_photos(folder / "photo", counts["photo"], seed, ledger)
+    return ledger, [photos, draw_art(folder / "art", counts["art"], seed, ledger)]
+
+
+def _draw_diffusion(folder: Path, count: int, seed: int) -> Ledger:
+    ledger = Ledger()
+    draw_diffusion(folder, count, seed, ledger)
+    return ledger
 
 
 def world_is_current(out: Path, size: int, seed: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,8 +27,8 @@ _ODD = ("truncated_jpeg", "zero_bytes", "page_named_jpg", "pixel_bomb", "palette
 _SENSITIVE = "figure"
 
 
-def draw_posts(folder: Path, count: int, seed: int, ledger: Ledger, references: Sequence[Album]) -> None:
-    """Writes the corpus under `folder`, with about `count` usable images; some copy the references."""
+def draw_posts(folder: Path, count: int, seed: int, ledger: Ledger, references: Callable[[], Sequence[Album]]) -> None:
+    """Writes the corpus under `folder`, with about `count` usable images; some copy the references, asked for last."""
     dice = Dice(stream(seed, NAME))
     authors = [draw_author(serial, dice) for serial in range(max(12, count // 8))]
     feed = Feed(folder, ledger, authors)
@@ -45,7 +45,7 @@ def draw_posts(folder: Path, count: int, seed: int, ledger: Ledger, references: 
     reposts.plant_shared_media(feed, shared, dice)
     reposts.plant_byte_copies(feed, groups, dice)
     reposts.plant_near_copies(feed, near, dice)
-    reposts.plant_reference_copies(feed, references, copies, dice)
+    reposts.plant_reference_copies(feed, references(), copies, dice)
     for kind in _ODD:
         scene = draw_scene(draw_mixed(THEMES[draw_theme(draw_time(dice), dice)], 0.0, dice), dice)
         reposts.plant_odd(feed, kind, scene, dice)
