@@ -68,12 +68,14 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) 
     listed = _files(spark, corpus, path, GLOB)
     large = listed.where(F.col("length") > max_bytes)
     found = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
-    if not large.select("path").isEmpty():
+    # What this machine's own listing shows, no job has to find out.
+    sizes = local_files.smallest_and_largest(path)
+    if sizes[1] > max_bytes if sizes else not large.select("path").isEmpty():
         unread = F.lit(None).cast("binary").alias("content")
         found = found.unionByName(large.select("path", "length", unread))
-    return found.unionByName(_empty(listed)).select(
-        _below_path(path).alias("source_key"), F.col("length").alias("n_bytes"), "content"
-    )
+    if sizes is None or sizes[0] == 0:
+        found = found.unionByName(_empty(listed))
+    return found.select(_below_path(path).alias("source_key"), F.col("length").alias("n_bytes"), "content")
 
 
 def list_images(spark: SparkSession, corpus: Corpus, path: str) -> DataFrame:

@@ -38,6 +38,14 @@ def fingerprint(path: str) -> str | None:
     return f"{len(files)} files, {hashlib.sha256(repr(files).encode()).hexdigest()[:16]}"
 
 
+def smallest_and_largest(path: str) -> tuple[int, int] | None:
+    """Return the bytes of the smallest and the largest file at and below `path`; None if not on this machine."""
+    if REMOTE.match(path) or not Path(path).exists():
+        return None
+    sizes = [status.st_size for _, status in _files(path)]
+    return min(sizes, default=0), max(sizes, default=0)
+
+
 def _files(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield each file's path and status; links are not followed below `path`."""
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -18,6 +19,8 @@ from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms import candidates, images, tweets
 
+# Corpora that are looked at side by side: listing is mostly waiting.
+AT_ONCE = 4
 # Files that travel to Python at once, where only their headers are read.
 ARROW_BATCH = 128
 # Of images in a file of the table: some thousands of pictures, a small part of a chunk of inference.
@@ -38,7 +41,9 @@ def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
     """Return images, tweets, media and rejects of all corpora."""
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
-    taken = {corpus: _take(cfg, context.spark, corpus) for corpus in cfg.corpora}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        parts = list(pool.map(partial(_take, cfg, context.spark), cfg.corpora))
+    taken = dict(zip(cfg.corpora, parts, strict=True))
     probed = [images.probed(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in taken.items()]
     # Both tables come from this frame, and its files are read once.
     with arrow_batches(context.spark, ARROW_BATCH):
@@ -54,9 +59,10 @@ def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     """Return what became of the images; those that came in are counted at the source, without the pipeline."""
-    came = sum(_came(cfg, spark, corpus, frames) for corpus in cfg.corpora)
-    refused = frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count()
-    return Account(images=came, kept=frames["images"].count(), duplicates=0, rejects=refused)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        refused = pool.submit(frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count)
+        came = list(pool.map(partial(_came, cfg, spark, frames), cfg.corpora))
+    return Account(images=sum(came), kept=frames["images"].count(), duplicates=0, rejects=refused.result())
 
 
 def _in_order(found: DataFrame) -> DataFrame:
@@ -95,7 +101,7 @@ def _take_posts(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
     return Taken(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
 
 
-def _came(cfg: Config, spark: SparkSession, corpus: Corpus, frames: Frames) -> int:
+def _came(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many images a corpus brought: files, and names without a file or named again."""
     if corpus.reader == "x_api":
         names = corpora.list_images(spark, corpus, x_api.media_folder(corpus)).select(
