@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check format lock wheel sample-models clean
+.PHONY: help setup demo test bench check format lock wheel sample-models deploy-files clean
 BIN := .venv/bin
 LOCK_EXTRAS := local models cpu train umap stats synapseml dev
 export PYTHONHASHSEED := 0
@@ -41,6 +41,9 @@ wheel: .venv/.ready  ## build the wheel into dist/
 
 sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW head again
 	@$(BIN)/python jobs/train_sample_models.py --out twigma_spark/sample/weights
+
+deploy-files: .venv/.ready  ## write the Databricks tasks, the EMR steps and README's stages again
+	@$(BIN)/python deploy/generate.py
 
 clean:  ## remove what was built, but not .venv
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import runpy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from botocore.validate import ParamValidator
 from databricks.bundles.jobs import Job
 
 from twigma_spark.config.overlays import load
-from twigma_spark.config.settings import Config
+from twigma_spark.config.settings import Config, stage_names
 from twigma_spark.pipeline import STAGES
+from twigma_spark.schedule import dependencies
 from twigma_spark.schemas import TABLES, TYPES
 from twigma_spark.stages.stage import Stage
 
@@ -86,11 +88,25 @@ def test_the_config_has_a_section_for_every_stage() -> None:
     assert {stage.name for stage in STAGES} <= set(Config.model_fields)
 
 
-def test_jobs_are_the_stages() -> None:
+def test_jobs_are_few_and_short() -> None:
     jobs = {path.stem: path.read_text() for path in (ROOT / "jobs").glob("*.py")}
-    assert set(jobs) - {"run_all", "train_sample_models", "sample_for_annotation"} == {stage.name for stage in STAGES}
-    assert all(f'"stage", "{stage.name}"' in jobs[stage.name] for stage in STAGES)
+    assert set(jobs) == {"run_all", "run_stage", "train_sample_models", "sample_for_annotation"}
     assert all(text.count("\n") <= 15 for text in jobs.values())
+
+
+def generated_files() -> dict[Path, str]:
+    """Return what deploy/generate.py would write."""
+    made: dict[Path, str] = runpy.run_path(str(ROOT / "deploy" / "generate.py"))["files"]()
+    return made
+
+
+def test_generated_files_follow_the_stages() -> None:
+    stale = [path.name for path, text in generated_files().items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "make deploy-files writes them again"
+
+
+def test_the_configuration_names_the_stages_in_their_order() -> None:
+    assert stage_names() == [stage.name for stage in STAGES]
 
 
 def bundle() -> dict[str, Any]:
@@ -103,11 +119,12 @@ def bundle() -> dict[str, Any]:
 def test_the_databricks_bundle_is_valid_and_follows_the_stages() -> None:
     job = Job.from_dict(bundle())
     assert [task.task_key for task in job.tasks] == [stage.name for stage in STAGES]
-    for before, task in zip(STAGES, bundle()["tasks"][1:], strict=False):
-        assert [d["task_key"] for d in task["depends_on"]] == [before.name]
+    waits_for = dependencies(STAGES)
     for task in bundle()["tasks"]:
+        assert tuple(d["task_key"] for d in task.get("depends_on", ())) == waits_for[task["task_key"]]
         file = ROOT / "deploy" / "databricks" / "resources" / task["spark_python_task"]["python_file"]
-        assert file.resolve() == ROOT / "jobs" / f"{task['task_key']}.py"
+        assert file.resolve() == ROOT / "jobs" / "run_stage.py"
+        assert task["spark_python_task"]["parameters"][0] == task["task_key"]
 
 
 def test_a_wrong_bundle_is_refused() -> None:
@@ -131,7 +148,9 @@ def test_the_emr_files_are_valid_and_follow_the_stages() -> None:
     steps = json.loads((ROOT / "deploy" / "emr" / "steps.json").read_text())
     assert emr_faults("RunJobFlow", {**cluster, **steps}) == ""
     assert [step["Name"] for step in steps["Steps"]] == [stage.name for stage in STAGES]
-    assert all(f"/opt/twigma/jobs/{s['Name']}.py" in s["HadoopJarStep"]["Args"] for s in steps["Steps"])
+    for step in steps["Steps"]:
+        script = step["HadoopJarStep"]["Args"].index("/opt/twigma/jobs/run_stage.py")
+        assert step["HadoopJarStep"]["Args"][script + 1] == step["Name"]
 
 
 def test_a_wrong_emr_step_is_refused() -> None:

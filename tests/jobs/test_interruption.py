@@ -113,7 +113,7 @@ def kill_workers(driver: int) -> int:
 def is_python_of_spark(process: psutil.Process) -> bool:
     """Return whether a process is Spark's daemon or a worker; one that has just ended is neither."""
     try:
-        return "pyspark.daemon" in " ".join(process.cmdline())
+        return any(name in " ".join(process.cmdline()) for name in ("pyspark.daemon", "io.worker_daemon"))
     except psutil.NoSuchProcess:
         return False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,14 @@ def test_a_sample_is_not_drawn_over_other_files(capsys: pytest.CaptureFixture[st
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
+def test_the_command_line_imports_nothing_that_takes_seconds() -> None:
+    heavy = "{'pyspark', 'pandas', 'scipy', 'sklearn', 'torch', 'plotly', 'PIL'}"
+    code = f"import sys, twigma_spark.cli; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     told = capsys.readouterr().out
-    assert all(name in told for name in ("run", "stage", "sample", "truth", "tables"))
+    assert all(name in told for name in ("demo", "run", "stage", "sample", "truth", "tables"))

@@ -14,6 +14,7 @@ from twigma_spark.cli import app
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.pipeline import STAGES
+from twigma_spark.schedule import dependencies
 from twigma_spark.schemas import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +89,10 @@ def _reaches(data: object, parts: list[str]) -> bool:
 
 def test_the_table_of_stages_is_the_pipeline() -> None:
     rows = table(section(README, "Stages"))
-    assert rows == [[f"`{s.name}`", s.summary, names(s.reads), names(s.writes)] for s in STAGES]
+    waits_for = dependencies(STAGES)
+    assert rows == [
+        [f"`{s.name}`", s.summary, names(waits_for[s.name]), names(s.reads), names(s.writes)] for s in STAGES
+    ]
 
 
 def test_the_list_of_tables_is_the_declared_one() -> None:

@@ -68,11 +68,20 @@ def _pixels(cfg: Config, model: Section) -> dict[str, Any]:
 
 
 def _settings(model: Section) -> dict[str, Any]:
-    """Return a model's settings; a path that exists here is made absolute, since workers run elsewhere."""
+    """Return a model's settings; a path that exists here is made absolute, since workers run elsewhere.
+
+    `name` and `pretrained` may also be a name in a hub or a tag: they are a path only where they look like one, so that
+    a folder called "openai" in the working directory is not taken for the weights.
+    """
     settings = model.model_dump()
-    local = {
-        key: str(Path(settings[key]).absolute())
-        for key in ("path", "vocabulary", "name", "pretrained")
-        if settings.get(key) and Path(settings[key]).exists()
-    }
+    paths = [key for key in ("path", "vocabulary") if settings.get(key)]
+    paths += [key for key in ("name", "pretrained") if settings.get(key) and is_path(settings[key])]
+    local = {key: str(Path(settings[key]).absolute()) for key in paths if Path(settings[key]).exists()}
     return {**settings, **local}
+
+
+def is_path(text: str) -> bool:
+    """Return whether a text names a path, as ./openai, /x/y, weights or a model folder; not Salesforce/blip."""
+    here = Path(text)
+    is_model = (here.is_file() and here.suffix != "") or (here / "config.json").is_file()
+    return text.startswith((".", "/", "~")) or is_model

@@ -1,8 +1,0 @@
-"""spark-submit jobs/concordance.py --conf conf/sample.yaml: the stage `concordance` alone."""
-
-import sys
-
-from twigma_spark.cli import main
-
-if __name__ == "__main__":
-    main(["stage", "concordance", *sys.argv[1:]])
