@@ -1,8 +1,9 @@
 """`make bench`: every benchmark, one after another."""
 
-from tests.bench import inference, statistics, vectors
+from tests.bench import inference, small_world, statistics, vectors
 
 if __name__ == "__main__":
+    small_world.main()
     inference.main()
     vectors.main()
     statistics.main()

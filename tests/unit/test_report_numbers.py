@@ -20,6 +20,9 @@ from twigma_spark.report.numbers import count, duration, interval, number, perce
         (-math.inf, "−∞"),
         (math.nan, "–"),
         (None, "–"),
+        (1.234e-8, "1.23·10⁻⁸"),
+        (-4.5e-12, "−4.50·10⁻¹²"),
+        (0.00012, "0.000120"),
     ],
 )
 def test_number(value: float | None, text: str) -> None:

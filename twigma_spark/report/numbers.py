@@ -8,6 +8,7 @@ from typing import NamedTuple
 from twigma_spark.stats import intervals
 
 Z95 = 1.959963984540054
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 WILSON = "95% Wilson interval, images taken as independent"
 
 
@@ -32,13 +33,16 @@ def wilson(hits: int, n: int) -> Share | None:
 
 
 def number(value: float | None) -> str:
-    """Return a value with three significant digits; "∞" for infinity, "–" for none."""
+    """Return a value with three significant digits, "1.23·10⁻⁸" for tiny ones; "∞" for infinity, "–" for none."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
+    if abs(value) < 1e-5:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "−")
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 6)}f}".replace("-", "−")
 

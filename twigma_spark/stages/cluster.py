@@ -61,7 +61,7 @@ def _clustered(
 def _fitted(
     cfg: Config, clustering: Clustering, members: DataFrame
 ) -> tuple[kmeans.KMeansModel, list[tuple[object, ...]]]:
-    """Return the model and what is told of the choice of k; one pass over the table serves both."""
+    """Return the model, and results of the choice of k; one summary of the table serves both, where it is needed."""
     how = cfg.cluster
     spec = kmeans.KMeansSpec(
         k=clustering.k,
@@ -73,11 +73,12 @@ def _fitted(
         refine=how.refine,
         tol=how.tol,
     )
-    found = kmeans.summarise(members, spec)
-    model = kmeans.of_summary(found, spec)
-    if how.engine != "native":
-        model = ENGINES[how.engine](members, spec)
-    return kmeans.refined(members, model, spec), choice.rows(cfg, clustering, members, found)
+    if how.engine != "native" and not how.grid:
+        return kmeans.refined(members, ENGINES[how.engine](members, spec), spec), []
+    summary = kmeans.summarise(members, spec)
+    is_own = how.engine == "native"
+    model = kmeans.of_summary(summary, spec) if is_own else ENGINES[how.engine](members, spec)
+    return kmeans.refined(members, model, spec), choice.rows(cfg, clustering, members, summary)
 
 
 def _centroids(
