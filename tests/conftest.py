@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 from xdist.scheduler import LoadFileScheduling
 
@@ -17,6 +18,9 @@ from twigma_spark.io.tables import Store
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks")
 WITH_SPARK = ("jobs", "realdata", "spark")
+# No test is about its time, and machines are shared.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 # spark-submit starts the JVM before the software can choose its options.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", SHORT_JVM)
 

@@ -16,6 +16,7 @@ import yaml
 from botocore.validate import ParamValidator
 from databricks.bundles.jobs import Job
 
+from tests.bench import table
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config, stage_names
 from twigma_spark.pipeline import STAGES
@@ -162,3 +163,7 @@ def test_the_overlays_of_the_clusters_load(name: str) -> None:
     cfg = load([ROOT / "conf" / name])
     assert cfg.models.device == "cuda"
     assert cfg.of_role("posts") and cfg.of_role("natural") and cfg.of_role("art")
+
+
+def test_the_performance_table_follows_the_records() -> None:
+    assert table.readme() == (ROOT / "README.md").read_text(encoding="utf-8"), "python -m tests.bench.table"

@@ -28,6 +28,7 @@ class Record:
         target: the bound in words.
         holds: whether the ratio is within the target; None where there is no target for this machine.
         notes: what else was seen.
+        beside: what the baseline is.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Record:
     target: str = ""
     holds: bool | None = None
     notes: str = ""
+    beside: str = ""
 
     def line(self) -> str:
         """Return the record as a line of the table."""

@@ -21,6 +21,7 @@ from tests.bench.book import progress
 from tests.bench.records import Record, keep, machine, seconds
 
 PART = "small world"
+BEFORE = "commit eca6496"
 # Of commit eca6496, `twigma run` and `twigma truth` on conf/sample.yaml, one round.
 OLD_MACHINE = "AMD EPYC, 2 cores, avx512_bf16"
 OLD = {"first": 362.0, "again": None, "help": None, "jobs": 1254, "executions": 1416}
@@ -104,7 +105,11 @@ def main() -> None:
     for name, unit, bound in (("first", "s", 0.4), ("again", "s", None), ("help", "s", None)):
         keep("small_world", PART, _record(name, unit, bound, rounds))
     for name, count in counts(own).items():
-        keep("small_world", PART, Record(f"{NAMES[name]} of a demo from nothing", count, name, OLD.get(name)))
+        keep(
+            "small_world",
+            PART,
+            Record(f"{NAMES[name]} of a demo from nothing", count, "", OLD.get(name), beside=BEFORE),
+        )
 
 
 NAMES = {"jobs": "Spark jobs", "executions": "SQL executions", "commits": "Delta commits"}
@@ -123,7 +128,7 @@ def _record(
     title, target = TITLES[name]
     value = statistics.median(own[name] for own, _ in rounds)
     others = [other[name] for _, other in rounds if other.get(name) is not None]
-    record = Record(title, value, unit, target=target, notes=f"median of {len(rounds)}")
+    record = Record(title, value, unit, target=target, notes=f"median of {len(rounds)}", beside=BEFORE)
     if bound is None:
         record = replace(record, holds=value <= SECONDS[name])
     if not others:

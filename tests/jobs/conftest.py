@@ -36,10 +36,10 @@ class Done:
 
 @pytest.fixture(scope="session")
 def conf_in() -> Callable[[Path], Path]:
-    """Writes conf/sample.yaml for a small world under another folder."""
+    """Writes conf/sample.yaml, and small.yaml, for a small world under another folder."""
 
     def write(folder: Path, sample: Path | None = None) -> Path:
-        text = (ROOT / "conf" / "sample.yaml").read_text()
+        text = (ROOT / "conf" / "sample.yaml").read_text() + (ROOT / "tests" / "jobs" / "small.yaml").read_text()
         text = text.replace("build/demo/sample", str(sample or folder / "sample")).replace("build/demo", str(folder))
         path = folder / "sample.yaml"
         path.write_text(text.replace("sample: {out:", f"sample: {{size: {SIZE}, out:"))

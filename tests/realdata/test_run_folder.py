@@ -16,6 +16,7 @@ from twigma_spark.io.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 CONF = Path(__file__).resolve().parents[2] / "conf" / "folder.yaml"
+SMALL = CONF.parents[1] / "tests" / "jobs" / "small.yaml"
 LIMITS = {"genai": 240, "art": 80, "photo": 60}
 
 
@@ -28,7 +29,7 @@ def cfg(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
         text = text.replace(f"- name: {name} ", f"- limit: {limit}\n    name: {name} ")
         text = text.replace(f"- name: {name}\n", f"- limit: {limit}\n    name: {name}\n")
     (out / "folder.yaml").write_text(text)
-    return load([out / "folder.yaml"])
+    return load([out / "folder.yaml", SMALL])
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,55 @@
+"""README's performance table, from the records under docs/bench: `python -m tests.bench.table` writes it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDS = ROOT / "docs" / "bench"
+START, END = "<!-- performance: python -m tests.bench.table -->\n", "<!-- end of performance -->\n"
+ORDER = ("small_world", "vectors", "statistics", "inference")
+HEAD = "| what | here | beside it | ratio | target |\n|---|---|---|---|---|\n"
+
+
+def readme() -> str:
+    """Return README with its performance table made from the records."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    return before + START + tables() + END + rest.partition(END)[2]
+
+
+def tables() -> str:
+    """Return a table for each processor that has records."""
+    parts = []
+    for folder in sorted(path for path in RECORDS.iterdir() if path.is_dir()):
+        records = [record for name in ORDER for record in _records(folder / f"{name}.json")]
+        machines = "; ".join(sorted({record["machine"] for record in records}))
+        rows = "".join(_row(record) for record in records)
+        parts.append(f"\n{machines} ([records](docs/bench/{folder.name})):\n\n{HEAD}{rows}\n")
+    return "".join(parts)
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    return list(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else []
+
+
+def _row(record: dict[str, Any]) -> str:
+    here = "not measured" if record["value"] is None else f"{_number(record['value'])} {record['unit']}".strip()
+    here += f", {record['notes']}" if record["notes"] else ""
+    beside = ""
+    if record["baseline"] is not None:
+        beside = f"{record.get('beside') or 'before'}: {_number(record['baseline'])} {record['unit']}".strip()
+    ratio = "" if record["ratio"] is None else _number(record["ratio"])
+    missed = " **missed**" if record["holds"] is False else ""
+    return f"| {record['name']} | {here} | {beside} | {ratio} | {record['target']}{missed} |\n"
+
+
+def _number(value: float) -> str:
+    """Return a figure with the digits that it was recorded with, thousands apart."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.5g}" if value < 10_000 else f"{value:,.0f}"
+
+
+if __name__ == "__main__":
+    (ROOT / "README.md").write_text(readme(), encoding="utf-8")
