@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError, SchemaError
+from twigma_spark.io.delta_log import commits
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store, fit
 from twigma_spark.schemas import TABLES, Table
@@ -172,13 +173,17 @@ def test_the_same_store_in_a_catalog_schema(spark: SparkSession) -> None:
         spark.sql("DROP SCHEMA IF EXISTS spark_catalog.twigma_test CASCADE")
 
 
+def is_there(store: Store, name: str) -> bool:
+    return Path(store.path(name)).exists()
+
+
 def test_staged_frames_are_computed_once_and_dropped(store: Store, spark: SparkSession) -> None:
     staging = Staging(store, "embed", "x")
     staged = staging.keep(spark.range(3).withColumn("r", F.rand()))
     assert staged.collect() == staged.collect()
-    assert staging.names == ["_staging_embed_x_0"] and store.exists(*staging.names)
+    assert staging.names == ["_staging_embed_x_0"] and is_there(store, *staging.names)
     staging.drop()
-    assert not staging.names and not store.exists("_staging_embed_x_0")
+    assert not staging.names and not is_there(store, "_staging_embed_x_0")
 
 
 def test_only_what_was_left_long_ago_is_forgotten(
@@ -187,13 +192,33 @@ def test_only_what_was_left_long_ago_is_forgotten(
     Staging(store, "embed", "x").keep(spark.range(1))
     Staging(store, "caption", "x").keep(spark.range(1))
     Staging(store, "embed", "y").drop_forgotten()
-    assert store.exists("_staging_embed_x_0")
+    assert is_there(store, "_staging_embed_x_0")
     monkeypatch.setattr("twigma_spark.io.staging.FORGOTTEN", timedelta(0))
     Staging(store, "embed", "y").drop_forgotten()
-    assert not store.exists("_staging_embed_x_0") and store.exists("_staging_caption_x_0")
+    assert not is_there(store, "_staging_embed_x_0") and is_there(store, "_staging_caption_x_0")
 
 
 @pytest.mark.parametrize("root", ["", "a`b"])
 def test_a_root_that_cannot_be_named_in_sql_is_refused(spark: SparkSession, root: str) -> None:
     with pytest.raises(ConfigError, match=r"store\.root"):
         Store(spark, root)
+
+
+def test_the_logs_files_say_what_deltas_history_says(store: Store) -> None:
+    spark = store.spark
+    store.write("rejects", rejects(spark, "ingest", "x", "y"), stage="ingest")
+    store.write("rejects", rejects(spark, "embed", "z"), stage="embed")
+    history = spark.sql(f"DESCRIBE HISTORY {store.location('rejects')} LIMIT 1").collect()[0]
+    (commit,) = commits(Path(store.path("rejects")), 1)
+    assert commit.version == history["version"] == store.version("rejects")
+    assert (commit.rows, commit.token) == (int(history["operationMetrics"]["numOutputRows"]), history["userMetadata"])
+    assert abs((commit.committed - history["timestamp"]).total_seconds()) < 5
+
+
+def test_replacing_one_stages_rows_leaves_the_files_of_the_others(store: Store) -> None:
+    spark = store.spark
+    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
+    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+    before = set(store.read("rejects").where("stage = 'ingest'").inputFiles())
+    assert store.write("rejects", rejects(spark, "embed", "z"), stage="embed") == 1
+    assert set(store.read("rejects").where("stage = 'ingest'").inputFiles()) == before

@@ -109,8 +109,11 @@ def new_session(spark: SparkSession, keys: Iterable[str] = ()) -> SparkSession:
     """
     other = spark.newSession()
     for key in (*SQL, *LOCAL, *SHORT, ARROW, *keys):
-        if (value := spark.conf.get(key, None)) is not None and spark.conf.isModifiable(key):
-            other.conf.set(key, value)
+        # Settings of the context itself, such as its memory, cannot be set again and need not be. Spark knows no keys
+        # of Delta, so it cannot be asked which those are.
+        if (value := spark.conf.get(key, None)) is not None:
+            with suppress(PySparkException):
+                other.conf.set(key, value)
     return other
 
 

@@ -1,0 +1,69 @@
+"""Sessions: settings for small data, sessions beside the first, and rows that are made on the driver."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as t
+
+from twigma_spark.config.overlays import load
+from twigma_spark.io.arrow import local_frame
+from twigma_spark.io.session import ARROW, SHORT, arrow_batches, has_sessions, new_session
+from twigma_spark.io.store import is_short
+
+SCHEMA = t.StructType(
+    [
+        t.StructField("name", t.StringType(), False),
+        t.StructField("n", t.LongType()),
+        t.StructField("x", t.DoubleType()),
+        t.StructField("vector", t.ArrayType(t.FloatType())),
+        t.StructField("labels", t.MapType(t.StringType(), t.StringType())),
+        t.StructField("at", t.TimestampType()),
+        t.StructField("data", t.BinaryType()),
+    ]
+)
+
+
+def plan(frame: DataFrame) -> str:
+    return str(frame._jdf.queryExecution().executedPlan())
+
+
+def test_a_short_session_has_the_settings_for_small_data(spark: SparkSession) -> None:
+    assert {key: spark.conf.get(key) for key in SHORT} == SHORT
+
+
+def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark: SparkSession) -> None:
+    assert has_sessions(spark)
+    other, before = new_session(spark), spark.conf.get(ARROW)
+    assert {key: other.conf.get(key) for key in SHORT} == SHORT
+    with arrow_batches(other, 7):
+        assert (other.conf.get(ARROW), spark.conf.get(ARROW)) == ("7", before)
+    assert other.range(3).count() == 3
+
+
+def test_only_small_and_local_data_make_a_session_short(tmp_path: object) -> None:
+    assert is_short(load([], [f"store.root={tmp_path}/tables"]))
+    assert not is_short(load([], ["store.root=s3://bucket/tables"]))
+    assert not is_short(load([], [f"store.root={tmp_path}/tables", "spark.short_session=false"]))
+    assert is_short(load([], ["store.root=main.twigma", "spark.short_session=true"]))
+
+
+def test_rows_made_on_the_driver_are_a_part_of_the_plan_and_come_back_as_they_are(spark: SparkSession) -> None:
+    rows = [
+        ("a", 2**53 + 1, 1.5, [1.0, 2.0], {"k": "v"}, datetime(2020, 1, 2, 3, 4, 5, 600), bytearray(b"x")),
+        ("b", None, None, None, None, None, None),
+        ("c", -1, float("inf"), [], {}, datetime(1500, 1, 1), bytearray(b"")),
+    ]
+    frame = local_frame(spark, rows, SCHEMA)
+    assert [tuple(row) for row in frame.collect()] == rows
+    assert frame.schema == SCHEMA
+    assert "LocalTableScan" in plan(frame)
+
+
+def test_no_rows_are_an_empty_relation_of_the_same_columns(spark: SparkSession) -> None:
+    frame = local_frame(spark, [], SCHEMA)
+    assert frame.collect() == []
+    assert [(f.name, f.dataType) for f in frame.schema] == [(f.name, f.dataType) for f in SCHEMA]
+    assert "LocalTableScan <empty>" in plan(frame)
+    assert local_frame(spark, [("x", b"y")], "a STRING, b BINARY").collect() == [("x", bytearray(b"y"))]
