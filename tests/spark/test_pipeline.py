@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
-from twigma_spark.config.settings import Config
+from twigma_spark.config.settings import Config, check_stages
 from twigma_spark.errors import ConfigError, StageError
 from twigma_spark.io.staging import drop
 from twigma_spark.io.tables import Store
@@ -161,4 +161,4 @@ def test_stages_are_selected_by_name_and_range() -> None:
     assert [s.name for s in pipeline.select(only=["report", "embed"])] == ["embed", "report"]
     assert [s.name for s in pipeline.select(first="caption", last="embed_text")] == ["caption", "embed_text"]
     with pytest.raises(ConfigError, match="must be one of ingest, embed"):
-        pipeline.select(only=["embedd"])
+        check_stages(["embed", None, "embedd"])

@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from twigma_spark.errors import CorpusError
+from twigma_spark.sample.corpora.likes import BAND_SHARES, BANDS, LIKES, draw_likes
+from twigma_spark.sample.corpora.timeline import month_weights, trends
+from twigma_spark.sample.power import band_power, trend_powers, wald_power
+from twigma_spark.sample.records import ImageTruth, TweetTruth
 from twigma_spark.sample.truth import Check, Findings, check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world
 
@@ -165,3 +170,105 @@ def test_table_and_loading(truth, tmp_path):
     (tmp_path / "truth.json").write_text('{"format": 1}')
     with pytest.raises(CorpusError, match=r"truth must be the truth\.json of a sample world"):
         load_truth(tmp_path / "truth.json")
+
+
+@pytest.fixture
+def large(truth):
+    """The ground truth of a world with sixty times as many tweets: every planted effect has the power."""
+    many = truth.model_copy(update={"tweets": truth.tweets * 60})
+    powers = trend_powers(many.trends, len(many.tweets))
+    assert all(powers[name] > 0.9 for name, trend in many.trends.items() if trend.direction != "steady")
+    assert all(band_power(many.likes, many.tweets, band, "<500") > 0.9 for band in ("500-5000", ">5000"))
+    return many
+
+
+@pytest.fixture
+def themed(truth, right):
+    """Thirty images of each theme, each theme a cluster of its own, with its planted arrow."""
+    names, signs = sorted(truth.trends), {"rising": 1, "steady": 0, "falling": -1}
+    label = ImageTruth(
+        corpus="posts", source_key="", caption="", theme="", style="", medium="", sensitive=False, style_mix=0.0
+    )
+    keys = [(name, f"{name}{n}") for name in names for n in range(30)]
+    images = [label.model_copy(update={"theme": name, "source_key": key}) for name, key in keys]
+    clusters = {("posts", key): names.index(name) for name, key in keys}
+    arrows = {k: signs[truth.trends[name].direction] for k, name in enumerate(names)}
+    return images, replace(right, clusters=clusters, arrows=arrows)
+
+
+def faults(truth, found, images) -> list[str]:
+    return [check.name for check in check_findings(truth, found, images) if not check.ok]
+
+
+def test_a_faultless_run_passes_where_the_sample_has_the_power(large, themed):
+    images, found = themed
+    assert faults(large, found, images) == []
+
+
+def test_likes_without_an_effect_fail_where_the_sample_has_the_power(large, themed):
+    images, found = themed
+    shuffled = {group: (0.0, -90.0, 900.0) if "followers" in group else ends for group, ends in found.changes.items()}
+    assert faults(large, replace(found, changes=shuffled), images) == ["likes by follower band"]
+
+
+def test_trends_that_are_not_seen_fail_where_the_sample_has_the_power(large, themed):
+    images, found = themed
+    steady = replace(found, arrows=dict.fromkeys(found.arrows, 0))
+    assert faults(large, steady, images) == ["themes rising and falling"]
+
+
+def test_clusters_that_are_no_themes_fail(large, themed):
+    images, found = themed
+    numbers = np.random.default_rng(0).permutation(list(found.clusters.values())).tolist()
+    shuffled = dict(zip(found.clusters, numbers, strict=True))
+    assert faults(large, replace(found, clusters=shuffled), images) == ["themes rising and falling"]
+
+
+def test_random_neighbours_and_missed_near_duplicates_fail(truth, right, failed):
+    random = {key: [("art", "x")] * 5 for key in right.neighbours}
+    assert failed(truth, replace(right, neighbours=random)) == ["sources among the 5 nearest of copies"]
+    strict = {key: value for key, value in right.duplicates.items() if value[1] != "embedding"}
+    assert failed(truth, replace(right, duplicates=strict)) == ["near duplicates collapsed"]
+
+
+def tweets(n: int, rng: np.random.Generator) -> list[TweetTruth]:
+    bands = rng.choice(list(BANDS), n, p=BAND_SHARES)
+    return [TweetTruth(tweet_id="", theme="city", band=band, style_mix=float(rng.random() * 0.4)) for band in bands]
+
+
+def test_the_power_of_bands_is_how_often_they_are_told_apart():
+    """Against a simulation: 2,000 worlds of 40 tweets, log ratios of means with their empirical standard error."""
+    rng = np.random.default_rng(1)
+    own = tweets(40, rng)
+    bands = np.array([tweet.band for tweet in own])
+    mixes = [tweet.style_mix for tweet in own]
+    ratios = []
+    for _ in range(2000):
+        likes = draw_likes(LIKES, bands.tolist(), mixes, rng)
+        ratios.append(np.log(likes[bands == "500-5000"].mean() / likes[bands == "<500"].mean()))
+    simulated = np.mean(np.abs(ratios) > 1.96 * np.std(ratios))
+    assert band_power(LIKES, own, "500-5000", "<500") == pytest.approx(simulated, abs=0.08)
+
+
+def test_the_power_of_trends_is_how_often_they_are_seen():
+    """Against a simulation: 1,000 worlds of 754 posts, logistic regression by weighted least squares of the logits."""
+    planted, rng, posts = trends(), np.random.default_rng(2), 754
+    weights = np.asarray(month_weights())
+    months = np.arange(len(weights)) - (len(weights) - 1) / 2
+    odds = np.exp(np.outer([trend.slope_per_month for trend in planted.values()], months))
+    shares, name = odds / odds.sum(axis=0), list(planted).index("robot")
+    slopes = []
+    for _ in range(1000):
+        n = rng.multinomial(posts, weights / weights.sum())
+        hits = rng.binomial(n, shares[name])
+        information = np.maximum(n * shares[name] * (1 - shares[name]), 1e-9)
+        centred = months - np.average(months, weights=information)
+        # One Fisher scoring step from the planted shares: the score test's estimate.
+        slopes.append(np.sum(centred * (hits - n * shares[name])) / np.sum(information * centred**2))
+    error = np.std(slopes)
+    expected = wald_power(0.0, 1.0, 0.05 / len(planted))
+    assert expected == pytest.approx(0.05 / len(planted) / 2, rel=0.01)
+    power = trend_powers(planted, posts)["robot"]
+    logit = np.log(shares[name] / (1 - shares[name]))
+    slope = np.polyfit(months, logit, 1, w=np.sqrt(weights * shares[name] * (1 - shares[name])))[0]
+    assert power == pytest.approx(wald_power(slope, error, 0.05 / len(planted)), abs=0.05)

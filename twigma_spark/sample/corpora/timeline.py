@@ -25,10 +25,14 @@ _GROWTH = 3.0
 _EPOCH_MS = 1_288_834_974_657
 
 
+def month_weights() -> list[float]:
+    """How many posts each month sees against the first; the last sees `_GROWTH` times as many."""
+    return [1 + (_GROWTH - 1) * index / (len(MONTHS) - 1) for index in range(len(MONTHS))]
+
+
 def draw_time(dice: Dice) -> datetime:
     """A moment of the 27 months; the last month sees `_GROWTH` times the posts of the first."""
-    weights = [1 + (_GROWTH - 1) * index / (len(MONTHS) - 1) for index in range(len(MONTHS))]
-    year, month = dice.weighted(MONTHS, weights)
+    year, month = dice.weighted(MONTHS, month_weights())
     start = datetime(year, month, 1, tzinfo=UTC)
     days = (datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC) - start).days
     return start + timedelta(milliseconds=int(dice.unit() * days * 86_400_000))
