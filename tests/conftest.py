@@ -12,6 +12,7 @@ from hypothesis import settings
 from pyspark.sql import SparkSession
 from xdist.scheduler import LoadFileScheduling
 
+from twigma_spark.config.models import Blip, OpenClip
 from twigma_spark.io.session import SHORT_JVM, open_session
 from twigma_spark.io.tables import Store
 
@@ -23,6 +24,9 @@ settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 # spark-submit starts the JVM before the software can choose its options.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", SHORT_JVM)
+
+# What the models of the tests load in every worker, loaded once.
+WORKER_IMPORTS = (OpenClip.worker_import, Blip.worker_import)
 
 
 class ByFile(LoadFileScheduling):
@@ -49,7 +53,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One local session with Delta and two threads."""
     home = tmp_path_factory.mktemp("spark")
     conf = {"spark.sql.warehouse.dir": str(home / "warehouse")}
-    session, _ = open_session("tests", master="local[2]", conf=conf, short=True)
+    session, _ = open_session("tests", master="local[2]", conf=conf, short=True, worker_imports=WORKER_IMPORTS)
     yield session
     session.stop()
 
