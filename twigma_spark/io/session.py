@@ -51,10 +51,10 @@ SHORT = {
 }
 # Of the same, for the JVM: the second compiler takes half the processor and pays back after minutes. Alone, the first
 # one fills its 48 MB of code and then runs on uncompiled. Threads that collect garbage side by side only wait for each
-# other on two cores, and nearly all objects are plans of a moment: the more room for new ones, the fewer collections.
+# other on two cores, and nearly all objects are plans of a moment: half of the heap for new ones saves collections.
 # An OutOfMemoryError in a writer's thread else leaves the session hanging.
 SHORT_JVM = (
-    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -Xmn512m -XX:+ExitOnOutOfMemoryError"
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewRatio=1 -XX:+ExitOnOutOfMemoryError"
 )
 JVM_OPTIONS = "spark.driver.extraJavaOptions"
 DAEMON = "spark.python.daemon.module"
@@ -128,7 +128,12 @@ def warm_up(spark: SparkSession) -> None:
     if spark.conf.get(DAEMON, None) == worker_daemon.__name__:
         # One task: the others are for what comes next.
         plan = spark.range(0, 1, 1, 1).mapInArrow(lambda batches: batches, "id bigint")
-        threading.Thread(target=plan.count, daemon=True, name="warm-up").start()
+
+        def start() -> None:
+            with suppress(Exception):  # a session that ends before the workers are there
+                plan.count()
+
+        threading.Thread(target=start, daemon=True, name="warm-up").start()
 
 
 @contextmanager
