@@ -144,7 +144,7 @@ class Store:
         return State(-1, None) if last is None else State(last.version, last.committed)
 
     def _commits(self, name: str, at_most: int) -> Iterator[Commit]:
-        """Yield the table's newest commits, newest first: from its log's files in a folder, else from Delta's history."""
+        """Yield the table's newest commits, newest first: from its log in a folder, else from Delta's history."""
         if (folder := self.folder(name)) is not None:
             yield from commits(folder, at_most)
             return
