@@ -133,7 +133,7 @@ class Runner:
         return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
 
     def _write_all(self, pool: ThreadPoolExecutor) -> None:
-        self.staging.drop_forgotten()
+        self.staging.drop_abandoned()
         context = StageContext(
             spark=self.store.spark,
             materialize=self.staging.keep,

@@ -86,5 +86,5 @@ def test_posts_and_their_pictures(spark: SparkSession) -> None:
 
 
 def test_a_limit_takes_the_first_keys(spark: SparkSession) -> None:
-    found = candidates.limited(candidates.from_folder(files(spark, "c", "a", "b"), None), 2)
+    found = candidates.limit_images(candidates.from_folder(files(spark, "c", "a", "b"), None), 2)
     assert sorted(r.source_key for r in found.collect()) == ["a", "b"]

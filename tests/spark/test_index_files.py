@@ -70,7 +70,7 @@ def test_recall_is_measured_and_nprobe_raised_until_it_holds(
     queries, source = sides
     made, _ = index_files.prepared(source, Choice("IVF16,Flat", "asked for", 10_000), tmp_path, [])
     shards = index_files.shard_files(made, 1, None)
-    curve = recall.tuned(shards, queries, source.vectors, 5, 1.0)
+    curve = recall.tune_nprobe(shards, queries, source.vectors, 5, 1.0)
     assert [r.nprobe for r in curve] == [1, 2, 4, 8, 16][: len(curve)] and len(curve) > 2
     assert curve[-1].estimate == 1.0 and curve[0].estimate < 0.9
     assert all(r.low <= r.estimate <= r.high and r.queries == 60 for r in curve)
@@ -85,7 +85,7 @@ def test_a_recall_that_cannot_be_reached_fails_with_the_curve(
     queries, source = sides
     made, _ = index_files.prepared(source, Choice("IVF4,PQ2x4", "asked for", 10_000), tmp_path, [])
     with pytest.raises(ModelError, match=r"recall@5 must be at least 0\.99 .* Got nprobe 1: 0\.\d+, nprobe 2: "):
-        recall.tuned(index_files.shard_files(made, 1, None), queries, source.vectors, 5, 0.99)
+        recall.tune_nprobe(index_files.shard_files(made, 1, None), queries, source.vectors, 5, 0.99)
 
 
 def test_a_string_that_faiss_does_not_know_is_refused(

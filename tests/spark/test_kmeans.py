@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from twigma_spark.errors import ModelError, TwigmaError
 from twigma_spark.estimators import clustering
 from twigma_spark.estimators.engines import ENGINES
-from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, fit, labelled, refined, summarise
+from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, fit, labelled, refine, summarise
 from twigma_spark.io import arrow
 
 SCHEMA = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
@@ -131,7 +131,7 @@ def test_refinement_never_worsens_and_ends_at_a_fixed_point(
 def test_an_empty_centre_is_filled_by_a_refinement(spark: SparkSession) -> None:
     frame = table(spark, np.array([[1.0, 0.0]] * 5 + [[0.0, 1.0]] * 5))
     start = KMeansModel(np.array([[1, 0], [-1, 0]], np.float32))
-    found = refined(frame, start, KMeansSpec(2, 0, refine=3, tol=0))
+    found = refine(frame, start, KMeansSpec(2, 0, refine=3, tol=0))
     np.testing.assert_allclose(found.centroids, np.eye(2), atol=1e-6)
 
 

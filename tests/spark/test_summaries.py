@@ -41,7 +41,7 @@ def test_every_file_has_one_fate(spark: SparkSession, images: DataFrame, duplica
         ("embed", "image", "p", "k3", "undecodable"), ("embed", "image", "p", "k4", "undecodable"),
         ("caption", "image", "p", "k1", "undecodable"),
     )  # fmt: skip
-    found = {(r["corpus"], r["fate"]): r for r in summaries.fates(images, duplicates, rejects).collect()}
+    found = {(r["corpus"], r["fate"]): r for r in summaries.image_outcomes(images, duplicates, rejects).collect()}
     assert {k: r["files"] for k, r in found.items()} == {
         ("p", "kept"): 1,
         ("p", "bytes"): 1,

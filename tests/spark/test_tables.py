@@ -191,10 +191,10 @@ def test_only_what_was_left_long_ago_is_forgotten(
 ) -> None:
     Staging(store, "embed", "x").keep(spark.range(1))
     Staging(store, "caption", "x").keep(spark.range(1))
-    Staging(store, "embed", "y").drop_forgotten()
+    Staging(store, "embed", "y").drop_abandoned()
     assert is_there(store, "_staging_embed_x_0")
-    monkeypatch.setattr("twigma_spark.io.staging.FORGOTTEN", timedelta(0))
-    Staging(store, "embed", "y").drop_forgotten()
+    monkeypatch.setattr("twigma_spark.io.staging.ABANDONED_AFTER", timedelta(0))
+    Staging(store, "embed", "y").drop_abandoned()
     assert not is_there(store, "_staging_embed_x_0") and is_there(store, "_staging_caption_x_0")
 
 

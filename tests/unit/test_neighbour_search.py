@@ -108,7 +108,7 @@ def test_memory_stays_bounded_where_everything_ties(monkeypatch: pytest.MonkeyPa
 def test_batches_are_cut_anew_and_nothing_is_lost(sizes: list[int], rows: int) -> None:
     numbers = iter(range(100))
     given_ = [pa.record_batch([pa.array([next(numbers) for _ in range(s)], pa.int64())], ["n"]) for s in sizes]
-    found = [b.column(0).to_pylist() for b in neighbour_search.rebatched(given_, rows)]
+    found = [b.column(0).to_pylist() for b in neighbour_search.rebatch(given_, rows)]
     assert [n for part in found for n in part] == list(range(sum(sizes)))
     assert all(len(part) == rows for part in found[:-1]) and all(0 < len(part) <= rows for part in found)
 

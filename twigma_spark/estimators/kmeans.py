@@ -22,11 +22,11 @@ from pyspark.sql import DataFrame
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, measured
 from twigma_spark.estimators.coreset import centres
-from twigma_spark.estimators.lloyd import refined
+from twigma_spark.estimators.lloyd import refine
 from twigma_spark.estimators.table_summary import Summary, summarise
 from twigma_spark.io import arrow
 
-__all__ = ["KMeansModel", "KMeansSpec", "Summary", "assign", "fit", "labelled", "of_summary", "refined", "summarise"]
+__all__ = ["KMeansModel", "KMeansSpec", "Summary", "assign", "fit", "labelled", "of_summary", "refine", "summarise"]
 
 
 def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
@@ -41,7 +41,7 @@ def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
     Raises:
         ModelError: fewer vectors than clusters.
     """
-    return refined(vectors, of_summary(summarise(vectors, spec), spec), spec)
+    return refine(vectors, of_summary(summarise(vectors, spec), spec), spec)
 
 
 def of_summary(found: Summary, spec: KMeansSpec) -> KMeansModel:

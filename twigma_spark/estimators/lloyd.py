@@ -18,7 +18,7 @@ from twigma_spark.io import arrow
 SUMS = "cluster INT, mean ARRAY<FLOAT>, weight DOUBLE, cost DOUBLE"
 
 
-def refined(vectors: DataFrame, model: KMeansModel, spec: KMeansSpec) -> KMeansModel:
+def refine(vectors: DataFrame, model: KMeansModel, spec: KMeansSpec) -> KMeansModel:
     """Return the model after exact Lloyd rounds over the table, until a round gains less than `spec.tol`.
 
     The mean distance never grows. A centre without vectors moves to the worst served one of all.

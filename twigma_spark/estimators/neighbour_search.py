@@ -67,7 +67,7 @@ def answers(
     answered: deque[Future[pa.RecordBatch]] = deque()
     # How many threads OpenMP takes is set for each thread that calls it.
     with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-        for batch in rebatched(batches, _rows_a_thread(shards, threads, batch_rows)):
+        for batch in rebatch(batches, _rows_a_thread(shards, threads, batch_rows)):
             answered.append(pool.submit(_answer, shards, batch, k))
             if len(answered) > threads:
                 yield answered.popleft().result()
@@ -179,7 +179,7 @@ def _merged(
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 
 
-def rebatched(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+def rebatch(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the same rows in batches of `rows`, the last one shorter."""
     held: list[pa.RecordBatch] = []
     for batch in batches:

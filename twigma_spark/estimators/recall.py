@@ -41,7 +41,9 @@ class Recall:
     queries: int
 
 
-def tuned(shards: Sequence[ShardFile], sample: DataFrame, references: DataFrame, k: int, least: float) -> list[Recall]:
+def tune_nprobe(
+    shards: Sequence[ShardFile], sample: DataFrame, references: DataFrame, k: int, least: float
+) -> list[Recall]:
     """Return the recall at `nprobe` of the shards, and at twice as many, and so on until it is at least `least`.
 
     Args:

@@ -12,7 +12,7 @@ from twigma_spark.io import ddl
 from twigma_spark.io.tables import Store
 
 # No part of a stage takes so long; what is older was left by a run that was cut off.
-FORGOTTEN = timedelta(days=1)
+ABANDONED_AFTER = timedelta(days=1)
 
 
 class Staging:
@@ -51,14 +51,14 @@ class Staging:
         while self.names:
             drop(self.store, self.names.pop())
 
-    def drop_forgotten(self) -> None:
+    def drop_abandoned(self) -> None:
         """Remove the tables of this stage that a run which was cut off left behind a day ago or more.
 
         In an object store tables cannot be listed without its own tools; a lifecycle rule does it there.
         """
         for name in self._left():
             last = self._last_written(name)
-            if last is None or datetime.now() - last > FORGOTTEN:
+            if last is None or datetime.now() - last > ABANDONED_AFTER:
                 drop(self.store, name)
 
     def _last_written(self, name: str) -> datetime | None:

@@ -45,11 +45,12 @@ class ThemeRows:
     examples: Rows
 
 
-def corpora(fates: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...]:
+def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...]:
     """Return the corpora by role, then as configured; `fates` are rows of `summaries.fates`."""
-    names = [*roles, *sorted({r["corpus"] for r in fates} - set(roles))]
+    names = [*roles, *sorted({r["corpus"] for r in image_outcomes} - set(roles))]
     made = [
-        _corpus(name, roles.get(name, "not configured"), [r for r in fates if r["corpus"] == name]) for name in names
+        _corpus(name, roles.get(name, "not configured"), [r for r in image_outcomes if r["corpus"] == name])
+        for name in names
     ]
     order = {role: i for i, role in enumerate(ROLES)}
     return tuple(sorted(made, key=lambda c: order.get(c.role, len(ROLES))))

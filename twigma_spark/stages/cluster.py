@@ -17,7 +17,7 @@ from twigma_spark.io import arrow
 from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
 from twigma_spark.stages import choice, inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
-from twigma_spark.transforms.clusters import renumbered, sizes
+from twigma_spark.transforms.clusters import renumber, sizes
 from twigma_spark.transforms.themes import theme_words
 from twigma_spark.transforms.vectors import refused
 
@@ -34,18 +34,18 @@ def run(
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     captioner = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
-    return together(_clustered(cfg, context, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
+    return together(_cluster(cfg, context, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
 
 
-def _clustered(
+def _cluster(
     cfg: Config, context: StageContext, clustering: Clustering, vectors: DataFrame, captions: DataFrame
 ) -> Mapping[str, DataFrame]:
     members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
-    model, about_k = _fitted(cfg, clustering, members)
+    model, about_k = _fit(cfg, clustering, members)
     labelled = context.materialize(kmeans.labelled(members, model))
     found = labelled.where("reason IS NULL").drop("reason")
     largest_first = sizes(found).collect()
-    numbered = renumbered(found, [row["cluster"] for row in largest_first])
+    numbered = renumber(found, [row["cluster"] for row in largest_first])
     context.log(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
     words = theme_words(captions.join(numbered, "image_id"), cfg.cluster.words if clustering.themes else 0)
     named = F.lit(clustering.id)
@@ -58,7 +58,7 @@ def _clustered(
     }
 
 
-def _fitted(
+def _fit(
     cfg: Config, clustering: Clustering, members: DataFrame
 ) -> tuple[kmeans.KMeansModel, list[tuple[object, ...]]]:
     """Return the model, and results of the choice of k; one summary of the table serves both, where it is needed."""
@@ -74,11 +74,11 @@ def _fitted(
         tol=how.tol,
     )
     if how.engine != "native" and not how.grid:
-        return kmeans.refined(members, ENGINES[how.engine](members, spec), spec), []
+        return kmeans.refine(members, ENGINES[how.engine](members, spec), spec), []
     summary = kmeans.summarise(members, spec)
     is_own = how.engine == "native"
     model = kmeans.of_summary(summary, spec) if is_own else ENGINES[how.engine](members, spec)
-    return kmeans.refined(members, model, spec), choice.rows(cfg, clustering, members, summary)
+    return kmeans.refine(members, model, spec), choice.rows(cfg, clustering, members, summary)
 
 
 def _centroids(

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.schemas import EMBEDDINGS
 from twigma_spark.stages import specs
-from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
+from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms.vectors import fault, made_by, of_model
 
@@ -28,7 +28,7 @@ def run(
         return answered.withColumns(columns).select(*EMBEDDINGS.column_names)
 
     task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
-    yield from by_chunk(context, Items(images.select(*IMAGE), done), task)
+    yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done), task)
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:

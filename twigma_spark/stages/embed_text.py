@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import plain_texts
 from twigma_spark.schemas import TEXT_EMBEDDINGS
 from twigma_spark.stages import inputs, specs
-from twigma_spark.stages.incremental import Items, Task, by_chunk
+from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.texts import refused_texts
 from twigma_spark.transforms.vectors import fault, made_by
@@ -45,7 +45,7 @@ def run(
 
     feed = specs.feed(cfg, cfg.embed_text)
     task = Task("embed_text", "text_embeddings", encoder, "array<float>", cfg.embed_text, feed, row, fault)
-    yield from by_chunk(context, Items(asked, done, key="text_id", item="item", unit="text"), task)
+    yield from by_chunk(context, InferenceInput(asked, done, key="text_id", item="item", unit="text"), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

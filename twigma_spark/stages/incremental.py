@@ -13,7 +13,7 @@ from twigma_spark.config.engine import Inference
 from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import StageContext
-from twigma_spark.transforms.chunks import chunks, dealt
+from twigma_spark.transforms.chunks import assign_balanced_tasks, chunks
 from twigma_spark.transforms.inference import Feed, failures, infer
 
 # Rows of one task: few enough that a lost worker costs little, enough that a batch's filling does not show.
@@ -23,7 +23,7 @@ IMAGE = ("image_id", "corpus", "source_key", "content")
 
 
 @dataclass(frozen=True)
-class Items:
+class InferenceInput:
     """What a model is asked about.
 
     Attributes:
@@ -51,7 +51,7 @@ class Items:
 
     def part(self, inside: Column, keys: DataFrame, tasks: int) -> DataFrame:
         """Return the rows of a chunk in `tasks` partitions; its keys go to the rows, to shuffle no others."""
-        asked = F.broadcast(dealt(keys.where(inside), self.key, tasks))
+        asked = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks))
         return self.rows.where(inside).join(asked, self.key).repartition(tasks, "task").drop("task")
 
 
@@ -80,7 +80,7 @@ class Task:
     fault: Callable[[Column], Column] | None = None
 
 
-def by_chunk(context: StageContext, items: Items, task: Task) -> Iterator[Mapping[str, DataFrame]]:
+def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the answers and the rejects of the items that have none yet, a chunk at a time."""
     keys = items.missing()
     total, pace = keys.count(), Pace(task.stage, f"{items.unit}s")

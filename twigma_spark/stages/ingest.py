@@ -28,7 +28,7 @@ FILE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Taken:
+class CorpusFrames:
     """What one corpus holds: its candidate images, posts, media, and rejects that are not images."""
 
     images: DataFrame
@@ -42,17 +42,19 @@ def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        parts = list(pool.map(partial(_take, cfg, context.spark), cfg.corpora))
-    taken = dict(zip(cfg.corpora, parts, strict=True))
-    probed = [images.probed(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in taken.items()]
+        parts = list(pool.map(partial(_read_corpus, cfg, context.spark), cfg.corpora))
+    frames_of = dict(zip(cfg.corpora, parts, strict=True))
+    probed = [
+        images.probe_images(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in frames_of.items()
+    ]
     # Both tables come from this frame, and its files are read once.
     with arrow_batches(context.spark, ARROW_BATCH):
         every = context.materialize(_union(context.spark, probed, "images"))
-    rejects = [images.refused(every), *[part.rejects for part in taken.values() if part.rejects is not None]]
+    rejects = [images.refused(every), *[part.rejects for part in frames_of.values() if part.rejects is not None]]
     return {
         "images": _in_order(images.usable(every, IMAGES.column_names)),
-        "tweets": _union(context.spark, [p.tweets for p in taken.values() if p.tweets is not None], "tweets"),
-        "media": _union(context.spark, [p.media for p in taken.values() if p.media is not None], "media"),
+        "tweets": _union(context.spark, [p.tweets for p in frames_of.values() if p.tweets is not None], "tweets"),
+        "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
         "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
     }
 
@@ -61,7 +63,7 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     """Return what became of the images; those that came in are counted at the source, without the pipeline."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         refused = pool.submit(frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count)
-        came = list(pool.map(partial(_came, cfg, spark, frames), cfg.corpora))
+        came = list(pool.map(partial(_count_source_images, cfg, spark, frames), cfg.corpora))
     return Account(images=sum(came), kept=frames["images"].count(), duplicates=0, rejects=refused.result())
 
 
@@ -71,16 +73,16 @@ def _in_order(found: DataFrame) -> DataFrame:
     return images.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
 
 
-def _take(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
+def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     if corpus.reader == "x_api":
-        return _take_posts(cfg, spark, corpus)
-    return _take_folder(cfg, spark, corpus)
+        return _read_posts(cfg, spark, corpus)
+    return _read_folder(cfg, spark, corpus)
 
 
-def _take_folder(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
+def _read_folder(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest.max_bytes)
     if corpus.metadata is None:
-        return Taken(candidates.limited(candidates.from_folder(files, None), corpus.limit))
+        return CorpusFrames(candidates.limit_images(candidates.from_folder(files, None), corpus.limit))
     described = corpora.read_metadata(spark, corpus)
     found = candidates.from_folder(files, described.rows)
     name = corpus.metadata.rsplit("/", 1)[-1]
@@ -88,20 +90,20 @@ def _take_folder(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
     if described.missing:
         row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
         rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
-    return Taken(candidates.limited(found, corpus.limit), rejects)
+    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects)
 
 
-def _take_posts(cfg: Config, spark: SparkSession, corpus: Corpus) -> Taken:
+def _read_posts(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     pages = x_api.read_pages(spark, corpus)
     posts = tweets.posts(pages, corpus.name)
     used = tweets.tweets(posts, TWEETS.column_names)
     shown = tweets.media(posts, pages, MEDIA.column_names)
     files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest.max_bytes)
-    found = candidates.limited(candidates.from_posts(files, shown, used), corpus.limit)
-    return Taken(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
+    found = candidates.limit_images(candidates.from_posts(files, shown, used), corpus.limit)
+    return CorpusFrames(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
 
 
-def _came(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def _count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many images a corpus brought: files, and names without a file or named again."""
     if corpus.reader == "x_api":
         names = corpora.list_images(spark, corpus, x_api.media_folder(corpus)).select(
@@ -111,11 +113,11 @@ def _came(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> i
         came = shown.count() + names.join(shown, "media_key", "left_anti").count()
     else:
         names = corpora.list_images(spark, corpus, corpus.path).select("source_key")
-        came = names.count() + _named_beyond(spark, corpus, names)
+        came = names.count() + _count_unmatched_rows(spark, corpus, names)
     return min(came, corpus.limit or came)
 
 
-def _named_beyond(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
+def _count_unmatched_rows(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
     """Return how many rows of the metadata name no file, or one that a row before named."""
     if corpus.metadata is None:
         return 0

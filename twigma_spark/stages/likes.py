@@ -16,7 +16,7 @@ from twigma_spark.estimators.likes import BoostingSpec, boosted, unavailable
 from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.stats.estimate import Named, absent
+from twigma_spark.stats.estimate import Named, not_computed
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
 from twigma_spark.transforms import engagement, summaries
@@ -68,9 +68,9 @@ def _noted(found: Iterable[Named], missing: int, any_reference: bool) -> Iterabl
     yield from found
     if missing:
         reason = f"{missing:,} images of posts whose likes are not known are left out"
-        yield Named("likes", "without_likes", "posts", absent(reason, missing, UNIT))
+        yield Named("likes", "without_likes", "posts", not_computed(reason, missing, UNIT))
     if not any_reference:
-        yield Named("likes", "mean_likes", "posts", absent("no reference corpus is configured", 0, UNIT))
+        yield Named("likes", "mean_likes", "posts", not_computed("no reference corpus is configured", 0, UNIT))
 
 
 def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Named]:
@@ -79,11 +79,11 @@ def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: S
     reason = "likes.boosting is null" if how is None else unavailable()
     if how is None or reason:
         context.log(f"likes: no boosted model: {reason}")
-        return [Named(ANALYSIS, "held_out_deviance", "boosting", absent(str(reason), 0, UNIT))]
-    return _boosted(cfg, how, context, rows, references)
+        return [Named(ANALYSIS, "held_out_deviance", "boosting", not_computed(str(reason), 0, UNIT))]
+    return _fit_boosted(cfg, how, context, rows, references)
 
 
-def _boosted(
+def _fit_boosted(
     cfg: Config, how: Boosting, context: StageContext, rows: DataFrame, references: Sequence[str]
 ) -> list[Named]:
     near = [engagement.similarity(name) for name in references]
@@ -101,7 +101,7 @@ def _boosted(
     if len(np.unique(train.author)) < FEWEST_AUTHORS or asked < FEWEST_AUTHORS or not train.likes.sum():
         reason = f"a split by author needs {FEWEST_AUTHORS} authors on both sides, and likes"
         context.log(f"likes: no boosted model: {reason}")
-        return [Named(ANALYSIS, "held_out_deviance", "boosting", absent(reason, len(train.likes), UNIT))]
+        return [Named(ANALYSIS, "held_out_deviance", "boosting", not_computed(reason, len(train.likes), UNIT))]
     used, empty = _with_values(known, features)
     spec = BoostingSpec(how.iterations, how.leaves, how.learning_rate, how.smallest_leaf, cfg.seed)
     found = boosted(known, used, "held", spec)
@@ -111,7 +111,9 @@ def _boosted(
     prediction = table.column("prediction").to_numpy().astype(np.float64)
     context.log(f"likes: boosted on {len(train.likes):,} images, asked about {len(test.likes):,}")
     results = list(held_out_results(train, test, prediction, shap[:, :-1].astype(np.float64), used))
-    absent_of: Any = [Named(ANALYSIS, "mean_abs_shap", name, absent("no image has it", 0, UNIT)) for name in empty]
+    absent_of: Any = [
+        Named(ANALYSIS, "mean_abs_shap", name, not_computed("no image has it", 0, UNIT)) for name in empty
+    ]
     return [*results, *absent_of]
 
 

@@ -30,7 +30,7 @@ Row = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Sides:
+class ReferenceSearch:
     """What is searched for, and in which reference."""
 
     queries: DataFrame
@@ -58,25 +58,25 @@ def run(
     n_queries = queries.count()
     indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
-        sides = Sides(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
-        choice, made = _index(cfg, context, sides, known)
+        search = ReferenceSearch(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
+        choice, made = _index(cfg, context, search, known)
         yield {"artifacts": records.artifact_rows(context.spark, "neighbours", made)}
-        indexed.append((sides, choice, made))
+        indexed.append((search, choice, made))
     searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
     rejects = {"rejects": refused(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
-    yield together([*(_searched(cfg, context, *each) for each in indexed), rejects])
+    yield together([*(_search_reference(cfg, context, *each) for each in indexed), rejects])
 
 
-def _searched(
-    cfg: Config, context: StageContext, sides: Sides, choice: Choice, made: Sequence[Artifact]
+def _search_reference(
+    cfg: Config, context: StageContext, search: ReferenceSearch, choice: Choice, made: Sequence[Artifact]
 ) -> Mapping[str, DataFrame]:
     """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
-    curve = [] if choice.exact or not sides.n_queries else _tuned(cfg, context, sides, shards)
-    found = context.materialize(_neighbours(cfg, sides, _probing(shards, curve)))
-    copies, about = _copies(cfg, context, found, sides.reference)
-    rows = [*(_recall_row(cfg, sides.reference, choice, each) for each in curve), *about]
-    named = found.withColumn("reference", F.lit(sides.reference))
+    curve = [] if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
+    found = context.materialize(_neighbours(cfg, search, _with_nprobe(shards, curve)))
+    copies, about = _copies(cfg, context, found, search.reference)
+    rows = [*(_recall_row(cfg, search.reference, choice, each) for each in curve), *about]
+    named = found.withColumn("reference", F.lit(search.reference))
     return {
         "neighbours": named.select(*NEIGHBOURS.column_names),
         "copies": copies,
@@ -85,51 +85,53 @@ def _searched(
 
 
 def _index(
-    cfg: Config, context: StageContext, sides: Sides, known: Sequence[Artifact]
+    cfg: Config, context: StageContext, search: ReferenceSearch, known: Sequence[Artifact]
 ) -> tuple[Choice, list[Artifact]]:
     """Return the chosen type and the index's files, built where they are not there yet."""
-    how, rows = cfg.neighbours.index, sides.vectors.count()
-    first = sides.vectors.select(F.size("embedding").alias("dim")).first()
+    how, rows = cfg.neighbours.index, search.vectors.count()
+    first = search.vectors.select(F.size("embedding").alias("dim")).first()
     dim = int(first["dim"]) if first is not None else 1
-    choice = choose(rows, dim, sides.n_queries, how.memory_gb * 1e9, how.exact_minutes * 60, how.factory)
+    choice = choose(rows, dim, search.n_queries, how.memory_gb * 1e9, how.exact_minutes * 60, how.factory)
     encoder = specs.image_encoder(cfg)
     facts = {
-        "corpus": sides.reference,
+        "corpus": search.reference,
         "delta": {name: context.table_version(name) for name in READS},
         "model_id": encoder.model_id,
         "preprocess_rev": encoder.preprocess_rev,
         "metric": "cosine",
     }
-    source = index_files.IndexSource(sides.reference, sides.vectors, rows, facts, cfg.seed)
+    source = index_files.IndexSource(search.reference, search.vectors, rows, facts, cfg.seed)
     made, again = index_files.prepared(source, choice, folder(cfg.store.root, cfg.store.artifacts), known)
     what = "index used again" if again else f"indexed in {len(made)} file{'s' * (len(made) > 1)}"
-    context.log(f"neighbours: {rows:,} vectors of '{sides.reference}' {what}: {choice.factory} ({choice.reason})")
+    context.log(f"neighbours: {rows:,} vectors of '{search.reference}' {what}: {choice.factory} ({choice.reason})")
     return choice, made
 
 
-def _tuned(cfg: Config, context: StageContext, sides: Sides, shards: Sequence[ShardFile]) -> list[recall.Recall]:
+def _tune_nprobe(
+    cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]
+) -> list[recall.Recall]:
     """Return the recall at each nprobe that was tried; the last one holds."""
     how = cfg.neighbours.search
     order = F.xxhash64("image_id", F.lit(cfg.seed))
-    chosen = sides.queries.select("image_id").orderBy(order, "image_id").limit(how.sample)
-    sample = sides.queries.join(F.broadcast(chosen), "image_id", "left_semi")
-    curve = recall.tuned(shards, sample, sides.vectors, cfg.neighbours.k, how.min_recall)
+    chosen = search.queries.select("image_id").orderBy(order, "image_id").limit(how.sample)
+    sample = search.queries.join(F.broadcast(chosen), "image_id", "left_semi")
+    curve = recall.tune_nprobe(shards, sample, search.vectors, cfg.neighbours.k, how.min_recall)
     last = curve[-1]
     interval = f"[{last.low:.3f}, {last.high:.3f}]"
     context.log(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} {interval} at nprobe {last.nprobe}")
     return curve
 
 
-def _probing(shards: Sequence[ShardFile], curve: Sequence[recall.Recall]) -> list[ShardFile]:
+def _with_nprobe(shards: Sequence[ShardFile], curve: Sequence[recall.Recall]) -> list[ShardFile]:
     nprobe = curve[-1].nprobe if curve else shards[0].nprobe
     return [ShardFile(s.path, s.checksum, nprobe, s.cache) for s in shards]
 
 
-def _neighbours(cfg: Config, sides: Sides, shards: Sequence[ShardFile]) -> DataFrame:
+def _neighbours(cfg: Config, search: ReferenceSearch, shards: Sequence[ShardFile]) -> DataFrame:
     how, k = cfg.neighbours.search, cfg.neighbours.k
     if how.where == "executors":
-        return neighbour_search.search_on_executors(shards, sides.queries, k, how.batch_rows)
-    return neighbour_search.search([shard.load() for shard in shards], sides.queries, k, how.batch_rows)
+        return neighbour_search.search_on_executors(shards, search.queries, k, how.batch_rows)
+    return neighbour_search.search([shard.load() for shard in shards], search.queries, k, how.batch_rows)
 
 
 def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:

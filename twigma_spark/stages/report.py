@@ -37,7 +37,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     """Return all that the page shows; what comes to the driver does not grow with the corpora."""
     rejects, neighbours = tables["rejects"], tables["neighbours"]
     roles = {corpus.name: corpus.role for corpus in cfg.corpora}
-    corpora = build.corpora(_rows(summaries.fates(tables["images"], tables["duplicates"], rejects)), roles)
+    corpora = build.corpora(_rows(summaries.image_outcomes(tables["images"], tables["duplicates"], rejects)), roles)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
     themes, pairs = _gallery(cfg, spark, tables)

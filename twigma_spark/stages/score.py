@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.schemas import SCORES
 from twigma_spark.stages import inputs, specs
-from twigma_spark.stages.incremental import IMAGE, Items, Task, by_chunk
+from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.heads import scored
 
@@ -42,7 +42,7 @@ def run(
             yield {"scores": row(scored(missing, model, specs.image_encoder(cfg).model_id))}
         else:
             task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-            yield from by_chunk(context, Items(images.select(*IMAGE), done, only=vectors), task)
+            yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=vectors), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

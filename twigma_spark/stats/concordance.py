@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twigma_spark.stats import agreement
-from twigma_spark.stats.estimate import Estimate, Named, absent
+from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.intervals import percentiles
 
 ANALYSIS, UNIT = "concordance", "images"
@@ -70,9 +70,9 @@ def concordance_results(
     unknown = len(answers) - len(given)
     if unknown:
         reason = f"{unknown} answers are to images that are not in the clusters now"
-        yield Named(ANALYSIS, "unknown_answers", "all", absent(reason, unknown, "answers"))
+        yield Named(ANALYSIS, "unknown_answers", "all", not_computed(reason, unknown, "answers"))
     if not given:
-        yield Named(ANALYSIS, "keyword_overlap", "all", absent("no annotator has answered", 0, UNIT))
+        yield Named(ANALYSIS, "keyword_overlap", "all", not_computed("no annotator has answered", 0, UNIT))
         return
     rng = np.random.default_rng(draws.seed)
     people = sorted({a.annotator for a in given})
@@ -104,7 +104,7 @@ def _keywords(
         captions = [words(known[mine[i].item].caption, stop) for i in rows]
         if len(said) < 2:
             reason = "fewer than two images have both keywords and a caption"
-            yield Named(ANALYSIS, "keyword_overlap", name, absent(reason, len(said), UNIT))
+            yield Named(ANALYSIS, "keyword_overlap", name, not_computed(reason, len(said), UNIT))
             continue
         each = agreement.keyword_overlap(said, captions)
         drawn = rng.integers(0, len(each), (draws.resamples, len(each)))
@@ -179,7 +179,7 @@ def _halved(
     """Return a statistic of all images with the middle 95% of its values on random halves of each cluster."""
     value = statistic(np.arange(len(strata))) if len(strata) > 1 else None
     if value is None:
-        return absent(why, len(strata), UNIT)
+        return not_computed(why, len(strata), UNIT)
     halves = agreement.half_samples(strata, draws.resamples, rng)
     found = [v for half in halves if len(half) > 1 and (v := statistic(half)) is not None]
     if len(found) < 20:

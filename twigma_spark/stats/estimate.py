@@ -37,7 +37,7 @@ class Named:
     value: Estimate
 
 
-def absent(reason: str, n: int, unit: str) -> Estimate:
+def not_computed(reason: str, n: int, unit: str) -> Estimate:
     """Return a statistic that could not be computed, with the reason as its method."""
     return Estimate(None, None, None, n, unit, f"not computed: {reason}")
 

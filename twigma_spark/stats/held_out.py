@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from twigma_spark.stats import counts
-from twigma_spark.stats.estimate import Estimate, Named, absent
+from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.likes import UNIT, Likes
 from twigma_spark.stats.shares import Codes, Floats, clustered_mean, dense
 
@@ -107,7 +107,7 @@ def held_out_results(
     regression = regression_means(train, test)
     if regression is None:
         reason = "the regression cannot be fitted to the authors that are not held out"
-        yield Named(ANALYSIS, "held_out_deviance", "regression", absent(reason, len(y), UNIT))
+        yield Named(ANALYSIS, "held_out_deviance", "regression", not_computed(reason, len(y), UNIT))
     else:
         means["regression"] = regression
     yield from compared(y, {**means, "boosting": prediction}, authors)

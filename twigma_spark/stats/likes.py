@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from twigma_spark.stats import counts
 from twigma_spark.stats.counts import Fit
-from twigma_spark.stats.estimate import Estimate, Named, absent
+from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.fixed_effects import conditional_poisson
 from twigma_spark.stats.shares import Floats, clustered_mean, dense
 
@@ -47,7 +47,7 @@ class Likes:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Design:
     """A regression as it can be fitted.
 
     Attributes:
@@ -81,7 +81,7 @@ def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterat
         known = np.isfinite(similarity)
         if not known.any():
             reason = "no image has both likes and neighbours there" if len(data.likes) else "no image has likes"
-            yield Named("likes", "mean_likes", reference, absent(reason, 0, UNIT))
+            yield Named("likes", "mean_likes", reference, not_computed(reason, 0, UNIT))
             continue
         there = data.of(known)
         fifth = counts.quintiles(there.similarity[reference])
@@ -98,7 +98,7 @@ def quintile_means(
     for metric, values in (("mean_likes", data.likes), ("mean_similarity", data.similarity[reference])):
         for number in range(5):
             rows = fifth == number
-            found = absent(tied, 0, UNIT)
+            found = not_computed(tied, 0, UNIT)
             if rows.any():
                 found = clustered_mean(values[rows], dense(data.tweet[rows]), UNIT, "tweets", confidence)
                 found = replace(found, method=f"{found.method}; {how}")
@@ -109,17 +109,17 @@ def quintile_means(
 
 def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float) -> Iterator[Named]:
     """Yield the percent changes of every model, and the tests of the Poisson's variance."""
-    problem = posed(data, fifth)
-    if isinstance(problem, str):
-        yield Named("likes_regression", "poisson", f"{reference}|all", absent(problem, len(data.likes), UNIT))
+    design = build_design(data, fifth)
+    if isinstance(design, str):
+        yield Named("likes_regression", "poisson", f"{reference}|all", not_computed(design, len(data.likes), UNIT))
         return
-    for metric, group, value in _fitted(problem, confidence):
+    for metric, group, value in _fit_models(design, confidence):
         yield Named("likes_regression", metric, f"{reference}|{group}", value)
-    for level, value in problem.missing.items():
+    for level, value in design.missing.items():
         yield Named("likes_regression", "poisson", f"{reference}|{level}", value)
 
 
-def posed(data: Likes, fifth: NDArray[np.int8]) -> Problem | str:
+def build_design(data: Likes, fifth: NDArray[np.int8]) -> Design | str:
     """Return the regression of likes on quintiles (5 as reference) and follower bands, or why there is none.
 
     A level without likes has a coefficient of minus infinity; its images are left out and it is told apart.
@@ -131,11 +131,11 @@ def posed(data: Likes, fifth: NDArray[np.int8]) -> Problem | str:
         return f"all likes of the {int(use.sum()):,} images are 0"
     if missing := [k + 1 for k in range(5) if not (use & (fifth == k)).any()]:
         return f"quintiles {missing} have no images: too many images are equally similar"
-    silent, use = _silent(y, fifth, data.band, use)
-    if "quintile 5" in silent:
+    without_likes, use = _levels_without_likes(y, fifth, data.band, use)
+    if "quintile 5" in without_likes:
         return "quintile 5, the reference, has no likes"
     bands = [b for b in range(3) if (use & (data.band == b)).any()]
-    levels = [k for k in range(4) if f"quintile {k + 1}" not in silent]
+    levels = [k for k in range(4) if f"quintile {k + 1}" not in without_likes]
     columns = [np.ones((int(use.sum()), 1)), counts.dummies(fifth[use], levels)]
     columns.append(counts.dummies(data.band[use], bands[1:]))
     x = np.concatenate(columns, axis=1)
@@ -143,49 +143,51 @@ def posed(data: Likes, fifth: NDArray[np.int8]) -> Problem | str:
         return "quintiles and follower bands cannot be told apart: too few images"
     names = [f"quintile {k + 1}" for k in levels] + [f"followers {BANDS[b]} vs {BANDS[bands[0]]}" for b in bands[1:]]
     tweet, author = dense(data.tweet[use]), dense(data.author[use])
-    return Problem(y[use].astype(np.float64), x, tuple(names), tweet, author, data.log_age[use].astype(float), silent)
+    return Design(
+        y[use].astype(np.float64), x, tuple(names), tweet, author, data.log_age[use].astype(float), without_likes
+    )
 
 
-def _silent(
+def _levels_without_likes(
     y: NDArray[Any], fifth: NDArray[np.int8], band: NDArray[np.integer[Any]], use: NDArray[np.bool_]
 ) -> tuple[dict[str, Estimate], NDArray[np.bool_]]:
     """Return the levels that have images but no likes, and the images of the others."""
     levels = [(f"quintile {k + 1}", fifth == k) for k in range(5)]
     levels += [(f"followers {BANDS[b]}", band == b) for b in range(3)]
-    silent = {}
+    without_likes = {}
     for name, rows in levels:
         n = int((use & rows).sum())
         if n and not y[use & rows].sum():
             method = "percent change; no interval: none of its images has a like, so the coefficient is infinite"
-            silent[name] = Estimate(-100.0, None, None, n, UNIT, method)
+            without_likes[name] = Estimate(-100.0, None, None, n, UNIT, method)
             use = use & ~rows
-    return silent, use
+    return without_likes, use
 
 
-def _fitted(problem: Problem, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
     """Yield metric, level and estimate of each model."""
-    y, x, p = problem.y, problem.x, problem.x.shape[1]
+    y, x, p = design.y, design.x, design.x.shape[1]
     fit = counts.poisson(y, x)
     scale = counts.pearson_scale(fit, y, p)
-    yield from _changes("poisson", problem, fit, fit.cov, None, "errors of the Poisson model", confidence)
+    yield from _changes("poisson", design, fit, fit.cov, None, "errors of the Poisson model", confidence)
     for metric, groups, of in (
-        ("poisson_tweet", problem.tweet, "tweets"),
-        ("poisson_author", problem.author, "authors"),
+        ("poisson_tweet", design.tweet, "tweets"),
+        ("poisson_author", design.author, "authors"),
     ):
-        yield from _clustered(metric, problem, fit, groups, of, confidence)
+        yield from _clustered(metric, design, fit, groups, of, confidence)
     words = f"errors times the root of Pearson's dispersion {scale:.3g}"
-    yield from _changes("quasi_poisson", problem, fit, fit.cov * scale, None, words, confidence)
+    yield from _changes("quasi_poisson", design, fit, fit.cov * scale, None, words, confidence)
     negative = counts.negative_binomial(y, x)
-    yield from _clustered("negative_binomial", problem, negative, problem.author, "authors", confidence)
-    yield from _with_age(problem, confidence)
-    yield from _within_authors(problem, confidence)
+    yield from _clustered("negative_binomial", design, negative, design.author, "authors", confidence)
+    yield from _with_age(design, confidence)
+    yield from _within_authors(design, confidence)
     n = len(y)
     method = "Pearson's chi-squared over its degrees of freedom; 1 of a Poisson; no interval"
     yield "pearson_dispersion", "all", Estimate(scale, None, None, n, UNIT, method)
     method = f"dispersion of the negative binomial by maximum likelihood; no interval; {SHARED}"
     yield "negative_binomial_alpha", "all", Estimate(negative.alpha, None, None, n, UNIT, method)
-    if problem.tweet.max() > 0:
-        yield "overdispersion", "all", counts.overdispersion(y, fit.mu, problem.tweet, UNIT, "tweets")[0]
+    if design.tweet.max() > 0:
+        yield "overdispersion", "all", counts.overdispersion(y, fit.mu, design.tweet, UNIT, "tweets")[0]
 
 
 MODELS = {
@@ -201,14 +203,14 @@ MODELS = {
 
 
 def _changes(
-    metric: str, problem: Problem, fit: Fit, cov: Floats, groups: int | None, words: str, confidence: float
+    metric: str, design: Design, fit: Fit, cov: Floats, groups: int | None, words: str, confidence: float
 ) -> Iterator[tuple[str, str, Estimate]]:
     """Yield the percent change of each column after the constant."""
     kind = "normal" if groups is None else "t"
-    for place, name in enumerate(problem.names, start=1):
+    for place, name in enumerate(design.names, start=1):
         ends = counts.percent_change(fit.params[place], cov[place, place], groups, confidence)
         how = f"{MODELS[metric]}; {confidence:.0%} {kind} interval, {words}"
-        yield metric, name, _percent(ends, len(problem.y), how)
+        yield metric, name, _percent(ends, len(design.y), how)
 
 
 def _percent(ends: Floats, n: int, how: str) -> Estimate:
@@ -218,44 +220,44 @@ def _percent(ends: Floats, n: int, how: str) -> Estimate:
 
 
 def _clustered(
-    metric: str, problem: Problem, fit: Fit, groups: NDArray[np.int64], of: str, confidence: float
+    metric: str, design: Design, fit: Fit, groups: NDArray[np.int64], of: str, confidence: float
 ) -> Iterator[tuple[str, str, Estimate]]:
     many = int(groups.max()) + 1
-    if many < problem.x.shape[1] + 1:
-        reason = f"{problem.x.shape[1]} coefficients need more {of} than that, there are {many}"
-        yield metric, "all", absent(reason, len(problem.y), UNIT)
+    if many < design.x.shape[1] + 1:
+        reason = f"{design.x.shape[1]} coefficients need more {of} than that, there are {many}"
+        yield metric, "all", not_computed(reason, len(design.y), UNIT)
         return
-    cov = counts.clustered(fit, problem.y, problem.x, groups)
-    yield from _changes(metric, problem, fit, cov, many, f"errors clustered by {many:,} {of}", confidence)
+    cov = counts.clustered(fit, design.y, design.x, groups)
+    yield from _changes(metric, design, fit, cov, many, f"errors clustered by {many:,} {of}", confidence)
 
 
-def _with_age(problem: Problem, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
     """Yield the models with the age of the post: as an offset, and as a column whose coefficient tests that."""
-    if np.ptp(problem.log_age) < 1e-6:
-        yield "poisson_offset", "all", absent("all posts are of the same age", len(problem.y), UNIT)
+    if np.ptp(design.log_age) < 1e-6:
+        yield "poisson_offset", "all", not_computed("all posts are of the same age", len(design.y), UNIT)
         return
-    fit = counts.poisson_of_rows(problem.y, problem.x, problem.log_age)
-    yield from _clustered("poisson_offset", problem, fit, problem.author, "authors", confidence)
+    fit = counts.poisson_of_rows(design.y, design.x, design.log_age)
+    yield from _clustered("poisson_offset", design, fit, design.author, "authors", confidence)
     # In doublings: a coefficient of log 2, plus 100% a doubling, is what the offset takes for granted.
-    doublings = (problem.log_age - problem.log_age.mean()) / np.log(2)
+    doublings = (design.log_age - design.log_age.mean()) / np.log(2)
     aged = replace(
-        problem, x=np.concatenate([problem.x, doublings[:, None]], axis=1), names=(*problem.names, "age doubled")
+        design, x=np.concatenate([design.x, doublings[:, None]], axis=1), names=(*design.names, "age doubled")
     )
     if np.linalg.matrix_rank(aged.x.T @ aged.x, hermitian=True) == aged.x.shape[1]:
         fit = counts.poisson_of_rows(aged.y, aged.x)
         yield from _clustered("poisson_age", aged, fit, aged.author, "authors", confidence)
 
 
-def _within_authors(problem: Problem, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+def _within_authors(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
     """Yield the model with author effects; what an author does not vary in, such as followers, falls out."""
-    places = [i for i, name in enumerate(problem.names, start=1) if name.startswith("quintile")]
-    found = conditional_poisson(problem.y, problem.x[:, places], problem.author) if places else None
+    places = [i for i, name in enumerate(design.names, start=1) if name.startswith("quintile")]
+    found = conditional_poisson(design.y, design.x[:, places], design.author) if places else None
     if found is None or found.groups < len(places) + 2:
         reason = "too few authors have several images of different quintiles and likes"
-        yield "ppml_author", "all", absent(reason, len(problem.y), UNIT)
+        yield "ppml_author", "all", not_computed(reason, len(design.y), UNIT)
         return
     words = f"errors clustered by {found.groups:,} authors, those with two images or more and likes"
     for i, place in enumerate(places):
         ends = counts.percent_change(found.params[i], found.cov[i, i], found.groups, confidence)
         how = f"{MODELS['ppml_author']}; {confidence:.0%} t interval, {words}"
-        yield "ppml_author", problem.names[place - 1], _percent(ends, found.n, how)
+        yield "ppml_author", design.names[place - 1], _percent(ends, found.n, how)

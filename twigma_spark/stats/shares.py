@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
-from twigma_spark.stats.estimate import Estimate, absent, finite
+from twigma_spark.stats.estimate import Estimate, finite, not_computed
 from twigma_spark.stats.intervals import wilson
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confide
     """
     y = np.asarray(values, np.float64)
     if not y.size:
-        return absent("there are no rows", 0, unit)
+        return not_computed("there are no rows", 0, unit)
     mean, count = float(y.mean()), int(groups.max()) + 1
     if count < 2:
         return Estimate(mean, None, None, y.size, unit, f"mean; no interval: all {unit} are of one of the {of}")
@@ -160,7 +160,7 @@ def share_estimates(hits: ArrayLike, sizes: ArrayLike, unit: str, of: str, confi
     n = np.asarray(sizes, np.int64)
     groups, total = int((n > 0).sum()), int(n.sum())
     if not total:
-        return [absent(f"there are no {unit}", 0, unit)] * np.asarray(hits).shape[1]
+        return [not_computed(f"there are no {unit}", 0, unit)] * np.asarray(hits).shape[1]
     method = f"share; {confidence:.0%} Wilson interval at the effective n, clustered by {groups:,} {of}"
     ends = zip(*clustered_shares(hits, n, confidence), strict=True)
     return [Estimate(float(p), finite(low), finite(high), total, unit, method) for p, low, high in ends]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twigma_spark.stats.estimate import Estimate, Named, absent
+from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.shares import Floats, dense, share_estimates
 from twigma_spark.stats.trends import Trend, arrow, corrected, growth, rule, trend
 
@@ -79,7 +79,7 @@ def gathered(
 def theme_results(data: Activity, by: Rule) -> Iterator[Named]:
     """Yield the shares of all clusters, by month and by stratum, and their trends."""
     if not data.hits.size:
-        yield Named("trends", "share", "all", absent("no dated image of the posts is in a theme", 0, UNIT))
+        yield Named("trends", "share", "all", not_computed("no dated image of the posts is in a theme", 0, UNIT))
         return
     yield from _shares("trends", "share", PLACE, data, by)
     yield from month_shares(data, by)
@@ -111,7 +111,7 @@ def month_shares(data: Activity, by: Rule) -> Iterator[Named]:
         if rows.any():
             yield from _shares("trends", "month_share", f"{PLACE}|{month_name(month)}", _part(data, rows), by)
         else:
-            reason = absent("no images were posted in this month", 0, UNIT)
+            reason = not_computed("no images were posted in this month", 0, UNIT)
             yield Named("trends", "month_share", f"all|{month_name(month)}", reason)
 
 
@@ -126,7 +126,7 @@ def _trends(analysis: str, parts: Mapping[str, Activity], by: Rule) -> Iterator[
     for (group, part, each), q in zip(found, q_values, strict=True):
         if isinstance(each, str) or q is None:
             reason = each if isinstance(each, str) else "it has no p-value"
-            yield Named(analysis, "arrow", group, absent(reason, int(part.sizes.sum()), UNIT))
+            yield Named(analysis, "arrow", group, not_computed(reason, int(part.sizes.sum()), UNIT))
         else:
             yield from _told(analysis, group, each, q, by, part.of)
 
@@ -167,11 +167,11 @@ def activity_results(posts: Mapping[int, int], images: Mapping[int, int]) -> Ite
             value = (
                 Estimate(float(count), None, None, count, metric, "count by month, UTC; a census, no interval")
                 if count
-                else absent("nothing was posted in this month", 0, metric)
+                else not_computed("nothing was posted in this month", 0, metric)
             )
             yield Named("activity", metric, month_name(month), value)
         if not found:
-            yield Named("activity", metric, "all", absent("no post has a date", 0, metric))
+            yield Named("activity", metric, "all", not_computed("no post has a date", 0, metric))
     if posts:
         counts = [posts.get(month, 0) for month in range(min(posts), max(posts) + 1)]
         yield Named("activity", "growth", "posts", growth(counts))
@@ -214,7 +214,7 @@ def nsfw_results(
     for group, rows in parts.items():
         unit, sizes, above = data.unit[rows], data.scored[rows], data.above[rows]
         if not len(unit):
-            yield Named("nsfw", "share_above", group, absent("no NSFW model has scored its images", 0, UNIT))
+            yield Named("nsfw", "share_above", group, not_computed("no NSFW model has scored its images", 0, UNIT))
             continue
         code = dense(unit)
         hits = np.stack([np.bincount(code, weights=column) for column in above.T], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control, t
 
-from twigma_spark.stats.estimate import Estimate, absent
+from twigma_spark.stats.estimate import Estimate, not_computed
 from twigma_spark.stats.shares import Codes, Floats, group_sums
 
 ARROWS = {1: "rising", 0: "steady", -1: "falling"}
@@ -160,7 +160,7 @@ def growth(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
 
     y = np.asarray(counts, np.float64)
     if len(y) < 4 or not y.sum():
-        return absent(f"growth needs four months, there are {len(y)}", len(y), "months")
+        return not_computed(f"growth needs four months, there are {len(y)}", len(y), "months")
     x = np.stack([np.ones(len(y)), np.arange(len(y)) - (len(y) - 1) / 2], axis=1)
     fit = poisson(y, x)
     variance = float(fit.cov[1, 1]) * pearson_scale(fit, y, 2)

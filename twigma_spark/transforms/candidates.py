@@ -80,7 +80,7 @@ def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFra
     return _complete(used).unionByName(_complete(stray))
 
 
-def limited(candidates: DataFrame, limit: int | None) -> DataFrame:
+def limit_images(candidates: DataFrame, limit: int | None) -> DataFrame:
     """Return the first `limit` candidates in the order of their keys; all where there is no limit."""
     if limit is None:
         return candidates.select(*COLUMNS)

@@ -22,7 +22,7 @@ def chunks(key: str, rows: int, at_most: int) -> list[Column]:
     return ranges
 
 
-def dealt(keys: DataFrame, key: str, tasks: int) -> DataFrame:
+def assign_balanced_tasks(keys: DataFrame, key: str, tasks: int) -> DataFrame:
     """Return each of `keys` once, with the number `task` of one of `tasks` parts whose sizes differ by one at most.
 
     ``repartition(tasks, "task")`` makes a partition of each part. Dealt out by the hash of their keys, 10,000 rows in
@@ -31,10 +31,10 @@ def dealt(keys: DataFrame, key: str, tasks: int) -> DataFrame:
     part = F.expr(f"ntile({tasks}) OVER (ORDER BY `{key}`)")
     parted = keys.select(key).distinct().withColumn("part", part)
     # A left join: a part without a seat would share a partition, and not be lost.
-    return parted.join(F.broadcast(seats(keys.sparkSession, tasks)), "part", "left").drop("part")
+    return parted.join(F.broadcast(partition_ids(keys.sparkSession, tasks)), "part", "left").drop("part")
 
 
-def seats(spark: SparkSession, tasks: int) -> DataFrame:
+def partition_ids(spark: SparkSession, tasks: int) -> DataFrame:
     """Return for each `part` of 1 to `tasks` a number `task` that Spark's hash sends to a partition of its own."""
     partition = F.expr(f"pmod(hash(id), {tasks}) + 1").alias("part")
     return spark.range(64 * tasks).groupBy(partition).agg(F.min("id").alias("task"))

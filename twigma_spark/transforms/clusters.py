@@ -20,7 +20,7 @@ def sizes(assigned: DataFrame) -> DataFrame:
     return counted.orderBy(F.desc("size"), "cluster").select("cluster", "size", "mean_distance")
 
 
-def renumbered(assigned: DataFrame, order: Sequence[int]) -> DataFrame:
+def renumber(assigned: DataFrame, order: Sequence[int]) -> DataFrame:
     """Return the assignments with the cluster `order[0]` as 0, `order[1]` as 1, and so on.
 
     Args:

@@ -14,7 +14,7 @@ from twigma_spark.models.decode import ImageError, probe
 PROBED = "struct<format: string, width: int, height: int, reason: string, detail: string>"
 
 
-def probed(candidates: DataFrame, corpus: str, max_pixels: int) -> DataFrame:
+def probe_images(candidates: DataFrame, corpus: str, max_pixels: int) -> DataFrame:
     """Return the candidates with what their headers say, and a `reason` for each that cannot be used.
 
     Only headers are read; a file whose pixels turn out to be broken is refused by the stage that decodes it.

@@ -8,11 +8,11 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 # The stages that decide what becomes of a file; a later stage's rejects are kept images all the same.
-DOOR, MODEL = "ingest", "embed"
+INGEST, EMBED = "ingest", "embed"
 KEPT, REJECTED = "kept", "rejected"
 
 
-def fates(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFrame:
+def image_outcomes(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFrame:
     """Return what became of the files of each corpus: corpus, fate, files, since, until.
 
     `fate` is kept, rejected, or the tier of a duplicate. A file refused at ingest is not in `images`; one
@@ -20,12 +20,12 @@ def fates(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataF
     """
     seen = (
         images.select("image_id", "corpus", "source_key", "created_at")
-        .join(_broken(rejects), ["corpus", "source_key"], "left")
+        .join(_images_without_vector(rejects), ["corpus", "source_key"], "left")
         .join(duplicates.select("image_id", "tier"), "image_id", "left")
         .select("corpus", F.coalesce("broken", "tier", F.lit(KEPT)).alias("fate"), "created_at")
     )
     never = F.lit(None).cast("timestamp").alias("created_at")
-    door = rejects.where((F.col("unit") == "image") & (F.col("stage") == DOOR))
+    door = rejects.where((F.col("unit") == "image") & (F.col("stage") == INGEST))
     return (
         seen.unionByName(door.select("corpus", F.lit(REJECTED).alias("fate"), never))
         .groupBy("corpus", "fate")
@@ -42,15 +42,15 @@ def kept(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFr
     """Return image_id, corpus and sensitive of the images that are kept."""
     return (
         images.select("image_id", "corpus", "source_key", "sensitive")
-        .join(_broken(rejects), ["corpus", "source_key"], "left_anti")
+        .join(_images_without_vector(rejects), ["corpus", "source_key"], "left_anti")
         .join(duplicates, "image_id", "left_anti")
         .select("image_id", "corpus", "sensitive")
     )
 
 
-def _broken(rejects: DataFrame) -> DataFrame:
+def _images_without_vector(rejects: DataFrame) -> DataFrame:
     """Return corpus, source_key and `broken` of the images that the image model could not decode."""
-    refused = rejects.where((F.col("unit") == "image") & (F.col("stage") == MODEL))
+    refused = rejects.where((F.col("unit") == "image") & (F.col("stage") == EMBED))
     return refused.select("corpus", F.col("key").alias("source_key"), F.lit(REJECTED).alias("broken")).distinct()
 
 
