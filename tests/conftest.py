@@ -1,4 +1,4 @@
-"""Shared fixtures, and how the tests are dealt to processes: one Spark and Delta session in each."""
+"""Shared fixtures, and how the tests are distributed over processes: one Spark and Delta session in each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ByFile(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
-    """Return how tests are dealt where there are several processes."""
+    """Return how tests are distributed where there are several processes."""
     return ByFile(config, log)
 
 

@@ -76,9 +76,9 @@ def test_every_kept_image_has_a_place_on_the_map(done: Done) -> None:
     kept = read("embeddings").join(read("duplicates"), "image_id", "left_anti").select("image_id")
     places = read("projection").where("x IS NOT NULL AND y IS NOT NULL AND NOT isnan(x) AND NOT isnan(y)")
     assert kept.join(places, "image_id", "left_anti").count() == 0 < places.count() == kept.count()
-    told = {r.metric: r for r in read("results").where("analysis = 'projection'").collect()}
-    assert set(told) == {"trustworthiness", "continuity", "drift"}
-    assert min(told["trustworthiness"].estimate, told["continuity"].estimate) > 0.6
+    quality = {r.metric: r for r in read("results").where("analysis = 'projection'").collect()}
+    assert set(quality) == {"trustworthiness", "continuity", "drift"}
+    assert min(quality["trustworthiness"].estimate, quality["continuity"].estimate) > 0.6
     (file,) = read("artifacts").where("stage = 'project'").collect()
     assert Path(file.path).exists()
 

@@ -1,4 +1,4 @@
-"""Rows dealt out to tasks: each key once, and no task with more than its share."""
+"""Rows assigned to tasks: each key once, and no task with more than its share."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ def ended(*arguments: str) -> int:
 
 def test_a_wrong_configuration_ends_with_2_and_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("run", "--conf", "none.yaml", "--set", "embed.batch_size=0") == 2
-    told = capsys.readouterr().err
-    assert "none.yaml: the file does not exist" in told
-    assert "embed.batch_size" in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "none.yaml: the file does not exist" in output
+    assert "embed.batch_size" in output
+    assert "Traceback" not in output
 
 
 def test_an_unknown_stage_is_told_before_spark_is_started(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,5 +55,5 @@ def test_the_command_line_imports_nothing_that_takes_seconds() -> None:
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
-    told = capsys.readouterr().out
-    assert all(name in told for name in ("demo", "run", "stage", "sample", "truth", "tables"))
+    output = capsys.readouterr().out
+    assert all(name in output for name in ("demo", "run", "stage", "sample", "truth", "tables"))

@@ -123,8 +123,8 @@ def test_every_command_and_option_exists() -> None:
 
 
 def test_every_command_is_told() -> None:
-    told = {name for line in code(README) for name in re.findall(r"\btwigma ([a-z]+)", line)}
-    assert told == set(getattr(typer.main.get_command(app), "commands", {}))
+    named = {name for line in code(README) for name in re.findall(r"\btwigma ([a-z]+)", line)}
+    assert named == set(getattr(typer.main.get_command(app), "commands", {}))
 
 
 def test_every_key_of_the_configuration_exists() -> None:

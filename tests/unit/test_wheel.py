@@ -47,8 +47,8 @@ print(twigma_spark.__file__)
 for name in {names}: load([name])
 print(load(["sample"]).sample.out)
 """
-    told = python(installed, tmp_path, code).splitlines()
-    assert told == [str(installed / "twigma_spark" / "__init__.py"), "build/demo/sample"]
+    lines = python(installed, tmp_path, code).splitlines()
+    assert lines == [str(installed / "twigma_spark" / "__init__.py"), "build/demo/sample"]
 
 
 def test_templates_and_models_come_along(installed: Path) -> None:

@@ -93,7 +93,7 @@ class Trends(StageSection):
 
 
 class Concordance(StageSection):
-    """The annotators' sheet and what their answers are held against."""
+    """The annotators' sheet and what their answers are compared with."""
 
     clustering: Name = "themes"
     per_cluster: int = Field(10, ge=1)

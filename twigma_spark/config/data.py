@@ -66,7 +66,7 @@ class Corpus(Section):
 
 
 class Texts(Section):
-    """Other texts to hold against captions, prompts and posts, such as poems, news or a book: a line each."""
+    """Other texts to compare with captions, prompts and posts, such as poems, news or a book: a line each."""
 
     name: Name
     path: str

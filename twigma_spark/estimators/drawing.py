@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-# Shares of a table that can be told apart.
+# Shares of a table that can be distinguished.
 GRAINS = 1 << 30
 
 

@@ -1,6 +1,7 @@
 """Images that repeat another one of their corpus: same media, same bytes, same embedding, or nearly the same.
 
-Each tier is a set of edges between images. What hangs together is one group, of which one image survives.
+Each tier is a set of edges between images. The connected components are the duplicate groups; one image of each, the
+canonical one, is kept.
 """
 
 from __future__ import annotations

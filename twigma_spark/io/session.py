@@ -159,7 +159,7 @@ def slots(spark: SparkSession) -> int:
 def watch_tasks(spark: SparkSession, tasks: int, tell: Callable[[float], None], every: float = 2.0) -> Iterator[None]:
     """Tell, every so many seconds while inside, the share of done tasks of the running stage of `tasks` tasks.
 
-    Under Spark Connect nothing is told: only the classic driver knows its tasks.
+    Under Spark Connect nothing is shown: only the classic driver knows its tasks.
     """
     try:
         tracker = spark.sparkContext.statusTracker()

@@ -17,7 +17,7 @@ RANDOM = "random-"
 
 @dataclass(frozen=True)
 class ClipSource:
-    """One open_clip model, told in one of four ways.
+    """One open_clip model, named in one of four ways.
 
     Attributes:
         name: An architecture of open_clip ("ViT-L-14"), or a JSON file in the format of its model configs.

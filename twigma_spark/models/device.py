@@ -76,7 +76,7 @@ def cpu_features() -> frozenset[str]:
 def limit_threads(threads: int | None) -> None:
     """Set torch's CPU threads for this process; None leaves them.
 
-    Spark sets OMP_NUM_THREADS to spark.task.cpus in its workers, so torch has one thread there unless told.
+    Spark sets OMP_NUM_THREADS to spark.task.cpus in its workers, so torch has one thread there unless it is set.
 
     Raises:
         ModelError: `threads` is below 1.

@@ -1,4 +1,4 @@
-"""Perceptual hashes of a picture and of windows of it, so that a crop is still told from a look-alike.
+"""Perceptual hashes of a picture and of windows of it, so that a crop is still distinguished from a look-alike.
 
 The hash is that of `imagehash.phash` to the bit, of all windows at once, which takes half the time: signs of
 the lowest frequencies of a grey picture against their median. A picture that lost an edge moves all of them; the

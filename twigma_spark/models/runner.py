@@ -136,7 +136,9 @@ class _Network:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, without importing torch
                 raise
             if len(batch) == 1:
-                raise ModelError("one item must fit the GPU's memory. Got none free.") from error
+                raise ModelError(
+                    "CUDA out of memory at batch size 1. Take a smaller model, another precision or a larger GPU."
+                ) from error
         self._loaded.release()  # only here, where the error no longer holds its tensors
         self._batch_size = max(1, len(batch) // 2)
         _log.warning("GPU out of memory at batch size %d: going on with %d", len(batch), self._batch_size)

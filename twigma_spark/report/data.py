@@ -217,7 +217,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page shows; an empty part is told in words, never an error."""
+    """All that the page shows; an empty part is described in words, never an error."""
 
     title: str
     created_at: datetime

@@ -60,5 +60,5 @@ def label(text: str, width: int = 60) -> str:
 
 
 def colour(index: int) -> str:
-    """Return a colour that can be told from its neighbours on light and on dark ground."""
+    """Return a colour that can be distinguished from its neighbours on light and on dark ground."""
     return PALETTE[index % len(PALETTE)]

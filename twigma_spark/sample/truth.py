@@ -1,4 +1,4 @@
-"""What a pipeline found in the sample world, held against what was planted in it."""
+"""The results of a pipeline on the sample world, compared with what was planted in it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_findings(
     Args:
         truth: what was planted.
         found: what a run found.
-        images: what is true of every image; the themes of the clusters are told by them.
+        images: what is true of every image; they say which theme a cluster is.
         copies_share: share of reference copies whose source must be among the nearest.
         near_share: share of the near duplicates that the search can reach (REACHABLE) and that must be collapsed with
             their source.
@@ -239,7 +239,7 @@ def _bands(truth: Truth, found: Findings) -> Check:
 
     Where the sample has the power, no interval may hold 0.
     """
-    told, right = [], True
+    details, right = [], True
     for band, level in BANDS.items():
         planted = 100 * math.expm1(truth.likes.bands[band] - truth.likes.bands["<500"])
         power = band_power(truth.likes, truth.tweets, band, "<500")
@@ -247,8 +247,8 @@ def _bands(truth: Truth, found: Findings) -> Check:
         right &= bool(rows) and all(_near_log(planted, *ends) for ends in rows)
         right &= power <= ENOUGH or all(low > 0 for _, low, _ in rows)
         seen = f"{rows[0][0]:+.0f}% [{rows[0][1]:+.0f}, {rows[0][2]:+.0f}]" if rows else "missing"
-        told.append(f"{band} followers {seen}, planted {planted:+.0f}%, power {power:.2f}")
-    return Check("likes by follower band", right, "; ".join(told))
+        details.append(f"{band} followers {seen}, planted {planted:+.0f}%, power {power:.2f}")
+    return Check("likes by follower band", right, "; ".join(details))
 
 
 def _near_log(planted: float, estimate: float, low: float, high: float) -> bool:
@@ -259,14 +259,14 @@ def _near_log(planted: float, estimate: float, low: float, high: float) -> bool:
 
 def _closeness(found: Findings) -> Check:
     """Least against most similar: no interval may lie on the side that was not planted."""
-    told, right = [], True
+    details, right = [], True
     for reference, sign in CLOSER.items():
         ends = found.changes.get(f"{reference}|quintile 1")
         right &= ends is not None and (ends[2] > 0 if sign > 0 else ends[1] < 0)
         side = "planted above 0" if sign > 0 else "planted below 0"
         seen = f"{ends[0]:+.0f}% [{ends[1]:+.0f}, {ends[2]:+.0f}], {side}" if ends else "missing"
-        told.append(f"{reference} {seen}")
-    return Check("likes of the least against the most similar", right, "; ".join(told))
+        details.append(f"{reference} {seen}")
+    return Check("likes of the least against the most similar", right, "; ".join(details))
 
 
 def _themes(truth: Truth, found: Findings, images: Sequence[ImageTruth]) -> Check:

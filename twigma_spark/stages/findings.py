@@ -1,4 +1,4 @@
-"""What the stages found, as plain data that the sample world's truth can be held against."""
+"""The results of the stages as plain data, to be compared with the sample's ground truth."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ IMAGE = ("image_id", "corpus", "source_key", "content")
 
 @dataclass(frozen=True)
 class InferenceInput:
-    """What a model is asked about.
+    """The rows that a model is applied to.
 
     Attributes:
         rows: has `key`, corpus, source_key and `item`.

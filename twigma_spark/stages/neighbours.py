@@ -135,7 +135,7 @@ def _neighbours(cfg: Config, search: ReferenceSearch, shards: Sequence[ShardFile
 
 
 def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:
-    """Return the candidates for copies, and what is told of the threshold; none where it cannot be calibrated."""
+    """Return the candidates for copies, and statistics of the threshold; none where it cannot be calibrated."""
     best, how = found.where("rank = 1"), cfg.neighbours.copies
     order = F.xxhash64("image_id", F.lit(cfg.seed))
     drawn = best.orderBy(order, "image_id").limit(BACKGROUND).select("similarity").toPandas()

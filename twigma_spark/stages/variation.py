@@ -54,8 +54,8 @@ def run(
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
-    told = text_statistics(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
-    results += records.statistics(NAME, "text_variation", told)
+    of_texts = text_statistics(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
+    results += records.statistics(NAME, "text_variation", of_texts)
     return {
         "results": records.results(context.spark, results),
         "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),

@@ -124,7 +124,7 @@ def keyword_overlap(said: Sequence[frozenset[str]], captions: Sequence[frozenset
 def permuted_overlaps(
     said: Sequence[frozenset[str]], captions: Sequence[frozenset[str]], replicates: int, rng: np.random.Generator
 ) -> Floats:
-    """Return the mean overlap (replicates,) with the captions dealt out to the items at random."""
+    """Return the mean overlap (replicates,) with the captions assigned to the items at random."""
     table = np.array([[len(k & c) / len(k) if k else 0.0 for c in captions] for k in said])
     rows = np.arange(len(said))
     return np.array([table[rows, rng.permutation(len(captions))].mean() for _ in range(replicates)])

@@ -117,7 +117,7 @@ def _keywords(
         )
         yield Named(ANALYSIS, "keyword_overlap", name, Estimate(float(each.mean()), low, high, len(each), UNIT, method))
         ends = percentiles(null, CONFIDENCE)
-        method = "mean overlap with the captions dealt out at random; the middle 95% of the permutations"
+        method = "mean overlap with the captions permuted; the middle 95% of the permutations"
         yield Named(
             ANALYSIS, "keyword_overlap_null", name, Estimate(float(null.mean()), *ends, len(each), UNIT, method)
         )

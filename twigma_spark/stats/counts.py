@@ -114,7 +114,7 @@ def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit:
 def collapsed(y: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
     """Return of equal rows (y, x) the first (m,), how many there are (m,), and the place of each row (n,).
 
-    Rows are told apart by their product with fixed random weights: two different rows have the same one with
+    Rows are distinguished by their product with fixed random weights: two different rows have the same one with
     probability 0. With 0/1 columns a million images are a few thousand rows.
     """
     weights = np.random.default_rng(0).normal(size=x.shape[1])

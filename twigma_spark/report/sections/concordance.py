@@ -8,7 +8,7 @@ from twigma_spark.report.section import Finding, Section
 
 NAMES = {
     "keyword_overlap": "Keywords that are words of the caption",
-    "keyword_overlap_null": "… with the captions dealt out at random",
+    "keyword_overlap_null": "… with the captions permuted",
     "alpha_keywords": "Agreement of the annotators' keywords (Krippendorff's α)",
     "alpha_groupings": "Agreement of the annotators' groups (Krippendorff's α)",
     "ari": "Groups against clusters: adjusted Rand index",

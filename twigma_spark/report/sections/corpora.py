@@ -30,4 +30,4 @@ def findings(data: ReportData) -> list[Finding]:
     return [Finding(text, "Complete count of files; no interval.")]
 
 
-SECTION = Section("corpora", "What came in", context, findings)
+SECTION = Section("corpora", "Corpora and funnel", context, findings)

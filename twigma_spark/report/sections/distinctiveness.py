@@ -82,12 +82,12 @@ def _nearest(data: ReportData, posts: str) -> Finding | None:
     if len(rows) == 1:
         return Finding(f"From {posts} to {_reference(first)} the KL divergence is {_value(first, ' nats')}.", basis)
     if any(r.low is None or r.high is None for r in rows):
-        return Finding(f"Which reference is nearest to {posts} cannot be told: the values have no intervals.", basis)
+        return Finding(f"Which reference is nearest to {posts} cannot be decided: the values have no intervals.", basis)
     tied = [r for r in rows if _low(r) <= _high(first)]
     if len(tied) > 1:
         listed = "; ".join(f"{_reference(r)} {_value(r)}" for r in tied)
         why = f"the intervals overlap (KL in nats: {listed})"
-        return Finding(f"Which reference is nearest to {posts} cannot be told: {why}.", basis)
+        return Finding(f"Which reference is nearest to {posts} cannot be decided: {why}.", basis)
     second, last = rows[1], rows[-1]
     text = (
         f"Images of {posts} are nearest to {_reference(first)} (KL {_value(first, ' nats')}), "

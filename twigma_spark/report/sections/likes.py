@@ -34,7 +34,7 @@ class Row:
 
 
 def references(data: ReportData) -> list[str]:
-    """Return the references whose similarity the likes are held against, in the order of the page."""
+    """Return the references that the likes are compared with, in the order of the page."""
     seen = [r.group.split("|")[0] for r in data.results if r.stage == "likes" and "|" in r.group]
     order = {c.name: i for i, c in enumerate(data.corpora)}
     return sorted(dict.fromkeys(seen), key=lambda name: (order.get(name, len(order)), name))
@@ -104,8 +104,8 @@ def _ends(result: Result) -> str:
 def _seen(means: dict[str, Result], names: list[str]) -> str:
     """Return what the points show: the first and the last quintile of each reference."""
     pairs = [(name, means.get(f"{name}|quintile 1"), means.get(f"{name}|quintile 5")) for name in names]
-    told = [f"{name} {number(a.estimate)} against {number(b.estimate)}" for name, a, b in pairs if a and b]
-    return f"Least against most similar: {', '.join(told)} likes." if told else ""
+    changes = [f"{name} {number(a.estimate)} against {number(b.estimate)}" for name, a, b in pairs if a and b]
+    return f"Least against most similar: {', '.join(changes)} likes." if changes else ""
 
 
 def _table(data: ReportData, reference: str) -> list[Row]:
@@ -154,7 +154,7 @@ def _finding(result: Result) -> Finding:
     name, low, high = result.group.split("|")[0], result.low or 0.0, result.high or 0.0
     ends = f"{signed_percent(result.estimate)} [{signed_percent(low)}, {signed_percent(high)}]"
     if low <= 0 <= high:
-        text = f"The images least like those of {name} are not shown to get other likes than the most alike: {ends}."
+        text = f"No significant difference in likes between the images least and most like those of {name}: {ends}."
     else:
         more = "more" if low > 0 else "fewer"
         text = f"The images least like those of {name} get {more} likes than the most alike: {ends}."

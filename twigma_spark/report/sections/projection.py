@@ -20,7 +20,7 @@ PLAIN = {"showgrid": False, "zeroline": False, "showticklabels": False, "title":
 
 
 def context(data: ReportData) -> dict[str, object]:
-    """Return both maps and what is told of their quality."""
+    """Return both maps and statistics of their quality."""
     charts = [by_corpus(data)] if data.cells else []
     charts += [by_date(data)] if any(cell.dated for cell in _posts(data)) else []
     rows = [(metric, row) for metric in METRICS for row in data.found(ANALYSIS, metric).values()]

@@ -74,12 +74,12 @@ def _finding(row: Result) -> Finding:
 
 def _seen(data: ReportData) -> str:
     changes = data.found("ranking_changes", METRIC)
-    told = [
+    sentences = [
         f"The ranking from {p} changes in {_share(changes[p])} of the ways."
         for p in data.of_role("posts")
         if p in changes
     ]
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _share(row: Result) -> str:
@@ -110,4 +110,4 @@ def _ordered(data: ReportData, rows: dict[str, Result]) -> list[Result]:
     return [rows[c.name] for c in data.corpora if c.name in rows]
 
 
-SECTION = Section("robustness", "How sure that is", context, findings)
+SECTION = Section("robustness", "Robustness", context, findings)

@@ -30,4 +30,4 @@ def versions(data: ReportData) -> list[tuple[str, str, str]]:
     ]
 
 
-SECTION = Section("runs", "How it was made", context)
+SECTION = Section("runs", "Provenance", context)

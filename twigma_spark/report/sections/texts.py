@@ -35,7 +35,7 @@ def _seen(data: ReportData) -> str:
         return ""
     rest = "; ".join(f"{r.group} {number(r.estimate)} {interval(r.low, r.high)}" for r in ranked[1:])
     if not apart(ranked[0], ranked[1]):
-        return "Which texts are most alike cannot be told: the intervals overlap."
+        return "Which texts are most alike cannot be decided: the intervals overlap."
     first = f"{number(ranked[0].estimate)} {interval(ranked[0].low, ranked[0].high)}"
     return f"Of texts of equal length, {ranked[0].group} are most alike: {first} apart on average ({rest})."
 

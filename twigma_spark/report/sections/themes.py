@@ -121,8 +121,8 @@ def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
 def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
     """Return a line a theme: its share among the images of each month, open where a month has none."""
     totals = month_totals(themes)
-    told = data.found("trends", "month_share") if index == 0 else {}
-    traces = [_line(theme, totals, told, i) for i, theme in enumerate(themes)]
+    intervals = data.found("trends", "month_share") if index == 0 else {}
+    traces = [_line(theme, totals, intervals, i) for i, theme in enumerate(themes)]
     layout = {
         "height": 420,
         "hovermode": "closest",
@@ -133,7 +133,7 @@ def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
             "title": {"text": "share of the month's images"},
         },
     }
-    how = "95% interval, clustered by tweet" if told else WILSON
+    how = "95% interval, clustered by tweet" if intervals else WILSON
     caption = (
         f"Share of each theme among the images of a month; n = {count(sum(totals.values()))} dated images in "
         f"{sum(1 for n in totals.values() if n)} months. Point at a month for its {how}; click a name to hide its "
@@ -150,7 +150,7 @@ def _moved_words(data: ReportData, themes: tuple[Theme, ...], index: int) -> str
     return f"Of {len(themes)} themes {signs[1]} rise, {signs[-1]} fall and {signs[0]} are steady."
 
 
-def _line(theme: Theme, totals: dict[str, int], told: dict[str, Result], index: int) -> go.Scatter:
+def _line(theme: Theme, totals: dict[str, int], intervals: dict[str, Result], index: int) -> go.Scatter:
     mine = dict(theme.months)
     shares = [mine.get(month, 0) / n if n else None for month, n in totals.items()]
     return go.Scatter(
@@ -161,16 +161,17 @@ def _line(theme: Theme, totals: dict[str, int], told: dict[str, Result], index: 
         connectgaps=False,
         line={"color": colour(index), "width": 2.2},
         customdata=[
-            [_share(theme, mine.get(m, 0), n, told.get(f"{theme.cluster}|{m}")), count(n)] for m, n in totals.items()
+            [_share(theme, mine.get(m, 0), n, intervals.get(f"{theme.cluster}|{m}")), count(n)]
+            for m, n in totals.items()
         ],
         hovertemplate="%{x|%b %Y}: %{customdata[0]} of %{customdata[1]} images",
     )
 
 
-def _share(theme: Theme, hits: int, n: int, told: Result | None) -> str:
-    if told is None or told.estimate is None:
+def _share(theme: Theme, hits: int, n: int, intervals: Result | None) -> str:
+    if intervals is None or intervals.estimate is None:
         return str(wilson(hits, n) or "–")
-    return f"{percent(told.estimate)} [{percent(told.low)}, {percent(told.high)}]"
+    return f"{percent(intervals.estimate)} [{percent(intervals.low)}, {percent(intervals.high)}]"
 
 
 def findings(data: ReportData) -> list[Finding]:

@@ -90,12 +90,12 @@ def _ridge(group: str, curve: list[tuple[float, Result]], base: float, scale: fl
     places = range(round(first / width) - 1, round(last / width) + 2)
     x = [round((place + 0.5) * width, 4) for place in places]
     value = [(found[p].estimate or 0.0) if p in found else 0.0 for p in places]
-    told = [f"{percent(v)} {_ends(found.get(p))}" for p, v in zip(places, value, strict=True)]
+    labels = [f"{percent(v)} {_ends(found.get(p))}" for p, v in zip(places, value, strict=True)]
     return [
         go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
         go.Scatter(
             x=x, y=[round(base + scale * v, 5) for v in value], mode="lines", fill="tonexty", name=label(title(group)),
-            line={"color": paint, "width": 1.6, "shape": "spline", "smoothing": 0.5}, customdata=told,
+            line={"color": paint, "width": 1.6, "shape": "spline", "smoothing": 0.5}, customdata=labels,
             hovertemplate="%{x:.2f} ± 0.025: %{customdata} of the pairs",
         ),
     ]  # fmt: skip
@@ -119,17 +119,17 @@ def findings(data: ReportData) -> list[Finding]:
     """Return which corpus varies most, and how much of the variation prompts explain."""
     found = data.found(ANALYSIS, "pair_distance")
     ranked = sorted((r for r in found.values() if r.estimate is not None and "|" not in r.group), key=_estimate)
-    told = []
+    claims = []
     if len(ranked) > 1 and apart(ranked[0], ranked[1]):
         least, rest = ranked[0], "; ".join(f"{r.group} {_value(r)}" for r in ranked[1:])
         text = f"Images of {least.group} are most alike: {_value(least)} apart on average ({rest})."
-        told.append(Finding(text, _basis(least)))
+        claims.append(Finding(text, _basis(least)))
     elif len(ranked) > 1 and apart(ranked[-2], ranked[-1]):
         most, rest = ranked[-1], "; ".join(f"{r.group} {_value(r)}" for r in ranked[:-1])
-        told.append(
+        claims.append(
             Finding(f"Images of {most.group} vary most: {_value(most)} apart on average ({rest}).", _basis(most))
         )
-    return told + [_explained(r) for r in data.found(ANALYSIS, "variance_component").values() if _of_prompts(r)]
+    return claims + [_explained(r) for r in data.found(ANALYSIS, "variance_component").values() if _of_prompts(r)]
 
 
 def _explained(row: Result) -> Finding:
@@ -145,12 +145,12 @@ def _of_prompts(row: Result) -> bool:
 def _seen(data: ReportData) -> str:
     """Return how the distance within groups compares with that of their corpus."""
     found = data.found(ANALYSIS, "pair_distance")
-    told = []
+    sentences = []
     for group, row in found.items():
         whole = found.get(group.split("|")[0])
         if "|" in group and row.estimate is not None and whole and whole.estimate:
-            told.append(f"{title(group)}: {percent(row.estimate / whole.estimate)} of the corpus's mean distance")
-    return f"{'; '.join(told)}." if told else ""
+            sentences.append(f"{title(group)}: {percent(row.estimate / whole.estimate)} of the corpus's mean distance")
+    return f"{'; '.join(sentences)}." if sentences else ""
 
 
 def _by_corpus(data: ReportData, rows: dict[str, Result]) -> list[Result]:
