@@ -132,7 +132,7 @@ def test_out_of_memory_halves_the_batch_and_keeps_it(caplog: pytest.LogCaptureFi
 
 
 def test_one_item_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(ModelError, match="one item must fit"):
+    with pytest.raises(ModelError, match="CUDA out of memory at batch size 1"):
         list(run_batches([[1, 2]], Doubler(fits=0), batch_size=2))
 
 
