@@ -93,7 +93,10 @@ def _own_rows(stage: Stage) -> set[str]:
 
 
 def plan(waits_for: Mapping[str, Sequence[str]], unchanged: Callable[[str], bool]) -> dict[str, bool]:
-    """Return for each stage whether it will run: its inputs or settings have changed, or one it waits for will run."""
+    """Return for each stage whether it would run: its inputs or settings have changed, or one it waits for would run.
+
+    One of the latter is skipped after all where the tables that it reads turn out unchanged.
+    """
     runs: dict[str, bool] = {}
     for name, needed in waits_for.items():
         runs[name] = any(runs[other] for other in needed) or not unchanged(name)
