@@ -1,4 +1,4 @@
-"""Writes what follows from STAGES: the Databricks tasks, the EMR steps and the README's table of stages.
+"""Writes what follows from STAGES and the metrics: Databricks tasks, EMR steps, README's stages, docs/metrics.md.
 
 `make deploy-files` runs it; tests/test_wiring.py holds that the files are current.
 """
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from twigma_spark import metrics
 from twigma_spark.pipeline import STAGES
 from twigma_spark.schedule import dependencies
 
@@ -35,6 +36,7 @@ def files() -> dict[Path, str]:
     return {
         job: head + TASKS + databricks_tasks(),
         ROOT / "deploy/emr/steps.json": emr_steps(),
+        ROOT / "docs/metrics.md": metrics.markdown(),
         readme: before + START + stage_table() + END + after,
     }
 

@@ -20,6 +20,7 @@ import typer
 from twigma_spark.config import overlays
 from twigma_spark.config.settings import Config, check_stages
 from twigma_spark.errors import ConfigError, TwigmaError
+from twigma_spark.metrics import ANALYSES
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -179,6 +180,36 @@ def concordance(
 ) -> None:
     """Compare the annotators' answers with captions and clusters, and write the report again."""
     run(conf, [*(overrides or []), f"concordance.answers={answers}"], only=["concordance", "report"])
+
+
+@app.command()
+def results(
+    conf: Conf = None,
+    overrides: Overrides = None,
+    analysis: Annotated[list[str] | None, typer.Option(help="Only this analysis; may be repeated.")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, json or parquet.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="A file; without one the rows are printed.")] = None,
+) -> None:
+    """Export statistics, one row each, with their n, unit, interval and method."""
+    if unknown := [name for name in analysis or [] if name not in ANALYSES]:
+        raise ConfigError(f"--analysis must be one of {', '.join(ANALYSES)}. Got {', '.join(unknown)!r}.")
+    if form not in ("csv", "json", "parquet"):
+        raise ConfigError(f"--format must be csv, json or parquet. Got {form!r}.")
+    if form == "parquet" and out is None:
+        raise ConfigError("--out must name a file for --format parquet. Got none.")
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
+        frame = pipeline.results_frame(store, analysis or [])
+    from twigma_spark.io.export import frame_text, write_parquet, write_text
+
+    if out is None:
+        typer.echo(frame_text(frame, form), nl=False)
+    elif form == "parquet":
+        terminal.log(f"{len(frame):,} rows: {write_parquet(out, frame)}")
+    else:
+        terminal.log(f"{len(frame):,} rows: {write_text(str(out), frame_text(frame, form))}")
 
 
 @app.command()

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+from pyspark.sql import functions as F
+
+from twigma_spark import metrics
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.runs import last_good
@@ -128,6 +132,17 @@ def annotate(cfg: Config, store: Store, out: str) -> str:
     """Return what was written for the annotators: a blind sheet and a page, in the folder `out`."""
     tables = {name: store.read(name) for name in ("images", "clusters", "scores")}
     return annotation.annotate(cfg, store.spark, tables, out)
+
+
+def results_frame(store: Store, analyses: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of `results` of some analyses (none: of all), each with the title and scale of its metric."""
+    table = store.read("results")
+    rows = (table.where(F.col("analysis").isin(list(analyses))) if analyses else table).toPandas()
+    rows = rows.sort_values(["stage", "analysis", "metric", "group"], ignore_index=True)
+    entries = [metrics.find(*key) for key in zip(rows["analysis"], rows["metric"], strict=True)]
+    rows.insert(3, "title", [entry.title if entry else "" for entry in entries])
+    rows.insert(4, "scale", [entry.scale if entry else "" for entry in entries])
+    return rows
 
 
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from tests.jobs.conftest import Done
-from twigma_spark import pipeline
+from twigma_spark import metrics, pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.stages import findings
 
@@ -96,6 +96,14 @@ def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
     assert ends and all(low <= high for low, high in ends)
     without = [row for row in rows if row.estimate is None or row.n == 0]
     assert all(row.method.count(" ") > 1 for row in without), "what could not be computed must say why"
+
+
+def test_every_statistic_is_in_the_catalogue_and_can_be_exported(done: Done) -> None:
+    frame = pipeline.results_frame(done.store, [])
+    unknown = {key for key in zip(frame["analysis"], frame["metric"], strict=True) if metrics.find(*key) is None}
+    assert unknown == set() and len(frame) == done.store.read("results").count()
+    likes = pipeline.results_frame(done.store, ["likes"])
+    assert set(likes["analysis"]) == {"likes"} and "Mean likes" in set(likes["title"])
 
 
 def test_the_report_stands_alone(done: Done) -> None:

@@ -42,12 +42,13 @@ def test_pairs_are_the_most_similar_first_matches_of_each_reference(spark: Spark
     ]  # fmt: skip
     names = ("image_id", "reference", "rank", "neighbour_id", "similarity")
     neighbours = table(spark, "neighbours", [dict(zip(names, r, strict=True)) for r in rows])
-    found = closest_pairs(neighbours, 2)
-    assert found.columns == ["reference", "place", "image_id", "neighbour_id", "similarity"]
+    copy = {"image_id": "p3", "reference": "art", "neighbour_id": "z", "threshold": 0.9, "false_match_rate": 0.01}
+    found = closest_pairs(neighbours, table(spark, "copies", [copy]), 2)
+    assert found.columns == ["reference", "place", "image_id", "neighbour_id", "similarity", "false_match_rate"]
     assert sorted(map(tuple, found.collect())) == [
-        ("art", 1, "p2", "y", 0.9),
-        ("art", 2, "p3", "z", 0.9),
-        ("photo", 1, "p1", "q", 0.1),
+        ("art", 1, "p2", "y", 0.9, None),
+        ("art", 2, "p3", "z", 0.9, 0.01),
+        ("photo", 1, "p1", "q", 0.1, None),
     ]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+from report_demo_quality import quality
 from report_demo_trends import likes, trends
 
 from twigma_spark.report.data import (
@@ -276,6 +277,7 @@ def demo() -> ReportData:
             *_variation(),
             *likes(["diffusion", "photo", "art"]),
             *trends(MONTHS),
+            *quality([c.name for c in corpora], ["diffusion", "photo", "art"]),
         ),
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         themes=tuple(_theme(k) for k in range(10)),
@@ -286,6 +288,7 @@ def demo() -> ReportData:
                 picture(i * 7 + j, score=0.8 if i == 1 else 0.1),
                 picture(i * 7 + j + 1, r, None if r == "art" else 0.0),
                 0.97 - i / 50,
+                0.001 if i == 0 else None,
             )
             for j, r in enumerate(("diffusion", "photo", "art"))
             for i in range(8)

@@ -57,3 +57,18 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     output = capsys.readouterr().out
     assert all(name in output for name in ("demo", "run", "stage", "sample", "truth", "tables"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--analysis", "no_such"], "--analysis must be one of"),
+        (["--format", "xlsx"], "--format must be csv, json or parquet. Got 'xlsx'."),
+        (["--format", "parquet"], "--out must name a file for --format parquet. Got none."),
+    ],
+)
+def test_a_wrong_export_is_refused_before_spark_is_started(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert ended("results", *arguments) == 2
+    assert message in capsys.readouterr().err

@@ -75,7 +75,14 @@ def test_pictures_are_bytes_and_nan_is_no_score() -> None:
 
 def test_pairs_without_a_picture_are_left_out() -> None:
     shown = {i: Picture(i, "c") for i in "ab"}
-    row = {"reference": "r", "image_id": "a", "neighbour_id": "b", "similarity": 0.9, "place": 1}
+    row = {
+        "reference": "r",
+        "image_id": "a",
+        "neighbour_id": "b",
+        "similarity": 0.9,
+        "place": 1,
+        "false_match_rate": None,
+    }
     assert [p.similarity for p in build.pairs([row, {**row, "neighbour_id": "gone"}], shown)] == [0.9]
 
 

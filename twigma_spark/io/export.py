@@ -7,6 +7,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
+
 from twigma_spark.errors import ConfigError
 
 SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/")
@@ -28,6 +30,25 @@ def write_text(path: str, text: str) -> str:
     if path.startswith("file:/"):
         return write_text("/" + path.removeprefix("file:").lstrip("/"), text)
     return _write_remote(path, text) if SCHEME.match(path) else _write_local(Path(path), text)
+
+
+def frame_text(frame: pd.DataFrame, form: str) -> str:
+    """Return rows as text: "csv" with a header, or "json", a list of objects."""
+    if form == "csv":
+        return str(frame.to_csv(index=False, lineterminator="\n"))
+    return str(frame.to_json(orient="records", indent=1, force_ascii=False)) + "\n"
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> str:
+    """Return the local file that the rows were written to; a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        frame.to_parquet(part, index=False)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return str(path)
 
 
 def _mounted(path: str) -> str:

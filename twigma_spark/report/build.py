@@ -121,7 +121,13 @@ def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:
     """Return the pairs of each reference, most similar first."""
     ordered = sorted(rows, key=lambda r: (r["reference"], r["place"]))
     return tuple(
-        Pair(r["reference"], pictures[r["image_id"]], pictures[r["neighbour_id"]], r["similarity"])
+        Pair(
+            r["reference"],
+            pictures[r["image_id"]],
+            pictures[r["neighbour_id"]],
+            r["similarity"],
+            r["false_match_rate"],
+        )
         for r in ordered
         if r["image_id"] in pictures and r["neighbour_id"] in pictures
     )

@@ -135,12 +135,17 @@ class BestMatches:
 
 @dataclass(frozen=True)
 class Pair:
-    """An image of the posts and its nearest image of a reference."""
+    """An image of the posts and its nearest image of a reference.
+
+    Attributes:
+        false_match_rate: how often chance reaches this similarity; None where the pair is no copy candidate.
+    """
 
     reference: str
     post: Picture
     match: Picture
     similarity: float
+    false_match_rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from twigma_spark.report import numbers
 from twigma_spark.report.data import ReportData
+from twigma_spark.report.rows import csv_link, section_rows
 from twigma_spark.report.section import Section
 from twigma_spark.report.sections import (
     activity,
@@ -76,7 +77,7 @@ def render(data: ReportData) -> str:
     script, plotly = source(env, "page.js"), get_plotlyjs()
     page = env.get_template("page.html").render(
         data=data,
-        sections=[(section, section.context(data)) for section in SECTIONS],
+        sections=[(section, section.context(data), section_rows(data, section.id)) for section in SECTIONS],
         findings=[finding for section in SECTIONS for finding in section.findings(data)],
         style=Markup(source(env, "page.css")),  # noqa: S704 - a file of the package
         script=Markup(script),  # noqa: S704 - a file of the package
@@ -105,7 +106,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters.update(FILTERS)
-    env.globals.update(data_uri=data_uri, interval=numbers.interval)
+    env.globals.update(csv_link=csv_link, data_uri=data_uri, interval=numbers.interval)
     return env
 
 

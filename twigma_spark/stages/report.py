@@ -85,7 +85,7 @@ def _safety(cfg: Config, tables: Frames) -> DataFrame:
 def _gallery(cfg: Config, spark: SparkSession, tables: Frames) -> tuple[tuple[Theme, ...], tuple[Pair, ...]]:
     """Return the themes and the closest pairs with their pictures, each shrunk once."""
     themes = _theme_rows(cfg, tables)
-    pairs = _rows(gallery.closest_pairs(tables["neighbours"], cfg.report.pairs))
+    pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
     shown = {row["image_id"] for row in (*themes.examples, *pairs)} | {row["neighbour_id"] for row in pairs}
     pictures = _pictures(cfg, spark, tables, shown)
     return build.themes(themes, pictures), build.pairs(pairs, pictures)
@@ -120,7 +120,7 @@ STAGE = Stage(
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
         "images", "duplicates", "scores", "captions", "centroids", "clusters",
-        "themes", "neighbours", "projection", "results", "group_distances", "rejects", "runs",
+        "themes", "neighbours", "copies", "projection", "results", "group_distances", "rejects", "runs",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels"),

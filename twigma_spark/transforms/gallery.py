@@ -30,18 +30,20 @@ def theme_examples(clusters: DataFrame, clusterings: Sequence[str], examples: in
     )
 
 
-def closest_pairs(neighbours: DataFrame, pairs: int) -> DataFrame:
+def closest_pairs(neighbours: DataFrame, copies: DataFrame, pairs: int) -> DataFrame:
     """Return the most similar best matches of each reference, `pairs` of them.
 
-    The columns are reference, place (from 1), image_id, neighbour_id and similarity. An image of the posts
-    has one pair in a reference; equal similarities are put in order of the ids.
+    The columns are reference, place (from 1), image_id, neighbour_id, similarity and false_match_rate, which is
+    null where the pair is no candidate in `copies`. An image of the posts has one pair in a reference; equal
+    similarities are put in order of the ids.
     """
     highest = Window.partitionBy("reference").orderBy(F.desc("similarity"), "image_id", "neighbour_id")
+    closest = neighbours.where("rank = 1").withColumn("place", F.row_number().over(highest))
+    candidates = copies.select("image_id", "reference", "false_match_rate")
     return (
-        neighbours.where("rank = 1")
-        .withColumn("place", F.row_number().over(highest))
-        .where(F.col("place") <= pairs)
-        .select("reference", "place", "image_id", "neighbour_id", "similarity")
+        closest.where(F.col("place") <= pairs)
+        .join(candidates, ["image_id", "reference"], "left")
+        .select("reference", "place", "image_id", "neighbour_id", "similarity", "false_match_rate")
     )
 
 

@@ -18,7 +18,8 @@ def context(data: ReportData) -> dict[str, object]:
     tiers = [(t, precision.get(f"tier={t}"), recall.get(f"tier={t}")) for t in TIERS]
     rows = [row for row in tiers if row[1] or row[2]]
     found = _curves(precision, recall)
-    return {"rows": rows, "chart": chart(found) if found else None}
+    searched = list(data.found(ANALYSIS, "recall_of_search").values())
+    return {"rows": rows, "chart": chart(found) if found else None, "searched": searched}
 
 
 def chart(curves: dict[str, list[tuple[int, Result, Result]]]) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import plotly.graph_objects as go
 
@@ -20,6 +21,7 @@ MODELS = {
     "quasi_poisson": "quasi-Poisson",
     "negative_binomial": "negative binomial",
     "poisson_offset": "offset for age",
+    "poisson_age": "age as a covariate",
     "ppml_author": "author effects",
 }
 TRUSTED = "poisson_author"
@@ -48,7 +50,8 @@ def context(data: ReportData) -> dict[str, object]:
         "charts": [quintiles(data, means)] if means else [],
         "models": list(MODELS.values()),
         "tables": [(name, found) for name in references(data) if (found := _table(data, name))],
-        "dispersion": [f for f in map(_dispersion, data.found("likes_regression", "overdispersion").values()) if f],
+        "dispersion": [f for f in map(_dispersion, data.found("likes_regression", "overdispersion").values()) if f]
+        + [f for f in map(partial(_dispersion_of, data), references(data)) if f],
         "absent": [(r.group, r.method) for r in rows if r.estimate is None and r.analysis != "likes_boosting"],
         "boosting": _boosting(data),
         "any": bool(rows),
@@ -58,12 +61,13 @@ def context(data: ReportData) -> dict[str, object]:
 def quintiles(data: ReportData, means: dict[str, Result]) -> Figure:
     """Return points with intervals: mean likes by quintile, one colour a reference."""
     order = [c.name for c in data.corpora]
-    names = references(data)
+    names, similar = references(data), data.found("likes", "mean_similarity")
     traces = []
     for place, name in enumerate(names):
         found = [(q, means[f"{name}|{q}"]) for q in QUINTILES if f"{name}|{q}" in means]
         shift = (place - (len(names) - 1) / 2) * 0.12
-        traces.append(_points(name, found, shift, order.index(name) if name in order else len(order)))
+        near = [similar.get(f"{name}|{q}") for q, _ in found]
+        traces.append(_points(name, found, near, shift, order.index(name) if name in order else len(order)))
     layout = {
         "height": 380,
         "xaxis": {
@@ -81,7 +85,9 @@ def quintiles(data: ReportData, means: dict[str, Result]) -> Figure:
     return figure("fig-likes", traces, layout, caption)
 
 
-def _points(name: str, found: list[tuple[str, Result]], shift: float, index: int) -> go.Scatter:
+def _points(
+    name: str, found: list[tuple[str, Result]], near: list[Result | None], shift: float, index: int
+) -> go.Scatter:
     y = [r.estimate or 0.0 for _, r in found]
     ups = [(r.high if r.high is not None else v) - v for v, (_, r) in zip(y, found, strict=True)]
     downs = [v - (r.low if r.low is not None else v) for v, (_, r) in zip(y, found, strict=True)]
@@ -92,9 +98,16 @@ def _points(name: str, found: list[tuple[str, Result]], shift: float, index: int
         mode="lines+markers",
         line={"color": colour(index), "width": 1.4},
         error_y={"type": "data", "array": ups, "arrayminus": downs, "color": colour(index), "thickness": 1.6},
-        customdata=[[_ends(r), count(r.n)] for _, r in found],
-        hovertemplate="%{y:.1f} likes %{customdata[0]}, n = %{customdata[1]} images",
+        customdata=[[_ends(r), count(r.n), _near(s)] for (_, r), s in zip(found, near, strict=True)],
+        hovertemplate="%{y:.1f} likes %{customdata[0]}, n = %{customdata[1]} images%{customdata[2]}",
     )
+
+
+def _near(result: Result | None) -> str:
+    """Return the mean similarity of a quintile in words."""
+    if result is None or result.estimate is None:
+        return ""
+    return f"<br>mean similarity {number(result.estimate)} {_ends(result)}"
 
 
 def _ends(result: Result) -> str:
@@ -130,6 +143,14 @@ def _dispersion(result: Result) -> str | None:
     name = result.group.split("|")[0]
     more = "more than a Poisson allows" if (result.low or 0) > 0 else "not shown to exceed a Poisson's"
     return f"{name}: the likes scatter {more} (alpha {number(result.estimate)} {_ends(result)})."
+
+
+def _dispersion_of(data: ReportData, reference: str) -> str | None:
+    """Return the two measures of how much more the likes scatter than a Poisson's, in words."""
+    names = {"pearson_dispersion": "Pearson dispersion", "negative_binomial_alpha": "negative binomial alpha"}
+    rows = {words: data.found("likes_regression", m).get(f"{reference}|all") for m, words in names.items()}
+    known = [f"{words} {number(r.estimate)}" for words, r in rows.items() if r and r.estimate is not None]
+    return f"{reference}: {', '.join(known)}." if known else None
 
 
 def _boosting(data: ReportData) -> dict[str, object]:

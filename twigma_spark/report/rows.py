@@ -1,0 +1,40 @@
+"""The rows of `results` behind a section, as a CSV file inside the page."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import fields
+
+from twigma_spark import metrics
+from twigma_spark.report.data import ReportData, Result
+
+# A spreadsheet takes a text that begins so for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def section_rows(data: ReportData, section: str) -> list[Result]:
+    """Return the results of the analyses that a section shows."""
+    analyses = metrics.analyses_of(section)
+    return [row for row in data.results if row.analysis in analyses]
+
+
+def csv_text(rows: Iterable[Result]) -> str:
+    """Return results as CSV with a header; texts that a spreadsheet would compute get an apostrophe in front."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [field.name for field in fields(Result)]
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
+    return out.getvalue()
+
+
+def csv_link(rows: Iterable[Result]) -> str:
+    """Return the CSV as a data URI, so that the page stays one file."""
+    return "data:text/csv;base64," + base64.b64encode(csv_text(rows).encode()).decode("ascii")
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
