@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from twigma_spark.config.section import Name, Role, Section
 
@@ -39,6 +40,22 @@ class Sample(Section):
     seed: int = Field(20210101, ge=0)
 
 
+# Readers by name and the module that holds their READER; a name and not an import, since config is below the stages.
+READERS: Mapping[str, str] = {
+    "folder": "twigma_spark.stages.readers.folder",
+    "x_api": "twigma_spark.stages.readers.x_api",
+}
+
+
+def _check_reader(name: str) -> str:
+    if name not in READERS:
+        raise ValueError(f"must be one of {', '.join(READERS)}")
+    return name
+
+
+ReaderName = Annotated[str, AfterValidator(_check_reader)]
+
+
 class Columns(Section):
     """Names of the metadata columns that fill the columns of `images`; null where there is none."""
 
@@ -57,7 +74,7 @@ class Corpus(Section):
 
     name: Name
     role: Role
-    reader: Literal["folder", "x_api"] = "folder"
+    reader: ReaderName = "folder"
     path: str
     metadata: str | None = None
     header: tuple[str, ...] | None = None

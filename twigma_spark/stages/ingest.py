@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial, reduce
+from importlib import import_module
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config.data import Corpus
+from twigma_spark.config.data import READERS, Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import arrow, corpora, x_api
+from twigma_spark.io import arrow, corpora
 from twigma_spark.io.session import arrow_batches, slots
-from twigma_spark.schemas import IMAGES, MEDIA, TABLES, TWEETS
+from twigma_spark.schemas import IMAGES, TABLES
+from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
-from twigma_spark.transforms import candidates, images, tweets
+from twigma_spark.transforms import images
 
 # Corpora that are looked at side by side: listing is mostly waiting.
 AT_ONCE = 4
@@ -25,16 +26,6 @@ AT_ONCE = 4
 ARROW_BATCH = 128
 # Of images in a file of the table: some thousands of pictures, a small part of a chunk of inference.
 FILE_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True)
-class CorpusFrames:
-    """What one corpus holds: its candidate images, posts, media, and rejects that are not images."""
-
-    images: DataFrame
-    rejects: DataFrame | None = None
-    tweets: DataFrame | None = None
-    media: DataFrame | None = None
 
 
 def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
@@ -63,7 +54,7 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     """Return what became of the images; those that came in are counted at the source, without the pipeline."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         refused = pool.submit(frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count)
-        came = list(pool.map(partial(_count_source_images, cfg, spark, frames), cfg.corpora))
+        came = list(pool.map(partial(_count_source_images, spark, frames), cfg.corpora))
     return Account(images=sum(came), kept=frames["images"].count(), duplicates=0, rejects=refused.result())
 
 
@@ -73,57 +64,19 @@ def _in_order(found: DataFrame) -> DataFrame:
     return images.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
 
 
+def _reader(corpus: Corpus) -> Reader:
+    reader: Reader = import_module(READERS[corpus.reader]).READER
+    return reader
+
+
 def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    if corpus.reader == "x_api":
-        return _read_posts(cfg, spark, corpus)
-    return _read_folder(cfg, spark, corpus)
+    return _reader(corpus).read(cfg, spark, corpus)
 
 
-def _read_folder(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest.max_bytes)
-    if corpus.metadata is None:
-        return CorpusFrames(candidates.limit_images(candidates.from_folder(files, None), corpus.limit))
-    described = corpora.read_metadata(spark, corpus)
-    found = candidates.from_folder(files, described.rows)
-    name = corpus.metadata.rsplit("/", 1)[-1]
-    rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
-    if described.missing:
-        row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
-        rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
-    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects)
-
-
-def _read_posts(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    pages = x_api.read_pages(spark, corpus)
-    posts = tweets.posts(pages, corpus.name)
-    used = tweets.tweets(posts, TWEETS.column_names)
-    shown = tweets.media(posts, pages, MEDIA.column_names)
-    files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest.max_bytes)
-    found = candidates.limit_images(candidates.from_posts(files, shown, used), corpus.limit)
-    return CorpusFrames(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
-
-
-def _count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
-    """Return how many images a corpus brought: files, and names without a file or named again."""
-    if corpus.reader == "x_api":
-        names = corpora.list_images(spark, corpus, x_api.media_folder(corpus)).select(
-            F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
-        )
-        shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
-        came = shown.count() + names.join(shown, "media_key", "left_anti").count()
-    else:
-        names = corpora.list_images(spark, corpus, corpus.path).select("source_key")
-        came = names.count() + _count_unmatched_rows(spark, corpus, names)
+def _count_source_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+    """Return how many images a corpus brought, at most its limit."""
+    came = _reader(corpus).count_images(spark, frames, corpus)
     return min(came, corpus.limit or came)
-
-
-def _count_unmatched_rows(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
-    """Return how many rows of the metadata name no file, or one that a row before named."""
-    if corpus.metadata is None:
-        return 0
-    rows = corpora.read_metadata(spark, corpus).rows.where("bad IS NULL AND file IS NOT NULL").select("file")
-    known = rows.join(names.withColumnRenamed("source_key", "file"), "file", "left_semi").distinct().count()
-    return rows.count() - known
 
 
 def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFrame:

@@ -1,0 +1,46 @@
+"""Reader `folder`: images in a folder, with a CSV or JSONL file that describes them where there is one."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
+from twigma_spark.io import arrow, corpora
+from twigma_spark.stages.readers.reader import CorpusFrames, Reader
+from twigma_spark.stages.stage import Frames
+from twigma_spark.transforms import candidates
+
+
+def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
+    """Return the images of the folder, and the lines of its metadata that cannot be used."""
+    files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest.max_bytes)
+    if corpus.metadata is None:
+        return CorpusFrames(candidates.limit_images(candidates.from_folder(files, None), corpus.limit))
+    described = corpora.read_metadata(spark, corpus)
+    found = candidates.from_folder(files, described.rows)
+    name = corpus.metadata.rsplit("/", 1)[-1]
+    rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
+    if described.missing:
+        row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
+        rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
+    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects)
+
+
+def count_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+    """Return how many files there are, and rows of the metadata without a file of their own."""
+    names = corpora.list_images(spark, corpus, corpus.path).select("source_key")
+    return names.count() + _count_unmatched_rows(spark, corpus, names)
+
+
+def _count_unmatched_rows(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
+    """Return how many rows of the metadata name no file, or one that a row before named."""
+    if corpus.metadata is None:
+        return 0
+    rows = corpora.read_metadata(spark, corpus).rows.where("bad IS NULL AND file IS NOT NULL").select("file")
+    known = rows.join(names.withColumnRenamed("source_key", "file"), "file", "left_semi").distinct().count()
+    return rows.count() - known
+
+
+READER = Reader(read, count_images)

@@ -1,0 +1,36 @@
+"""What a reader of a corpus is; adding one takes a module with a READER and a line in config.data.READERS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
+from twigma_spark.stages.stage import Frames
+
+
+@dataclass(frozen=True)
+class CorpusFrames:
+    """What one corpus holds: its candidate images, posts, media, and rejects that are not images."""
+
+    images: DataFrame
+    rejects: DataFrame | None = None
+    tweets: DataFrame | None = None
+    media: DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A way to read a corpus.
+
+    Attributes:
+        read: returns what the corpus holds, lazily.
+        count_images: returns how many images the corpus brought, counted at the source and not in the tables:
+            files, and names without a file or named again; `corpus.limit` is applied by the caller.
+    """
+
+    read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
+    count_images: Callable[[SparkSession, Frames, Corpus], int]

@@ -1,0 +1,37 @@
+"""Reader `x_api`: posts in the X API's JSON, with their images in a folder beside it."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
+from twigma_spark.io import corpora, x_api
+from twigma_spark.schemas import MEDIA, TWEETS
+from twigma_spark.stages.readers.reader import CorpusFrames, Reader
+from twigma_spark.stages.stage import Frames
+from twigma_spark.transforms import candidates, tweets
+
+
+def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
+    """Return the images of the posts, the posts, their media, and pages and posts that cannot be used."""
+    pages = x_api.read_pages(spark, corpus)
+    posts = tweets.posts(pages, corpus.name)
+    used = tweets.tweets(posts, TWEETS.column_names)
+    shown = tweets.media(posts, pages, MEDIA.column_names)
+    files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest.max_bytes)
+    found = candidates.limit_images(candidates.from_posts(files, shown, used), corpus.limit)
+    return CorpusFrames(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
+
+
+def count_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+    """Return how many media the posts show, and files that no post shows."""
+    names = corpora.list_images(spark, corpus, x_api.media_folder(corpus)).select(
+        F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
+    )
+    shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
+    return shown.count() + names.join(shown, "media_key", "left_anti").count()
+
+
+READER = Reader(read, count_images)
