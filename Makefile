@@ -42,7 +42,7 @@ wheel: .venv/.ready  ## build the wheel into dist/
 sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW head again
 	@$(BIN)/python jobs/train_sample_models.py --out twigma_spark/sample/weights
 
-deploy-files: .venv/.ready  ## write the Databricks tasks, the EMR steps, README's stages and docs/metrics.md again
+deploy-files: .venv/.ready  ## write the Databricks tasks, the EMR steps, docs/stages.md and docs/metrics.md again
 	@$(BIN)/python deploy/generate.py
 
 clean:  ## remove what was built, but not .venv

@@ -1,4 +1,4 @@
-"""Writes what follows from STAGES and the metrics: Databricks tasks, EMR steps, README's stages, docs/metrics.md.
+"""Writes what follows from STAGES and the metrics: Databricks tasks, EMR steps, docs/stages.md, docs/metrics.md.
 
 `make deploy-files` runs it; tests/test_wiring.py holds that the files are current.
 """
@@ -29,15 +29,15 @@ START, END = "<!-- stages: make deploy-files -->\n", "<!-- end of stages -->\n"
 
 def files() -> dict[Path, str]:
     """Return the text of each generated file by its path; around the generated part it stays as it is."""
-    job, readme = ROOT / "deploy/databricks/resources/twigma.yml", ROOT / "README.md"
+    job, page = ROOT / "deploy/databricks/resources/twigma.yml", ROOT / "docs/stages.md"
     head = job.read_text(encoding="utf-8").partition(TASKS)[0]
-    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
     return {
         job: head + TASKS + databricks_tasks(),
         ROOT / "deploy/emr/steps.json": emr_steps(),
         ROOT / "docs/metrics.md": metrics.markdown(),
-        readme: before + START + stage_table() + END + after,
+        page: before + START + stage_table() + END + after,
     }
 
 
@@ -77,7 +77,7 @@ def emr_steps() -> str:
 
 
 def stage_table() -> str:
-    """Return the README's table of stages."""
+    """Return the table of stages of docs/stages.md."""
     waits_for = dependencies(STAGES)
     rows = [
         f"| `{s.name}` | {s.summary} | {_names(waits_for[s.name])} | {_names(s.reads)} | {_names(s.writes)} |\n"

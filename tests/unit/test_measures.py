@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from measures import CHANGES, MEASURES, Measure
 
 from twigma_spark.stats.comparison import COMPARED
 from twigma_spark.stats.explained import WORDS
 from twigma_spark.stats.histograms import HISTOGRAMS
-from twigma_spark.stats.measures import CHANGES, MEASURES, Measure
 from twigma_spark.stats.sample import Codes, Vectors
 from twigma_spark.stats.variation import GROUP_WORDS, MOMENT_WORDS
 

@@ -1,4 +1,4 @@
-"""The README says what is so: stages, tables, files, make targets, commands, options, keys and reasons."""
+"""The README and docs/ say what is so: stages, tables, files, make targets, commands, options, keys and reasons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from twigma_spark.schemas import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-INFERENCE = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8")
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+INFERENCE = DOCS["inference"]
+# Pages whose every key, command and target must exist; inference and scaling name keys of Spark too.
+PAGES = "\n".join([README, *(text for name, text in DOCS.items() if name not in ("inference", "scaling", "metrics"))])
 FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock")
 
 
@@ -49,10 +52,10 @@ def names(tables: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in tables) or "–"
 
 
-def missing_files(text: str) -> list[str]:
-    """Return the relative links that lead nowhere."""
+def missing_files(text: str, folder: Path = ROOT) -> list[str]:
+    """Return the links of a page in `folder` that lead nowhere."""
     links = re.findall(r"\]\(([^)\s]+)\)", text)
-    return [link for link in links if "://" not in link and not (ROOT / link.partition("#")[0]).exists()]
+    return [link for link in links if "://" not in link and not (folder / link.partition("#")[0]).exists()]
 
 
 def unknown_targets(text: str, makefile: str) -> list[str]:
@@ -88,7 +91,7 @@ def _reaches(data: object, parts: list[str]) -> bool:
 
 
 def test_the_table_of_stages_is_the_pipeline() -> None:
-    rows = table(section(README, "Stages"))
+    rows = table(section(DOCS["stages"], "Stages"))
     waits_for = dependencies(STAGES)
     assert rows == [
         [f"`{s.name}`", s.summary, names(waits_for[s.name]), names(s.reads), names(s.writes)] for s in STAGES
@@ -96,16 +99,21 @@ def test_the_table_of_stages_is_the_pipeline() -> None:
 
 
 def test_the_list_of_tables_is_the_declared_one() -> None:
-    rows = table(section(README, "Tables"))
+    rows = table(section(DOCS["stages"], "Tables"))
     assert rows == [[f"`{t.name}`", t.comment.rstrip(".")] for t in TABLES.values()]
 
 
 def test_every_relative_link_leads_to_a_file() -> None:
     assert missing_files(README) == []
+    assert {name: missing_files(text, ROOT / "docs") for name, text in DOCS.items()} == {name: [] for name in DOCS}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 200
 
 
 def test_every_make_target_exists() -> None:
-    assert unknown_targets(README, (ROOT / "Makefile").read_text()) == []
+    assert unknown_targets(PAGES, (ROOT / "Makefile").read_text()) == []
 
 
 def test_the_page_on_inference_names_what_exists() -> None:
@@ -119,7 +127,7 @@ def test_the_page_on_inference_names_what_exists() -> None:
 
 
 def test_every_command_and_option_exists() -> None:
-    assert unknown_commands(README) == []
+    assert unknown_commands(PAGES) == []
 
 
 def test_every_command_is_told() -> None:
@@ -128,11 +136,11 @@ def test_every_command_is_told() -> None:
 
 
 def test_every_key_of_the_configuration_exists() -> None:
-    assert unknown_keys(README) == []
+    assert unknown_keys(PAGES) == []
 
 
 def test_every_example_of_a_configuration_is_valid(tmp_path: Path) -> None:
-    examples = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    examples = re.findall(r"^```yaml\n(.*?)^```", PAGES, re.MULTILINE | re.DOTALL)
     assert examples
     for n, example in enumerate(examples):
         file = tmp_path / f"{n}.yaml"
@@ -142,7 +150,9 @@ def test_every_example_of_a_configuration_is_valid(tmp_path: Path) -> None:
 
 def test_every_reason_of_a_reject_is_one_of_the_code() -> None:
     source = "".join(path.read_text() for path in (ROOT / "twigma_spark").rglob("*.py"))
-    reasons = [r for row in table(section(README, "Rejects and the account")) for r in re.findall(r"`(\w+)`", row[0])]
+    reasons = [
+        r for row in table(section(DOCS["corpora"], "Rejects and the account")) for r in re.findall(r"`(\w+)`", row[0])
+    ]
     assert reasons
     assert [reason for reason in reasons if f'"{reason}"' not in source] == []
 

@@ -64,7 +64,7 @@ class Stage:
 
     Attributes:
         name: as on the command line.
-        summary: one line for the README's table and the command line.
+        summary: one line for docs/stages.md and the command line.
         reads: tables handed to `run` as keyword arguments.
         writes: tables that `run` may give back; one that it leaves out has no rows of this run.
         config: dotted keys of the configuration that the result depends on; a change runs it again.
