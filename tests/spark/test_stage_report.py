@@ -17,6 +17,7 @@ from twigma_spark.errors import SchemaError
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS
+from twigma_spark.stages import specs
 from twigma_spark.stages.report import STAGE, collect, publish, run
 from twigma_spark.stages.stage import StageContext
 
@@ -39,6 +40,12 @@ def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def vector(number: int) -> dict[str, Any]:
+    model = specs.image_encoder(Config())
+    made_by = {"model_id": model.model_id, "preprocess_rev": model.preprocess_rev}
+    return {"image_id": f"{number:032x}", "corpus": "posts", "embedding": [1.0], **made_by}
+
+
 WORLD: dict[str, list[dict[str, Any]]] = {
     "images": [
         image(1, "posts", created_at=datetime(2022, 1, 5), sensitive=False),
@@ -47,6 +54,7 @@ WORLD: dict[str, list[dict[str, Any]]] = {
         image(4, "posts"),
         image(5, "art", title="Water Lilies <b>"),
     ],
+    "embeddings": [vector(number) for number in (1, 2, 3, 5)],
     "duplicates": [{"image_id": f"{3:032x}", "canonical_id": f"{1:032x}", "tier": "bytes"}],
     "scores": [{"image_id": f"{1:032x}", "model_id": "m", "kind": "nsfw", "score": 0.1}],
     "captions": [{"image_id": f"{1:032x}", "model_id": "m", "caption": "a castle on a hill"}],

@@ -6,6 +6,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from tests import tables
+from twigma_spark.config.settings import Config
+from twigma_spark.stages import inputs, specs
 from twigma_spark.transforms import summaries
 
 
@@ -55,11 +57,11 @@ def test_every_file_has_one_fate(spark: SparkSession, images: DataFrame, duplica
 def test_safety_counts_kept_images_by_what_is_known(
     spark: SparkSession, images: DataFrame, duplicates: DataFrame
 ) -> None:
-    rejects = table(
-        spark, "rejects", "stage unit corpus key reason",
-        ("embed", "image", "art", "k1", "undecodable"), ("caption", "image", "p", "k1", "undecodable"),
-    )  # fmt: skip
-    kept = summaries.kept(images, duplicates, rejects)
+    model = specs.image_encoder(Config())
+    head = "image_id model_id preprocess_rev"
+    own = [(name, model.model_id, model.preprocess_rev) for name in ("i1", "i2", "i3")]
+    embeddings = table(spark, "embeddings", head, *own, ("i4", "another", model.preprocess_rev))
+    kept = inputs.kept_images(Config(), images, embeddings, duplicates)
     assert rows(kept) == [("i1", "p", True), ("i3", "p", None)]
     scores = table(
         spark, "scores", "image_id model_id kind score",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from twigma_spark.models.decode import FORMATS, REASONS, ImageError, decode_rgb, probe, thumbnail
+from twigma_spark.models.decode import FORMATS, MAX_PIXELS, REASONS, ImageError, open_image, probe, thumbnail, to_rgb
 from twigma_spark.models.pixels import DECODERS, Preparation, prepare
 
 RED, BLUE = (250, 10, 20), (10, 20, 250)
@@ -23,6 +23,11 @@ def picture(width: int = 40, height: int = 24) -> Image.Image:
     pixels = np.stack([x, y, 255 - x], axis=2).astype(np.uint8)
     pixels[: height // 4, : width // 4] = RED
     return Image.fromarray(pixels)
+
+
+def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the first frame as an RGB picture, turned as its EXIF orientation says."""
+    return to_rgb(open_image(content, max_pixels))
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:

@@ -60,15 +60,6 @@ def probe(content: bytes, max_pixels: int = MAX_PIXELS) -> Probe:
     return Probe(image.format or "", width, height)
 
 
-def decode_rgb(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Return the first frame of an image as an RGB picture, turned as its EXIF orientation says.
-
-    Raises:
-        ImageError: With one of REASONS.
-    """
-    return to_rgb(open_image(content, max_pixels))
-
-
 def thumbnail(content: bytes, side: int, max_pixels: int = MAX_PIXELS) -> bytes:
     """Return a WebP file of the image whose longer side is at most `side` pixels.
 

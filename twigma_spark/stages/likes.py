@@ -19,7 +19,7 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.estimate import Named, not_computed
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
-from twigma_spark.transforms import engagement, summaries
+from twigma_spark.transforms import engagement
 
 # Likes are learnt by authors, and this many must be left to learn from and to be asked.
 FEWEST_AUTHORS = 4
@@ -30,15 +30,15 @@ def run(
     context: StageContext,
     images: DataFrame,
     tweets: DataFrame,
+    embeddings: DataFrame,
     duplicates: DataFrame,
-    rejects: DataFrame,
     neighbours: DataFrame,
     scores: DataFrame,
     clusters: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return what is said of the likes, as results."""
     references = cfg.of_role("generated", "natural", "art")
-    kept = summaries.kept(images, duplicates, rejects).where(F.col("corpus").isin(cfg.of_role("posts")))
+    kept = inputs.kept_images(cfg, images, embeddings, duplicates).where(F.col("corpus").isin(cfg.of_role("posts")))
     plain = engagement.engagement(kept, images, tweets)
     rows = engagement.with_similarity(plain, neighbours, references, cfg.likes.nearest)
     table = arrow.table(engagement.compact(rows, references))
@@ -126,8 +126,8 @@ def _with_values(rows: DataFrame, features: Sequence[str]) -> tuple[list[str], l
 STAGE = Stage(
     name="likes",
     summary="likes by quintile of similarity, count regressions, and where asked for a boosted model",
-    reads=("images", "tweets", "duplicates", "rejects", "neighbours", "scores", "clusters"),
+    reads=("images", "tweets", "embeddings", "duplicates", "neighbours", "scores", "clusters"),
     writes=("results",),
-    config=("likes", "seed", "corpora", "cluster.clusterings"),
+    config=("likes", "seed", "corpora", "cluster.clusterings", "models.image", "models.device"),
     run=run,
 )

@@ -17,6 +17,7 @@ from twigma_spark.report import build
 from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
+from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import density, gallery, summaries
 
@@ -78,7 +79,7 @@ def publish(cfg: Config, frames: Frames) -> str:
 
 
 def _safety(cfg: Config, tables: Frames) -> DataFrame:
-    kept = summaries.kept(tables["images"], tables["duplicates"], tables["rejects"])
+    kept = inputs.kept_images(cfg, tables["images"], tables["embeddings"], tables["duplicates"])
     return summaries.safety(kept, tables["scores"], cfg.report.nsfw_threshold)
 
 
@@ -119,11 +120,11 @@ STAGE = Stage(
     name="report",
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
-        "images", "duplicates", "scores", "captions", "centroids", "clusters",
+        "images", "embeddings", "duplicates", "scores", "captions", "centroids", "clusters",
         "themes", "neighbours", "copies", "projection", "results", "group_distances", "rejects", "runs",
     ),
     writes=("reports",),
-    config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels"),
+    config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels", "models.image", "models.device"),
     run=run,
     publish=publish,
 )  # fmt: skip

@@ -13,7 +13,7 @@ from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import themes
 from twigma_spark.stats.themes import Activity, Rule, Scored
-from twigma_spark.transforms import activity, summaries
+from twigma_spark.transforms import activity
 
 
 def run(
@@ -21,13 +21,13 @@ def run(
     context: StageContext,
     images: DataFrame,
     tweets: DataFrame,
+    embeddings: DataFrame,
     duplicates: DataFrame,
-    rejects: DataFrame,
     scores: DataFrame,
     clusters: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return shares, trends, posts over time and NSFW shares, as results."""
-    kept = summaries.kept(images, duplicates, rejects)
+    kept = inputs.kept_images(cfg, images, embeddings, duplicates)
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     data, images_by_month = _activity(cfg, kept, images, tweets, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
@@ -74,8 +74,8 @@ def _scored(frame: DataFrame, thresholds: int) -> Scored:
 STAGE = Stage(
     name="trends",
     summary="shares of the themes by month, hashtag, source and model with their trends; NSFW shares",
-    reads=("images", "tweets", "duplicates", "rejects", "scores", "clusters"),
+    reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
     writes=("results",),
-    config=("trends", "corpora", "cluster.clusterings"),
+    config=("trends", "corpora", "cluster.clusterings", "models.image", "models.device"),
     run=run,
 )

@@ -38,16 +38,6 @@ def image_outcomes(images: DataFrame, duplicates: DataFrame, rejects: DataFrame)
     )
 
 
-def kept(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFrame:
-    """Return image_id, corpus and sensitive of the images that are kept."""
-    return (
-        images.select("image_id", "corpus", "source_key", "sensitive")
-        .join(_images_without_vector(rejects), ["corpus", "source_key"], "left_anti")
-        .join(duplicates, "image_id", "left_anti")
-        .select("image_id", "corpus", "sensitive")
-    )
-
-
 def _images_without_vector(rejects: DataFrame) -> DataFrame:
     """Return corpus, source_key and `broken` of the images that the image model could not decode."""
     refused = rejects.where((F.col("unit") == "image") & (F.col("stage") == EMBED))
