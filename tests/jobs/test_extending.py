@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 def example(heading: str) -> str:
     """Return the first block of code after a line that begins with `heading`."""
-    found = re.search(rf"^{re.escape(heading)}.*?\n```python\n(.*?)```", PAGE, re.S | re.M)
+    found = re.search(rf"^{re.escape(heading)}.*?\n```[a-z]+\n(.*?)```", PAGE, re.S | re.M)
     assert found, heading
     return found[1]
 
