@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from tests.bench.records import Record, alternate
 from twigma_spark.models.heads import HeadSpec, save_linear
-from twigma_spark.transforms.heads import scored
+from twigma_spark.transforms.heads import score_vectors
 
 DIM = 768
 
@@ -50,7 +50,7 @@ def against_scan(spark: SparkSession, root: Path, rows: int, rounds: int) -> Rec
         table.select("embedding").mapInArrow(count, "n BIGINT").agg(F.sum("n")).collect()
 
     def score() -> None:
-        scored(table, HeadSpec("linear", str(file)), "bench").agg(F.sum("value")).collect()
+        score_vectors(table, HeadSpec("linear", str(file)), "bench").agg(F.sum("value")).collect()
 
     scan()  # warm: Python workers, the page cache
     score()

@@ -28,7 +28,7 @@ from twigma_spark.estimators import faiss_index, index_files, kmeans, neighbour_
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.coreset import nearest
 from twigma_spark.estimators.engines import ENGINES
-from twigma_spark.estimators.identical import sharing_vector
+from twigma_spark.estimators.identical import edges_by_vector
 from twigma_spark.estimators.index_types import choose
 from twigma_spark.estimators.kmeans import KMeansSpec
 from twigma_spark.estimators.near import Reach, close_pairs
@@ -208,7 +208,7 @@ def ivf(b: Bench) -> Iterator[Record]:
     faiss.omp_set_num_threads(b.asked.threads)
     choice = choose(rows, b.world.dim, rows, 64e9, 0.0, f"IVF{max(16, 2 ** round(np.log2(4 * rows**0.5)))},Flat")
     source = index_files.IndexSource("bench", table, rows, {}, 7)
-    building, (files, _) = timed(lambda: index_files.prepared(source, choice, b.root / "index", []))
+    building, (files, _) = timed(lambda: index_files.prepare_index(source, choice, b.root / "index", []))
     yield printed(f"{choice.factory} of {rows:,} x {b.world.dim}: trained and written", building, "s")
     few = pa.Table.from_batches(batches).slice(0, 1000).to_batches()
     flat = faiss_index.build(table)
@@ -234,7 +234,7 @@ def found_pairs(answers: Iterable[pa.RecordBatch]) -> set[tuple[str, str]]:
 def identical(b: Bench) -> Iterator[Record]:
     """Identical embeddings: seconds, and whether all planted ones are found and nothing else."""
     table, size = b.table(b.world), f"{b.world.rows:,} x {b.world.dim}"
-    seconds, rows = timed(lambda: sharing_vector(table, 1e-4).collect())
+    seconds, rows = timed(lambda: edges_by_vector(table, 1e-4).collect())
     found, planted = {tuple(sorted((r.a, r.b))) for r in rows}, data.planted(b.world, "exact")
     yield Record(f"identical embeddings, {size}", seconds, "s", 60.0, seconds / 60, "< 60 s", seconds < 60)
     name = f"identical embeddings, {size}: right ones of {len(planted):,} planted"

@@ -35,6 +35,7 @@ def test_captions_come_back_under_the_same_names(spark: SparkSession) -> None:
     scores = spark.createDataFrame([], "image_id string, kind string, score double")
     names = {r["item"]: r["image_id"] for r in annotation.sheet(clusters, images, scores, 5, 0.5, 3).collect()}
     found = {
-        names[r["item"]]: (r["cluster"], r["caption"]) for r in annotation.captioned(clusters, captions, 3).collect()
+        names[r["item"]]: (r["cluster"], r["caption"])
+        for r in annotation.join_captions(clusters, captions, 3).collect()
     }
     assert found == {"a": (0, "new"), "b": (1, "")}

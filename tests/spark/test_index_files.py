@@ -38,7 +38,7 @@ def test_driver_and_executors_answer_alike_from_files_that_are_built_once(
     queries, source = sides
     truth = neighbour_search.search([faiss_index.build(source.vectors)], queries, 5, 64)
     wanted = truth.orderBy("image_id", "rank").toPandas()
-    made, again = index_files.prepared(source, Choice("Flat", "small", 250), tmp_path, [])
+    made, again = index_files.prepare_index(source, Choice("Flat", "small", 250), tmp_path, [])
     assert not again and [a.artifact_id for a in made] == [f"neighbours/photo/{n}" for n in range(3)]
     shards = index_files.shard_files(made, 1, str(tmp_path / "node"))
     assert sorted(shard.load().size for shard in shards) == [200, 200, 200]
@@ -47,9 +47,9 @@ def test_driver_and_executors_answer_alike_from_files_that_are_built_once(
         neighbour_search.search_on_executors(shards, queries.repartition(3), 5, 7),
     ):
         assert found.orderBy("image_id", "rank").toPandas().equals(wanted)
-    assert index_files.prepared(source, Choice("Flat", "small", 250), tmp_path, made) == (made, True)
+    assert index_files.prepare_index(source, Choice("Flat", "small", 250), tmp_path, made) == (made, True)
     other = replace(source, facts={"corpus": "photo", "delta": 2})
-    assert not index_files.prepared(other, Choice("Flat", "small", 250), tmp_path, made)[1]
+    assert not index_files.prepare_index(other, Choice("Flat", "small", 250), tmp_path, made)[1]
 
 
 def test_training_vectors_are_the_same_in_the_order_of_their_ids_however_the_table_is_cut(
@@ -68,7 +68,7 @@ def test_recall_is_measured_and_nprobe_raised_until_it_holds(
     sides: tuple[DataFrame, index_files.IndexSource], tmp_path: Path
 ) -> None:
     queries, source = sides
-    made, _ = index_files.prepared(source, Choice("IVF16,Flat", "asked for", 10_000), tmp_path, [])
+    made, _ = index_files.prepare_index(source, Choice("IVF16,Flat", "asked for", 10_000), tmp_path, [])
     shards = index_files.shard_files(made, 1, None)
     curve = recall.tune_nprobe(shards, queries, source.vectors, 5, 1.0)
     assert [r.nprobe for r in curve] == [1, 2, 4, 8, 16][: len(curve)] and len(curve) > 2
@@ -83,7 +83,7 @@ def test_a_recall_that_cannot_be_reached_fails_with_the_curve(
     sides: tuple[DataFrame, index_files.IndexSource], tmp_path: Path
 ) -> None:
     queries, source = sides
-    made, _ = index_files.prepared(source, Choice("IVF4,PQ2x4", "asked for", 10_000), tmp_path, [])
+    made, _ = index_files.prepare_index(source, Choice("IVF4,PQ2x4", "asked for", 10_000), tmp_path, [])
     with pytest.raises(ModelError, match=r"recall@5 must be at least 0\.99 .* Got nprobe 1: 0\.\d+, nprobe 2: "):
         recall.tune_nprobe(index_files.shard_files(made, 1, None), queries, source.vectors, 5, 0.99)
 
@@ -92,4 +92,4 @@ def test_a_string_that_faiss_does_not_know_is_refused(
     sides: tuple[DataFrame, index_files.IndexSource], tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=r"neighbours\.index\.factory must be a string .* Got 'IVFx'"):
-        index_files.prepared(sides[1], Choice("IVFx", "asked for", 10), tmp_path, [])
+        index_files.prepare_index(sides[1], Choice("IVFx", "asked for", 10), tmp_path, [])

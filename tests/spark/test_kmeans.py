@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from twigma_spark.errors import ModelError, TwigmaError
 from twigma_spark.estimators import clustering
 from twigma_spark.estimators.engines import ENGINES
-from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, fit, labelled, refine, summarise
+from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, assign_clusters, fit, refine, summarise
 from twigma_spark.io import arrow
 
 SCHEMA = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
@@ -94,7 +94,7 @@ def test_what_cannot_be_clustered_is_told_apart_and_changes_nothing(
     spec = KMeansSpec(4, seed=1, summaries=700)
     model, other = fit(good.unionByName(bad).coalesce(1), spec), fit(good.coalesce(1), spec)
     np.testing.assert_array_equal(model.centroids, other.centroids)
-    found = {r.image_id: r for r in labelled(bad, model).collect()}
+    found = {r.image_id: r for r in assign_clusters(bad, model).collect()}
     assert {i: r.reason for i, r in found.items()} == {
         "nan": "vector_not_finite",
         "inf": "vector_not_finite",

@@ -24,7 +24,7 @@ from twigma_spark.stats.variation import VariationSpec
 from twigma_spark.transforms.clusters import share_sums
 from twigma_spark.transforms.moments import block_moments, from_triangle, triangle
 from twigma_spark.transforms.samples import in_groups
-from twigma_spark.transforms.texts import sampled_texts
+from twigma_spark.transforms.texts import sample_texts
 
 Table = Callable[[str, list[dict[str, Any]]], DataFrame]
 VECTORS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
@@ -88,7 +88,7 @@ def test_texts_are_sampled_by_kind(spark: SparkSession) -> None:
     frame = spark.createDataFrame(
         rows, "text_id STRING, source STRING, corpus STRING, n_words INT, embedding ARRAY<FLOAT>"
     )
-    found = sampled_texts(frame, 3, 0).collect()
+    found = sample_texts(frame, 3, 0).collect()
     assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts tweets"] * 3
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Texts
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import plain_texts
-from twigma_spark.transforms.texts import cleaned, refused_texts, texts
+from twigma_spark.transforms.texts import clean_text, text_rejects, texts
 
 POSTS = {
     "A cat #aiart #MidJourney https://t.co/x1 @someone made this": "A cat made this",
@@ -25,7 +25,7 @@ POSTS = {
 
 @pytest.mark.parametrize("post", POSTS, ids=range(len(POSTS)))
 def test_posts_lose_links_mentions_and_hashtags(spark: SparkSession, post: str) -> None:
-    seen = spark.createDataFrame([(post,)], "text STRING").select(cleaned(F.col("text"))).collect()[0][0]
+    seen = spark.createDataFrame([(post,)], "text STRING").select(clean_text(F.col("text"))).collect()[0][0]
     assert seen == POSTS[post]
 
 
@@ -54,7 +54,7 @@ def test_other_texts_are_the_lines_of_files(spark: SparkSession, tmp_path: Path)
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
         ("text", "haiku", "a frog leaps in", 4), ("text", "haiku", "an old pond", 3),
     ]  # fmt: skip
-    (refused,) = refused_texts(others).collect()
+    (refused,) = text_rejects(others).collect()
     assert (refused.unit, refused.corpus, refused.reason) == ("text", "haiku", "not_utf8")
 
 

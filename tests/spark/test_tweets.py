@@ -60,7 +60,7 @@ def test_posts_are_flattened_and_the_unusable_refused(spark: SparkSession, corpu
     first = used["1500000000000000001"]
     assert (first.author_followers, first.like_count, first.hashtags) == (12, 3, ["aiart"])
     assert first.created_at.isoformat() == "2022-02-03T04:05:06"
-    refused = tweets.refused_posts(posts, pages, "posts").collect()
+    refused = tweets.post_rejects(posts, pages, "posts").collect()
     assert sorted((r.unit, r.key.split("#")[0], r.reason) for r in refused) == [
         ("metadata", "tweets-0.json", "tweet_without_id"),
         ("metadata", "tweets-2.json", "metadata_unreadable"),

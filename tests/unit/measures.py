@@ -77,7 +77,7 @@ def _moment(measure: Callable[[Moments], float | None], p: Vectors, q: Vectors, 
 
 
 def _pair_distance(p: Vectors, q: Vectors, codes: Codes) -> float:
-    return float(pairs.sampled_pairs(p, len(p) ** 2, np.random.default_rng(0)).distance.mean())
+    return float(pairs.sample_pairs(p, len(p) ** 2, np.random.default_rng(0)).distance.mean())
 
 
 def _within(name: str, p: Vectors, q: Vectors, codes: Codes) -> float:

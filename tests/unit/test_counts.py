@@ -38,7 +38,7 @@ def test_equal_values_are_in_one_quintile() -> None:
 
 def test_equal_rows_are_collapsed_and_found_again() -> None:
     y, x, _ = drawn(0)
-    kept, times, back = counts.collapsed(y.astype(float), x)
+    kept, times, back = counts.collapse_rows(y.astype(float), x)
     assert len(kept) < len(y) / 3 and times.sum() == len(y)
     assert (y[kept][back] == y).all() and (x[kept][back] == x).all()
 
@@ -54,7 +54,7 @@ def test_poisson_and_its_clustered_errors_are_those_of_statsmodels(kind: str) ->
     assert fit.params == pytest.approx(wanted.fit().params, abs=1e-8)
     assert fit.cov == pytest.approx(wanted.fit().cov_params(), rel=1e-6)
     robust = wanted.fit(cov_type="cluster", cov_kwds={"groups": tweet})
-    assert counts.clustered(fit, y, x, tweet) == pytest.approx(robust.cov_params(), rel=1e-6)
+    assert counts.clustered_covariance(fit, y, x, tweet) == pytest.approx(robust.cov_params(), rel=1e-6)
 
 
 def test_the_negative_binomial_is_that_of_statsmodels() -> None:
@@ -64,7 +64,7 @@ def test_the_negative_binomial_is_that_of_statsmodels() -> None:
     assert [*fit.params, fit.alpha] == pytest.approx(wanted.params, rel=1e-4)
     family = sm.families.NegativeBinomial(alpha=fit.alpha)
     robust = sm.GLM(y, x, family=family).fit(cov_type="cluster", cov_kwds={"groups": tweet})
-    assert counts.clustered(fit, y, x, tweet) == pytest.approx(robust.cov_params(), rel=1e-5)
+    assert counts.clustered_covariance(fit, y, x, tweet) == pytest.approx(robust.cov_params(), rel=1e-5)
 
 
 def test_a_poisson_has_next_to_no_dispersion() -> None:
@@ -139,7 +139,7 @@ def test_the_planted_coefficients_are_inside_their_intervals_in_90_of_100_seeds(
     for seed in range(100):
         y, x, tweet = small_world(seed)
         fit = counts.negative_binomial(y, x)
-        reach = 1.965 * np.sqrt(np.diag(counts.clustered(fit, y, x, tweet)))
+        reach = 1.965 * np.sqrt(np.diag(counts.clustered_covariance(fit, y, x, tweet)))
         inside[seed] = np.abs(fit.params - planted) <= reach
     assert (inside.sum(axis=0) >= 90).all(), inside.sum(axis=0)
 
@@ -151,7 +151,9 @@ def test_a_closeness_that_does_nothing_is_rejected_at_its_nominal_rate(model) ->
     for seed in range(400):
         y, x, tweet = small_world(seed, planted=False)
         fit = model(y, x)
-        _, low, high = counts.percent_change(fit.params[3], counts.clustered(fit, y, x, tweet)[3, 3], tweet.max() + 1)
+        _, low, high = counts.percent_change(
+            fit.params[3], counts.clustered_covariance(fit, y, x, tweet)[3, 3], tweet.max() + 1
+        )
         rejected += not low <= 0 <= high
     assert 0.03 <= rejected / 400 <= 0.07, rejected / 400
 

@@ -10,7 +10,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.proportion import proportion_confint
 
 from twigma_spark.stats.association import kendall
-from twigma_spark.stats.explained import explained, explained_by, group_sums
+from twigma_spark.stats.explained import explain_by_groups, explained, group_sums
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.prompts import length_and_distance
 from twigma_spark.stats.sample import Sample
@@ -57,18 +57,18 @@ def test_a_resample_is_the_statistic_of_the_rows_drawn() -> None:
 
 def test_all_nothing_and_little() -> None:
     same = Sample(np.repeat(np.eye(3, dtype=np.float32), 4, axis=0), np.repeat(np.arange(3), 4), "prompts")
-    assert [s.estimate for s in explained_by(same, "d", 20, 0.95, 0)] == pytest.approx([1.0, 1.0])
+    assert [s.estimate for s in explain_by_groups(same, "d", 20, 0.95, 0)] == pytest.approx([1.0, 1.0])
     equal = Sample(np.ones((12, 3), np.float32), np.repeat(np.arange(3), 4), "prompts")
-    assert [s.estimate for s in explained_by(equal, "d", 20, 0.95, 0)] == [0.0, 0.0]
-    one = explained_by(Sample(np.eye(4, dtype=np.float32), np.zeros(4), "prompts"), "d", 20, 0.95, 0)
+    assert [s.estimate for s in explain_by_groups(equal, "d", 20, 0.95, 0)] == [0.0, 0.0]
+    one = explain_by_groups(Sample(np.eye(4, dtype=np.float32), np.zeros(4), "prompts"), "d", 20, 0.95, 0)
     assert all(s.estimate is None and "there are 4 images in 1 prompts" in s.method for s in one)
-    apart = explained_by(Sample(np.eye(4, dtype=np.float32), np.arange(4), "prompts"), "d", 20, 0.95, 0)
+    apart = explain_by_groups(Sample(np.eye(4, dtype=np.float32), np.arange(4), "prompts"), "d", 20, 0.95, 0)
     assert all("more images than prompts are needed, there are 4 images in 4 prompts" in s.method for s in apart)
-    assert explained_by(Sample(np.empty((0, 4), np.float32)), "d", 20, 0.95, 0)[0].estimate is None
+    assert explain_by_groups(Sample(np.empty((0, 4), np.float32)), "d", 20, 0.95, 0)[0].estimate is None
 
 
 def test_without_an_effect_the_component_is_0_and_the_share_is_not() -> None:
-    share, component = explained_by(effects(300, 4, between=0.0, sizes=(4, 5)), "d", 100, 0.95, 0)
+    share, component = explain_by_groups(effects(300, 4, between=0.0, sizes=(4, 5)), "d", 100, 0.95, 0)
     assert share.estimate == pytest.approx(299 / 1199, abs=0.03)
     assert component.estimate == pytest.approx(0.0, abs=0.03) and component.low == 0.0
 
@@ -77,7 +77,7 @@ def test_without_an_effect_the_component_is_0_and_the_share_is_not() -> None:
 def test_intervals_of_the_component_cover_the_truth() -> None:
     covered = 0
     for seed in range(100):
-        one = explained_by(effects(80, seed), "d", 200, 0.95, seed)[1]
+        one = explain_by_groups(effects(80, seed), "d", 200, 0.95, seed)[1]
         assert one.low is not None and one.high is not None
         covered += one.low <= 0.5 <= one.high
     assert covered >= 90

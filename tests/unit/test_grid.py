@@ -39,8 +39,8 @@ def test_every_cell_has_every_pair_with_an_interval_over_groups() -> None:
 
 def test_a_pair_is_quantised_once_a_size_k_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    right = module.clustered
-    monkeypatch.setattr(module, "clustered", lambda *args: calls.append(args[1:3]) or right(*args))
+    right = module.cluster_points
+    monkeypatch.setattr(module, "cluster_points", lambda *args: calls.append(args[1:3]) or right(*args))
     grid(SAMPLES, SPEC)
     assert len(calls) == 3 * 2 * 2 * 2
 

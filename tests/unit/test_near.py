@@ -26,7 +26,7 @@ def batch(rows: np.ndarray, corpora: list[str]) -> pa.RecordBatch:
 def test_one_bucket_gives_all_pairs_of_a_corpus(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     rows, corpora = unit(rng.standard_normal((n, 3))), rng.choice(["p", "q"], n).tolist()
-    placed = near._placed([batch(rows, corpora)], np.zeros((1, 3), np.float32), 1)
+    placed = near._assign_buckets([batch(rows, corpora)], np.zeros((1, 3), np.float32), 1)
     found = {
         (a, b)
         for part in near._pairs(placed, Reach(0.9))
@@ -61,7 +61,7 @@ def test_a_row_keeps_its_closest_pairs_only() -> None:
 def test_each_vector_goes_to_its_nearest_pivots() -> None:
     rng = np.random.default_rng(2)
     rows, pivots = unit(rng.standard_normal((20, 5))).astype(np.float32), unit(rng.standard_normal((9, 5))).astype("f4")
-    (placed,) = near._placed([batch(rows, ["p"] * 20)], pivots, 3)
+    (placed,) = near._assign_buckets([batch(rows, ["p"] * 20)], pivots, 3)
     found = np.sort(placed.column("bucket").to_numpy().reshape(20, 3), axis=1)
     assert (found == np.sort(np.argsort(-(rows @ pivots.T), axis=1)[:, :3], axis=1)).all()
     back = np.frombuffer(placed.column("vector")[4].as_py(), np.float16)

@@ -86,7 +86,7 @@ def test_one_image_has_a_share_and_no_trend() -> None:
 
 def test_rows_are_gathered_by_unit_and_month() -> None:
     unit, month = np.array([7, 7, 9, 7]), np.array([1, 1, 1, 2])
-    hits, months, first = themes.gathered(unit, month, np.array([0, 2, 1, 0]), np.array([1, 3, 2, 5]))
+    hits, months, first = themes.gather_units(unit, month, np.array([0, 2, 1, 0]), np.array([1, 3, 2, 5]))
     assert sorted(map(tuple, hits.tolist())) == [(0, 2, 0), (1, 0, 3), (5, 0, 0)]
     assert sorted(months.tolist()) == [1, 1, 2] and len(first) == 3
 

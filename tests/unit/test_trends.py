@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.stats import false_discovery_control
 
-from twigma_spark.stats.trends import Trend, arrow, corrected, growth, trend
+from twigma_spark.stats.trends import Trend, arrow, correct_p_values, growth, trend
 
 FLAT = Trend(0.0, 0.1, 0.0, -0.1, 0.1, 0.9, 10, 10, 5)
 
@@ -74,10 +74,10 @@ def test_months_that_overlap_have_a_finite_slope(hits: list[int]) -> None:
 
 def test_q_values_are_scipys_and_what_has_no_p_has_no_q() -> None:
     trends = [replace(FLAT, p=p) for p in (0.01, 0.04, 0.03)]
-    found = corrected([trends[0], "no trend", *trends[1:]])
+    found = correct_p_values([trends[0], "no trend", *trends[1:]])
     assert found[1] is None
     assert [found[0], *found[2:]] == pytest.approx(false_discovery_control([0.01, 0.04, 0.03]))
-    assert corrected([]) == []
+    assert correct_p_values([]) == []
 
 
 @pytest.mark.parametrize(

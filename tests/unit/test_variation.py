@@ -11,8 +11,8 @@ from scipy.stats import entropy as shannon
 
 from twigma_spark.stats import pairs, resampling
 from twigma_spark.stats.groups import within_groups
-from twigma_spark.stats.matching import matched_on_words
-from twigma_spark.stats.moments import added, moments
+from twigma_spark.stats.matching import match_on_words
+from twigma_spark.stats.moments import add_moments, moments
 from twigma_spark.stats.sample import Sample, Statistic
 from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi, vendi_of_rows
 from twigma_spark.stats.texts import of_texts
@@ -34,7 +34,7 @@ def by_metric(found: list[Statistic]) -> dict[str, Statistic]:
 def test_moments_of_parts_add_up(cuts: list[int]) -> None:
     x = unit(50, 1)
     parts = [part for part in np.split(x, sorted(cuts)) if len(part)]
-    whole, sum_of_parts = moments(x), added(moments(part) for part in parts)
+    whole, sum_of_parts = moments(x), add_moments(moments(part) for part in parts)
     assert sum_of_parts.n == whole.n == 50
     np.testing.assert_allclose(sum_of_parts.outer, whole.outer, rtol=1e-12)
     np.testing.assert_allclose((whole - moments(x[:20])).total, moments(x[20:]).total, atol=1e-12)
@@ -68,12 +68,12 @@ def test_vendi_by_moments_is_that_of_the_matrix_of_cosines() -> None:
 
 def test_all_pairs_are_those_of_scipy_and_sampled_ones_are_near_with_a_stated_error() -> None:
     x = unit(200, 1)
-    every = pairs.sampled_pairs(x, 200 * 199 // 2, np.random.default_rng(0))
+    every = pairs.sample_pairs(x, 200 * 199 // 2, np.random.default_rng(0))
     assert every.complete and every.monte_carlo_error == 0
     assert every.distance.mean() == pytest.approx(pdist(x.astype(float)).mean())
     errors = []
     for seed in range(200):
-        some = pairs.sampled_pairs(x, 500, np.random.default_rng(seed))
+        some = pairs.sample_pairs(x, 500, np.random.default_rng(seed))
         assert (some.first != some.second).all()
         errors.append((some.distance.mean() - every.distance.mean()) / some.monte_carlo_error)
     assert np.std(errors) == pytest.approx(1.0, abs=0.15) and abs(np.mean(errors)) < 0.25
@@ -81,7 +81,7 @@ def test_all_pairs_are_those_of_scipy_and_sampled_ones_are_near_with_a_stated_er
 
 def test_weights_of_pairs_are_those_of_the_pairs_of_a_resample() -> None:
     x, codes = unit(6, 1), np.array([0, 0, 1, 1, 2, 2])
-    found = pairs.sampled_pairs(x, 15, np.random.default_rng(0))
+    found = pairs.sample_pairs(x, 15, np.random.default_rng(0))
     weights = np.array([[2, 0, 1]], np.float32)
     copies = [(g, i) for g, times in enumerate([2, 0, 1]) for i in range(times)]
     rows = [(copy, r) for copy in copies for r in np.flatnonzero(codes == copy[0])]
@@ -196,12 +196,12 @@ def test_little_and_equal_images_are_said() -> None:
 
 def test_word_counts_are_made_alike() -> None:
     words = {"a": np.array([3, 3, 3, 5, 9]), "b": np.array([5, 3, 3, 5, 1, 0])}
-    rows = matched_on_words(words, 0)
+    rows = match_on_words(words, 0)
     assert {name: sorted(words[name][r].tolist()) for name, r in rows.items()} == {"a": [3, 3, 5], "b": [3, 3, 5]}
     assert [len(set(r.tolist())) for r in rows.values()] == [3, 3]
-    assert [len(r) for r in matched_on_words({"a": np.array([1]), "b": np.array([2])}, 0).values()] == [0, 0]
-    assert matched_on_words({}, 0) == {}
-    with_none = matched_on_words({"a": np.array([1]), "b": np.array([], np.int64)}, 0)
+    assert [len(r) for r in match_on_words({"a": np.array([1]), "b": np.array([2])}, 0).values()] == [0, 0]
+    assert match_on_words({}, 0) == {}
+    with_none = match_on_words({"a": np.array([1]), "b": np.array([], np.int64)}, 0)
     assert [len(r) for r in with_none.values()] == [0, 0]
 
 
@@ -209,7 +209,7 @@ def test_matching_draws_evenly() -> None:
     words = {"a": np.full(10, 4), "b": np.full(5, 4)}
     times = np.zeros(10)
     for seed in range(400):
-        times[matched_on_words(words, seed)["a"]] += 1
+        times[match_on_words(words, seed)["a"]] += 1
     assert np.abs(times / 400 - 0.5).max() < 0.1
 
 

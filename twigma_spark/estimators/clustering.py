@@ -65,7 +65,7 @@ class KMeansModel:
     metric: Metric = "cosine"
 
 
-def measured(rows: Vectors, norms: Vectors, model: KMeansModel) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def assign_rows(rows: Vectors, norms: Vectors, model: KMeansModel) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the nearest centre and the distance to it of rows (n, d) of lengths (n,); of equals the first."""
     found = nearest(rows, model.centroids, model.metric)
     own = np.einsum("ij,ij->i", rows, model.centroids[found], dtype=np.float32).astype(np.float64)

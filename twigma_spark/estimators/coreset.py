@@ -43,7 +43,7 @@ def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int], met
         metric: "cosine" or "euclidean".
     """
     if len(points) <= k:
-        return _scaled(np.resize(points, (k, points.shape[1])), metric)
+        return _scale(np.resize(points, (k, points.shape[1])), metric)
     fits = [lloyd(points, weights, starts(points, weights, k, seed, metric), metric) for seed in seeds]
     return fits[int(np.argmax([gain(points, weights, fit, metric) for fit in fits]))]
 
@@ -68,7 +68,7 @@ def starts(points: Vectors, weights: Vectors, k: int, seed: int, metric: Metric)
         share = weights.astype(np.float64) / weights.sum(dtype=np.float64)
         taken = np.sort(rng.choice(len(points), max(START_POINTS, 4 * k), replace=False, p=share))
         points, weights = points[taken], weights[taken]
-    scaled = _scaled(points, metric)
+    scaled = _scale(points, metric)
     squares = np.einsum("ij,ij->i", scaled, scaled)
     far = np.ones(len(points))
     chosen: list[int] = []
@@ -99,18 +99,18 @@ def lloyd(points: Vectors, weights: Vectors, found: Vectors, metric: Metric, rou
             break
         before = now
         sums, totals = _sums(points, weights, labels, len(found))
-        found = moved(found, sums, totals, metric)
+        found = move_centres(found, sums, totals, metric)
         for empty in np.flatnonzero(totals == 0):
             worst = int((weights * _cost(points, best, metric)).argmax())
-            found[empty] = _scaled(points[worst][None], metric)[0]
+            found[empty] = _scale(points[worst][None], metric)[0]
             best[worst] = np.inf if metric == "euclidean" else np.linalg.norm(points[worst])
     return found
 
 
-def moved(found: Vectors, sums: NDArray[np.float64], totals: NDArray[np.float64], metric: Metric) -> Vectors:
+def move_centres(found: Vectors, sums: NDArray[np.float64], totals: NDArray[np.float64], metric: Metric) -> Vectors:
     """Return the centres of weighted sums (k, d); one without weight stays where it was."""
     means = np.where(totals[:, None] > 0, sums / np.where(totals > 0, totals, 1.0)[:, None], found)
-    return _scaled(means.astype(np.float32), metric)
+    return _scale(means.astype(np.float32), metric)
 
 
 def summary(
@@ -150,7 +150,7 @@ def groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metri
     """
     picked = np.random.default_rng(seed).permutation(len(vectors))[: most * ROWS_A_GROUP]
     sample = vectors[picked] * scale[picked, None]
-    return lloyd(sample, np.ones(len(sample), np.float32), _scaled(sample[:most], metric), metric, ROUNDS)
+    return lloyd(sample, np.ones(len(sample), np.float32), _scale(sample[:most], metric), metric, ROUNDS)
 
 
 def _closeness(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.float32]:
@@ -179,5 +179,5 @@ def _shares(labels: NDArray[np.int64], weights: Vectors, k: int) -> sparse.csr_m
     return sparse.csr_matrix((weights, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
 
 
-def _scaled(found: Vectors, metric: Metric) -> Vectors:
+def _scale(found: Vectors, metric: Metric) -> Vectors:
     return arrow.unit(found) if metric == "cosine" else np.ascontiguousarray(found, np.float32)

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 GRAINS = 1 << 30
 
 
-def drawn(vectors: DataFrame, share: float, seed: int) -> DataFrame:
+def draw_rows(vectors: DataFrame, share: float, seed: int) -> DataFrame:
     """Return about this share of the rows; all of them where it is 1 or more.
 
     Args:

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators import components
 from twigma_spark.estimators.components import Once, least_members
-from twigma_spark.estimators.identical import sharing_key, sharing_vector
+from twigma_spark.estimators.identical import edges_by_key, edges_by_vector
 from twigma_spark.estimators.lookalikes import Likeness, lookalikes
 from twigma_spark.io import arrow
 
@@ -73,12 +73,12 @@ def find_duplicates(images: DataFrame, vectors: DataFrame, rule: Rule, once: Onc
         once: computes a frame one time and returns what was computed.
     """
     usable = images.join(vectors.select("image_id"), "image_id", "left_semi")
-    tiers = {name: sharing_key(usable, key) for name, key in KEYS.items()}
-    tiers["embedding"] = sharing_vector(vectors, rule.tolerance)
-    strict = once(_joined(tiers))
+    tiers = {name: edges_by_key(usable, key) for name, key in KEYS.items()}
+    tiers["embedding"] = edges_by_vector(vectors, rule.tolerance)
+    strict = once(_union_tiers(tiers))
     others = vectors.join(strict.select(F.col("a").alias("image_id")), "image_id", "left_anti")
     near = lookalikes(usable, others, rule.near, once)
-    edges = strict.union(_joined({"near": near.where("near")}))
+    edges = strict.union(_union_tiers({"near": near.where("near")}))
     facts = usable.select(
         "image_id", F.unix_micros("created_at").alias("created_at"),
         (F.col("width").cast("long") * F.col("height")).alias("pixels"),
@@ -140,7 +140,7 @@ def _survivors(facts: DataFrame, edges: DataFrame, driver_bytes: float, once: On
     return arrow.frame_of(facts.sparkSession, [batch], "image_id STRING, canonical_id STRING, tier STRING")
 
 
-def _joined(tiers: dict[str, DataFrame]) -> DataFrame:
+def _union_tiers(tiers: dict[str, DataFrame]) -> DataFrame:
     """Return a, b, tier of the edges of several tiers."""
     first, *rest = [edges.select("a", "b", F.lit(name).alias("tier")) for name, edges in tiers.items()]
     for edges in rest:

@@ -31,14 +31,14 @@ ROUNDING = 1e-6
 BLOCK = 4096
 
 
-def sharing_key(images: DataFrame, key: str) -> DataFrame:
+def edges_by_key(images: DataFrame, key: str) -> DataFrame:
     """Return edges a, b from each image to the least id of its corpus with the same key; nulls join nothing."""
     keyed = images.where(F.col(key).isNotNull()).select("image_id", "corpus", key)
     least = keyed.groupBy("corpus", key).agg(F.min("image_id").alias("b"), F.count("*").alias("n")).where("n > 1")
     return keyed.join(least, ["corpus", key]).where("image_id <> b").select(F.col("image_id").alias("a"), "b")
 
 
-def sharing_vector(vectors: DataFrame, tolerance: float) -> DataFrame:
+def edges_by_vector(vectors: DataFrame, tolerance: float) -> DataFrame:
     """Return edges a, b between images of a corpus whose directions differ by at most `tolerance`.
 
     Every image of such a pair has an edge, though not to every other one of a group. Vectors are read once to

@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
-from twigma_spark.estimators.drawing import drawn
-from twigma_spark.estimators.faiss_index import ShardFile, check_length, indexed, save
+from twigma_spark.estimators.drawing import draw_rows
+from twigma_spark.estimators.faiss_index import ShardFile, build_index, check_length, save
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, manifest, reusable
@@ -47,7 +47,7 @@ class IndexSource:
     seed: int
 
 
-def prepared(
+def prepare_index(
     source: IndexSource, choice: Choice, folder: Path, known: Iterable[Artifact]
 ) -> tuple[list[Artifact], bool]:
     """Return the artifacts of the index's shards, and whether they were there already.
@@ -66,7 +66,7 @@ def prepared(
     there = [reusable(known, name, text) for name, text in zip(names, wanted, strict=True)]
     if all(there):
         return [artifact for artifact in there if artifact is not None], True
-    made = _written(source, choice, folder, count)
+    made = _write_shards(source, choice, folder, count)
     return [
         Artifact(name, KIND, str(path), checksum(path), text)
         for name, path, text in zip(names, made, wanted, strict=True)
@@ -78,9 +78,9 @@ def shard_files(artifacts: Iterable[Artifact], nprobe: int, cache: str | None) -
     return [ShardFile(a.path, a.checksum, nprobe, cache) for a in artifacts]
 
 
-def _written(source: IndexSource, choice: Choice, folder: Path, count: int) -> list[Path]:
+def _write_shards(source: IndexSource, choice: Choice, folder: Path, count: int) -> list[Path]:
     """Return the files of the shards; one shard at a time is in memory."""
-    shards = _Shards(_trained(source, choice), [folder / f"{source.name}-{n}.faiss" for n in range(count)])
+    shards = _Shards(_train_index(source, choice), [folder / f"{source.name}-{n}.faiss" for n in range(count)])
     room = ceil(source.rows / count)
     for batch in arrow.stream(source.vectors.select("image_id", "embedding")):
         start = 0
@@ -121,7 +121,7 @@ class _Shards:
 
     def close(self) -> None:
         """Write the shard and begin the next one."""
-        save(indexed(self.index, pa.concat_arrays(self.ids)), self.paths[min(self.done, len(self.paths) - 1)])
+        save(build_index(self.index, pa.concat_arrays(self.ids)), self.paths[min(self.done, len(self.paths) - 1)])
         self.done += 1
         self._begin()
 
@@ -129,7 +129,7 @@ class _Shards:
         self.index, self.ids = faiss.clone_index(self.empty), [pa.array([], pa.string())]
 
 
-def _trained(source: IndexSource, choice: Choice) -> Any:
+def _train_index(source: IndexSource, choice: Choice) -> Any:
     """Return an empty index of the chosen type, trained where it has to be.
 
     Raises:
@@ -157,7 +157,7 @@ def _dim(vectors: DataFrame) -> int:
 
 def _sample(source: IndexSource, wanted: int) -> NDArray[np.float32]:
     """Return unit vectors of about `wanted` references, the same for a seed whatever the partitioning."""
-    some = drawn(source.vectors, 1.1 * wanted / max(source.rows, 1), source.seed)
+    some = draw_rows(source.vectors, 1.1 * wanted / max(source.rows, 1), source.seed)
     # Streamed: 800 MB at 768 elements are more than Spark lets a job bring to the driver.
     batches = list(arrow.stream(some.select("image_id", "embedding")))
     place = arrow.ranks(pa.concat_arrays([batch.column(0) for batch in batches]))

@@ -20,13 +20,23 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, measured
+from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows
 from twigma_spark.estimators.coreset import centres
 from twigma_spark.estimators.lloyd import refine
 from twigma_spark.estimators.table_summary import Summary, summarise
 from twigma_spark.io import arrow
 
-__all__ = ["KMeansModel", "KMeansSpec", "Summary", "assign", "fit", "labelled", "of_summary", "refine", "summarise"]
+__all__ = [
+    "KMeansModel",
+    "KMeansSpec",
+    "Summary",
+    "assign",
+    "assign_clusters",
+    "fit",
+    "of_summary",
+    "refine",
+    "summarise",
+]
 
 
 def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
@@ -67,22 +77,22 @@ def assign(vectors: DataFrame, model: KMeansModel) -> DataFrame:
         vectors: image_id, corpus, embedding.
         model: from `fit`.
     """
-    return labelled(vectors, model).where("reason IS NULL").drop("reason")
+    return assign_clusters(vectors, model).where("reason IS NULL").drop("reason")
 
 
-def labelled(vectors: DataFrame, model: KMeansModel) -> DataFrame:
+def assign_clusters(vectors: DataFrame, model: KMeansModel) -> DataFrame:
     """Return image_id, corpus, cluster, distance and reason; a vector that cannot be used has only a reason."""
     columns = vectors.select("image_id", "corpus", "embedding")
     schema = "image_id STRING, corpus STRING, cluster INT, distance DOUBLE, reason STRING"
-    return columns.mapInArrow(partial(_labelled, model=model), schema)
+    return columns.mapInArrow(partial(_assign_batches, model=model), schema)
 
 
-def _labelled(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
+def _assign_batches(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if not batch.num_rows:
             continue
         found = arrow.checked(batch.column(2), model.centroids.shape[1])
-        cluster, distance = measured(found.rows, found.norms, model)
+        cluster, distance = assign_rows(found.rows, found.norms, model)
         bad = ~found.usable
         columns = [
             batch.column(0), batch.column(1), pa.array(cluster.astype(np.int32), mask=bad),

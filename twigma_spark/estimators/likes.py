@@ -45,7 +45,7 @@ def unavailable() -> str | None:
     return None
 
 
-def boosted(rows: DataFrame, features: Sequence[str], held_out: str, spec: BoostingSpec) -> DataFrame:
+def predict_boosted(rows: DataFrame, features: Sequence[str], held_out: str, spec: BoostingSpec) -> DataFrame:
     """Return the held-out rows with `prediction` (mean likes) and `shap` (of each feature, then the base).
 
     A Poisson objective, so the SHAP values (TreeSHAP, Lundberg et al. 2020) add up to the log of the

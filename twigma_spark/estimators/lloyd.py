@@ -10,8 +10,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, in_parts, measured
-from twigma_spark.estimators.coreset import Vectors, moved
+from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows, in_parts
+from twigma_spark.estimators.coreset import Vectors, move_centres
 from twigma_spark.io import arrow
 
 # Rows with cluster -1 are single vectors: the worst served ones.
@@ -37,11 +37,11 @@ def _round(vectors: DataFrame, model: KMeansModel) -> tuple[KMeansModel, float]:
     passed = vectors.select("embedding").mapInArrow(partial(_sums, model=model), SUMS)
     parts = in_parts(passed.withColumn("part", F.spark_partition_id()), "cluster", "cost")
     whole = Sums(*model.centroids.shape)
-    for batch in arrow.collect(parts.mapInArrow(partial(_added, model=model), SUMS)).to_batches():
+    for batch in arrow.collect(parts.mapInArrow(partial(_add_sums, model=model), SUMS)).to_batches():
         whole.add(batch)
     if not whole.weights.any():
         return model, 0.0
-    found = moved(model.centroids, whole.vectors, whole.weights, model.metric)
+    found = move_centres(model.centroids, whole.vectors, whole.weights, model.metric)
     for empty, (_, row) in zip(np.flatnonzero(whole.weights == 0), whole.worst, strict=False):
         found[empty] = arrow.unit(row[None])[0] if model.metric == "cosine" else row
     return KMeansModel(found, model.metric), float(whole.costs.sum() / whole.weights.sum())
@@ -63,7 +63,7 @@ class Sums:
         self.worst: list[tuple[float, Vectors]] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Add the sums of other rows, as `packed` gave them."""
+        """Add the sums of other rows, as `pack_sums` gave them."""
         if not batch.num_rows:
             return
         cluster, weight, cost = (batch.column(name).to_numpy() for name in ("cluster", "weight", "cost"))
@@ -75,7 +75,7 @@ class Sums:
         served = [*self.worst, *zip(cost[~own].tolist(), mean[~own], strict=True)]
         self.worst = sorted(served, key=lambda pair: -pair[0])[: len(self.weights)]
 
-    def packed(self) -> Iterator[pa.RecordBatch]:
+    def pack_sums(self) -> Iterator[pa.RecordBatch]:
         """Yield a batch of the columns of `SUMS`; nothing where there was no row."""
         there = np.flatnonzero(self.weights)
         if not len(there):
@@ -99,7 +99,7 @@ def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.
         if not used.any():
             continue
         rows, norms = found.rows[used], found.norms[used]
-        cluster, distance = measured(rows, norms, model)
+        cluster, distance = assign_rows(rows, norms, model)
         cost = distance if model.metric == "cosine" else distance**2
         scale = 1.0 / norms if model.metric == "cosine" else np.ones(len(rows))
         np.add.at(part.weights, cluster, 1.0)
@@ -109,12 +109,12 @@ def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.
             part.vectors[label] += scale[own].astype(np.float64) @ rows[own]
         if not part.worst or cost.max() > part.worst[0][0]:
             part.worst = [(float(cost.max()), rows[int(cost.argmax())])]
-    yield from part.packed()
+    yield from part.pack_sums()
 
 
-def _added(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
+def _add_sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
     """Yield the sums of several partitions as one."""
     whole = Sums(*model.centroids.shape)
     for batch in batches:
         whole.add(batch)
-    yield from whole.packed()
+    yield from whole.pack_sums()

@@ -58,17 +58,17 @@ def lookalikes(images: DataFrame, vectors: DataFrame, how: Likeness | None, once
     with arrow_batches(images.sparkSession, FILES):
         hashed = once(_hashes(images, close, how.max_pixels))
     both = close.join(hashed.toDF("a", "one"), "a").join(hashed.toDF("b", "other"), "b")
-    compared = both.select("a", "b", "similarity", "one", "other").mapInArrow(_compared, PAIRS)
+    compared = both.select("a", "b", "similarity", "one", "other").mapInArrow(_compare_hashes, PAIRS)
     return once(compared.withColumn("near", F.col("bits") <= how.bits))
 
 
 def _hashes(images: DataFrame, pairs: DataFrame, max_pixels: int) -> DataFrame:
     ids = pairs.select(F.col("a").alias("image_id")).union(pairs.select("b")).distinct()
     shown = images.select("image_id", "content").join(F.broadcast(ids), "image_id", "left_semi")
-    return shown.mapInArrow(partial(_hashed, max_pixels=max_pixels), "image_id STRING, hashes BINARY")
+    return shown.mapInArrow(partial(_hash_batches, max_pixels=max_pixels), "image_id STRING, hashes BINARY")
 
 
-def _hashed(batches: Iterable[pa.RecordBatch], max_pixels: int) -> Iterator[pa.RecordBatch]:
+def _hash_batches(batches: Iterable[pa.RecordBatch], max_pixels: int) -> Iterator[pa.RecordBatch]:
     """Yield the hashes of the images that can be decoded."""
     for batch in batches:
         names, found = [], []
@@ -81,7 +81,7 @@ def _hashed(batches: Iterable[pa.RecordBatch], max_pixels: int) -> Iterator[pa.R
         yield pa.record_batch([pa.array(names, pa.string()), pa.array(found, pa.binary())], ["image_id", "hashes"])
 
 
-def _compared(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _compare_hashes(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield in how many bits the hashes of each pair differ, in place of them."""
     for batch in batches:
         if batch.num_rows:

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.coreset import Vectors, groups
-from twigma_spark.estimators.drawing import drawn
+from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.io import arrow
 
 PAIRS = "a STRING, b STRING, similarity DOUBLE"
@@ -61,7 +61,7 @@ def close_pairs(vectors: DataFrame, rows: int, reach: Reach) -> DataFrame:
     """
     pivots = _pivots(vectors, rows, reach)
     placed = vectors.select("image_id", "corpus", "embedding").mapInArrow(
-        partial(_placed, pivots=pivots, buckets=min(reach.buckets, len(pivots))), PLACED
+        partial(_assign_buckets, pivots=pivots, buckets=min(reach.buckets, len(pivots))), PLACED
     )
     tasks = ceil(rows * min(reach.buckets, len(pivots)) * 2 * max(pivots.shape[1], 1) / TASK)
     gathered = placed.repartition(max(1, min(tasks, len(pivots))), "bucket")
@@ -86,13 +86,13 @@ def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
     if rows <= FEW:
         return np.zeros((1, dim), np.float32)
     wanted = isqrt(rows)
-    some = drawn(vectors, 1.1 * SAMPLED * wanted / rows, reach.seed)
+    some = draw_rows(vectors, 1.1 * SAMPLED * wanted / rows, reach.seed)
     table = arrow.collect(some.select("image_id", "embedding")).sort_by("image_id")
     sample = arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
     return groups(sample, np.ones(len(sample), np.float32), min(wanted, len(sample)), reach.seed, "cosine")
 
 
-def _placed(batches: Iterable[pa.RecordBatch], pivots: Vectors, buckets: int) -> Iterator[pa.RecordBatch]:
+def _assign_buckets(batches: Iterable[pa.RecordBatch], pivots: Vectors, buckets: int) -> Iterator[pa.RecordBatch]:
     """Yield each vector once for each of the buckets that it goes to."""
     for batch in batches:
         if not batch.num_rows:
@@ -102,7 +102,7 @@ def _placed(batches: Iterable[pa.RecordBatch], pivots: Vectors, buckets: int) ->
         again = pa.array(np.repeat(np.arange(len(rows)), buckets))
         yield pa.record_batch(
             [pa.array(nearest.ravel().astype(np.int32)), batch.column(0).take(again), batch.column(1).take(again),
-             _packed(rows).take(again)],
+             _pack_vectors(rows).take(again)],
             ["bucket", "image_id", "corpus", "vector"],
         )  # fmt: skip
 
@@ -114,7 +114,7 @@ def _nearest(rows: Vectors, pivots: Vectors, buckets: int) -> NDArray[np.int64]:
     return np.argpartition(-(rows @ pivots.T), buckets - 1, axis=1)[:, :buckets]
 
 
-def _packed(rows: Vectors) -> pa.Array:
+def _pack_vectors(rows: Vectors) -> pa.Array:
     """Return unit vectors as bytes of 16-bit floats."""
     width = 2 * rows.shape[1]
     offsets = np.arange(0, len(rows) * width + 1, width, dtype=np.int32)

@@ -109,13 +109,13 @@ def nearest(
         fetch = min(fetch, index.size)
         open_ended = []
         for part in np.array_split(pending, -(-pending.size * fetch // CELLS)):
-            rows[part], cosines[part], settled = _ranked(index, queries[part], k, fetch)
+            rows[part], cosines[part], settled = _rank_candidates(index, queries[part], k, fetch)
             open_ended.append(part[~settled])
         pending, fetch = np.concatenate(open_ended), fetch * 8
     return rows, cosines
 
 
-def _ranked(
+def _rank_candidates(
     index: NeighbourIndex, queries: NDArray[np.float32], k: int, fetch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
@@ -145,7 +145,9 @@ def _precise(
 def _answer(shards: Sequence[NeighbourIndex], batch: pa.RecordBatch, k: int) -> pa.RecordBatch:
     queries = arrow.unit(arrow.matrix(batch.column(1)))
     found = [_of_shard(shard, queries, k) for shard in shards if shard.size]
-    ids, cosines = _merged(found, k) if found else (np.empty((len(queries), 0), object), np.empty((len(queries), 0)))
+    ids, cosines = (
+        _merge_shards(found, k) if found else (np.empty((len(queries), 0), object), np.empty((len(queries), 0)))
+    )
     there = np.isfinite(cosines)
     rank = np.broadcast_to(np.arange(1, ids.shape[1] + 1, dtype=np.int32), ids.shape)
     columns = [
@@ -167,7 +169,7 @@ def _of_shard(
     return ids.reshape(rows.shape), cosines
 
 
-def _merged(
+def _merge_shards(
     found: Sequence[tuple[NDArray[np.object_], NDArray[np.float64]]], k: int
 ) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
     """Return the best k of several shards' ids and cosines; equals in order of their ids."""

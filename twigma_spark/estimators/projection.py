@@ -78,14 +78,14 @@ def fit(landmarks: Vectors, how: Layout) -> Projection:
 
 def place(model: Projection, rows: Vectors) -> NDArray[np.float64]:
     """Return the places (n, 2) of unit vectors (n, d); a landmark's own vector is at the landmark's place."""
-    parts = [_placed(model, rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
+    parts = [_place_rows(model, rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK)]
     return np.concatenate(parts) if parts else np.empty((0, 2))
 
 
 def project(vectors: DataFrame, model: Projection) -> DataFrame:
     """Return image_id, corpus, x and y of usable vectors (image_id, corpus, embedding)."""
     columns = vectors.select("image_id", "corpus", "embedding")
-    return columns.mapInArrow(partial(_projected, model=model), SCHEMA)
+    return columns.mapInArrow(partial(_project_batches, model=model), SCHEMA)
 
 
 def save(model: Projection, path: Path) -> None:
@@ -102,7 +102,7 @@ def load(path: Path) -> Projection:
         return Projection(held["landmarks"], held["places"], int(held["neighbours"]))
 
 
-def _projected(batches: Iterable[pa.RecordBatch], model: Projection) -> Iterator[pa.RecordBatch]:
+def _project_batches(batches: Iterable[pa.RecordBatch], model: Projection) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
             found = place(model, arrow.unit(arrow.matrix(batch.column(2))))
@@ -110,7 +110,7 @@ def _projected(batches: Iterable[pa.RecordBatch], model: Projection) -> Iterator
             yield pa.record_batch(columns, ["image_id", "corpus", "x", "y"])
 
 
-def _placed(model: Projection, rows: Vectors) -> NDArray[np.float64]:
+def _place_rows(model: Projection, rows: Vectors) -> NDArray[np.float64]:
     apart = np.maximum(1.0 - (rows @ model.landmarks.T).astype(np.float64), 0.0)
     k = model.neighbours
     near = np.argpartition(apart, k - 1, axis=1)[:, :k]

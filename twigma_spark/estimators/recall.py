@@ -67,7 +67,7 @@ def tune_nprobe(
         if curve[-1].estimate >= least:
             break
         if nprobe >= MOST_LISTS or (len(curve) > 1 and all(nprobe >= lists(i.vectors) for i in indexes)):
-            raise ModelError(_missed(curve, k, least))
+            raise ModelError(_shortfall_message(curve, k, least))
         nprobe *= 2
     return curve
 
@@ -130,7 +130,7 @@ def _recall(nprobe: int, true: set[tuple[str, str]], found: set[tuple[str, str]]
     return Recall(nprobe, share, float(low), float(high), queries)
 
 
-def _missed(curve: Sequence[Recall], k: int, least: float) -> str:
+def _shortfall_message(curve: Sequence[Recall], k: int, least: float) -> str:
     tried = ", ".join(f"nprobe {r.nprobe}: {r.estimate:.3f}" for r in curve)
     return (
         f"recall@{k} must be at least {least} (neighbours.search.min_recall). Got {tried}; "

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.clustering import KMeansSpec, in_parts
 from twigma_spark.estimators.coreset import Metric, Vectors, summary
-from twigma_spark.estimators.drawing import drawn
+from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.io import arrow
 
 # Vectors that a worker holds, in bytes; a partition of a file scan (128 MB) is one block.
@@ -53,11 +53,11 @@ def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
         vectors: image_id, embedding.
         spec: metric, seed and how fine.
     """
-    some = drawn(vectors, spec.rows / max(vectors.count(), 1), spec.seed).select("image_id", "embedding")
+    some = draw_rows(vectors, spec.rows / max(vectors.count(), 1), spec.seed).select("image_id", "embedding")
     passed = some.mapInArrow(partial(_summaries, spec=spec), SUMMARY)
     # The rows of a partition stay together and in order, so that the merged summaries are always the same.
     parts = passed.withColumn("part", F.spark_partition_id())
-    merged = in_parts(parts, "row").mapInArrow(partial(_merged, spec=spec), SUMMARY)
+    merged = in_parts(parts, "row").mapInArrow(partial(_merge_summaries, spec=spec), SUMMARY)
     table = arrow.collect(merged)
     means = table.column("mean").combine_chunks()
     lengths = pa.compute.list_value_length(means).to_numpy(zero_copy_only=False)
@@ -75,12 +75,12 @@ def _summaries(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[
         parts = held.setdefault(rows.shape[1], [])
         parts.append(summary(rows, np.ones(len(rows), np.float32), spec.groups, spec.seed, spec.metric, scale))
         if sum(len(mean) for mean, _ in parts) > HELD * spec.groups:
-            parts[:] = [_reduced(parts, spec.groups, spec)]
+            parts[:] = [_reduce_means(parts, spec.groups, spec)]
     for _, parts in sorted(held.items()):
-        yield _packed(*_reduced(parts, spec.groups, spec))
+        yield _pack_summary(*_reduce_means(parts, spec.groups, spec))
 
 
-def _merged(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.RecordBatch]:
+def _merge_summaries(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.RecordBatch]:
     """Yield the summaries of several partitions as at most `MERGED` (or 2 k) of them."""
     held: dict[int, list[tuple[Vectors, Vectors]]] = {}
     most = max(MERGED, 2 * spec.k)
@@ -89,9 +89,9 @@ def _merged(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.
             parts = held.setdefault(dim, [])
             parts.append(part)
             if sum(len(mean) for mean, _ in parts) > HELD * most:
-                parts[:] = [_reduced(parts, most, spec)]
+                parts[:] = [_reduce_means(parts, most, spec)]
     for _, parts in sorted(held.items()):
-        yield _packed(*_reduced(parts, most, spec))
+        yield _pack_summary(*_reduce_means(parts, most, spec))
 
 
 def _by_length(batch: pa.RecordBatch) -> Iterator[tuple[int, tuple[Vectors, Vectors]]]:
@@ -102,12 +102,12 @@ def _by_length(batch: pa.RecordBatch) -> Iterator[tuple[int, tuple[Vectors, Vect
         yield int(dim), (arrow.matrix(means.filter(pa.array(same))), weights[same])
 
 
-def _reduced(parts: list[tuple[Vectors, Vectors]], most: int, spec: KMeansSpec) -> tuple[Vectors, Vectors]:
+def _reduce_means(parts: list[tuple[Vectors, Vectors]], most: int, spec: KMeansSpec) -> tuple[Vectors, Vectors]:
     means, weights = zip(*parts, strict=True)
     return summary(np.concatenate(means), np.concatenate(weights), most, spec.seed, spec.metric)
 
 
-def _packed(means: Vectors, weights: Vectors) -> pa.RecordBatch:
+def _pack_summary(means: Vectors, weights: Vectors) -> pa.RecordBatch:
     columns = [
         pa.array(np.arange(len(means), dtype=np.int32)),
         arrow.lists(means),

@@ -46,7 +46,7 @@ class NsfwNet:
 
     def score(self, embeddings: Floats) -> Floats:
         """Return (n,) float32 probabilities of NSFW."""
-        values = self._encoded(embeddings)
+        values = self._encode_categories(embeddings)
         values -= self.mean
         values /= self.scale
         for kernel, bias in self.layers[:-1]:
@@ -55,7 +55,7 @@ class NsfwNet:
         logits = (values @ kernel + bias)[:, 0].astype(np.float64)
         return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
-    def _encoded(self, embeddings: Floats) -> Floats:
+    def _encode_categories(self, embeddings: Floats) -> Floats:
         """Return a copy whose categorical columns hold vocabulary indices."""
         halves = embeddings.astype(np.float16) if self.cast_float16 else embeddings
         values = halves.astype(np.float32)

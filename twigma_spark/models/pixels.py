@@ -101,20 +101,20 @@ def _pillow(image: Image.Image, how: Preparation) -> Pixels:
 
 def _fast(content: bytes, image: Image.Image, how: Preparation) -> Pixels:
     full_width, full_height = image.size[::-1] if orientation(image) >= 5 else image.size
-    pixels = _decoded(content, image, how)
+    pixels = _decode(content, image, how)
     left, top, right, bottom = _sane_box(pixels.shape[2], pixels.shape[1])
     if (right, bottom) != (pixels.shape[2], pixels.shape[1]):
         pixels = pixels[:, top:bottom, left:right]
         full_width, full_height = right - left, bottom - top
     # The target comes from the full size, so that scaled decoding cannot move it by a rounding.
     height, width = resized_shape(full_height, full_width, how)
-    pixels = _resized(pixels, height, width, how.interpolation)
+    pixels = _resize(pixels, height, width, how.interpolation)
     top, left = _offsets(height, width, how)
     cut = pixels[:, top : top + how.height, left : left + how.width]
     return np.ascontiguousarray(cut.numpy())
 
 
-def _resized(pixels: Any, height: int, width: int, interpolation: str) -> Any:
+def _resize(pixels: Any, height: int, width: int, interpolation: str) -> Any:
     """Return a uint8 tensor (3, h, w) resized as Pillow does it: with the same pass first."""
     from torch.nn.functional import interpolate
 
@@ -122,13 +122,13 @@ def _resized(pixels: Any, height: int, width: int, interpolation: str) -> Any:
     if lower > 2 * max(narrower, 0) and narrower:
         # Pillow 13 takes the columns first here, torch never does. Each pass rounds, so the order shows: up
         # to 9 levels in a picture, 0.0006 in a cosine.
-        pixels = _resized(pixels, height, pixels.shape[2], interpolation)
+        pixels = _resize(pixels, height, pixels.shape[2], interpolation)
     if (height, width) == tuple(pixels.shape[1:]):
         return pixels
     return interpolate(pixels[None], size=(height, width), mode=interpolation, antialias=True)[0]
 
 
-def _decoded(content: bytes, image: Image.Image, how: Preparation) -> Any:
+def _decode(content: bytes, image: Image.Image, how: Preparation) -> Any:
     """Return the decoded image as a uint8 tensor (3, h, w), by whichever decoder suits it."""
     import torch
 

@@ -83,13 +83,13 @@ def _build(what: str, kinds: Mapping[str, _Builder[T]], settings: Settings, devi
 
 def _clip_image(kind: str, given: dict[str, Any], device: str) -> ClipImage:
     source, rest = _split(ClipSource, given)
-    return _record(ClipImage, kind, _resolved(rest, device), source=source)
+    return _record(ClipImage, kind, _resolve_precision(rest, device), source=source)
 
 
 def _clip_text(kind: str, given: dict[str, Any], device: str) -> ClipText:
     source, rest = _split(ClipSource, given)
     kept = {key: value for key, value in rest.items() if key not in ("decode", "max_pixels")}
-    return _record(ClipText, kind, _resolved(kept, device), source=source)
+    return _record(ClipText, kind, _resolve_precision(kept, device), source=source)
 
 
 def _onnx_encoder(kind: str, given: dict[str, Any], device: str) -> OnnxEncoder:
@@ -103,7 +103,7 @@ def _onnx_scorer(kind: str, given: dict[str, Any], device: str) -> OnnxScorer:
 
 
 def _blip(kind: str, given: dict[str, Any], device: str) -> BlipCaptioner:
-    return _record(BlipCaptioner, kind, _resolved(given, device))
+    return _record(BlipCaptioner, kind, _resolve_precision(given, device))
 
 
 def _head(kind: str, given: dict[str, Any], device: str) -> HeadSpec:
@@ -141,7 +141,7 @@ def _record(record: type[T], kind: str, given: dict[str, Any], **made: Any) -> T
     return record(**values, **made)
 
 
-def _resolved(given: dict[str, Any], device: str) -> dict[str, Any]:
+def _resolve_precision(given: dict[str, Any], device: str) -> dict[str, Any]:
     return {**given, "precision": resolve_precision(given.get("precision", "fp32"), device)}
 
 

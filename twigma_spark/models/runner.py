@@ -152,7 +152,7 @@ def _read_ahead(
     begun: deque[_Group] = deque()
     waiting = 0
     for batch in batches:
-        begun.append(_Group([pool.submit(_prepared, loaded, item) for item in batch]))
+        begun.append(_Group([pool.submit(_prepare_item, loaded, item) for item in batch]))
         waiting += len(batch)
         while begun and waiting - len(begun[0].futures) >= items:
             waiting -= len(begun[0].futures)
@@ -160,7 +160,7 @@ def _read_ahead(
     yield from begun
 
 
-def _prepared(loaded: Loaded, item: Any) -> Array | ImageError:
+def _prepare_item(loaded: Loaded, item: Any) -> Array | ImageError:
     """Return the prepared item, or the reason why there is none; never an exception for a bad image."""
     try:
         return loaded.prepare(item)

@@ -69,7 +69,7 @@ def save_clip(model: Any, config: dict[str, Any], words: Sequence[str], folder: 
     save_tokenizer(folder, words)
     described = {"model_cfg": config, "preprocess_cfg": {"mean": MEAN, "std": STD}}
     (folder / "open_clip_config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    weights = {name: _halved(value) for name, value in model.state_dict().items()}
+    weights = {name: _halve(value) for name, value in model.state_dict().items()}
     _write(weights, folder / "open_clip_model.safetensors")
 
 
@@ -119,7 +119,7 @@ def save_blip(model: Any, words: Sequence[str], folder: Path) -> None:
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
     tied = set(model.all_tied_weights_keys)
-    weights = {name: _halved(value) for name, value in model.state_dict().items() if name not in tied}
+    weights = {name: _halve(value) for name, value in model.state_dict().items() if name not in tied}
     _write(weights, folder / "model.safetensors")
 
 
@@ -130,5 +130,5 @@ def _write(weights: dict[str, Any], file: Path) -> None:
     file.chmod(0o644)  # safetensors lets only the owner read; an installed package is read by others
 
 
-def _halved(value: Any) -> Any:
+def _halve(value: Any) -> Any:
     return value.half().contiguous() if value.is_floating_point() else value.contiguous()

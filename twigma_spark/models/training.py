@@ -73,7 +73,7 @@ def train_clip(examples: Examples, words: Sequence[str], recipe: Recipe, folder:
     config = tiny.clip_config(len(words))
     model = tiny.new_clip(config, recipe.seed)
     captions = _tokens(folder, examples.captions)[0]
-    looser = _tokens(folder, _loosened(examples.captions, recipe.seed))[0]
+    looser = _tokens(folder, _vary_captions(examples.captions, recipe.seed))[0]
     themes, media = _Labels(folder, examples.themes), _Labels(folder, examples.media)
 
     def loss(rows: Any, pixels: Any, dice: Any) -> Any:
@@ -178,7 +178,7 @@ def _fit(model: Any, pixels: Any, loss: Callable[[Any, Any, Any], Any], recipe: 
     model.train()
     for rows in _batches(len(images), recipe, dice):
         optimiser.zero_grad()
-        loss(rows, _changed(images[rows], dice), dice).backward()
+        loss(rows, _augment(images[rows], dice), dice).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         cycle.step()
@@ -198,7 +198,7 @@ def _batches(count: int, recipe: Recipe, dice: Any) -> Iterator[Any]:
                 done += 1
 
 
-def _changed(images: Any, dice: Any) -> Any:
+def _augment(images: Any, dice: Any) -> Any:
     """Return the pictures normalised, all shifted by a few pixels and, half of the time, mirrored."""
     import torch
     from torch.nn.functional import pad
@@ -222,13 +222,13 @@ def _tokens(folder: Path, texts: Sequence[str]) -> tuple[Any, Any]:
     return coded.input_ids, coded.attention_mask
 
 
-def _loosened(captions: Sequence[str], seed: int) -> list[str]:
+def _vary_captions(captions: Sequence[str], seed: int) -> list[str]:
     """Return captions as people write: without the medium, cut short, with words that no vocabulary has."""
     dice = random.Random(seed)
-    return [_loosened_one(caption, dice) for caption in captions]
+    return [_vary_caption(caption, dice) for caption in captions]
 
 
-def _loosened_one(caption: str, dice: random.Random) -> str:
+def _vary_caption(caption: str, dice: random.Random) -> str:
     words = (caption.partition(" of ")[2] or caption).split() if dice.random() < 0.6 else caption.split()
     if dice.random() < 0.4:
         words = words[: dice.randint(min(3, len(words)), len(words))]

@@ -19,7 +19,7 @@ from twigma_spark.stages import choice, inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.transforms.clusters import renumber, sizes
 from twigma_spark.transforms.themes import theme_words
-from twigma_spark.transforms.vectors import refused
+from twigma_spark.transforms.vectors import vector_rejects
 
 
 def run(
@@ -42,7 +42,7 @@ def _cluster(
 ) -> Mapping[str, DataFrame]:
     members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
     model, about_k = _fit(cfg, clustering, members)
-    labelled = context.materialize(kmeans.labelled(members, model))
+    labelled = context.materialize(kmeans.assign_clusters(members, model))
     found = labelled.where("reason IS NULL").drop("reason")
     largest_first = sizes(found).collect()
     numbered = renumber(found, [row["cluster"] for row in largest_first])
@@ -54,7 +54,7 @@ def _cluster(
         "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
         "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
         "results": records.results(context.spark, about_k),
-        "rejects": refused(labelled, "cluster", f"not in clustering '{clustering.id}'"),
+        "rejects": vector_rejects(labelled, "cluster", f"not in clustering '{clustering.id}'"),
     }
 
 

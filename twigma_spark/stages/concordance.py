@@ -26,7 +26,7 @@ def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataF
     if how.answers is None:
         return {}
     named = {a.item for a in answers}
-    rows = annotation.captioned(inputs.clustering(clusters, how.clustering), captions, cfg.seed)
+    rows = annotation.join_captions(inputs.clustering(clusters, how.clustering), captions, cfg.seed)
     asked = rows.where(F.col("item").isin(sorted(named))) if named else rows.limit(0)
     items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
     draws = Draws(how.permutations, how.resamples, cfg.seed)

@@ -41,7 +41,7 @@ class Drawn:
         return Sample(self.vectors, self.columns[group].astype("U"), unit or _most(self.columns["unit"].astype("U")))
 
 
-def collected(cfg: Config, frame: DataFrame) -> dict[str, Drawn]:
+def collect_samples(cfg: Config, frame: DataFrame) -> dict[str, Drawn]:
     """Return the rows by corpus, in the order of the configuration; a corpus without rows is empty.
 
     Args:

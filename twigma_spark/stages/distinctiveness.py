@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import inputs, records
-from twigma_spark.stages.corpora import collected
+from twigma_spark.stages.corpora import collect_samples
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
@@ -17,7 +17,7 @@ from twigma_spark.stats.sample import Sample, Statistic
 from twigma_spark.stats.shares import ShareSums, clustered_share
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms.clusters import share_sums
-from twigma_spark.transforms.samples import sampled
+from twigma_spark.transforms.samples import sample_vectors
 
 NAME = "distinctiveness"
 
@@ -32,7 +32,7 @@ def run(
 ) -> Mapping[str, DataFrame]:
     """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
-    drawn = collected(cfg, sampled(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
+    drawn = collect_samples(cfg, sample_vectors(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     with few_threads(samples.values()):
         found = divergences(samples, _divergence(cfg))

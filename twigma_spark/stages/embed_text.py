@@ -13,7 +13,7 @@ from twigma_spark.schemas import TEXT_EMBEDDINGS
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.transforms.texts import refused_texts
+from twigma_spark.transforms.texts import text_rejects
 from twigma_spark.transforms.vectors import fault, made_by
 
 
@@ -32,7 +32,7 @@ def run(
         return
     others = inputs.other_texts(cfg, context.spark)
     if others is not None:
-        yield {"rejects": refused_texts(others).withColumn("stage", F.lit("embed_text"))}
+        yield {"rejects": text_rejects(others).withColumn("stage", F.lit("embed_text"))}
     # The runner takes the item away; the table keeps the text.
     found = inputs.all_texts(cfg, images, tweets, captions, others)
     asked = found.withColumns({"source_key": F.col("text_id"), "item": F.col("text")})

@@ -41,7 +41,7 @@ def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
     # Both tables come from this frame, and its files are read once.
     with arrow_batches(context.spark, ARROW_BATCH):
         every = context.materialize(_union(context.spark, probed, "images"))
-    rejects = [images.refused(every), *[part.rejects for part in frames_of.values() if part.rejects is not None]]
+    rejects = [images.image_rejects(every), *[part.rejects for part in frames_of.values() if part.rejects is not None]]
     return {
         "images": _in_order(images.usable(every, IMAGES.column_names)),
         "tweets": _union(context.spark, [p.tweets for p in frames_of.values() if p.tweets is not None], "tweets"),

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.analyses import Boosting
 from twigma_spark.config.settings import Config
-from twigma_spark.estimators.likes import BoostingSpec, boosted, unavailable
+from twigma_spark.estimators.likes import BoostingSpec, predict_boosted, unavailable
 from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, StageContext
@@ -42,15 +42,15 @@ def run(
     plain = engagement.engagement(kept, images, tweets)
     rows = engagement.with_similarity(plain, neighbours, references, cfg.likes.nearest)
     table = arrow.table(engagement.compact(rows, references))
-    data, missing = _known(table, references)
+    data, missing = _with_likes(table, references)
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
-    found = list(_noted(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
+    found = list(_add_notes(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed), references)
     return {"results": records.results(context.spark, records.named("likes", found))}
 
 
-def _known(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:
+def _with_likes(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:
     """Return the images with likes, and how many have none."""
     data = _likes(table, references)
     known = data.likes >= 0
@@ -63,7 +63,7 @@ def _likes(table: pa.Table, references: Sequence[str]) -> Likes:
     return Likes(column["likes"], column["tweet"], column["author"], column["band"], column["log_age"], near)
 
 
-def _noted(found: Iterable[Named], missing: int, any_reference: bool) -> Iterable[Named]:
+def _add_notes(found: Iterable[Named], missing: int, any_reference: bool) -> Iterable[Named]:
     """Yield the results; how many images have no likes is one of them, and so is that there is no reference."""
     yield from found
     if missing:
@@ -104,7 +104,7 @@ def _fit_boosted(
         return [Named(ANALYSIS, "held_out_deviance", "boosting", not_computed(reason, len(train.likes), UNIT))]
     used, empty = _with_values(known, features)
     spec = BoostingSpec(how.iterations, how.leaves, how.learning_rate, how.smallest_leaf, cfg.seed)
-    found = boosted(known, used, "held", spec)
+    found = predict_boosted(known, used, "held", spec)
     extra = [F.col("prediction").cast("float"), F.col("shap").cast("array<float>")]
     table = arrow.table(engagement.compact(found, references, extra))
     test, shap = _likes(table, references), arrow.matrix(table.column("shap").combine_chunks())

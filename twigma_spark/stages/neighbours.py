@@ -21,7 +21,7 @@ from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
-from twigma_spark.transforms.vectors import fault, refused
+from twigma_spark.transforms.vectors import fault, vector_rejects
 
 # Best matches that come to the driver to calibrate the threshold.
 BACKGROUND = 1_000_000
@@ -63,7 +63,7 @@ def run(
         yield {"artifacts": records.artifact_rows(context.spark, "neighbours", made)}
         indexed.append((search, choice, made))
     searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
-    rejects = {"rejects": refused(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
+    rejects = {"rejects": vector_rejects(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
     yield together([*(_search_reference(cfg, context, *each) for each in indexed), rejects])
 
 
@@ -101,7 +101,7 @@ def _index(
         "metric": "cosine",
     }
     source = index_files.IndexSource(search.reference, search.vectors, rows, facts, cfg.seed)
-    made, again = index_files.prepared(source, choice, folder(cfg.store.root, cfg.store.artifacts), known)
+    made, again = index_files.prepare_index(source, choice, folder(cfg.store.root, cfg.store.artifacts), known)
     what = "index used again" if again else f"indexed in {len(made)} file{'s' * (len(made) > 1)}"
     context.log(f"neighbours: {rows:,} vectors of '{search.reference}' {what}: {choice.factory} ({choice.reason})")
     return choice, made

@@ -21,8 +21,8 @@ from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import layouts
 from twigma_spark.stats.intervals import Interval
-from twigma_spark.transforms.samples import sampled
-from twigma_spark.transforms.vectors import fault, refused
+from twigma_spark.transforms.samples import sample_vectors
+from twigma_spark.transforms.vectors import fault, vector_rejects
 
 READS = ("images", "embeddings", "duplicates")
 NAME, KIND = "project/umap", "umap_landmarks"
@@ -40,14 +40,14 @@ def run(
     """Return a place for each kept image, the model as a file, and how well the map keeps neighbourhoods."""
     judged = inputs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
     vectors = judged.where("reason IS NULL").drop("reason")
-    landmarks = _drawn(vectors, images, cfg.project.landmarks, cfg.seed)
-    made = {"rejects": refused(judged, "project", "not on the map")}
+    landmarks = _draw_sample(vectors, images, cfg.project.landmarks, cfg.seed)
+    made = {"rejects": vector_rejects(judged, "project", "not on the map")}
     if len(landmarks) < projection.LEAST:
         context.log(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
         return made
     known = records.artifacts_of(artifacts, "project")
     model, artifact = _model(cfg, context, landmarks, known)
-    rows = _results(cfg, model, _drawn(vectors, images, cfg.project.sample, cfg.seed + 1))
+    rows = _results(cfg, model, _draw_sample(vectors, images, cfg.project.sample, cfg.seed + 1))
     return {
         **made,
         "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
@@ -56,10 +56,10 @@ def run(
     }
 
 
-def _drawn(vectors: DataFrame, images: DataFrame, wanted: int, seed: int) -> Vectors:
+def _draw_sample(vectors: DataFrame, images: DataFrame, wanted: int, seed: int) -> Vectors:
     """Return about `wanted` unit vectors, as many of each corpus where it has them, in order of their ids."""
     corpora = max(1, vectors.select("corpus").distinct().count())
-    chosen = sampled(vectors, images, -(-wanted // corpora), seed).select("image_id", "embedding")
+    chosen = sample_vectors(vectors, images, -(-wanted // corpora), seed).select("image_id", "embedding")
     table = arrow.collect(chosen).sort_by("image_id")
     return arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
 

@@ -13,7 +13,7 @@ from twigma_spark.schemas import SCORES
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.transforms.heads import scored
+from twigma_spark.transforms.heads import score_vectors
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
 
         if isinstance(model, HeadSpec):
             missing = vectors.join(done.select("image_id"), "image_id", "left_anti")
-            yield {"scores": row(scored(missing, model, specs.image_encoder(cfg).model_id))}
+            yield {"scores": row(score_vectors(missing, model, specs.image_encoder(cfg).model_id))}
         else:
             task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
             yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=vectors), task)

@@ -13,7 +13,7 @@ from twigma_spark.stats.sample import Codes, Sample, Statistic
 from twigma_spark.stats.texts import of_texts
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec
-from twigma_spark.transforms.texts import sampled_texts
+from twigma_spark.transforms.texts import sample_texts
 from twigma_spark.transforms.vectors import made_by
 
 
@@ -37,12 +37,12 @@ def text_statistics(
     own = made_by(embedded, encoder.model_id, encoder.preprocess_rev).join(
         there.select("text_id"), "text_id", "left_semi"
     )
-    samples, words = _collected(sampled_texts(own, cfg.variation.max_images, cfg.seed))
+    samples, words = _collect_texts(sample_texts(own, cfg.variation.max_images, cfg.seed))
     with few_threads(samples.values()):
         return of_texts(samples, words, spec)
 
 
-def _collected(frame: DataFrame) -> tuple[dict[str, Sample], dict[str, Codes]]:
+def _collect_texts(frame: DataFrame) -> tuple[dict[str, Sample], dict[str, Codes]]:
     """Return vectors and word counts by kind, in the order of their ids."""
     batches = list(arrow.stream(frame))
     if not batches:

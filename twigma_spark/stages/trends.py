@@ -37,7 +37,7 @@ def run(
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
     found += themes.activity_results(posts, images_by_month)
     limits = cfg.trends.nsfw_thresholds
-    scored = _scored(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
+    scored = _read_scores(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
     found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
     return {"results": records.results(context.spark, records.named("trends", found))}
 
@@ -50,7 +50,7 @@ def _activity(
     rows = activity.theme_images(kept, images, clusters)
     table = arrow.table(activity.by_unit(rows, tweets, strata))
     unit, month, cluster, count, bits = (table.column(i).to_numpy() for i in range(5))
-    hits, months, first = themes.gathered(unit, month, cluster, count)
+    hits, months, first = themes.gather_units(unit, month, cluster, count)
     inside = {name: (bits[first] >> place & 1).astype(bool) for place, name in enumerate(strata)}
     totals = np.bincount(month, weights=count) if len(month) else np.zeros(0)
     by_month = {int(m): int(totals[m]) for m in np.flatnonzero(totals)}
@@ -64,7 +64,7 @@ def _strata(cfg: Config, tweets: DataFrame) -> dict[str, Column]:
     return activity.conditions(kinds["hashtag"], kinds["source"], cfg.trends.models)
 
 
-def _scored(frame: DataFrame, thresholds: int) -> Scored:
+def _read_scores(frame: DataFrame, thresholds: int) -> Scored:
     table = arrow.table(frame)
     corpus, unit, cluster, scored = (table.column(i).to_numpy() for i in range(4))
     above = np.stack([table.column(f"above_{i}").to_numpy() for i in range(thresholds)], axis=1)

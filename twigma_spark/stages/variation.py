@@ -11,10 +11,10 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records
-from twigma_spark.stages.corpora import Drawn, collected
+from twigma_spark.stages.corpora import Drawn, collect_samples
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stages.text_variation import text_statistics
-from twigma_spark.stats.explained import explained_by
+from twigma_spark.stats.explained import explain_by_groups
 from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
 from twigma_spark.stats.prompts import length_and_distance
@@ -42,7 +42,7 @@ def run(
     """
     how, spec = cfg.variation, _spec(cfg)
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
-    drawn = collected(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
+    drawn = collect_samples(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     passed = block_moments(vectors, images, how.blocks, cfg.seed)
     with few_threads(samples.values()):
@@ -85,7 +85,7 @@ def _within(
             continue
         sample = part.sample(column, unit)
         found, groups = within(sample, bins[drawn.there(column)], corpus, spec)
-        shares = explained_by(sample, f"{corpus}|{unit}", spec.bootstrap, spec.confidence, spec.seed)
+        shares = explain_by_groups(sample, f"{corpus}|{unit}", spec.bootstrap, spec.confidence, spec.seed)
         made = list(records.statistics(NAME, NAME, [*found, *shares]))
         if groups is None:
             yield made, []

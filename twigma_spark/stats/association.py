@@ -52,7 +52,7 @@ def kendall(x: Floats, y: Floats, codes: Codes, bootstrap: int, confidence: floa
     if groups < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     found = stats.kendalltau(x, y)
-    drawn = _drawn(x, y, codes, groups, bootstrap, np.random.default_rng(seed))
+    drawn = _bootstrap_tau(x, y, codes, groups, bootstrap, np.random.default_rng(seed))
     low, high = intervals.percentiles(drawn, confidence)
     alone = groups == len(codes)
     p = float(found.pvalue) if alone else _by_t(float(found.statistic), drawn, groups)
@@ -60,7 +60,7 @@ def kendall(x: Floats, y: Floats, codes: Codes, bootstrap: int, confidence: floa
     return Kendall(float(found.statistic), low, high, p, groups, f"Kendall's tau-b; {how}")
 
 
-def _drawn(x: Floats, y: Floats, codes: Codes, groups: int, bootstrap: int, rng: np.random.Generator) -> Floats:
+def _bootstrap_tau(x: Floats, y: Floats, codes: Codes, groups: int, bootstrap: int, rng: np.random.Generator) -> Floats:
     """Return tau of bootstrap samples of groups; a sample without variation says nothing and has 0."""
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes, minlength=groups))[:-1])

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 
 from twigma_spark.stats import kernels, nearest, resampling
-from twigma_spark.stats.quantise import reduced
+from twigma_spark.stats.quantise import reduce_dimensions
 from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
 
 # Results of one ordered pair, and how a measure gives a statistic of a value and its replicates.
@@ -91,7 +91,7 @@ def _of_pair(p: _Side, q: _Side, first: bool, spec: ComparisonSpec) -> Iterator[
 
 
 def _by_rows(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Statistic]:
-    joint = reduced(np.concatenate([p.sample.vectors, q.sample.vectors]), spec.variance)
+    joint = reduce_dimensions(np.concatenate([p.sample.vectors, q.sample.vectors]), spec.variance)
     divided = nearest.knn_kl(joint[: len(p.codes)], joint[len(p.codes) :], spec.k)
     yield _knn(p, q, divided, joint.shape[1], spec)
     found = nearest.manifolds(p.sample.vectors, q.sample.vectors, spec.k)

@@ -149,7 +149,7 @@ def _alphas(
     fewer = Draws(draws.permutations, max(100, draws.resamples // 5), draws.seed)
     why = "fewer than two annotators" if len(groupings) < 2 else "no two annotators answered for the same images"
     for metric, (statistic, method) in how.items():
-        yield Named(ANALYSIS, metric, "all", _halved(statistic, clusters, fewer, rng, method, why))
+        yield Named(ANALYSIS, metric, "all", _estimate_by_halves(statistic, clusters, fewer, rng, method, why))
 
 
 def _against(
@@ -168,11 +168,14 @@ def _against(
 
         method = f"{words_} of the groups and the clusters"
         yield Named(
-            ANALYSIS, metric, name, _halved(statistic, cluster, draws, rng, method, "fewer than two images are grouped")
+            ANALYSIS,
+            metric,
+            name,
+            _estimate_by_halves(statistic, cluster, draws, rng, method, "fewer than two images are grouped"),
         )
 
 
-def _halved(
+def _estimate_by_halves(
     statistic: Callable[[NDArray[np.int64]], float | None],
     strata: NDArray[np.int64], draws: Draws, rng: np.random.Generator, method: str, why: str,
 ) -> Estimate:  # fmt: skip
@@ -203,7 +206,7 @@ def _split(
             return _kept_together([groups[half] for groups in many])
 
         method = "share of the cluster's pairs of images that annotators put into one group"
-        found = _halved(
+        found = _estimate_by_halves(
             statistic, np.zeros(len(rows), np.int64), draws, rng, method, "fewer than two images are grouped"
         )
         yield Named(ANALYSIS, "kept_together", f"cluster {cluster}", found)

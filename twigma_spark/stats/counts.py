@@ -66,7 +66,7 @@ def poisson(y: ArrayLike, x: ArrayLike) -> Fit:
         x: columns of full rank, the constant among them.
     """
     counts, columns = np.asarray(y, np.float64), np.asarray(x, np.float64)
-    kept, times, back = collapsed(counts, columns)
+    kept, times, back = collapse_rows(counts, columns)
     fit = _glm(counts[kept], columns[kept], times, Fit.none(columns))
     return replace(fit, mu=fit.mu[back])
 
@@ -99,7 +99,7 @@ def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit:
     turn until neither moves (Venables & Ripley 2002, section 7.4); they are orthogonal (Lawless 1987), so
     the covariance of the coefficients needs no correction for the fitted dispersion.
     """
-    kept, times, back = collapsed(np.asarray(y, np.float64), np.asarray(x, np.float64))
+    kept, times, back = collapse_rows(np.asarray(y, np.float64), np.asarray(x, np.float64))
     counts, columns = np.asarray(y, np.float64)[kept], np.asarray(x, np.float64)[kept]
     fit = _glm(counts, columns, times, Fit.none(columns))
     for _ in range(50):
@@ -111,7 +111,7 @@ def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit:
     return replace(fit, mu=fit.mu[back])
 
 
-def collapsed(y: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
+def collapse_rows(y: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
     """Return of equal rows (y, x) the first (m,), how many there are (m,), and the place of each row (n,).
 
     Rows are distinguished by their product with fixed random weights: two different rows have the same one with
@@ -148,7 +148,7 @@ def _glm(y: Floats, x: Floats, times: Floats, start: Fit) -> Fit:
     return Fit(np.asarray(found.params), np.asarray(found.normalized_cov_params), np.asarray(found.mu), start.alpha)
 
 
-def clustered(fit: Fit, y: ArrayLike, x: ArrayLike, groups: Codes) -> Floats:
+def clustered_covariance(fit: Fit, y: ArrayLike, x: ArrayLike, groups: Codes) -> Floats:
     """Return the covariance (p, p) of the coefficients with errors clustered by group.
 
     The sandwich of Liang & Zeger 1986 times G/(G-1) (n-1)/(n-p), as statsmodels and Stata have it.

@@ -75,16 +75,19 @@ def _of_pair(first: Named, second: Named, spec: DivergenceSpec) -> list[Statisti
     """Return the measures of a pair, the directed ones both ways."""
     if empty := [name for name, sample in (first, second) if not len(sample.vectors)]:
         why = f"not computed: no vectors of {' and '.join(empty)}"
-        return [Statistic(m, f"{p[0]}|{q[0]}", None, None, None, 0, "images", why) for m, p, q in asked(first, second)]
+        return [
+            Statistic(m, f"{p[0]}|{q[0]}", None, None, None, 0, "images", why)
+            for m, p, q in measure_pairs(first, second)
+        ]
     bins, how = quantise([first[1].vectors, second[1].vectors], spec.quantise)
     p, q = _histograms((first, second), bins, spec)
     unit = " and ".join(dict.fromkeys([p.unit, q.unit]))
     interval = f"{spec.confidence:.0%} percentile bootstrap, {spec.bootstrap} resamples of {unit}, clusters kept"
     blank = Statistic("", "", None, None, None, p.groups + q.groups, unit, f"over {how}; {interval}")
-    return [_measured(metric, a, b, blank, spec.confidence) for metric, a, b in asked(p, q)]
+    return [_measure(metric, a, b, blank, spec.confidence) for metric, a, b in measure_pairs(p, q)]
 
 
-def asked(first: T, second: T) -> Iterator[tuple[str, T, T]]:
+def measure_pairs(first: T, second: T) -> Iterator[tuple[str, T, T]]:
     """Yield the measures of two histograms with the order of the sides; both orders where it matters."""
     for metric, histogram in HISTOGRAMS.items():
         yield metric, first, second
@@ -92,7 +95,7 @@ def asked(first: T, second: T) -> Iterator[tuple[str, T, T]]:
             yield metric, second, first
 
 
-def _measured(metric: str, p: _Histogram, q: _Histogram, blank: Statistic, confidence: float) -> Statistic:
+def _measure(metric: str, p: _Histogram, q: _Histogram, blank: Statistic, confidence: float) -> Statistic:
     """Return `blank` filled with one measure of two histograms."""
     how = HISTOGRAMS[metric]
     low, high = intervals.percentiles(how.measure(p.drawn, q.drawn), confidence)
@@ -108,6 +111,6 @@ def _histograms(pair: Sequence[Named], bins: Sequence[Bins], spec: DivergenceSpe
     found = []
     for (name, sample), own in zip(pair, bins, strict=True):
         table = intervals.count_table(sample.groups, own, k)
-        drawn = intervals.resampled_counts(table, spec.bootstrap, rng)
+        drawn = intervals.resample_counts(table, spec.bootstrap, rng)
         found.append(_Histogram(name, table.sum(axis=0), drawn, len(table), sample.unit))
     return found

@@ -71,7 +71,7 @@ def explained(sums: Sums, weights: Vectors | Floats) -> Explained:
     return Explained(_over(between, between + within), _over(effect, effect + error))
 
 
-def explained_by(sample: Sample, group: str, bootstrap: int, confidence: float, seed: int) -> list[Statistic]:
+def explain_by_groups(sample: Sample, group: str, bootstrap: int, confidence: float, seed: int) -> list[Statistic]:
     """Return `share_explained` and `variance_component` of the groups of a sample, with their intervals.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from twigma_spark.stats import intervals, resampling
 from twigma_spark.stats.histograms import HISTOGRAMS
-from twigma_spark.stats.quantise import clustered, reduced
+from twigma_spark.stats.quantise import cluster_points, reduce_dimensions
 from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
 
 # The smoothing of the grid: none, and half a count a bin.
@@ -94,7 +94,7 @@ def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
     used = {name: sample.drawn(spec.images, spec.seed) for name, sample in samples.items() if len(sample.vectors)}
     values: dict[Cell, dict[tuple[str, str], Value]] = {}
     for share in spec.shares:
-        drawn = {name: _drawn(sample, share, i, spec) for i, (name, sample) in enumerate(used.items())}
+        drawn = {name: _draw(sample, share, i, spec) for i, (name, sample) in enumerate(used.items())}
         for p, q in combinations(drawn, 2):
             for cell, pair, value in _of_pair((p, drawn[p]), (q, drawn[q]), share, spec):
                 values.setdefault(cell, {})[pair] = value
@@ -167,7 +167,7 @@ def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothi
     return Statistic(smoothing, p, share, min(low, share), max(high, share), len(cells), "grid cells", method)
 
 
-def _drawn(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
+def _draw(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
     part = sample.drawn(max(1, round(share * len(sample.vectors))), spec.seed)
     codes = part.codes
     rng = np.random.default_rng([spec.seed, place])
@@ -179,9 +179,9 @@ def _of_pair(
 ) -> Iterator[tuple[Cell, tuple[str, str], Value]]:
     """Yield the values of a pair, both ways; principal components once, a clustering for each k and seed."""
     (p, one), (q, other) = first, second
-    points = reduced(np.concatenate([one.vectors, other.vectors]), spec.variance)
+    points = reduce_dimensions(np.concatenate([one.vectors, other.vectors]), spec.variance)
     for k, seed in product(spec.clusters, range(spec.seed, spec.seed + spec.seeds)):
-        labels = clustered(points, k, seed)
+        labels = cluster_points(points, k, seed)
         bins = int(labels.max()) + 1
         a, b = _counts(one, labels[: len(one.codes)], bins), _counts(other, labels[len(one.codes) :], bins)
         for smoothing in SMOOTHING:

@@ -21,7 +21,7 @@ def deviance(y: Floats, mu: Floats) -> Floats:
     return np.asarray(2 * (xlogy(y, y / mu) - y + mu))
 
 
-def compared(y: Floats, predictions: Mapping[str, Floats], authors: Codes) -> Iterator[Named]:
+def compare_predictions(y: Floats, predictions: Mapping[str, Floats], authors: Codes) -> Iterator[Named]:
     """Yield the mean deviance of each prediction, and the share of the first one's deviance that it explains.
 
     Args:
@@ -37,10 +37,12 @@ def compared(y: Floats, predictions: Mapping[str, Floats], authors: Codes) -> It
         found = replace(found, method=f"mean Poisson deviance {split}: {found.method}")
         yield Named(ANALYSIS, "held_out_deviance", name, found)
         if name != base_name and base.sum() > 0:
-            yield Named(ANALYSIS, "deviance_explained", name, _explained(values, base, authors, base_name, split))
+            yield Named(
+                ANALYSIS, "deviance_explained", name, _explain_deviance(values, base, authors, base_name, split)
+            )
 
 
-def _explained(values: Floats, base: Floats, authors: Codes, base_name: str, split: str) -> Estimate:
+def _explain_deviance(values: Floats, base: Floats, authors: Codes, base_name: str, split: str) -> Estimate:
     """Return 1 - sum(values) / sum(base), its error that of the linearised ratio."""
     ratio = float(values.sum() / base.sum())
     spread = clustered_mean((values - ratio * base) / base.mean(), authors, UNIT, "authors")
@@ -110,5 +112,5 @@ def held_out_results(
         yield Named(ANALYSIS, "held_out_deviance", "regression", not_computed(reason, len(y), UNIT))
     else:
         means["regression"] = regression
-    yield from compared(y, {**means, "boosting": prediction}, authors)
+    yield from compare_predictions(y, {**means, "boosting": prediction}, authors)
     yield from importances(shap, features, authors)

@@ -57,8 +57,8 @@ def mauve(p: Floats, q: Floats) -> Floats:
     p, q = _shares(p), _shares(q)
     mix = np.linspace(1e-6, 1.0 - 1e-6, FRONTIER)[:, None]
     between = mix * np.expand_dims(p, -2) + (1.0 - mix) * np.expand_dims(q, -2)
-    x = _framed(np.exp(-SCALE * _kl_of_shares(np.expand_dims(q, -2), between)), 0)
-    y = _framed(np.exp(-SCALE * _kl_of_shares(np.expand_dims(p, -2), between)), -1)
+    x = _add_ends(np.exp(-SCALE * _kl_of_shares(np.expand_dims(q, -2), between)), 0)
+    y = _add_ends(np.exp(-SCALE * _kl_of_shares(np.expand_dims(p, -2), between)), -1)
     # Along l the mixture moves from q to p: x falls from 1 to 0 while y rises from 0 to 1.
     area = -np.sum(np.diff(x, axis=-1) * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
     return np.asarray(np.clip(area, 0.0, 1.0), np.float64)
@@ -102,7 +102,7 @@ def _kl_of_shares(p: Floats, q: Floats) -> Floats:
     return np.asarray(np.maximum(terms.sum(axis=-1), 0.0), np.float64)
 
 
-def _framed(curve: Floats, one_at: int) -> Floats:
+def _add_ends(curve: Floats, one_at: int) -> Floats:
     """Return the curve with its ends: 1 at the end `one_at` (0 or -1), 0 at the other."""
     one, zero = np.ones_like(curve[..., :1]), np.zeros_like(curve[..., :1])
     first, last = (one, zero) if one_at == 0 else (zero, one)

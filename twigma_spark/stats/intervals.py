@@ -58,7 +58,7 @@ def count_table(groups: NDArray[Any] | None, bins: NDArray[np.integer[Any]], k: 
     return np.bincount(codes * k + bins, minlength=size * k).reshape(size, k).astype(np.float64)
 
 
-def resampled_counts(table: NDArray[np.generic], replicates: int, rng: np.random.Generator) -> Floats:
+def resample_counts(table: NDArray[np.generic], replicates: int, rng: np.random.Generator) -> Floats:
     """Return column totals (replicates, m) of bootstrap samples of the rows.
 
     As many rows as there are, with replacement: a row is a group (post, prompt, artist), so that images of

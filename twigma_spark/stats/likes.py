@@ -174,11 +174,11 @@ def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str, E
         ("poisson_tweet", design.tweet, "tweets"),
         ("poisson_author", design.author, "authors"),
     ):
-        yield from _clustered(metric, design, fit, groups, of, confidence)
+        yield from _clustered_changes(metric, design, fit, groups, of, confidence)
     words = f"errors times the root of Pearson's dispersion {scale:.3g}"
     yield from _changes("quasi_poisson", design, fit, fit.cov * scale, None, words, confidence)
     negative = counts.negative_binomial(y, x)
-    yield from _clustered("negative_binomial", design, negative, design.author, "authors", confidence)
+    yield from _clustered_changes("negative_binomial", design, negative, design.author, "authors", confidence)
     yield from _with_age(design, confidence)
     yield from _within_authors(design, confidence)
     n = len(y)
@@ -219,7 +219,7 @@ def _percent(ends: Floats, n: int, how: str) -> Estimate:
     return Estimate(value, low, high if np.isfinite(high) else None, n, UNIT, method)
 
 
-def _clustered(
+def _clustered_changes(
     metric: str, design: Design, fit: Fit, groups: NDArray[np.int64], of: str, confidence: float
 ) -> Iterator[tuple[str, str, Estimate]]:
     many = int(groups.max()) + 1
@@ -227,7 +227,7 @@ def _clustered(
         reason = f"{design.x.shape[1]} coefficients need more {of} than that, there are {many}"
         yield metric, "all", not_computed(reason, len(design.y), UNIT)
         return
-    cov = counts.clustered(fit, design.y, design.x, groups)
+    cov = counts.clustered_covariance(fit, design.y, design.x, groups)
     yield from _changes(metric, design, fit, cov, many, f"errors clustered by {many:,} {of}", confidence)
 
 
@@ -237,7 +237,7 @@ def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str, Est
         yield "poisson_offset", "all", not_computed("all posts are of the same age", len(design.y), UNIT)
         return
     fit = counts.poisson_of_rows(design.y, design.x, design.log_age)
-    yield from _clustered("poisson_offset", design, fit, design.author, "authors", confidence)
+    yield from _clustered_changes("poisson_offset", design, fit, design.author, "authors", confidence)
     # In doublings: a coefficient of log 2, plus 100% a doubling, is what the offset takes for granted.
     doublings = (design.log_age - design.log_age.mean()) / np.log(2)
     aged = replace(
@@ -245,7 +245,7 @@ def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str, Est
     )
     if np.linalg.matrix_rank(aged.x.T @ aged.x, hermitian=True) == aged.x.shape[1]:
         fit = counts.poisson_of_rows(aged.y, aged.x)
-        yield from _clustered("poisson_age", aged, fit, aged.author, "authors", confidence)
+        yield from _clustered_changes("poisson_age", aged, fit, aged.author, "authors", confidence)
 
 
 def _within_authors(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:

@@ -9,7 +9,7 @@ import numpy as np
 from twigma_spark.stats.sample import Codes
 
 
-def matched_on_words(words: Mapping[str, Codes], seed: int) -> dict[str, Codes]:
+def match_on_words(words: Mapping[str, Codes], seed: int) -> dict[str, Codes]:
     """Return rows of each corpus such that all corpora have the same histogram of word counts.
 
     Of each count, as many rows as the corpus with the fewest has, drawn without replacement. No rows at all
@@ -26,11 +26,11 @@ def matched_on_words(words: Mapping[str, Codes], seed: int) -> dict[str, Codes]:
     top = 1 + max(int(np.max(each, initial=0)) for each in words.values())
     common = np.min([np.bincount(each, minlength=top) for each in words.values()], axis=0)
     return {
-        name: _drawn(each, common, np.random.default_rng([seed, i])) for i, (name, each) in enumerate(words.items())
+        name: _draw_rows(each, common, np.random.default_rng([seed, i])) for i, (name, each) in enumerate(words.items())
     }
 
 
-def _drawn(words: Codes, wanted: Codes, rng: np.random.Generator) -> Codes:
+def _draw_rows(words: Codes, wanted: Codes, rng: np.random.Generator) -> Codes:
     """Return, for each word count, `wanted` rows that have it; in the order of the rows."""
     order = rng.permutation(len(words))
     ranked = order[np.argsort(words[order], kind="stable")]

@@ -67,7 +67,7 @@ def moments(vectors: ArrayLike) -> Moments:
     return found
 
 
-def added(parts: Iterable[Moments]) -> Moments:
+def add_moments(parts: Iterable[Moments]) -> Moments:
     """Return the moments of all parts together; at least one part."""
     first, *others = parts
     total = first

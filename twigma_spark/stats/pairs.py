@@ -39,7 +39,7 @@ class Pairs:
         return float(self.distance.std(ddof=1) / np.sqrt(len(self.distance)))
 
 
-def sampled_pairs(vectors: Vectors, at_most: int, rng: np.random.Generator) -> Pairs:
+def sample_pairs(vectors: Vectors, at_most: int, rng: np.random.Generator) -> Pairs:
     """Return `at_most` pairs of different rows, drawn with replacement; all pairs where there are no more.
 
     Args:

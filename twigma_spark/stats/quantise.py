@@ -43,14 +43,14 @@ def quantise(samples: Sequence[Vectors], spec: QuantiseSpec) -> tuple[list[Bins]
     Source: Pillutla et al. 2021 (MAUVE), section 3; its code, with the variance kept at 0.9.
     """
     joint = np.concatenate(list(samples)).astype(np.float32, copy=False)
-    kept = reduced(joint, spec.variance)
-    labels = clustered(kept, spec.clusters, spec.seed, spec.restarts)
+    kept = reduce_dimensions(joint, spec.variance)
+    labels = cluster_points(kept, spec.clusters, spec.seed, spec.restarts)
     how = f"{labels.max() + 1} k-means clusters of {kept.shape[1]} joint principal components"
     ends = np.cumsum([len(sample) for sample in samples])[:-1]
     return list(np.split(labels, ends)), f"{how} ({spec.variance:g} of the variance)"
 
 
-def reduced(joint: Vectors, variance: float) -> Vectors:
+def reduce_dimensions(joint: Vectors, variance: float) -> Vectors:
     """Return the principal components (n, r) that keep `variance`; the vectors themselves where all is kept."""
     if variance >= 1.0 or not np.any(joint != joint[0]):
         return joint
@@ -58,7 +58,7 @@ def reduced(joint: Vectors, variance: float) -> Vectors:
     return found
 
 
-def clustered(points: Vectors, clusters: int, seed: int, restarts: int = 1) -> Bins:
+def cluster_points(points: Vectors, clusters: int, seed: int, restarts: int = 1) -> Bins:
     """Return the k-means cluster of each point (n,), from 0 without gaps; at most as many as there are points."""
     kmeans = KMeans(min(clusters, len(points)), n_init=restarts, random_state=seed % 2**32)
     with warnings.catch_warnings():

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from twigma_spark.stats.matching import matched_on_words
+from twigma_spark.stats.matching import match_on_words
 from twigma_spark.stats.moments import moments
 from twigma_spark.stats.sample import Codes, Sample, Statistic
 from twigma_spark.stats.variation import MOMENT_WORDS, VariationSpec, entropies, of_moments, of_pairs
@@ -29,7 +29,7 @@ def of_texts(samples: Mapping[str, Sample], words: Mapping[str, Codes], spec: Va
     Source: Chen & Zou 2023 (TWIGMA), on variation (texts of equal length).
     """
     used = {name: sample for name, sample in samples.items() if len(sample.vectors)}
-    rows = matched_on_words({name: words[name] for name in used}, spec.seed)
+    rows = match_on_words({name: words[name] for name in used}, spec.seed)
     if not any(len(each) for each in rows.values()):
         why = f"not computed: no word count occurs in all of {', '.join(used)}"
         metrics = ("pair_distance", "entropy", *MOMENT_WORDS)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.shares import Floats, dense, share_estimates
-from twigma_spark.stats.trends import Trend, arrow, corrected, growth, rule, trend
+from twigma_spark.stats.trends import Trend, arrow, correct_p_values, growth, rule, trend
 
 UNIT = "images"
 # Where the number of the cluster goes in the name of a group; no hashtag and no client holds it.
@@ -60,7 +60,7 @@ def month_name(month: int) -> str:
     return f"{month // 12:04d}-{month % 12 + 1:02d}"
 
 
-def gathered(
+def gather_units(
     unit: NDArray[Any], month: NDArray[Any], cluster: NDArray[Any], images: NDArray[Any]
 ) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
     """Return images (units, clusters), month (units,) and the first row of each unit, of rows a unit and cluster.
@@ -122,7 +122,7 @@ def _trends(analysis: str, parts: Mapping[str, Activity], by: Rule) -> Iterator[
         for pattern, part in parts.items()
         for cluster, column in enumerate(part.hits.T)
     ]
-    q_values = corrected([each for _, _, each in found])
+    q_values = correct_p_values([each for _, _, each in found])
     for (group, part, each), q in zip(found, q_values, strict=True):
         if isinstance(each, str) or q is None:
             reason = each if isinstance(each, str) else "it has no p-value"

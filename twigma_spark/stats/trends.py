@@ -56,7 +56,7 @@ def trend(hits: ArrayLike, sizes: ArrayLike, months: Codes, confidence: float = 
         months: month of each group, counted from any start (groups,).
         confidence: of the interval.
     """
-    h, n, when = _used(hits, sizes, months)
+    h, n, when = _nonempty_groups(hits, sizes, months)
     there = np.unique(when)
     if len(there) < 2:
         return f"a trend needs two months with data, there are {len(there)}"
@@ -64,7 +64,7 @@ def trend(hits: ArrayLike, sizes: ArrayLike, months: Codes, confidence: float = 
         return f"a trend needs four groups, there are {len(h)}"
     if not 0 < h.sum() < n.sum():
         return "none or all of the images are in it"
-    if _separated(when[h > 0], when[h < n]):
+    if _is_separated(when[h > 0], when[h < n]):
         return "a month tells its images from the others without error"
     x = np.stack([np.ones(len(when)), when - (there[0] + there[-1]) / 2], axis=1)
     beta, bread = _logit(group_sums(h, when - there[0]), group_sums(n, when - there[0]), there)
@@ -80,12 +80,12 @@ def trend(hits: ArrayLike, sizes: ArrayLike, months: Codes, confidence: float = 
     return Trend(float(beta[1]), error, *change, p, int(n.sum()), count, len(there))
 
 
-def _separated(with_hits: Codes, with_others: Codes) -> bool:
+def _is_separated(with_hits: Codes, with_others: Codes) -> bool:
     """Return whether one month parts the hits from the others: no finite slope fits (Albert & Anderson 1984)."""
     return bool(with_hits.max() <= with_others.min() or with_others.max() <= with_hits.min())
 
 
-def _used(hits: ArrayLike, sizes: ArrayLike, months: Codes) -> tuple[Floats, Floats, Codes]:
+def _nonempty_groups(hits: ArrayLike, sizes: ArrayLike, months: Codes) -> tuple[Floats, Floats, Codes]:
     n = np.asarray(sizes, np.float64)
     return np.asarray(hits, np.float64)[n > 0], n[n > 0], np.asarray(months)[n > 0]
 
@@ -113,7 +113,7 @@ def _change(beta: Floats, cov: Floats, quantile: float, half: float) -> tuple[fl
     return float(middle), float(low), float(high)
 
 
-def corrected(trends: Sequence[Trend | str]) -> list[float | None]:
+def correct_p_values(trends: Sequence[Trend | str]) -> list[float | None]:
     """Return Benjamini & Hochberg's q-values (1995, by scipy) of the trends that have a p-value."""
     known = [i for i, found in enumerate(trends) if isinstance(found, Trend)]
     found = [trends[i] for i in known]

@@ -10,7 +10,7 @@ import numpy as np
 from twigma_spark.stats import pairs, resampling
 from twigma_spark.stats.groups import Groups, within_groups
 from twigma_spark.stats.histograms import entropy
-from twigma_spark.stats.moments import Moments, added, moments
+from twigma_spark.stats.moments import Moments, add_moments, moments
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
 from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
 from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi
@@ -66,7 +66,7 @@ def of_moments(blocks: Sequence[Moments], group: str, unit: str, confidence: flo
     if not full:
         why = "not computed: no vectors"
         return [Statistic(metric, group, None, None, None, 0, "images", why) for metric in MOMENT_WORDS]
-    whole = added(full)
+    whole = add_moments(full)
     left_out = [_values(whole - block) for block in full] if len(full) > 1 else []
     interval = f"{confidence:.0%} jackknife over {len(full)} blocks of {unit}"
     return [_of_moment(metric, group, value, [v[metric] for v in left_out], whole, interval, confidence)
@@ -114,7 +114,7 @@ def of_pairs(sample: Sample, group: str, spec: VariationSpec) -> list[Statistic]
         why = f"not computed: a pair needs two vectors, there are {n}"
         return [Statistic("pair_distance", group, None, None, None, n, "images", why)]
     rng = np.random.default_rng(spec.seed)
-    found = pairs.sampled_pairs(sample.vectors, spec.pairs, rng)
+    found = pairs.sample_pairs(sample.vectors, spec.pairs, rng)
     codes = sample.codes
     weights = resampling.multiplicities(int(codes.max()) + 1, spec.bootstrap, rng)
     drawn = pairs.pair_weights(found, codes, weights)
@@ -198,7 +198,7 @@ def within(sample: Sample, bins: Codes, corpus: str, spec: VariationSpec) -> tup
     rows = [_group_mean(metric, values, weights, blank, spec) for metric, values in columns.items()]
     drawn = (weights @ found.shares) / count
     binned = bin_statistics(found.shares.mean(axis=0), np.asarray(drawn, np.float64), blank, spec)
-    return [*rows, *_pooled(sample, found, group, spec), *binned], found
+    return [*rows, *_pool_covariance(sample, found, group, spec), *binned], found
 
 
 def _group_mean(metric: str, values: Floats, weights: Vectors, blank: Statistic, spec: VariationSpec) -> Statistic:
@@ -213,7 +213,7 @@ def _group_mean(metric: str, values: Floats, weights: Vectors, blank: Statistic,
 BLOCKS = 10
 
 
-def _pooled(sample: Sample, found: Groups, group: str, spec: VariationSpec) -> list[Statistic]:
+def _pool_covariance(sample: Sample, found: Groups, group: str, spec: VariationSpec) -> list[Statistic]:
     """Return IEV and PMV of the covariance within groups: moments of rows centred by their group's mean."""
     codes = sample.codes
     taken = np.isin(codes, found.code)

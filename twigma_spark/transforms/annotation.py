@@ -43,7 +43,7 @@ def sheet(
     )
 
 
-def captioned(clusters: DataFrame, captions: DataFrame, seed: int) -> DataFrame:
+def join_captions(clusters: DataFrame, captions: DataFrame, seed: int) -> DataFrame:
     """Return item, cluster and caption of every image of a clustering; of several captioners the last by name."""
     said = captions.groupBy("image_id").agg(F.max_by("caption", "model_id").alias("caption"))
     return clusters.join(said, "image_id", "left").select(

@@ -11,7 +11,7 @@ from twigma_spark.io.arrow import matrix
 from twigma_spark.models.heads import HeadSpec
 
 
-def scored(vectors: DataFrame, spec: HeadSpec, model_id: str) -> DataFrame:
+def score_vectors(vectors: DataFrame, spec: HeadSpec, model_id: str) -> DataFrame:
     """Return image_id, corpus and value (FLOAT), the head's score of each vector.
 
     Args:

@@ -61,7 +61,7 @@ def in_order(images: DataFrame, parts: int) -> DataFrame:
     return images.repartitionByRange(parts, *order).sortWithinPartitions(*order)
 
 
-def refused(probed: DataFrame) -> DataFrame:
+def image_rejects(probed: DataFrame) -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for the candidates that cannot be used."""
     return probed.where("reason IS NOT NULL").select(
         F.lit("image").alias("unit"),

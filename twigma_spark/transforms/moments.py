@@ -33,7 +33,7 @@ def block_moments(vectors: DataFrame, images: DataFrame, blocks: int, seed: int)
     block = F.pmod(F.xxhash64("group", F.lit(seed)), F.lit(blocks)).cast("int")
     about = images.select("image_id", group().alias("group"))
     parted = vectors.join(about, "image_id").select("corpus", block.alias("block"), "embedding")
-    return parted.repartition("corpus", "block").mapInArrow(_summed, SCHEMA)
+    return parted.repartition("corpus", "block").mapInArrow(_sum_moments, SCHEMA)
 
 
 def triangle(found: Moments) -> Floats:
@@ -48,7 +48,7 @@ def from_triangle(n: int, total: Floats, upper: Floats) -> Moments:
     return Moments(n, total, outer + np.triu(outer, 1).T)
 
 
-def _summed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _sum_moments(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the moments of each corpus and block of a partition."""
     found: dict[tuple[str, int], Moments] = {}
     for batch in batches:

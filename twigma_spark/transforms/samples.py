@@ -19,7 +19,7 @@ def unit() -> Column:
     return F.coalesce(*[F.when(F.col(c).isNotNull(), name) for c, name in UNITS.items()], F.lit("images"))
 
 
-def sampled(vectors: DataFrame, images: DataFrame, at_most: int, seed: int) -> DataFrame:
+def sample_vectors(vectors: DataFrame, images: DataFrame, at_most: int, seed: int) -> DataFrame:
     """Return image_id, corpus, embedding, group and unit of at most `at_most` images a corpus.
 
     The sample is the same for a seed, whatever the partitioning.

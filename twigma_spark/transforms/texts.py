@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 NOISE = r"(?i)\b(?:https?://|www\.)\S+|(?<![\p{L}\p{N}])[@#＠＃][\p{L}\p{M}\p{N}_]+"
 
 
-def cleaned(text: Column) -> Column:
+def clean_text(text: Column) -> Column:
     """Return a post's text without links, mentions and hashtags, its white space made single blanks."""
     return F.trim(F.regexp_replace(F.regexp_replace(text, NOISE, " "), r"\s+", " "))
 
@@ -29,10 +29,10 @@ def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame, others: Dat
     every = (
         _of("prompt", images, F.trim("prompt"))
         .unionByName(_of("caption", captioned, F.trim("caption")))
-        .unionByName(_of("tweet", tweets, cleaned(F.col("text"))))
+        .unionByName(_of("tweet", tweets, clean_text(F.col("text"))))
     )
     if others is not None:
-        every = every.unionByName(_of("text", others.where(~broken(F.col("text"))), F.trim("text")))
+        every = every.unionByName(_of("text", others.where(~is_broken(F.col("text"))), F.trim("text")))
     words = F.size(F.split("text", r"\s+"))
     return (
         every.where(F.col("text").rlike(r"[\p{L}\p{N}]"))
@@ -47,15 +47,15 @@ def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame, others: Dat
     )
 
 
-def broken(text: Column) -> Column:
+def is_broken(text: Column) -> Column:
     """Return whether a text was not UTF-8: its reader put U+FFFD for what it could not read."""
     return text.contains("\ufffd")
 
 
-def refused_texts(others: DataFrame) -> DataFrame:
+def text_rejects(others: DataFrame) -> DataFrame:
     """Return the lines that are not UTF-8 as rows of the table `rejects`, but for the stage."""
     shown = F.substring("text", 1, 200)
-    return others.where(broken(F.col("text"))).select(
+    return others.where(is_broken(F.col("text"))).select(
         F.lit("text").alias("unit"),
         "corpus",
         F.md5("text").alias("key"),
@@ -68,7 +68,7 @@ def _of(source: str, rows: DataFrame, text: Column) -> DataFrame:
     return rows.select(F.lit(source).alias("source"), "corpus", text.alias("text")).where("text IS NOT NULL")
 
 
-def sampled_texts(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
+def sample_texts(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
     """Return text_id, kind, n_words and embedding of at most `at_most` texts of each kind.
 
     A kind is a source of a corpus, such as ``posts captions``.

@@ -14,7 +14,7 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
     Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``).
     """
     flat = pages.select("file", "page", F.posexplode("data").alias("nth", "post"))
-    users = _included(pages, "users", "id").select(
+    users = _deduplicate_included(pages, "users", "id").select(
         F.col("key").alias("author_id"),
         F.col("item.public_metrics.followers_count").alias("author_followers"),
     )
@@ -53,14 +53,14 @@ def tweets(posts: DataFrame, columns: list[str]) -> DataFrame:
 
 def media(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
     """Return the pictures of the usable posts as rows of `media`, one a post and position."""
-    described = _included(pages, "media", "media_key").select("item.*")
+    described = _deduplicate_included(pages, "media", "media_key").select("item.*")
     shown = posts.where("reason IS NULL").select(
         "corpus", "tweet_id", F.posexplode("media_keys").alias("position", "media_key")
     )
     return shown.join(described, "media_key", "left").select(*columns)
 
 
-def refused_posts(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
+def post_rejects(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for posts and pages that cannot be used."""
     rows = posts.where("reason IS NOT NULL").select(
         F.when(F.col("tweet_id").isNull(), "metadata").otherwise("tweet").alias("unit"),
@@ -79,7 +79,7 @@ def refused_posts(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
     return rows.unionByName(unread)
 
 
-def _included(pages: DataFrame, kind: str, key: str) -> DataFrame:
+def _deduplicate_included(pages: DataFrame, kind: str, key: str) -> DataFrame:
     """Return one `item` a key; of several always the same, whatever the order of the pages."""
     items = pages.select(F.explode(f"includes.{kind}").alias("item"))
     return items.groupBy(F.col(f"item.{key}").alias("key")).agg(F.min("item").alias("item"))

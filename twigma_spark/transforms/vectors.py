@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from twigma_spark.io.arrow import LARGEST, NOT_A_LENGTH, NOT_FINITE, SMALLEST, ZERO
 from twigma_spark.schemas import REJECTS
 
-__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "of_model", "refused"]
+__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "of_model", "vector_rejects"]
 
 
 def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
@@ -50,7 +50,7 @@ def fault(vector: Column, dim: int | None = None) -> Column:
     )
 
 
-def refused(judged: DataFrame, stage: str, detail: str) -> DataFrame:
+def vector_rejects(judged: DataFrame, stage: str, detail: str) -> DataFrame:
     """Return the vectors with a reason as rows of the table `rejects`.
 
     Args:

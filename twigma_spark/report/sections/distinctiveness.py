@@ -35,10 +35,12 @@ OTHERS = {
 def context(data: ReportData) -> dict[str, object]:
     """Return the heat maps, the values of all measures, and which plug-in values are infinite."""
     tables = {metric: data.found(ANALYSIS, metric) for metric in METRICS}
-    rows = [(f"{METRICS[metric]}, nats", r) for metric, table in tables.items() for r in _sorted(table, data)]
-    others = [(words, r) for metric, words in OTHERS.items() for r in _sorted(data.found(ANALYSIS, metric), data)]
+    rows = [(f"{METRICS[metric]}, nats", r) for metric, table in tables.items() for r in _sort_by_corpus(table, data)]
+    others = [
+        (words, r) for metric, words in OTHERS.items() for r in _sort_by_corpus(data.found(ANALYSIS, metric), data)
+    ]
     charts = [matrix(data, metric) for metric in ("kl", "kl_kt") if tables[metric]]
-    infinite = [r.group.replace("|", " ‖ ") for r in _sorted(tables["kl"], data) if _infinite(r)]
+    infinite = [r.group.replace("|", " ‖ ") for r in _sort_by_corpus(tables["kl"], data) if _infinite(r)]
     return {"charts": charts, "rows": rows, "others": others, "infinite": infinite}
 
 
@@ -108,7 +110,7 @@ def _comparable(data: ReportData, posts: str) -> tuple[str, list[Result]]:
     return "kl", []
 
 
-def _sorted(table: Mapping[str, Result], data: ReportData) -> list[Result]:
+def _sort_by_corpus(table: Mapping[str, Result], data: ReportData) -> list[Result]:
     order = {c.name: i for i, c in enumerate(data.corpora)}
     return sorted(table.values(), key=lambda r: [(order.get(name, len(order)), name) for name in r.group.split("|")])
 
@@ -169,11 +171,11 @@ def _caption(metric: str, found: Mapping[str, Result], spread: Mapping[str, Resu
     what = f"{METRICS[metric]} D(P ‖ Q) in nats, from row P to column Q; {sizes}"
     ways = max((r.n or 0 for r in spread.values()), default=0)
     small = f"Small: least and greatest of {ways} other ways to compute it. " if ways else ""
-    seen = _seen(found)
+    seen = _describe(found)
     return f"{what}. {rule}{small}{seen}Point at a cell for its interval."
 
 
-def _seen(found: Mapping[str, Result]) -> str:
+def _describe(found: Mapping[str, Result]) -> str:
     """Return which pair is nearest, and which farthest where that is a number."""
     known = sorted((r.estimate, r.group) for r in found.values() if r.estimate is not None)
     if len(known) < 2 or math.isinf(known[0][0]):

@@ -80,7 +80,7 @@ def quintiles(data: ReportData, means: dict[str, Result]) -> Figure:
     caption = (
         f"Mean likes by quintile of similarity, the mean cosine of the nearest images of the reference. n images: "
         f"{sizes}; images of one tweet share its likes, and the 95% intervals are clustered by tweet. "
-        f"{_seen(means, names)}"
+        f"{_describe(means, names)}"
     )
     return figure("fig-likes", traces, layout, caption)
 
@@ -114,7 +114,7 @@ def _ends(result: Result) -> str:
     return "" if result.low is None else f"[{number(result.low)}, {number(result.high)}]"
 
 
-def _seen(means: dict[str, Result], names: list[str]) -> str:
+def _describe(means: dict[str, Result], names: list[str]) -> str:
     """Return what the points show: the first and the last quintile of each reference."""
     pairs = [(name, means.get(f"{name}|quintile 1"), means.get(f"{name}|quintile 5")) for name in names]
     changes = [f"{name} {number(a.estimate)} against {number(b.estimate)}" for name, a, b in pairs if a and b]

@@ -91,11 +91,11 @@ def chart(table: Table, index: int) -> Figure:
         "yaxis": {"autorange": "reversed", "type": "category"}, "legend": {"traceorder": "normal"},
     }  # fmt: skip
     sizes = ", ".join(f"{c} {count(table.total(c))}" for c in table.corpora)
-    caption = f"What each cluster is made of, with all corpora weighted alike. n images: {sizes}. {_seen(table)}"
+    caption = f"What each cluster is made of, with all corpora weighted alike. n images: {sizes}. {_describe(table)}"
     return figure(f"fig-origins-{index}", traces, layout, caption)
 
 
-def _seen(table: Table) -> str:
+def _describe(table: Table) -> str:
     """Return which corpus fills most of a cluster."""
     top = {cluster: max(table.mix(cluster).items(), key=lambda item: item[1]) for cluster in table.clusters}
     cluster, (corpus, share) = max(top.items(), key=lambda item: item[1][1])
@@ -104,11 +104,11 @@ def _seen(table: Table) -> str:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return where most of the posts are, and how much of each reference is there too."""
-    found = (_crowded(table, posts, data) for table in tables(data) for posts in data.of_role("posts"))
+    found = (_largest_cluster(table, posts, data) for table in tables(data) for posts in data.of_role("posts"))
     return [f for f in found if f]
 
 
-def _crowded(table: Table, posts: str, data: ReportData) -> Finding | None:
+def _largest_cluster(table: Table, posts: str, data: ReportData) -> Finding | None:
     shares = {c: s for c in table.clusters if (s := table.share(c, posts))}
     ranked = sorted(shares, key=lambda c: (-shares[c].estimate, c))
     if len(ranked) < 2 or shares[ranked[0]].low <= shares[ranked[1]].high:

@@ -33,7 +33,7 @@ def scatter(data: ReportData) -> Figure | None:
         "height": 420, "showlegend": len(parts) > 1, "xaxis": {"title": {"text": "words of the prompt"}},
         "yaxis": {"title": {"text": "mean distance of its images"}, "rangemode": "tozero"},
     }  # fmt: skip
-    kinds = "; ".join(f"{name} {count(len(rows))} prompts{_binned(rows)}" for name, rows in parts.items())
+    kinds = "; ".join(f"{name} {count(len(rows))} prompts{_binning_note(rows)}" for name, rows in parts.items())
     seen = " ".join(_sentence(row, data) for row in data.found(ANALYSIS, "kendall_tau").values())
     caption = f"Mean Euclidean distance of the images of one prompt, as unit vectors. n: {kinds}. {seen}"
     return figure("fig-prompts", traces, layout, caption)
@@ -64,7 +64,7 @@ def _bin(words: int, values: list[float]) -> tuple[int, float, float, int]:
     return words, round(mean, 4), round(float(t.ppf(0.975, n - 1)) * deviation / n**0.5, 4), n
 
 
-def _binned(rows: list[PromptDistance]) -> str:
+def _binning_note(rows: list[PromptDistance]) -> str:
     return ", drawn as the mean of each length with its 95% t interval" if len(rows) > LARGE else ""
 
 

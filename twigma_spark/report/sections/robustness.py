@@ -17,7 +17,7 @@ SMOOTHING = {"kl": "no smoothing", "kl_kt": "half an image a cluster"}
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the chart of the cells, and how often the ranking changes by corpus and smoothing."""
-    changes = [(SMOOTHING[m], r) for m in SMOOTHING for r in _ordered(data, data.found("ranking_changes", m))]
+    changes = [(SMOOTHING[m], r) for m in SMOOTHING for r in _order_by_corpus(data, data.found("ranking_changes", m))]
     return {"chart": _chart(data), "changes": [(words, r, _share(r)) for words, r in changes]}
 
 
@@ -53,7 +53,7 @@ def _chart(data: ReportData) -> Figure | None:
     caption = (
         f"KL divergence from the posts by {count(ways)} other ways to compute it (dots; number of clusters, seed, "
         f"size of the sample) and by the main settings (diamond, with its bootstrap interval), in nats; n = "
-        f"{count(main[shown[0]].n)} {main[shown[0]].unit}. {_seen(data)}"
+        f"{count(main[shown[0]].n)} {main[shown[0]].unit}. {_describe(data)}"
     )
     return figure("fig-grid", traces, layout, caption)
 
@@ -72,7 +72,7 @@ def _finding(row: Result) -> Finding:
     return Finding(text, f"n = {count(row.n)} {row.unit}; {row.method}.")
 
 
-def _seen(data: ReportData) -> str:
+def _describe(data: ReportData) -> str:
     changes = data.found("ranking_changes", METRIC)
     sentences = [
         f"The ranking from {p} changes in {_share(changes[p])} of the ways."
@@ -106,7 +106,7 @@ def _name(group: str) -> str:
     return label(group.replace("|", " to "))
 
 
-def _ordered(data: ReportData, rows: dict[str, Result]) -> list[Result]:
+def _order_by_corpus(data: ReportData, rows: dict[str, Result]) -> list[Result]:
     return [rows[c.name] for c in data.corpora if c.name in rows]
 
 

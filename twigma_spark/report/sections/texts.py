@@ -16,21 +16,21 @@ def context(data: ReportData) -> dict[str, object]:
     table = [(n, [data.found(ANALYSIS, m).get(n) for m in COLUMNS]) for n in names]
     reasons = sorted({r.method or "" for r in data.found(ANALYSIS, "pair_distance").values() if r.estimate is None})
     return {
-        "chart": ridgelines(data, ANALYSIS, names, "fig-texts", _seen(data)), "table": table, "reasons": reasons,
+        "chart": ridgelines(data, ANALYSIS, names, "fig-texts", _describe(data)), "table": table, "reasons": reasons,
         "columns": COLUMNS.values(), "rows": [r for _, cells in table for r in cells if r],
     }  # fmt: skip
 
 
 def findings(data: ReportData) -> list[Finding]:
     """Return which texts are most alike; nothing where intervals overlap."""
-    ranked = _ranked(data)
+    ranked = _rank(data)
     if len(ranked) < 2 or not apart(ranked[0], ranked[1]):
         return []
-    return [Finding(_seen(data), f"n = {count(ranked[0].n)} {ranked[0].unit}; {ranked[0].method}.")]
+    return [Finding(_describe(data), f"n = {count(ranked[0].n)} {ranked[0].unit}; {ranked[0].method}.")]
 
 
-def _seen(data: ReportData) -> str:
-    ranked = _ranked(data)
+def _describe(data: ReportData) -> str:
+    ranked = _rank(data)
     if len(ranked) < 2:
         return ""
     rest = "; ".join(f"{r.group} {number(r.estimate)} {interval(r.low, r.high)}" for r in ranked[1:])
@@ -40,7 +40,7 @@ def _seen(data: ReportData) -> str:
     return f"Of texts of equal length, {ranked[0].group} are most alike: {first} apart on average ({rest})."
 
 
-def _ranked(data: ReportData) -> list[Result]:
+def _rank(data: ReportData) -> list[Result]:
     known = [r for r in data.found(ANALYSIS, "pair_distance").values() if r.estimate is not None]
     return sorted(known, key=lambda r: (r.estimate or 0.0, r.group))
 

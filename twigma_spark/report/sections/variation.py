@@ -35,7 +35,7 @@ def context(data: ReportData) -> dict[str, object]:
     explained = [(words, r) for m, words in SHARES.items() for r in _by_corpus(data, data.found(ANALYSIS, m))]
     rows = [r for row in table for r in row.cells if r]
     return {
-        "chart": ridgelines(data, ANALYSIS, names, "fig-ridges", _seen(data)), "table": table,
+        "chart": ridgelines(data, ANALYSIS, names, "fig-ridges", _describe(data)), "table": table,
         "columns": COLUMNS.values(), "explained": explained, "rows": [*rows, *(r for _, r in explained)],
     }  # fmt: skip
 
@@ -142,7 +142,7 @@ def _of_prompts(row: Result) -> bool:
     return row.estimate is not None and row.group.endswith("|prompts")
 
 
-def _seen(data: ReportData) -> str:
+def _describe(data: ReportData) -> str:
     """Return how the distance within groups compares with that of their corpus."""
     found = data.found(ANALYSIS, "pair_distance")
     sentences = []

@@ -22,7 +22,7 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     shown = tweets.media(posts, pages, MEDIA.column_names)
     files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest.max_bytes)
     found = candidates.limit_images(candidates.from_posts(files, shown, used), corpus.limit)
-    return CorpusFrames(found, tweets.refused_posts(posts, pages, corpus.name), used, shown)
+    return CorpusFrames(found, tweets.post_rejects(posts, pages, corpus.name), used, shown)
 
 
 def count_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
