@@ -92,7 +92,7 @@ def test_without_the_cast_the_look_up_misses(tmp_path: Path) -> None:
     vectors[0, 2] = 0.1
     for cast, index in ((True, 2), (False, 0)):
         net = load_nsfw(Path(path), tmp_path / "small_vocab.json", cast_float16=cast)
-        assert net._encoded(vectors)[0, 2] == index
+        assert net._encode_categories(vectors)[0, 2] == index
 
 
 def test_heads_of_laion_belong_to_openai_models(tmp_path: Path) -> None:
