@@ -36,7 +36,7 @@ def files() -> dict[Path, str]:
     return {
         job: head + TASKS + databricks_tasks(),
         ROOT / "deploy/emr/steps.json": emr_steps(),
-        ROOT / "docs/metrics.md": metrics.markdown(),
+        ROOT / "docs/metrics.md": metrics.format_markdown(),
         page: before + START + stage_table() + END + after,
     }
 

@@ -188,7 +188,7 @@ def results(
     overrides: Overrides = None,
     analysis: Annotated[list[str] | None, typer.Option(help="Only this analysis; may be repeated.")] = None,
     form: Annotated[str, typer.Option("--format", help="csv, json or parquet.")] = "csv",
-    out: Annotated[Path | None, typer.Option(help="A file; without one the rows are printed.")] = None,
+    out: Annotated[str | None, typer.Option(help="A file or URL; without one the rows are printed.")] = None,
 ) -> None:
     """Export statistics, one row each, with their n, unit, interval and method."""
     if unknown := [name for name in analysis or [] if name not in ANALYSES]:
@@ -202,14 +202,13 @@ def results(
         from twigma_spark import pipeline
 
         frame = pipeline.results_frame(store, analysis or [])
-    from twigma_spark.io.export import frame_text, write_parquet, write_text
+    from twigma_spark.io.export import frame_bytes, write_bytes
 
+    content = frame_bytes(frame, form)
     if out is None:
-        typer.echo(frame_text(frame, form), nl=False)
-    elif form == "parquet":
-        terminal.log(f"{len(frame):,} rows: {write_parquet(out, frame)}")
+        typer.echo(content, nl=False)
     else:
-        terminal.log(f"{len(frame):,} rows: {write_text(str(out), frame_text(frame, form))}")
+        terminal.log(f"{len(frame):,} rows: {write_bytes(out, content)}")
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -263,19 +262,18 @@ def analyses_of(section: str) -> frozenset[str]:
     return frozenset(m.analysis for m in CATALOGUE if m.section == section)
 
 
-def markdown(metrics: Iterable[Metric] = CATALOGUE) -> str:
+def format_markdown() -> str:
     """Return docs/metrics.md: a table for each analysis."""
-    rows = list(metrics)
     parts = [HEAD]
-    for analysis in dict.fromkeys(m.analysis for m in rows):
+    for analysis in ANALYSES:
         parts.append(
             f"\n## `{analysis}`\n\n| metric | title | meaning | scale | source | report |\n|---|---|---|---|---|---|\n"
         )
-        parts += [_line(m) for m in rows if m.analysis == analysis]
+        parts += [_format_row(m) for m in CATALOGUE if m.analysis == analysis]
     return "".join(parts)
 
 
-def _line(m: Metric) -> str:
+def _format_row(m: Metric) -> str:
     shown = "table only" if m.section == TABLE_ONLY else m.section
     cells = (f"`{m.name}`", m.title, m.meaning, m.scale, m.source, shown)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -69,9 +69,11 @@ def test_a_reader_is_a_file_and_a_line(copy: Path) -> None:
 def test_a_statistic_has_a_line_in_the_catalogue(copy: Path) -> None:
     line = example("`twigma_spark/metrics.py`, a line of the analysis `activity`:")
     insert(copy / "twigma_spark" / "metrics.py", '"activity", "activity", TWIGMA,\n', line)
-    code = (
-        "from twigma_spark import metrics; print(metrics.find('activity', 'median').section); print(metrics.markdown())"
-    )
+    code = """
+from twigma_spark import metrics
+print(metrics.find("activity", "median").section)
+print(metrics.format_markdown())
+"""
     done = ran(copy, "-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("table_only\n") and "| `median` | Median posts a month |" in done.stdout

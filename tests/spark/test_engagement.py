@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from tests import tables as declared
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.stages import likes, specs, trends
+from twigma_spark.stages import likes, trends
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms import activity, engagement
 
@@ -86,12 +86,6 @@ def test_too_many_strata_are_refused(make: Make) -> None:
         activity.by_unit(make("images", []), make("tweets", []), strata)
 
 
-def vector(number: int) -> dict[str, Any]:
-    model = specs.image_encoder(Config())
-    made_by = {"model_id": model.model_id, "preprocess_rev": model.preprocess_rev}
-    return {"image_id": f"{number:032x}", "corpus": "posts", "embedding": [1.0], **made_by}
-
-
 CFG = Config(corpora=(Corpus(name="posts", role="posts", path="x"), Corpus(name="art", role="art", path="y")))
 
 
@@ -122,7 +116,7 @@ def test_images_of_posts_without_likes_are_counted_and_left_out(spark: SparkSess
     ]
     rows = {
         "images": [image(i, i) for i in range(1, 8)], "neighbours": near,
-        "embeddings": [vector(i) for i in range(1, 8)],
+        "embeddings": [declared.vector(i) for i in range(1, 8)],
         "tweets": [tweet(i, like_count=None if i > 5 else i) for i in range(1, 8)],
     }  # fmt: skip
     found = {(r["metric"], r["group"]): r for r in results(spark, make, likes.STAGE, CFG, **rows)}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
-from tests.tables import table
+from tests.tables import table, vector
 from twigma_spark.config.analyses import Report
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
@@ -17,7 +17,6 @@ from twigma_spark.errors import SchemaError
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages import specs
 from twigma_spark.stages.report import STAGE, collect, publish, run
 from twigma_spark.stages.stage import StageContext
 
@@ -38,12 +37,6 @@ def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:
         "content": png(9 * number),
         **more,
     }
-
-
-def vector(number: int) -> dict[str, Any]:
-    model = specs.image_encoder(Config())
-    made_by = {"model_id": model.model_id, "preprocess_rev": model.preprocess_rev}
-    return {"image_id": f"{number:032x}", "corpus": "posts", "embedding": [1.0], **made_by}
 
 
 WORLD: dict[str, list[dict[str, Any]]] = {

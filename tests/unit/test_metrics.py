@@ -15,7 +15,7 @@ import pytest
 from report_demo import demo
 
 from twigma_spark import metrics
-from twigma_spark.io.export import frame_text, write_parquet
+from twigma_spark.io.export import frame_bytes, write_bytes
 from twigma_spark.metrics import CATALOGUE, TABLE_ONLY, Metric
 from twigma_spark.report.data import ReportData, Result
 from twigma_spark.report.render import SECTIONS, environment
@@ -73,7 +73,7 @@ def test_a_section_links_to_its_rows_and_a_formula_stays_a_text() -> None:
 
 def test_rows_are_exported_in_each_format(tmp_path: Path) -> None:
     frame = pd.DataFrame({"analysis": ["likes", "nsfw"], "estimate": [1.5, None]})
-    assert frame_text(frame, "csv") == "analysis,estimate\nlikes,1.5\nnsfw,\n"
-    assert json.loads(frame_text(frame, "json"))[1] == {"analysis": "nsfw", "estimate": None}
-    path = write_parquet(tmp_path / "new" / "rows.parquet", frame)
+    assert frame_bytes(frame, "csv") == b"analysis,estimate\nlikes,1.5\nnsfw,\n"
+    assert json.loads(frame_bytes(frame, "json"))[1] == {"analysis": "nsfw", "estimate": None}
+    path = write_bytes(str(tmp_path / "new" / "rows.parquet"), frame_bytes(frame, "parquet"))
     pd.testing.assert_frame_equal(pd.read_parquet(path), frame)

@@ -148,7 +148,7 @@ def test_lists_that_are_not_searched_leave_neighbours_out(tmp_path: Path) -> Non
     lists = faiss.IndexIVFFlat(centres, 8, 8, faiss.METRIC_INNER_PRODUCT)
     lists.train(vectors)
     lists.add(vectors)
-    faiss_index.save(faiss_index.build_index(lists, pa.array([f"{n:02d}" for n in range(40)])), tmp_path / "i.faiss")
+    faiss_index.save(faiss_index.attach_ids(lists, pa.array([f"{n:02d}" for n in range(40)])), tmp_path / "i.faiss")
     batch = queries_of(np.eye(8)[:1])
     (few,) = neighbour_search.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 1)], 9, 8)
     (all_of_them,) = neighbour_search.answers([batch], [faiss_index.load(str(tmp_path / "i.faiss"), 8)], 9, 8)

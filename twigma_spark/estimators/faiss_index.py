@@ -79,10 +79,10 @@ def build(references: DataFrame) -> NeighbourIndex:
         check_length(index, vectors)
         index.add(vectors)
         ids.append(batch.column(0))
-    return build_index(index, pa.concat_arrays(ids))
+    return attach_ids(index, pa.concat_arrays(ids))
 
 
-def build_index(index: Any, ids: pa.Array) -> NeighbourIndex:
+def attach_ids(index: Any, ids: pa.Array) -> NeighbourIndex:
     """Return a FAISS index with the ids of its rows; sharded over the GPUs where there are any."""
     return NeighbourIndex(index, ids, arrow.ranks(ids), _on_gpus(index))
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.drawing import draw_rows
-from twigma_spark.estimators.faiss_index import ShardFile, build_index, check_length, save
+from twigma_spark.estimators.faiss_index import ShardFile, attach_ids, check_length, save
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, manifest, reusable
@@ -121,7 +121,7 @@ class _Shards:
 
     def close(self) -> None:
         """Write the shard and begin the next one."""
-        save(build_index(self.index, pa.concat_arrays(self.ids)), self.paths[min(self.done, len(self.paths) - 1)])
+        save(attach_ids(self.index, pa.concat_arrays(self.ids)), self.paths[min(self.done, len(self.paths) - 1)])
         self.done += 1
         self._begin()
 

@@ -1,4 +1,4 @@
-"""Files that leave the tables: a text to a path, on disk or in a store that fsspec knows."""
+"""Files that leave the tables: a text or bytes to a path, on disk or in a store that fsspec knows."""
 
 from __future__ import annotations
 
@@ -25,30 +25,25 @@ def write_text(path: str, text: str) -> str:
     Raises:
         ConfigError: where nothing can write to such a path.
     """
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> str:
+    """Return where the content was written; `write_text` says what a path may be and what is raised."""
     if path.startswith("dbfs:/"):
-        return write_text(_mounted(path), text)
+        return write_bytes(_mounted(path), content)
     if path.startswith("file:/"):
-        return write_text("/" + path.removeprefix("file:").lstrip("/"), text)
-    return _write_remote(path, text) if SCHEME.match(path) else _write_local(Path(path), text)
+        return write_bytes("/" + path.removeprefix("file:").lstrip("/"), content)
+    return _write_remote(path, content) if SCHEME.match(path) else _write_local(Path(path), content)
 
 
-def frame_text(frame: pd.DataFrame, form: str) -> str:
-    """Return rows as text: "csv" with a header, or "json", a list of objects."""
+def frame_bytes(frame: pd.DataFrame, form: str) -> bytes:
+    """Return the rows as a file: "csv" with a header, "json", a list of objects, or "parquet"."""
+    if form == "parquet":
+        return bytes(frame.to_parquet(index=False))
     if form == "csv":
-        return str(frame.to_csv(index=False, lineterminator="\n"))
-    return str(frame.to_json(orient="records", indent=1, force_ascii=False)) + "\n"
-
-
-def write_parquet(path: Path, frame: pd.DataFrame) -> str:
-    """Return the local file that the rows were written to; a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        frame.to_parquet(part, index=False)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return str(path)
+        return str(frame.to_csv(index=False, lineterminator="\n")).encode()
+    return f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
 
 
 def _mounted(path: str) -> str:
@@ -57,23 +52,23 @@ def _mounted(path: str) -> str:
     return inside if inside.startswith("/Volumes/") else "/dbfs" + inside
 
 
-def _write_local(path: Path, text: str) -> str:
+def _write_local(path: Path, content: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return str(path)
 
 
-def _write_remote(path: str, text: str) -> str:
+def _write_remote(path: str, content: bytes) -> str:
     """Return `path`; an object store shows an object only once it is whole."""
     try:
         fsspec = import_module("fsspec")  # an option: disks and /Volumes need none
         with fsspec.open(path, "wb") as stream:
-            stream.write(text.encode("utf-8"))
+            stream.write(content)
     except (ImportError, ValueError) as error:
         raise ConfigError(
             f"report.path must be a file or a URL that fsspec can write. Got {path!r}: {error}. "

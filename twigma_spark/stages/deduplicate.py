@@ -10,9 +10,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
-from twigma_spark.stages import near_recall, planted, records, specs
+from twigma_spark.stages import inputs, near_recall, planted, records
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
-from twigma_spark.transforms.vectors import of_model
 
 
 def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
@@ -22,7 +21,7 @@ def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataF
     the planted duplicates were found at which thresholds.
     """
     rule = _rule(cfg)
-    found = find_duplicates(images, _vectors(cfg, embeddings), rule, context.materialize)
+    found = find_duplicates(images, inputs.own_vectors(cfg, embeddings), rule, context.materialize)
     duplicates = context.materialize(found.duplicates)
     rows = near_recall.rows(found.searched, found.near, rule.near.reach) if rule.near else []
     rows += planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
@@ -31,7 +30,9 @@ def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataF
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     """Return what became of the images that have a vector; a survivor must be one of the kept ones."""
-    vectors = _vectors(cfg, frames["embeddings"]).join(frames["images"].select("image_id"), "image_id", "left_semi")
+    vectors = inputs.own_vectors(cfg, frames["embeddings"]).join(
+        frames["images"].select("image_id"), "image_id", "left_semi"
+    )
     repeats = frames["duplicates"]
     kept = vectors.join(repeats, "image_id", "left_anti").select("image_id")
     standing = repeats.join(kept.withColumnRenamed("image_id", "canonical_id"), "canonical_id", "left_semi")
@@ -45,11 +46,6 @@ def _rule(cfg: Config) -> Rule:
         reach = Reach(near.similarity, cfg.seed, near.buckets)
         likeness = Likeness(reach, near.hash_bits, cfg.ingest.max_pixels)
     return Rule(10.0**-how.decimals, likeness, how.driver_gb * 1e9)
-
-
-def _vectors(cfg: Config, embeddings: DataFrame) -> DataFrame:
-    encoder = specs.image_encoder(cfg)
-    return of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
 
 
 STAGE = Stage(

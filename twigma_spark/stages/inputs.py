@@ -15,10 +15,15 @@ from twigma_spark.transforms.vectors import of_model
 FEW = 500_000
 
 
+def own_vectors(cfg: Config, embeddings: DataFrame) -> DataFrame:
+    """Return the configured encoder's vectors: image_id, corpus, embedding."""
+    encoder = specs.image_encoder(cfg)
+    return of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+
+
 def kept_images(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
     """Return image_id, corpus and sensitive of the kept images: those with a vector that repeat no other."""
-    encoder = specs.image_encoder(cfg)
-    own = of_model(embeddings, encoder.model_id, encoder.preprocess_rev).select("image_id")
+    own = own_vectors(cfg, embeddings).select("image_id")
     there = images.select("image_id", "corpus", "sensitive").join(own, "image_id", "left_semi")
     return there.join(duplicates.select("image_id"), "image_id", "left_anti")
 
@@ -29,8 +34,7 @@ def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicat
     Vectors of images that are no longer in the corpora stay in `embeddings` and are left out here, as duplicates
     are. Those are looked up first: as long as they are few, no later pass shuffles the vectors.
     """
-    encoder = specs.image_encoder(cfg)
-    own = of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+    own = own_vectors(cfg, embeddings)
     gone = own.select("image_id").join(images.select("image_id"), "image_id", "left_anti")
     left_out = gone.unionByName(duplicates.select("image_id"))
     few = arrow.collect(left_out.limit(FEW + 1))

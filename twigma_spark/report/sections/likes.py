@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import plotly.graph_objects as go
 
@@ -50,8 +49,7 @@ def context(data: ReportData) -> dict[str, object]:
         "charts": [quintiles(data, means)] if means else [],
         "models": list(MODELS.values()),
         "tables": [(name, found) for name in references(data) if (found := _table(data, name))],
-        "dispersion": [f for f in map(_dispersion, data.found("likes_regression", "overdispersion").values()) if f]
-        + [f for f in map(partial(_dispersion_of, data), references(data)) if f],
+        "dispersion": _dispersion(data),
         "absent": [(r.group, r.method) for r in rows if r.estimate is None and r.analysis != "likes_boosting"],
         "boosting": _boosting(data),
         "any": bool(rows),
@@ -137,7 +135,14 @@ def _cell(result: Result | None) -> str:
     return signed_percent(result.estimate) + ends
 
 
-def _dispersion(result: Result) -> str | None:
+def _dispersion(data: ReportData) -> list[str]:
+    """Return sentences on the test of overdispersion, then on the two measures of each reference."""
+    tests = map(_overdispersion, data.found("likes_regression", "overdispersion").values())
+    measures = (_dispersion_measures(data, name) for name in references(data))
+    return [text for text in (*tests, *measures) if text]
+
+
+def _overdispersion(result: Result) -> str | None:
     if result.estimate is None:
         return None
     name = result.group.split("|")[0]
@@ -145,7 +150,7 @@ def _dispersion(result: Result) -> str | None:
     return f"{name}: the likes scatter {more} (alpha {number(result.estimate)} {_ends(result)})."
 
 
-def _dispersion_of(data: ReportData, reference: str) -> str | None:
+def _dispersion_measures(data: ReportData, reference: str) -> str | None:
     """Return the two measures of how much more the likes scatter than a Poisson's, in words."""
     names = {"pearson_dispersion": "Pearson dispersion", "negative_binomial_alpha": "negative binomial alpha"}
     rows = {words: data.found("likes_regression", m).get(f"{reference}|all") for m, words in names.items()}
