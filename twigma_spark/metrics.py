@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+
+from twigma_spark.results import Result
 
 # Instead of a section: the metric is in the table `results` and its exports only.
 TABLE_ONLY = "table_only"
@@ -13,8 +14,9 @@ HEAD = """\
 # Metrics
 
 Every row of the table `results` is one of these; `make deploy-files` writes this page from `twigma_spark/metrics.py`.
-`twigma results --analysis likes --format csv` exports rows, and each section of the report links to its own.
-A `*` stands for the number in a metric's name. Where a metric is not shown in the report, it says "table only".
+`twigma results --analysis likes --format csv` exports rows, with a column for each label, and each section of
+the report links to its own.
+Where a metric is not shown in the report, it says "table only".
 """
 
 
@@ -24,7 +26,7 @@ class Metric:
 
     Attributes:
         analysis: as in `results`.
-        name: as in `results`; `*` stands for the number in names such as ``recall_at_5``.
+        name: as in `results`.
         title: a few words.
         meaning: one sentence.
         scale: what the estimate is measured in.
@@ -39,6 +41,36 @@ class Metric:
     scale: str
     source: str
     section: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that its results may carry."""
+        return LABELS[self.analysis]
+
+
+LABELS: dict[str, tuple[str, ...]] = {
+    "distinctiveness": ("p", "q"),
+    "grid": ("p", "q", "clusters", "seed", "share"),
+    "grid_spread": ("p", "q"),
+    "ranking_changes": ("corpus",),
+    "origins": ("clustering", "cluster", "corpus"),
+    "variation": ("corpus", "within", "distance"),
+    "text_variation": ("kind", "distance"),
+    "prompt_length": ("corpus",),
+    "duplicates": ("tier", "similarity", "bits"),
+    "choice_of_k": ("clustering", "k"),
+    "projection": ("seed", "other_seed"),
+    "copies": ("reference",),
+    "recall": ("reference", "k", "nprobe"),
+    "likes": ("reference", "quintile"),
+    "likes_regression": ("reference", "level"),
+    "likes_boosting": ("model", "feature"),
+    "trends": ("cluster", "month"),
+    "trends_by_stratum": ("kind", "stratum", "cluster"),
+    "activity": ("month",),
+    "nsfw": ("corpus", "cluster", "threshold"),
+    "concordance": ("annotator", "cluster"),
+}
 
 
 def _metrics(analysis: str, section: str, source: str, *rows: tuple[str, ...]) -> list[Metric]:
@@ -159,7 +191,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     *_metrics(
         "recall", "neighbours", "this project",
-        ("recall_at_*", "Recall of the search", "Fraction of the true k neighbours that the index finds.", "0 to 1"),
+        ("recall_at_k", "Recall of the search", "Fraction of the true k neighbours that the index finds.", "0 to 1"),
     ),
     *_metrics(
         "likes", "likes", TWIGMA,
@@ -226,9 +258,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     *_metrics(
         "nsfw", "safety", TWIGMA,
-        ("share_above", "NSFW share", "Why there is no share: no model has scored the images.", "0 to 1", TWIGMA,
-         TABLE_ONLY),
-        ("share_above_*", "NSFW share above a score", "Fraction of the scored images above a threshold.", "0 to 1"),
+        ("share_above", "NSFW share above a score", "Fraction of the scored images above a threshold.", "0 to 1"),
     ),
     *_metrics(
         "concordance", "concordance", TWIGMA,
@@ -254,7 +284,13 @@ ANALYSES: tuple[str, ...] = tuple(dict.fromkeys(metric.analysis for metric in CA
 
 def find(analysis: str, name: str) -> Metric | None:
     """Return the entry of a row of `results`, or None where the catalogue has none."""
-    return next((m for m in CATALOGUE if m.analysis == analysis and fnmatchcase(name, m.name)), None)
+    return next((m for m in CATALOGUE if m.analysis == analysis and m.name == name), None)
+
+
+def describes(result: Result) -> bool:
+    """Return whether the catalogue has the result's metric, with all of its labels."""
+    entry = find(result.analysis, result.metric)
+    return entry is not None and set(result.labels) <= set(entry.labels)
 
 
 def analyses_of(section: str) -> frozenset[str]:
@@ -266,8 +302,9 @@ def format_markdown() -> str:
     """Return docs/metrics.md: a table for each analysis."""
     parts = [HEAD]
     for analysis in ANALYSES:
+        labels = ", ".join(f"`{name}`" for name in LABELS[analysis])
         parts.append(
-            f"\n## `{analysis}`\n\n| metric | title | meaning | scale | source | report |\n|---|---|---|---|---|---|\n"
+            f"\n## `{analysis}`\n\nLabels: {labels}.\n\n| metric | title | meaning | scale | source | report |\n|---|---|---|---|---|---|\n"
         )
         parts += [_format_row(m) for m in CATALOGUE if m.analysis == analysis]
     return "".join(parts)

@@ -16,6 +16,7 @@ from twigma_spark.errors import ConfigError
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
 from twigma_spark.io.tables import Store
+from twigma_spark.results import tidy
 from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
 from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
@@ -39,6 +40,7 @@ from twigma_spark.stages import (
     trends,
     variation,
 )
+from twigma_spark.stages.records import read_results
 from twigma_spark.stages.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
@@ -135,13 +137,14 @@ def annotate(cfg: Config, store: Store, out: str) -> str:
 
 
 def results_frame(store: Store, analyses: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of `results` of some analyses (none: of all), each with the title and scale of its metric."""
+    """Return the rows of `results` of some analyses (none: of all), a column for each label, title and scale."""
     table = store.read("results")
-    rows = (table.where(F.col("analysis").isin(list(analyses))) if analyses else table).toPandas()
-    rows = rows.sort_values(["stage", "analysis", "metric", "group"], ignore_index=True)
-    entries = [metrics.find(*key) for key in zip(rows["analysis"], rows["metric"], strict=True)]
-    rows.insert(3, "title", [entry.title if entry else "" for entry in entries])
-    rows.insert(4, "scale", [entry.scale if entry else "" for entry in entries])
+    results = read_results(table.where(F.col("analysis").isin(list(analyses))) if analyses else table)
+    names, values = tidy(results)
+    rows = pd.DataFrame(values, columns=names)
+    entries = [metrics.find(r.analysis, r.metric) for r in results]
+    rows.insert(2, "title", [entry.title if entry else "" for entry in entries])
+    rows.insert(3, "scale", [entry.scale if entry else "" for entry in entries])
     return rows
 
 

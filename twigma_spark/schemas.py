@@ -323,7 +323,8 @@ RESULTS = Table(
         stage STRING: stage that computed it
         analysis STRING: analysis
         metric STRING: measure
-        group STRING: what it is of, such as posts|photo
+        labels MAP<STRING, STRING>: what it is of, such as corpus to posts; docs/metrics.md has their names
+        labels_key STRING: the labels as one text, equal for equal labels; for joins and keys, not to be parsed
         estimate DOUBLE: value; Infinity where that is the value
         low DOUBLE: lower end of the interval
         high DOUBLE: upper end of the interval
@@ -331,7 +332,7 @@ RESULTS = Table(
         unit STRING: what n counts
         method STRING: estimator and interval, in words
     """),
-    key=("stage", "analysis", "metric", "group"),
+    key=("stage", "analysis", "metric", "labels_key"),
     mode="by_stage",
     partition_by=("stage",),
 )

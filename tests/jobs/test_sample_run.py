@@ -13,6 +13,7 @@ from tests.jobs.conftest import Done
 from twigma_spark import metrics, pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.stages import findings
+from twigma_spark.stages.records import read_results
 
 pytestmark = pytest.mark.slow
 
@@ -84,13 +85,13 @@ def test_every_kept_image_has_a_place_on_the_map(done: Done) -> None:
 
 
 def test_near_duplicates_are_told_by_tier_and_threshold(done: Done) -> None:
-    groups = {r.group for r in done.store.read("results").where("analysis = 'duplicates'").collect()}
-    assert {"tier=media", "tier=bytes", "tier=near", "near|similarity=0.950|bits=16"} <= groups
+    labels = {tuple(r.labels.values()) for r in done.store.read("results").where("analysis = 'duplicates'").collect()}
+    assert {("media",), ("bytes",), ("near",), ("near", "0.950", "16")} <= labels
 
 
 def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
     rows = done.store.read("results").collect()
-    assert {(row.metric, row.group) for row in rows} >= {("kl", "posts|art"), ("kl_kt", "art|posts")}
+    assert {(row.metric, *row.labels.values()) for row in rows} >= {("kl", "posts", "art"), ("kl_kt", "art", "posts")}
     assert all(row.unit and row.method for row in rows)
     ends = [(row.low, row.high) for row in rows if row.low is not None or row.high is not None]
     assert ends and all(low <= high for low, high in ends)
@@ -100,10 +101,11 @@ def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
 
 def test_every_statistic_is_in_the_catalogue_and_can_be_exported(done: Done) -> None:
     frame = pipeline.results_frame(done.store, [])
-    unknown = {key for key in zip(frame["analysis"], frame["metric"], strict=True) if metrics.find(*key) is None}
-    assert unknown == set() and len(frame) == done.store.read("results").count()
+    results = read_results(done.store.read("results"))
+    assert [r for r in results if not metrics.describes(r)] == [] and len(frame) == len(results)
     likes = pipeline.results_frame(done.store, ["likes"])
-    assert set(likes["analysis"]) == {"likes"} and "Mean likes" in set(likes["title"])
+    assert list(likes.columns[4:6]) == ["reference", "quintile"] and set(likes["analysis"]) == {"likes"}
+    assert "Mean likes" in set(likes["title"])
 
 
 def test_the_report_stands_alone(done: Done) -> None:

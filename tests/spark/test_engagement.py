@@ -89,6 +89,10 @@ def test_too_many_strata_are_refused(make: Make) -> None:
 CFG = Config(corpora=(Corpus(name="posts", role="posts", path="x"), Corpus(name="art", role="art", path="y")))
 
 
+def joined(row: Any) -> str:
+    return "|".join(row["labels"].values())
+
+
 def results(spark: SparkSession, make: Make, stage: Stage, cfg: Config, **rows: list[dict[str, Any]]) -> list[Any]:
     said: list[str] = []
     context = StageContext(spark=spark, materialize=lambda frame: frame, log=said.append)
@@ -97,7 +101,7 @@ def results(spark: SparkSession, make: Make, stage: Stage, cfg: Config, **rows: 
     assert said and isinstance(found, dict)
     made = found["results"].collect()
     assert all(r["method"] and r["n"] >= 0 for r in made)
-    keys = [(r["stage"], r["analysis"], r["metric"], r["group"]) for r in made]
+    keys = [(r["stage"], r["analysis"], r["metric"], joined(r)) for r in made]
     assert len(set(keys)) == len(keys)
     return made
 
@@ -119,13 +123,13 @@ def test_images_of_posts_without_likes_are_counted_and_left_out(spark: SparkSess
         "embeddings": [declared.vector(i) for i in range(1, 8)],
         "tweets": [tweet(i, like_count=None if i > 5 else i) for i in range(1, 8)],
     }  # fmt: skip
-    found = {(r["metric"], r["group"]): r for r in results(spark, make, likes.STAGE, CFG, **rows)}
-    assert found["without_likes", "posts"]["n"] == 2
-    assert found["mean_likes", "art|quintile 1"]["estimate"] == 1.0
+    found = {(r["metric"], joined(r)): r for r in results(spark, make, likes.STAGE, CFG, **rows)}
+    assert found["without_likes", ""]["n"] == 2
+    assert found["mean_likes", "art|1"]["estimate"] == 1.0
     assert "likes.boosting is null" in found["held_out_deviance", "boosting"]["method"]
 
 
 def test_a_boosted_model_without_its_jar_says_so(spark: SparkSession, make: Make) -> None:
     cfg = CFG.model_copy(update={"likes": CFG.likes.model_validate({"boosting": {}})})
-    found = {(r["metric"], r["group"]): r for r in results(spark, make, likes.STAGE, cfg)}
+    found = {(r["metric"], joined(r)): r for r in results(spark, make, likes.STAGE, cfg)}
     assert "synapseml-lightgbm_2.12:1.1.3" in found["held_out_deviance", "boosting"]["method"]

@@ -67,7 +67,8 @@ WORLD: dict[str, list[dict[str, Any]]] = {
          "neighbour_id": f"{5:032x}", "similarity": 0.75}
     ],
     "results": [
-        {"stage": "distinctiveness", "analysis": "distinctiveness", "metric": "kl", "group": "posts|art",
+        {"stage": "distinctiveness", "analysis": "distinctiveness", "metric": "kl",
+         "labels": {"p": "posts", "q": "art"}, "labels_key": "k",
          "estimate": float("inf"), "low": 0.5, "high": float("inf"), "n": 3, "unit": "images"}
     ],
     "rejects": [

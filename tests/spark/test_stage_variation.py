@@ -45,6 +45,10 @@ def unit(seed: int, d: int = 4) -> list[float]:
     return [float(v) for v in row / np.linalg.norm(row)]
 
 
+def joined(row: Any) -> str:
+    return "|".join(row.labels.values())
+
+
 def test_groups_come_whole_with_their_words(spark: SparkSession, table: Table) -> None:
     rows = [image(i, "d", prompt_id=f"p{i // 3}", prompt=" a  red castle ") for i in range(9)]
     images = table("images", [*rows, image(9, "d", prompt="x")])
@@ -144,13 +148,13 @@ def all_are_stated(rows: list[Any]) -> None:
 def test_variation_of_a_world_with_an_empty_and_a_tiny_corpus(run: Callable[..., dict[str, list[Any]]]) -> None:
     made = run(variation.STAGE, *world())
     all_are_stated(made["results"])
-    found = {(r.metric, r.group): r for r in made["results"]}
+    found = {(r.metric, joined(r)): r for r in made["results"]}
     assert found["iev", "art"].method == "not computed: no vectors"
     assert found["pair_distance", "photo"].method == "not computed: a pair needs two vectors, there are 1"
-    within = found["pair_distance", "diffusion|within prompts"]
+    within = found["pair_distance", "diffusion|prompts"]
     assert within.estimate < 0.1 < found["pair_distance", "diffusion"].estimate and within.n == 4
     assert found["share_explained", "diffusion|prompts"].estimate > 0.95
-    assert found["pair_distance", "posts|within posts"].n == 8
+    assert found["pair_distance", "posts|posts"].n == 8
     tau = found["kendall_tau", "diffusion"]
     assert tau.n == 4 and tau.unit == "prompts"
     assert {(r.corpus, r.unit, r.images) for r in made["group_distances"]} == {
@@ -163,7 +167,7 @@ def test_variation_of_a_world_with_an_empty_and_a_tiny_corpus(run: Callable[...,
 def test_distinctiveness_of_a_world_with_an_empty_and_a_tiny_corpus(run: Callable[..., dict[str, list[Any]]]) -> None:
     rows = run(distinctiveness.STAGE, *world())["results"]
     all_are_stated(rows)
-    found = {(r.analysis, r.metric, r.group): r for r in rows}
+    found = {(r.analysis, r.metric, joined(r)): r for r in rows}
     assert found["distinctiveness", "kl", "posts|art"].method == "not computed: no vectors of art"
     assert "not computed: 1 images of photo" in found["distinctiveness", "mmd", "diffusion|photo"].method
     assert found["distinctiveness", "mauve", "posts|diffusion"].estimate > 0
@@ -178,7 +182,7 @@ def test_constant_vectors_and_one_prompt_are_stated(stage: Stage, run: Callable[
     rows += [image(50 + i, "posts", tweet_id="t") for i in range(8)]
     found = run(stage, rows, [unit(1)] * 16)["results"]
     all_are_stated(found)
-    by_key = {(r.metric, r.group): r for r in found}
+    by_key = {(r.metric, joined(r)): r for r in found}
     if stage.name == "variation":
         assert "all vectors are equal" in by_key["iev", "diffusion"].method
         assert by_key["pair_distance", "diffusion"].estimate == pytest.approx(0.0, abs=1e-6)
@@ -211,7 +215,7 @@ def test_texts_that_are_gone_or_of_another_model_are_left_out(table: Table, monk
         for i, r in enumerate(there)
     ]
     gone = [{**own[0], "text_id": "gone", "corpus": "old"}, {**own[1], "model_id": "other", "corpus": "old"}]
-    found = text_variation.text_statistics(
+    found = text_variation.text_results(
         CFG,
         VariationSpec(bootstrap=20, clusters=2),
         images,
@@ -219,12 +223,12 @@ def test_texts_that_are_gone_or_of_another_model_are_left_out(table: Table, monk
         table("captions", []),
         table("text_embeddings", own + gone),
     )
-    assert {s.group.split("|")[0] for s in found} == {"diffusion prompts", "posts tweets"}
-    one = next(s for s in found if (s.metric, s.group) == ("pair_distance", "posts tweets"))
+    assert {s.labels["kind"] for s in found} == {"diffusion prompts", "posts tweets"}
+    one = next(s for s in found if (s.metric, joined(s)) == ("pair_distance", "posts tweets"))
     assert one.n == 8 and one.estimate is not None and one.low is not None
 
 
 def test_a_model_without_a_text_tower_has_no_texts(table: Table) -> None:
     cfg = Config(models={"image": Onnx(kind="onnx", path="x")})  # type: ignore[arg-type]
     empty = (table(name, []) for name in ("images", "tweets", "captions", "text_embeddings"))
-    assert text_variation.text_statistics(cfg, VariationSpec(), *empty) == []
+    assert text_variation.text_results(cfg, VariationSpec(), *empty) == []

@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from made_results import result
 from PIL import Image, ImageDraw
 from report_demo_quality import quality
 from report_demo_trends import likes, trends
@@ -28,11 +28,11 @@ from twigma_spark.report.data import (
     PromptDistance,
     Reject,
     ReportData,
-    Result,
     Run,
     Safety,
     Theme,
 )
+from twigma_spark.results import Result
 
 WORDS = (
     "castle tower gate wall fog stone", "woman portrait hair face red light", "robot metal arm eye city glow",
@@ -88,57 +88,23 @@ def _theme(cluster: int) -> Theme:
 
 def _results(names: list[str]) -> tuple[Result, ...]:
     dice, rows = random.Random(5), []
-    near = {"posts|diffusion": 0.31, "posts|art": 1.42, "posts|photo": math.inf}
+    near = {("posts", "diffusion"): 0.31, ("posts", "art"): 1.42, ("posts", "photo"): math.inf}
+    method = "quantised KL, k=10, PCA 0.9; percentile bootstrap of images, 200 draws, 95%"
+
+    def add(metric: str, p: str, q: str, value: float, low: float, high: float) -> None:
+        rows.append(result("distinctiveness", metric, value, low, high, 2000, method=method, p=p, q=q))
+
     for p in names:
         for q in names:
             if p == q:
                 continue
-            value = near.get(f"{p}|{q}", 0.4 + 1.6 * dice.random())
-            method = "quantised KL, k=10, PCA 0.9; percentile bootstrap of images, 200 draws, 95%"
+            value = near.get((p, q), 0.4 + 1.6 * dice.random())
             ends = (math.inf, math.inf) if math.isinf(value) else (value * 0.9, value * 1.12)
-            rows.append(
-                Result(
-                    "distinctiveness",
-                    "distinctiveness",
-                    "kl",
-                    f"{p}|{q}",
-                    value,
-                    *ends,
-                    2000,
-                    "images",
-                    method,
-                )
-            )
+            add("kl", p, q, value, *ends)
             smooth = 2.1 if math.isinf(value) else value * 0.97
-            rows.append(
-                Result(
-                    "distinctiveness",
-                    "distinctiveness",
-                    "kl_kt",
-                    f"{p}|{q}",
-                    smooth,
-                    smooth * 0.9,
-                    smooth * 1.1,
-                    2000,
-                    "images",
-                    method,
-                )
-            )
+            add("kl_kt", p, q, smooth, smooth * 0.9, smooth * 1.1)
             if p < q:
-                rows.append(
-                    Result(
-                        "distinctiveness",
-                        "distinctiveness",
-                        "js",
-                        f"{p}|{q}",
-                        0.2,
-                        0.18,
-                        0.23,
-                        2000,
-                        "images",
-                        method,
-                    )
-                )
+                add("js", p, q, 0.2, 0.18, 0.23)
     return tuple(rows)
 
 
@@ -146,36 +112,41 @@ def _variation() -> tuple[Result, ...]:
     """Return the results of the stage variation, the grid and the origins; made up, with holes as in life."""
     dice, rows = random.Random(6), []
 
-    def add(analysis: str, metric: str, group: str, value: float | None, width: float = 0.02, **more: Any) -> None:
-        ends = (None, None) if value is None or more.pop("bare", False) else (value - width, value + width)
-        n, unit, method = more.get("n", 500), more.get("unit", "posts"), more.get("method", "95% percentile bootstrap")
-        rows.append(Result(analysis, analysis, metric, group, value, *ends, n, unit, method))
+    def add(analysis: str, metric: str, value: float | None, width: float | None = 0.02, n: int = 500,
+            unit: str = "posts", method: str = "95% percentile bootstrap", **labels: object) -> None:  # fmt: skip
+        ends = (None, None) if value is None or width is None else (value - width, value + width)
+        rows.append(result(analysis, metric, value, *ends, n, unit, method, **labels))
 
-    for group, mean in {"posts": 1.33, "posts|within posts": 0.81, "diffusion": 1.28, "diffusion|within prompts": 0.49,
-                        "photo": 1.1}.items():  # fmt: skip
-        add("variation", "pair_distance", group, mean)
+    means = (
+        (1.33, {"corpus": "posts"}), (0.81, {"corpus": "posts", "within": "posts"}), (1.28, {"corpus": "diffusion"}),
+        (0.49, {"corpus": "diffusion", "within": "prompts"}), (1.1, {"corpus": "photo"}),
+    )  # fmt: skip
+    for mean, labels in means:
+        add("variation", "pair_distance", mean, **labels)
         for edge in range(30):
             share = math.exp(-(((edge / 20 - mean) / 0.2) ** 2)) / 7
             if share > 1e-4:
-                add("variation", "pair_share", f"{group}|{edge / 20:.2f}", share, 0.1 * share)
+                add("variation", "pair_share", share, 0.1 * share, **labels, distance=f"{edge / 20:.2f}")
         for metric, value in (("iev", 5.9), ("pmv", 0.0001), ("vendi", 13.0), ("entropy", 2.1)):
-            add("variation", metric, group, value, 0.05 * value)
-    add("variation", "pair_distance", "art", None, n=1, method="not computed: a pair needs two vectors, there are 1")
-    add("variation", "monte_carlo_error", "posts", 0.001, bare=True, n=50_000, unit="pairs")
+            add("variation", metric, value, 0.05 * value, **labels)
+    why = "not computed: a pair needs two vectors, there are 1"
+    add("variation", "pair_distance", None, n=1, method=why, corpus="art")
+    add("variation", "monte_carlo_error", 0.001, None, 50_000, "pairs", corpus="posts")
     for metric, value in (("share_explained", 0.85), ("variance_component", 0.8)):
-        add("variation", metric, "diffusion|prompts", value, n=180, unit="prompts")
-    add("prompt_length", "kendall_tau", "diffusion", -0.53, 0.07, n=180, unit="prompts")
-    add("prompt_length", "kendall_p", "diffusion", 1e-25, bare=True, n=180, unit="prompts")
-    for group, mean in {"posts captions": 0.7, "posts tweets": 1.1}.items():
-        add("text_variation", "pair_distance", group, mean, n=300, unit="texts")
-        add("text_variation", "pair_share", f"{group}|{mean:.2f}", 0.6, n=300, unit="texts")
+        add("variation", metric, value, n=180, unit="prompts", corpus="diffusion", within="prompts")
+    add("prompt_length", "kendall_tau", -0.53, 0.07, 180, "prompts", corpus="diffusion")
+    add("prompt_length", "kendall_p", 1e-25, None, 180, "prompts", corpus="diffusion")
+    for kind, mean in {"posts captions": 0.7, "posts tweets": 1.1}.items():
+        add("text_variation", "pair_distance", mean, n=300, unit="texts", kind=kind)
+        add("text_variation", "pair_share", 0.6, n=300, unit="texts", kind=kind, distance=f"{mean:.2f}")
     for q, value in {"diffusion": 0.31, "art": 1.4, "photo": 2.1}.items():
-        add("grid_spread", "kl_kt", f"posts|{q}", value, 0.2, n=24, unit="grid cells")
+        add("grid_spread", "kl_kt", value, 0.2, 24, "grid cells", p="posts", q=q)
         for k in (5, 10, 20):
-            add("grid", "kl_kt", f"posts|{q}|k={k}|seed=1|share=1", value + 0.1 * dice.gauss(0, 1))
-    add("ranking_changes", "kl_kt", "posts", 0.1, 0.1, n=24, unit="grid cells")
-    add("ranking_changes", "kl", "posts", 0.9, 0.05, n=24, unit="grid cells")
-    add("distinctiveness", "mauve", "posts|diffusion", 0.9)
+            near = value + 0.1 * dice.gauss(0, 1)
+            add("grid", "kl_kt", near, p="posts", q=q, clusters=k, seed=1, share=1)
+    add("ranking_changes", "kl_kt", 0.1, 0.1, 24, "grid cells", corpus="posts")
+    add("ranking_changes", "kl", 0.9, 0.05, 24, "grid cells", corpus="posts")
+    add("distinctiveness", "mauve", 0.9, p="posts", q="diffusion")
     return tuple(rows)
 
 

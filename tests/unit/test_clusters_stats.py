@@ -20,8 +20,8 @@ def test_the_silhouette_is_scikit_learns_and_best_at_the_planted_number() -> Non
     apart = distances(vectors, "cosine")
     found = silhouette(apart, label, np.random.default_rng(0), 50)
     assert found is not None and found.n == 200
-    assert found.value == pytest.approx(silhouette_score(vectors, label, metric="cosine"), abs=1e-5)
-    assert found.low < found.value < found.high
+    assert found.estimate == pytest.approx(silhouette_score(vectors, label, metric="cosine"), abs=1e-5)
+    assert found.low < found.estimate < found.high
     merged = silhouette(apart, label // 2, np.random.default_rng(0), 50)
     assert merged is not None and merged.high < found.low
 
@@ -44,7 +44,7 @@ def test_stability_is_one_for_renamed_clusters_and_near_zero_for_chance() -> Non
     rng = np.random.default_rng(1)
     label = rng.integers(0, 3, 300)
     same = stability([label, (label + 1) % 3, (label + 2) % 3], rng, 20)
-    assert same is not None and (same.value, same.low, same.high, same.n) == (1.0, 1.0, 1.0, 300)
+    assert same is not None and (same.estimate, same.low, same.high, same.n) == (1.0, 1.0, 1.0, 300)
     chance = stability([rng.integers(0, 3, 300) for _ in range(4)], rng, 50)
-    assert chance is not None and abs(chance.value) < 0.02 and chance.low < chance.value < chance.high
+    assert chance is not None and abs(chance.estimate) < 0.02 and chance.low < chance.estimate < chance.high
     assert stability([label], rng, 10) is None

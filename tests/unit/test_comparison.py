@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_results import joined
 from scipy.spatial.distance import cdist
 from scipy.stats import multivariate_normal
 from sklearn.metrics.pairwise import rbf_kernel
@@ -112,7 +113,7 @@ def test_all_pairs_have_all_measures_with_intervals() -> None:
     assert len(found) == 6 * len(ROWS) + 3 * len(KERNELS)
     for s in found:
         assert s.estimate is not None and s.low is not None and s.high is not None and s.low <= s.high
-    one = next(s for s in found if (s.metric, s.group) == ("precision", "p|q"))
+    one = next(s for s in found if (s.metric, joined(s)) == ("precision", "p|q"))
     assert (one.n, one.unit) == (30, "posts") and "80 resamples of posts of p" in one.method
     assert found == comparisons(samples, SPEC)
 
@@ -122,7 +123,7 @@ def test_little_and_equal_images_are_said() -> None:
         "none": Sample(np.empty((0, 3), np.float32)), "one": Sample(draw(1, 1)),
         "same": Sample(np.ones((20, 3), np.float32)), "rest": Sample(draw(20, 2)),
     }  # fmt: skip
-    found = {(s.metric, s.group): s for s in comparisons(samples, SPEC)}
+    found = {(s.metric, joined(s)): s for s in comparisons(samples, SPEC)}
     assert all(np.isfinite(v) for s in found.values() for v in (s.estimate, s.low, s.high) if v is not None)
     assert found["precision", "none|rest"].method == "not computed: 0 images of none, more than k = 3 are needed"
     assert found["cmmd", "one|rest"].method == "not computed: 1 images of one, more than k = 3 are needed"
@@ -132,7 +133,7 @@ def test_little_and_equal_images_are_said() -> None:
 
 def test_one_group_has_no_interval() -> None:
     samples = {"p": Sample(draw(20, 1), np.zeros(20), "artists"), "q": Sample(draw(20, 2))}
-    one = next(s for s in comparisons(samples, SPEC) if (s.metric, s.group) == ("precision", "p|q"))
+    one = next(s for s in comparisons(samples, SPEC) if (s.metric, joined(s)) == ("precision", "p|q"))
     assert (one.low, one.high) == (None, None) and "no interval: 1 of artists of p cannot be resampled" in one.method
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_results import joined
 
 from twigma_spark.errors import CorpusError
 from twigma_spark.io.answers import HEADER, blank_sheet, fingerprint, read_answers
 from twigma_spark.report.annotation import Shown, annotation_page
+from twigma_spark.results import Value
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results, words
-from twigma_spark.stats.estimate import Estimate
 
 STOP = frozenset({"a", "the", "of", "picture"})
 NOUNS = ("castle", "robot", "forest", "whale")
@@ -30,8 +31,8 @@ def answers(name: str = "ann", agree: bool = True) -> list[Answer]:
     ]
 
 
-def told(given: list[Answer], items: list[Item] = ITEMS) -> dict[tuple[str, str], Estimate]:
-    found = {(r.metric, r.group): r.value for r in concordance_results(items, given, STOP, DRAWS)}
+def told(given: list[Answer], items: list[Item] = ITEMS) -> dict[tuple[str, str], Value]:
+    found = {(r.metric, joined(r)): r.value for r in concordance_results(items, given, STOP, DRAWS)}
     for value in found.values():
         assert value.method and all(e is None or np.isfinite(e) for e in (value.estimate, value.low, value.high))
         assert value.low is None or value.low <= value.estimate <= value.high
@@ -48,41 +49,41 @@ def test_people_who_see_the_clusters() -> None:
     assert "p = 0.0025" in found["keyword_overlap", "ann"].method  # 1 / (1 + 400)
     assert found["keyword_overlap_null", "ann"].estimate == pytest.approx(0.125, abs=0.02)
     assert found["ari", "bob"].estimate == found["ami", "bob"].estimate == pytest.approx(1)
-    assert found["alpha_groupings", "all"].estimate == found["alpha_keywords", "all"].estimate == 1
-    assert found["kept_together", "cluster 2"].estimate == 1
-    assert found["split_by_people", "cluster 2"].estimate == 0
+    assert found["alpha_groupings", ""].estimate == found["alpha_keywords", ""].estimate == 1
+    assert found["kept_together", "2"].estimate == 1
+    assert found["split_by_people", "2"].estimate == 0
 
 
 def test_people_who_group_at_random() -> None:
     found = told([*answers("ann"), *answers("bob", agree=False)])
     assert abs(found["ari", "bob"].estimate) < 0.1 and found["ari", "bob"].low < 0.1
-    assert found["alpha_groupings", "all"].estimate < 0.6
+    assert found["alpha_groupings", ""].estimate < 0.6
 
 
 def test_a_cluster_that_people_split_and_one_they_do_not() -> None:
     given = [Answer(a.annotator, a.item, (), f"{a.group} {int(a.item[1:]) // 8}" if i.cluster == 1 else a.group)
              for a, i in zip(answers(), ITEMS, strict=True)]  # fmt: skip
     found = told(given)
-    assert (found["split_by_people", "cluster 1"].estimate, found["split_by_people", "cluster 0"].estimate) == (1, 0)
+    assert (found["split_by_people", "1"].estimate, found["split_by_people", "0"].estimate) == (1, 0)
 
 
 def test_one_annotator_no_groups_and_no_keywords_are_sentences() -> None:
     found = told([Answer("ann", i.item) for i in ITEMS])
     assert "fewer than two images have both" in found["keyword_overlap", "ann"].method
     assert "fewer than two images are grouped" in found["ari", "ann"].method
-    assert "fewer than two annotators" in found["alpha_groupings", "all"].method
+    assert "fewer than two annotators" in found["alpha_groupings", ""].method
 
 
 def test_answers_to_images_that_are_gone() -> None:
-    assert "no annotator has answered" in told([])["keyword_overlap", "all"].method
+    assert "no annotator has answered" in told([])["keyword_overlap", ""].method
     found = told([*answers(), Answer("ann", "gone")])
-    assert found["unknown_answers", "all"].n == 1 and found["ari", "ann"].n == 40
-    assert "no annotator has answered" in told([Answer("ann", "gone")])["keyword_overlap", "all"].method
+    assert found["unknown_answers", ""].n == 1 and found["ari", "ann"].n == 40
+    assert "no annotator has answered" in told([Answer("ann", "gone")])["keyword_overlap", ""].method
 
 
 def test_one_image() -> None:
     found = told(answers()[:1], ITEMS[:1])
-    assert found["ari", "ann"].estimate is None and found["kept_together", "cluster 0"].estimate is None
+    assert found["ari", "ann"].estimate is None and found["kept_together", "0"].estimate is None
 
 
 def test_answers_come_from_json_and_from_sheets(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as relative_entropy
 
+from twigma_spark.results import Result
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
 from twigma_spark.stats.histograms import HISTOGRAMS, entropy, frontier_integral, js, kl, kl_kt, mauve
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
-from twigma_spark.stats.sample import Sample, Statistic
+from twigma_spark.stats.sample import Sample
 
 counts = arrays(np.float64, 6, elements=st.integers(0, 50)).filter(lambda c: c.sum() > 0)
 SPEC = DivergenceSpec(clusters=4, bootstrap=60, seed=3, restarts=2)
@@ -82,8 +83,8 @@ def blobs(shares: list[float], n: int, seed: int, spread: float = 0.2) -> np.nda
     return (5 * np.eye(len(shares), 7)[label] + spread * rng.normal(size=(n, 7))).astype(np.float32)
 
 
-def by_key(found: list[Statistic]) -> dict[tuple[str, str, str], Statistic]:
-    return {(s.metric, *s.group.split("|")): s for s in found}  # type: ignore[misc]
+def by_key(found: list[Result]) -> dict[tuple[str, str, str], Result]:
+    return {(s.metric, s.labels["p"], s.labels["q"]): s for s in found}
 
 
 P, Q = [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]

@@ -150,7 +150,11 @@ def test_length_and_distance_says_what_it_rests_on() -> None:
     distance = 1.0 - words / 60 + 0.05 * rng.normal(size=51)
     tau, p = length_and_distance(words, distance, np.arange(51), "diffusion", 0.95, 100, 0)
     assert tau.estimate is not None and tau.estimate < -0.6 and tau.high is not None and tau.high < 0
-    assert (tau.n, tau.unit, tau.group) == (50, "prompts", "diffusion") and "100 resamples of 50 prompts" in tau.method
+    assert (tau.n, tau.unit, tau.labels) == (
+        50,
+        "prompts",
+        {"corpus": "diffusion"},
+    ) and "100 resamples of 50 prompts" in tau.method
     assert p.estimate is not None and p.estimate < 1e-6 and p.method.endswith("no interval: a p-value")
     by_author = length_and_distance(words, distance, np.arange(51) // 5, "diffusion", 0.95, 100, 0)[0]
     assert "of 10 authors of 50 prompts" in by_author.method

@@ -6,10 +6,11 @@ from math import inf
 
 import numpy as np
 import pytest
+from made_results import joined
 from scipy.stats import entropy
 
 from twigma_spark.stats import grid as module
-from twigma_spark.stats.grid import Cell, Grid, GridSpec, Value, cell_statistics, grid, ranking_changes, spread
+from twigma_spark.stats.grid import Cell, CellDivergence, Grid, GridSpec, cell_results, grid, ranking_changes, spread
 from twigma_spark.stats.sample import Sample
 
 SPEC = GridSpec(clusters=(3, 4), seeds=2, shares=(0.5, 1.0), bootstrap=40, seed=3)
@@ -29,9 +30,9 @@ SAMPLES = {
 
 
 def test_every_cell_has_every_pair_with_an_interval_over_groups() -> None:
-    found = cell_statistics(grid(SAMPLES, SPEC), SPEC)
+    found = cell_results(grid(SAMPLES, SPEC), SPEC)
     assert len(found) == 2 * 2 * 2 * 2 * 6
-    one = next(s for s in found if (s.metric, s.group) == ("kl_kt", "posts|far|k=4|seed=3|share=1"))
+    one = next(s for s in found if (s.metric, joined(s)) == ("kl_kt", "posts|far|4|3|1"))
     assert one.estimate == pytest.approx(entropy([0.4, 0.3, 0.2, 0.1], [0.1, 0.1, 0.2, 0.6]), abs=0.15)
     assert one.low is not None and one.high is not None and one.low < one.estimate < one.high
     assert (one.n, one.unit) == (700, "posts and images") and "40 resamples of posts and images" in one.method
@@ -49,22 +50,22 @@ def test_a_clear_ranking_never_changes_and_its_spread_holds_the_truth() -> None:
     found = grid(SAMPLES, SPEC)
     main = {("posts", "near"): 0.1, ("posts", "far"): 0.8, ("near", "posts"): 0.1, ("near", "far"): 0.7,
             ("far", "posts"): 0.8, ("far", "near"): 0.7}  # fmt: skip
-    changes = {(s.metric, s.group): s for s in ranking_changes(found, main, SPEC)}
+    changes = {(s.metric, joined(s)): s for s in ranking_changes(found, main, SPEC)}
     assert changes["kl_kt", "posts"].estimate == 0 and changes["kl_kt", "posts"].unit == "grid cells"
     turned = {**main, ("posts", "near"): 0.9}
-    assert {s.group: s.estimate for s in ranking_changes(found, turned, SPEC) if s.metric == "kl_kt"}["posts"] == 1
-    wide = {(s.metric, s.group): s for s in spread(found)}["kl_kt", "posts|far"]
+    assert {joined(s): s.estimate for s in ranking_changes(found, turned, SPEC) if s.metric == "kl_kt"}["posts"] == 1
+    wide = {(s.metric, joined(s)): s for s in spread(found)}["kl_kt", "posts|far"]
     assert wide.low is not None and wide.estimate is not None and wide.high is not None
     assert wide.low <= wide.estimate <= wide.high and wide.n == 8
 
 
 def test_infinite_values_have_no_order() -> None:
     drawn = np.full(5, inf)
-    values = {("a", "b"): Value(inf, drawn), ("a", "c"): Value(inf, drawn)}
+    values = {("a", "b"): CellDivergence(inf, drawn), ("a", "c"): CellDivergence(inf, drawn)}
     made = Grid({Cell("kl", 2, 0, 1.0): values}, dict.fromkeys("abc", (9, "images")))
     found = [s for s in ranking_changes(made, {**dict.fromkeys([("b", "a"), ("c", "a")], 1.0), ("b", "c"): 1.0,
              ("c", "b"): 1.0, ("a", "b"): 1.0, ("a", "c"): 2.0}, GridSpec(bootstrap=5))
-             if (s.metric, s.group) == ("kl", "a")]  # fmt: skip
+             if (s.metric, joined(s)) == ("kl", "a")]  # fmt: skip
     assert found[0].estimate == 1.0
     assert spread(made)[0].estimate == inf
 
@@ -74,10 +75,10 @@ def test_empty_and_small_corpora_do_not_harm_the_grid() -> None:
     found = grid({**SAMPLES, "none": none, "one": Sample(blobs([1.0, 0, 0, 0], 1, 9))}, SPEC)
     pairs = next(iter(found.values.values()))
     assert ("posts", "one") in pairs and not any("none" in pair for pair in pairs)
-    assert not any(np.isnan(s.estimate) for s in cell_statistics(found, SPEC) if s.estimate is not None)
+    assert not any(np.isnan(s.estimate) for s in cell_results(found, SPEC) if s.estimate is not None)
     nothing = grid({"none": none}, SPEC)
-    assert cell_statistics(nothing, SPEC) == spread(nothing) == ranking_changes(nothing, {}, SPEC) == []
+    assert cell_results(nothing, SPEC) == spread(nothing) == ranking_changes(nothing, {}, SPEC) == []
 
 
 def test_the_same_seed_gives_the_same_grid() -> None:
-    assert cell_statistics(grid(SAMPLES, SPEC), SPEC) == cell_statistics(grid(SAMPLES, SPEC), SPEC)
+    assert cell_results(grid(SAMPLES, SPEC), SPEC) == cell_results(grid(SAMPLES, SPEC), SPEC)

@@ -26,7 +26,7 @@ def test_a_perfect_layout_is_trustworthy() -> None:
 
 def test_the_mean_lies_in_its_interval() -> None:
     found = layouts.mean(np.random.default_rng(2).uniform(size=200), np.random.default_rng(3), 200)
-    assert found.low < found.value < found.high and found.n == 200
+    assert found.low < found.estimate < found.high and found.n == 200
     assert found.high - found.low == pytest.approx(2 * 1.96 * 12**-0.5 / 200**0.5, rel=0.25)
 
 
@@ -35,8 +35,8 @@ def test_drift_sees_through_turns_mirrors_and_scales() -> None:
     one = rng.standard_normal((80, 2))
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     same = layouts.drift(one, 5 * (one * [1, -1]) @ turn + 7, rng, 20)
-    assert same.value == pytest.approx(0, abs=1e-6) and same.high == pytest.approx(0, abs=1e-6)
+    assert same.estimate == pytest.approx(0, abs=1e-6) and same.high == pytest.approx(0, abs=1e-6)
     noisy = layouts.drift(one, one + 0.3 * rng.standard_normal(one.shape), rng, 50)
     other = layouts.drift(one, rng.standard_normal(one.shape), rng, 50)
-    assert noisy.low <= noisy.value == pytest.approx(0.29, abs=0.08)
-    assert other.value > 0.9
+    assert noisy.low <= noisy.estimate == pytest.approx(0.29, abs=0.08)
+    assert other.estimate > 0.9

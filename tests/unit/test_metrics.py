@@ -17,10 +17,11 @@ from report_demo import demo
 from twigma_spark import metrics
 from twigma_spark.io.export import frame_bytes, write_bytes
 from twigma_spark.metrics import CATALOGUE, TABLE_ONLY, Metric
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.render import SECTIONS, environment
 from twigma_spark.report.rows import csv_link, csv_text, section_rows
 from twigma_spark.report.section import Section
+from twigma_spark.results import COLUMNS, Result
 
 SHOWN = [m for m in CATALOGUE if m.section != TABLE_ONLY]
 BY_ID = {section.id: section for section in SECTIONS}
@@ -42,9 +43,9 @@ def test_entries_are_unique_whole_and_in_sections_that_exist() -> None:
     assert {m.section for m in CATALOGUE} <= {*BY_ID, TABLE_ONLY}
 
 
-def test_a_number_in_a_name_is_found_and_an_unknown_metric_is_not() -> None:
-    found = metrics.find("recall", "recall_at_5")
-    assert found and found.name == "recall_at_*"
+def test_a_metric_is_found_and_an_unknown_one_is_not() -> None:
+    found = metrics.find("recall", "recall_at_k")
+    assert found and found.labels == ("reference", "k", "nprobe")
     assert metrics.find("recall", "no_such") is None and metrics.find("no_such", "kl") is None
 
 
@@ -57,8 +58,9 @@ def test_every_metric_that_is_not_table_only_is_drawn_in_its_section(metric: Met
     assert section_html(BY_ID[metric.section], data) != section_html(BY_ID[metric.section], without)
 
 
-def test_the_rows_of_the_demo_are_in_the_catalogue() -> None:
-    assert [r for r in demo().results if metrics.find(r.analysis, r.metric) is None] == []
+def test_the_rows_of_the_demo_are_in_the_catalogue_with_their_labels() -> None:
+    assert [r for r in demo().results if not metrics.describes(r)] == []
+    assert not {"analysis", "metric", "title", "scale", *COLUMNS} & {name for m in CATALOGUE for name in m.labels}
 
 
 def test_a_section_links_to_its_rows_and_a_formula_stays_a_text() -> None:
@@ -67,8 +69,8 @@ def test_a_section_links_to_its_rows_and_a_formula_stays_a_text() -> None:
     assert {row.analysis for row in rows} == {"likes", "likes_regression", "likes_boosting"}
     text = base64.b64decode(csv_link(rows).removeprefix("data:text/csv;base64,")).decode()
     assert len(list(csv.DictReader(io.StringIO(text)))) == len(rows)
-    (cell,) = csv.DictReader(io.StringIO(csv_text([replace(rows[0], group="=1+1")])))
-    assert cell["group"] == "'=1+1"
+    (cell,) = csv.DictReader(io.StringIO(csv_text([replace(rows[0], labels={"reference": "=1+1"})])))
+    assert cell["reference"] == "'=1+1"
 
 
 def test_rows_are_exported_in_each_format(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@ import math
 from dataclasses import replace
 
 import pytest
+from made_results import result
 from report_demo import demo
 
 from twigma_spark.report import courses
-from twigma_spark.report.data import BestMatches, OriginCount, ReportData, Result, Safety, Theme
+from twigma_spark.report.data import BestMatches, OriginCount, ReportData, Safety, Theme
 from twigma_spark.report.sections import (
     activity,
     corpora,
@@ -18,6 +19,7 @@ from twigma_spark.report.sections import (
     safety,
     themes,
 )
+from twigma_spark.results import Result
 
 Ends = tuple[float, float | None, float | None]
 
@@ -25,7 +27,7 @@ Ends = tuple[float, float | None, float | None]
 def with_kl(metric_values: dict[str, dict[str, Ends]]) -> ReportData:
     """Return a page on which KL(posts | reference) has the given (estimate, low, high)."""
     rows = tuple(
-        Result("distinctiveness", "distinctiveness", metric, f"posts|{ref}", *ends, 2000, "images", "bootstrap")
+        result("distinctiveness", metric, *ends, 2000, method="bootstrap", p="posts", q=ref)
         for metric, values in metric_values.items()
         for ref, ends in values.items()
     )
@@ -94,7 +96,7 @@ def test_one_reference_is_a_plain_statement() -> None:
 
 def test_other_directions_are_not_mixed_in() -> None:
     data = with_kl({"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0)}})
-    back = Result("distinctiveness", "distinctiveness", "kl", "photo|posts", 0.01, 0.0, 0.02, 9, "images", "x")
+    back = result("distinctiveness", "kl", 0.01, 0.0, 0.02, p="photo", q="posts")
     assert "photo" not in sentence(replace(data, results=(*data.results, back)))
 
 
@@ -115,12 +117,14 @@ def test_the_largest_theme_is_named_only_where_it_stands_apart() -> None:
 
 
 def moved(
-    group: str, sign: int, change: float, low: float, high: float, analysis: str = "trends"
+    cluster: int, sign: int, change: float, low: float, high: float, analysis: str = "trends", **labels: str
 ) -> tuple[Result, ...]:
     """Return the rows of a theme's trend."""
     return (
-        Result("trends", analysis, "arrow", group, float(sign), None, None, 400, "images", "the rule"),
-        Result("trends", analysis, "relative_change", group, change, low, high, 400, "images", "binomial regression"),
+        result(analysis, "arrow", float(sign), n=400, method="the rule", cluster=cluster, **labels),
+        result(
+            analysis, "relative_change", change, low, high, 400, method="binomial regression", cluster=cluster, **labels
+        ),
     )
 
 
@@ -130,23 +134,21 @@ def pair_of_themes(*rows: Result) -> ReportData:
 
 
 def test_the_themes_that_rose_and_fell_most_follow_the_arrows() -> None:
-    data = pair_of_themes(*moved("0", 1, 1.5, 1.0, 2.0), *moved("1", -1, -0.5, -0.6, -0.4))
+    data = pair_of_themes(*moved(0, 1, 1.5, 1.0, 2.0), *moved(1, -1, -0.5, -0.6, -0.4))
     found = [f.text for f in themes.findings(data)]
     assert "“up” rose most: its share of the images changed by +150% [+100%, +200%] over the months." in found
     assert "“down” fell most: its share of the images changed by −50% [−60%, −40%] over the months." in found
 
 
 def test_steady_themes_and_those_without_a_trend_make_no_finding() -> None:
-    for rows in (moved("0", 0, 1.5, -0.1, 4.0), ()):
+    for rows in (moved(0, 0, 1.5, -0.1, 4.0), ()):
         assert not [f for f in themes.findings(pair_of_themes(*rows)) if "most:" in f.text]
 
 
 def test_the_cards_have_arrow_course_and_cloud() -> None:
-    share = [
-        Result("trends", "trends", "month_share", f"0|2022-0{m}", 0.1 * m, 0.05, 0.5, 40, "images") for m in (1, 2, 4)
-    ]
-    gap = Result("trends", "trends", "month_share", "all|2022-03", None, None, None, 0, "images", "not computed: none")
-    data = pair_of_themes(*moved("0", 1, 1.5, 1.0, 2.0), *share, gap)
+    share = [result("trends", "month_share", 0.1 * m, 0.05, 0.5, 40, cluster=0, month=f"2022-0{m}") for m in (1, 2, 4)]
+    gap = result("trends", "month_share", None, n=0, method="not computed: none", month="2022-03")
+    data = pair_of_themes(*moved(0, 1, 1.5, 1.0, 2.0), *share, gap)
     ((cards, _),) = themes.context(data)["groups"]  # type: ignore[misc]
     assert (cards[0].arrow.glyph, cards[0].arrow.word) == ("▲", "rising") and cards[1].arrow is None
     assert len(cards[0].course.lines) == 2  # the gap of March parts them
@@ -154,15 +156,15 @@ def test_the_cards_have_arrow_course_and_cloud() -> None:
 
 
 def test_strata_show_an_arrow_only_where_a_theme_moves() -> None:
-    of = "trends_by_stratum"
-    share = [Result("trends", of, "share", f"hashtag:<b>|{c}", 0.5, 0.4, 0.6, 80, "images") for c in (0, 1)]
-    rows = (*share, *moved("hashtag:<b>|0", -1, -0.5, -0.6, -0.4, of), *moved("hashtag:<b>|1", 0, 0.1, -0.6, 1.4, of))
+    of, tag = "trends_by_stratum", {"kind": "hashtag", "stratum": "<b>"}
+    share = [result(of, "share", 0.5, 0.4, 0.6, 80, cluster=c, **tag) for c in (0, 1)]
+    rows = (*share, *moved(0, -1, -0.5, -0.6, -0.4, of, **tag), *moved(1, 0, 0.1, -0.6, 1.4, of, **tag))
     (row,) = courses.strata(pair_of_themes(*rows), [0, 1])
     assert (row.kind, row.name, row.n, row.cells) == ("hashtag", "<b>", 80, (("50%", "▼"), ("50%", "")))
 
 
 def with_likes(low: float, high: float) -> ReportData:
-    row = Result("likes", "likes_regression", "poisson_author", "art|quintile 1", 30.0, low, high, 900, "images", "m")
+    row = result("likes_regression", "poisson_author", 30.0, low, high, 900, reference="art", level="quintile 1")
     return replace(demo(), results=(row,))
 
 
@@ -178,7 +180,7 @@ def test_likes_make_a_claim_only_where_the_interval_does() -> None:
 
 def test_growth_of_the_posts_makes_a_claim_only_where_the_interval_does() -> None:
     def grown(low: float, high: float) -> ReportData:
-        row = Result("trends", "activity", "growth", "posts", 4.0, low, high, 27, "months", "quasi-Poisson")
+        row = result("activity", "growth", 4.0, low, high, 27, "months", "quasi-Poisson")
         return replace(demo(), results=(row,))
 
     assert activity.findings(grown(-1.0, 9.0)) == []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
+from made_results import result
 from report_demo import demo, drawing, picture
 
 from twigma_spark.report.data import (
@@ -16,7 +17,6 @@ from twigma_spark.report.data import (
     Picture,
     Reject,
     ReportData,
-    Result,
     Run,
     Theme,
 )
@@ -146,7 +146,7 @@ def evil() -> ReportData:
         title=EVIL,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         corpora=(Corpus(EVIL, "posts", 2, 1, {EVIL: 1}, 0), Corpus("art", "art", 1, 1)),
-        results=(Result(EVIL, "distinctiveness", "kl", f"{EVIL}|art", 1.0, 0.9, 1.1, 5, EVIL, EVIL),),
+        results=(result("distinctiveness", "kl", 1.0, 0.9, 1.1, 5, EVIL, EVIL, p=EVIL, q="art"),),
         origins=(OriginCount(EVIL, 0, EVIL, 3), OriginCount(EVIL, 1, EVIL, 300)),
         themes=(Theme(EVIL, 0, 9, 0.1, ((EVIL, 1.0),), (("2022-01", 4), ("2022-02", 5)), (bad, open_bad)),),
         matches=replace(demo()).matches[:1],

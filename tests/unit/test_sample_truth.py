@@ -44,10 +44,10 @@ def right(world, truth) -> Findings:
     labels = [i for i in load_images(world / "truth_images.jsonl") if i.corpus == "posts" and i.theme in truth.trends]
     names = sorted(truth.trends)
     signs = {"rising": 1, "steady": 0, "falling": -1}
-    changes = {"photo|quintile 1": (40.0, 2.0, 90.0), "art|quintile 1": (10.0, -5.0, 30.0)}
-    changes |= {"diffusion|quintile 1": (-40.0, -60.0, -20.0)}
-    changes |= {"art|followers 500-5000 vs <500": (200.0, 140.0, 300.0)}
-    changes |= {"art|followers >5000 vs <500": (1000.0, 700.0, 1500.0)}
+    changes = {("photo", "quintile 1"): (40.0, 2.0, 90.0), ("art", "quintile 1"): (10.0, -5.0, 30.0)}
+    changes |= {("diffusion", "quintile 1"): (-40.0, -60.0, -20.0)}
+    changes |= {("art", "followers 500-5000 vs <500"): (200.0, 140.0, 300.0)}
+    changes |= {("art", "followers >5000 vs <500"): (1000.0, 700.0, 1500.0)}
     return Findings(
         images, rejects, duplicates, kl, neighbours, changes,
         {(i.corpus, i.source_key): names.index(i.theme) for i in labels},
@@ -141,12 +141,12 @@ def test_divergence_in_the_wrong_order_or_missing(truth, right, failed):
 
 
 def test_a_follower_band_that_is_not_the_planted_one(truth, right, failed):
-    changes = {**right.changes, "art|followers >5000 vs <500": (200.0, 150.0, 260.0)}
+    changes = {**right.changes, ("art", "followers >5000 vs <500"): (200.0, 150.0, 260.0)}
     assert failed(truth, replace(right, changes=changes)) == ["likes by follower band"]
 
 
 def test_likes_that_fall_where_they_were_planted_to_rise(truth, right, failed):
-    changes = {**right.changes, "photo|quintile 1": (-30.0, -50.0, -10.0)}
+    changes = {**right.changes, ("photo", "quintile 1"): (-30.0, -50.0, -10.0)}
     assert failed(truth, replace(right, changes=changes)) == ["likes of the least against the most similar"]
 
 
@@ -207,7 +207,7 @@ def test_a_faultless_run_passes_where_the_sample_has_the_power(large, themed):
 
 def test_likes_without_an_effect_fail_where_the_sample_has_the_power(large, themed):
     images, found = themed
-    shuffled = {group: (0.0, -90.0, 900.0) if "followers" in group else ends for group, ends in found.changes.items()}
+    shuffled = {key: (0.0, -90.0, 900.0) if "followers" in key[1] else ends for key, ends in found.changes.items()}
     assert faults(large, replace(found, changes=shuffled), images) == ["likes by follower band"]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from made_results import joined
 
+from twigma_spark.results import Result
 from twigma_spark.stats import themes
-from twigma_spark.stats.estimate import Named
 from twigma_spark.stats.themes import Activity, Rule, Scored
 
 RULE = Rule(0.05, 0.1)
@@ -21,11 +22,11 @@ def activity(seed: int = 0, gap: int | None = None) -> Activity:
     odds = np.exp(np.stack([0.2 * (month - 6), -0.2 * (month - 6), np.zeros(len(month))], axis=1))
     drawn = (rng.random(len(month))[:, None] > np.cumsum(odds / odds.sum(axis=1, keepdims=True), axis=1)).sum(axis=1)
     hits = np.eye(3)[drawn] * rng.integers(1, 5, len(month))[:, None]
-    return Activity(hits, month + START, {"hashtag:a{}b": month % 2 == 0, "source:none": month < 0})
+    return Activity(hits, month + START, {("hashtag", "a{}b"): month % 2 == 0, ("source", "none"): month < 0})
 
 
-def table(found: list[Named]) -> dict[tuple[str, str, str], Named]:
-    keys = {(row.analysis, row.metric, row.group): row for row in found}
+def table(found: list[Result]) -> dict[tuple[str, str, str], Result]:
+    keys = {(row.analysis, row.metric, joined(row)): row for row in found}
     assert len(keys) == len(found)
     for row in found:
         value = row.value
@@ -60,15 +61,15 @@ def test_shares_add_up_and_rest_on_images_clustered_by_tweet() -> None:
 
 def test_a_month_without_posts_is_a_gap_and_not_a_zero() -> None:
     found = table(list(themes.theme_results(activity(gap=4), RULE)))
-    assert found["trends", "month_share", "all|2021-05"].value.estimate is None
+    assert found["trends", "month_share", "2021-05"].value.estimate is None
     assert ("trends", "month_share", "0|2021-05") not in found
     assert len([key for key in found if key[1] == "month_share"]) == 11 * 3 + 1
 
 
 def test_strata_have_shares_and_trends_and_empty_ones_none() -> None:
     found = table(list(themes.theme_results(activity(), RULE)))
-    assert found["trends_by_stratum", "arrow", "hashtag:a{}b|0"].value.estimate == 1  # a name may hold braces
-    assert not [key for key in found if "source:none" in key[2]]
+    assert found["trends_by_stratum", "arrow", "0|hashtag|a{}b"].value.estimate == 1  # a name may hold braces
+    assert not [key for key in found if "none" in key[2]]
 
 
 def test_no_images_are_a_sentence() -> None:
@@ -95,8 +96,8 @@ def test_posts_by_month_with_a_gap_and_growth() -> None:
     found = table(list(themes.activity_results({START: 3, START + 1: 5, START + 3: 9}, {START: 4})))
     assert found["activity", "posts", "2021-02"].value.estimate == 5
     assert found["activity", "posts", "2021-03"].value.estimate is None
-    assert found["activity", "growth", "posts"].value.estimate > 0
-    assert "no post has a date" in table(list(themes.activity_results({}, {})))["activity", "posts", "all"].value.method
+    assert found["activity", "growth", ""].value.estimate > 0
+    assert "no post has a date" in table(list(themes.activity_results({}, {})))["activity", "posts", ""].value.method
 
 
 def test_nsfw_shares_by_corpus_and_cluster() -> None:
@@ -105,9 +106,9 @@ def test_nsfw_shares_by_corpus_and_cluster() -> None:
         np.array([2, 2, 4]), np.array([[2, 1], [0, 0], [1, 0]]),
     )  # fmt: skip
     found = table(list(themes.nsfw_results(data, (0.5, 0.9), ["posts", "art", "photo"], 0.95)))
-    assert found["nsfw", "share_above_0.5", "posts"].value.estimate == 0.5
-    assert found["nsfw", "share_above_0.9", "posts|cluster 0"].value.estimate == 0.5
-    assert found["nsfw", "share_above_0.5", "art"].value.estimate == 0.25
+    assert found["nsfw", "share_above", "0.5|posts"].value.estimate == 0.5
+    assert found["nsfw", "share_above", "0.9|posts|0"].value.estimate == 0.5
+    assert found["nsfw", "share_above", "0.5|art"].value.estimate == 0.25
     assert "no NSFW model" in found["nsfw", "share_above", "photo"].value.method
 
 

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import joined
 from scipy.spatial.distance import pdist
 from scipy.stats import entropy as shannon
 
+from twigma_spark.results import Result
 from twigma_spark.stats import pairs, resampling
 from twigma_spark.stats.groups import within_groups
 from twigma_spark.stats.matching import match_on_words
 from twigma_spark.stats.moments import add_moments, moments
-from twigma_spark.stats.sample import Sample, Statistic
+from twigma_spark.stats.sample import Sample
 from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi, vendi_of_rows
 from twigma_spark.stats.texts import of_texts
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
@@ -26,7 +28,7 @@ def unit(n: int, seed: int, d: int = 5, mean: float = 1.0) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def by_metric(found: list[Statistic]) -> dict[str, Statistic]:
+def by_metric(found: list[Result]) -> dict[str, Result]:
     return {s.metric: s for s in found}
 
 
@@ -92,21 +94,23 @@ def test_weights_of_pairs_are_those_of_the_pairs_of_a_resample() -> None:
 
 
 def test_bins_of_distances_hold_all_pairs() -> None:
-    found = by_metric_group(of_pairs(Sample(unit(60, 1)), "posts", SPEC))
+    found = by_metric_group(of_pairs(Sample(unit(60, 1)), {"corpus": "posts"}, SPEC))
     shares = [s for (metric, _), s in found.items() if metric == "pair_share"]
     assert sum(s.estimate or 0.0 for s in shares) == pytest.approx(1.0)
     assert all(s.low is not None and s.high is not None and s.low <= s.high for s in shares)
     assert pairs.bins(np.array([0.0, 0.0499, 0.05, 0.15, 2.0])).tolist() == [0, 0, 1, 3, 40]
 
 
-def by_metric_group(found: list[Statistic]) -> dict[tuple[str, str], Statistic]:
-    return {(s.metric, s.group): s for s in found}
+def by_metric_group(found: list[Result]) -> dict[tuple[str, str], Result]:
+    return {(s.metric, joined(s)): s for s in found}
 
 
 def test_pair_distance_of_right_angles() -> None:
     """Orthogonal unit vectors are the root of 2 apart; images of one post do not make more posts."""
     x = np.eye(6, dtype=np.float32)
-    one = by_metric(of_pairs(Sample(x, np.array([0, 0, 1, 1, 2, 2]), "posts"), "posts", SPEC))["pair_distance"]
+    one = by_metric(of_pairs(Sample(x, np.array([0, 0, 1, 1, 2, 2]), "posts"), {"corpus": "posts"}, SPEC))[
+        "pair_distance"
+    ]
     assert one.estimate == pytest.approx(2**0.5) and one.low == pytest.approx(2**0.5, rel=1e-5)
     assert (one.n, one.unit) == (3, "posts")
     assert "15 all pairs, Monte-Carlo error 0; 95% percentile bootstrap, 60 resamples of posts" in one.method
@@ -116,15 +120,15 @@ def test_intervals_of_distances_are_wider_where_images_come_in_groups() -> None:
     x = np.repeat(unit(40, 1), 6, axis=0)
     codes = np.repeat(np.arange(40), 6)
     spec = VariationSpec(pairs=20_000, bootstrap=200, seed=1)
-    alone = by_metric(of_pairs(Sample(x), "p", spec))["pair_distance"]
-    grouped = by_metric(of_pairs(Sample(x, codes, "posts"), "p", spec))["pair_distance"]
+    alone = by_metric(of_pairs(Sample(x), {"corpus": "p"}, spec))["pair_distance"]
+    grouped = by_metric(of_pairs(Sample(x, codes, "posts"), {"corpus": "p"}, spec))["pair_distance"]
     widths = [s.high - s.low for s in (grouped, alone) if s.high is not None and s.low is not None]
     assert 1.7 < widths[0] / widths[1] < 3.5
 
 
 def test_moments_give_three_measures_with_jackknife_intervals() -> None:
     x = unit(400, 1)
-    found = by_metric(of_moments([moments(x[i::10]) for i in range(10)], "posts", "posts", 0.95))
+    found = by_metric(of_moments([moments(x[i::10]) for i in range(10)], {"corpus": "posts"}, "posts", 0.95))
     assert list(found) == ["iev", "pmv", "vendi"]
     for s in found.values():
         assert s.low is not None and s.high is not None and s.estimate is not None
@@ -168,7 +172,7 @@ def test_variation_within_prompts_is_less_than_between() -> None:
     found, groups = within(sample, np.zeros(120, np.int64), "diffusion", SPEC)
     own = by_metric(found)
     assert groups is not None and len(groups.code) == 30
-    assert own["pair_distance"].group == "diffusion|within prompts" and own["pair_distance"].n == 30
+    assert own["pair_distance"].labels == {"corpus": "diffusion", "within": "prompts"} and own["pair_distance"].n == 30
     assert own["pair_distance"].estimate == pytest.approx(0.1 * (2 * 5) ** 0.5, rel=0.15)
     assert own["pmv"].estimate == pytest.approx(0.01, rel=0.25) and "pooled within prompts" in own["pmv"].method
     assert own["iev"].estimate is not None and 3 < own["iev"].estimate < 5
@@ -176,20 +180,23 @@ def test_variation_within_prompts_is_less_than_between() -> None:
 
 
 def test_little_and_equal_images_are_said() -> None:
-    assert of_pairs(Sample(unit(1, 1)), "p", SPEC)[0].method == "not computed: a pair needs two vectors, there are 1"
-    assert of_pairs(Sample(np.empty((0, 5), np.float32)), "p", SPEC)[0].estimate is None
-    assert all(s.method == "not computed: no vectors" for s in of_moments([], "p", "posts", 0.95))
-    one = by_metric(of_moments([moments(unit(1, 1))], "p", "posts", 0.95))
+    assert (
+        of_pairs(Sample(unit(1, 1)), {"corpus": "p"}, SPEC)[0].method
+        == "not computed: a pair needs two vectors, there are 1"
+    )
+    assert of_pairs(Sample(np.empty((0, 5), np.float32)), {"corpus": "p"}, SPEC)[0].estimate is None
+    assert all(s.method == "not computed: no vectors" for s in of_moments([], {"corpus": "p"}, "posts", 0.95))
+    one = by_metric(of_moments([moments(unit(1, 1))], {"corpus": "p"}, "posts", 0.95))
     assert one["iev"].method == "not defined: one vector, there is no variance" and one["vendi"].estimate == 1
     same = np.repeat(unit(1, 1), 50, axis=0)
-    equal = by_metric(of_moments([moments(same[:20]), moments(same[20:])], "p", "posts", 0.95))
+    equal = by_metric(of_moments([moments(same[:20]), moments(same[20:])], {"corpus": "p"}, "posts", 0.95))
     assert equal["iev"].method == "not defined: all vectors are equal, there is no variance"
     assert equal["pmv"].estimate == 0 and equal["vendi"].estimate == pytest.approx(1.0)
-    few = by_metric(of_moments([moments(unit(4, 1))], "p", "posts", 0.95))["pmv"]
+    few = by_metric(of_moments([moments(unit(4, 1))], {"corpus": "p"}, "posts", 0.95))["pmv"]
     assert few.estimate == 0 and "4 vectors of 5 dimensions leave directions without variance" in few.method
     single, groups = within(Sample(unit(5, 1), np.arange(5), "prompts"), np.zeros(5, np.int64), "d", SPEC)
     assert groups is None and single[0].method == "not computed: none of the prompts has two images"
-    alone = by_metric(of_pairs(Sample(unit(5, 1), np.zeros(5), "artists"), "p", SPEC))["pair_distance"]
+    alone = by_metric(of_pairs(Sample(unit(5, 1), np.zeros(5), "artists"), {"corpus": "p"}, SPEC))["pair_distance"]
     assert alone.low is None and "no interval: 1 of artists cannot be resampled" in alone.method
     assert entropies({"none": Sample(np.empty((0, 5), np.float32))}, SPEC) == ([], {})
 

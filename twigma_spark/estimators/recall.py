@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.neighbour_search import DECIMALS, SCHEMA, answers
 from twigma_spark.io import arrow
+from twigma_spark.results import Value
 from twigma_spark.stats.intervals import wilson
 
 MOST_LISTS = 65_536
@@ -26,25 +27,14 @@ MOST_LISTS = 65_536
 TIES = 4
 
 
-@dataclass(frozen=True)
-class Recall:
-    """Recall@k at one nprobe: the share of the true neighbours that were found, with Wilson's 95% interval.
-
-    The interval takes a query, not a neighbour, as the unit: neighbours of one query are found or missed
-    together. It is at least as wide as it has to be, since a share per query varies less than a yes or no.
-    """
-
-    nprobe: int
-    estimate: float
-    low: float
-    high: float
-    queries: int
-
-
 def tune_nprobe(
     shards: Sequence[ShardFile], sample: DataFrame, references: DataFrame, k: int, least: float
-) -> list[Recall]:
-    """Return the recall at `nprobe` of the shards, and at twice as many, and so on until it is at least `least`.
+) -> dict[int, Value]:
+    """Return recall by nprobe, in order: that of the shards, twice as many, and so on until it is at least `least`.
+
+    Recall is the fraction of the true neighbours that were found, with Wilson's 95% interval. The unit is a query
+    and not a neighbour, since the neighbours of one query are found or missed together; the interval is at least
+    as wide as it has to be, for a fraction per query varies less than a yes or no.
 
     Args:
         shards: files of the index, with the first nprobe.
@@ -58,13 +48,13 @@ def tune_nprobe(
     """
     queries = arrow.collect(sample.select("image_id", "embedding"))
     true = _pairs(exact(queries, references, k).toPandas())
-    curve: list[Recall] = []
+    curve: dict[int, Value] = {}
     nprobe = shards[0].nprobe
     while true:
         indexes = [replace(shard, nprobe=nprobe).load() for shard in shards]
         found = [b.to_pandas() for b in answers(queries.to_batches(), indexes, k, 4096)]
-        curve.append(_recall(nprobe, true, set().union(*(_pairs(part) for part in found))))
-        if curve[-1].estimate >= least:
+        curve[nprobe] = _recall(true, set().union(*(_pairs(part) for part in found)), k)
+        if (curve[nprobe].estimate or 0.0) >= least:
             break
         if nprobe >= MOST_LISTS or (len(curve) > 1 and all(nprobe >= lists(i.vectors) for i in indexes)):
             raise ModelError(_shortfall_message(curve, k, least))
@@ -123,15 +113,16 @@ def _pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:
     return set(zip(rows["image_id"], rows["neighbour_id"], strict=True))
 
 
-def _recall(nprobe: int, true: set[tuple[str, str]], found: set[tuple[str, str]]) -> Recall:
+def _recall(true: set[tuple[str, str]], found: set[tuple[str, str]], k: int) -> Value:
     queries = len({query for query, _ in true})
     share = len(true & found) / len(true)
     _, low, high = wilson(share * queries, queries)
-    return Recall(nprobe, share, float(low), float(high), queries)
+    method = f"{k} nearest against exact search on a sample of queries; Wilson, 95%, a query as the unit (conservative)"
+    return Value(share, float(low), float(high), queries, "queries", method)
 
 
-def _shortfall_message(curve: Sequence[Recall], k: int, least: float) -> str:
-    tried = ", ".join(f"nprobe {r.nprobe}: {r.estimate:.3f}" for r in curve)
+def _shortfall_message(curve: Mapping[int, Value], k: int, least: float) -> str:
+    tried = ", ".join(f"nprobe {nprobe}: {value.estimate:.3f}" for nprobe, value in curve.items())
     return (
         f"recall@{k} must be at least {least} (neighbours.search.min_recall). Got {tried}; "
         "take an index with longer codes or more memory (neighbours.index), or ask for less."

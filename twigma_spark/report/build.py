@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -18,11 +18,11 @@ from twigma_spark.report.data import (
     Picture,
     PromptDistance,
     Reject,
-    Result,
     Run,
     Safety,
     Theme,
 )
+from twigma_spark.results import Result
 
 Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -71,11 +71,10 @@ def _corpus(name: str, role: str, rows: Rows) -> Corpus:
     )
 
 
-def results(rows: Rows) -> tuple[Result, ...]:
+def results(rows: Iterable[Result]) -> tuple[Result, ...]:
     """Return statistics in order; NaN becomes None, so that nothing is drawn or claimed of it."""
-    known = [f.name for f in fields(Result)]
-    made = (Result(**{k: _number(v) for k, v in row.items() if k in known}) for row in rows)
-    return tuple(sorted(made, key=lambda r: (r.stage, r.analysis, r.metric, r.group)))
+    clean = (r.with_value(estimate=_number(r.estimate), low=_number(r.low), high=_number(r.high)) for r in rows)
+    return tuple(sorted(clean, key=lambda r: (r.analysis, r.metric, r.key)))
 
 
 def origins(rows: Rows) -> tuple[OriginCount, ...]:

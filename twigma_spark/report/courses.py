@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import percent, signed_percent
+from twigma_spark.results import Result
 
 SIGNS = {1: ("▲", "rising"), 0: ("▬", "steady"), -1: ("▼", "falling")}
 
@@ -37,21 +38,21 @@ class Arrow:
         return f"{value} [{ends[0]}, {ends[1]}]"
 
 
-def arrows(data: ReportData, analysis: str = "trends") -> dict[str, Arrow]:
-    """Return the trends by group: the cluster's number, after its stratum where it is of one."""
-    changes = data.found(analysis, "relative_change")
+def arrows(data: ReportData, analysis: str = "trends", **labels: str) -> dict[int, Arrow]:
+    """Return the trends by cluster; `labels` name the stratum where it is of one."""
+    changes = data.by_label(analysis, "relative_change", "cluster", **labels)
     return {
-        group: Arrow(int(r.estimate), changes[group], r.method or "")
-        for group, r in data.found(analysis, "arrow").items()
-        if r.estimate is not None and group in changes
+        int(cluster): Arrow(int(r.estimate), changes[cluster], r.method)
+        for cluster, r in data.by_label(analysis, "arrow", "cluster", **labels).items()
+        if r.estimate is not None and cluster in changes
     }
 
 
 def month_shares(data: ReportData, cluster: int) -> list[tuple[str, Result | None]]:
     """Return the shares of a cluster by month in order of time; None in a month without images."""
-    found = data.found("trends", "month_share")
-    months = sorted({group.split("|", 1)[1] for group in found})
-    return [(month, found.get(f"{cluster}|{month}")) for month in months]
+    months = sorted({r.labels["month"] for r in data.select("trends", "month_share")})
+    shares = data.by_label("trends", "month_share", "month", cluster=cluster)
+    return [(month, shares.get(month)) for month in months]
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,14 @@ class Stratum:
 
 def strata(data: ReportData, clusters: Sequence[int]) -> list[Stratum]:
     """Return the strata with the share of each cluster and, where it rises or falls, the arrow."""
-    shares, found = data.found("trends_by_stratum", "share"), arrows(data, "trends_by_stratum")
-    rows = []
-    for name in dict.fromkeys(group.rsplit("|", 1)[0] for group in shares):
+    of, rows = "trends_by_stratum", []
+    for kind, name in dict.fromkeys((r.labels["kind"], r.labels["stratum"]) for r in data.select(of, "share")):
+        shares = data.by_label(of, "share", "cluster", kind=kind, stratum=name)
+        moved = arrows(data, of, kind=kind, stratum=name)
         cells = []
         for cluster in clusters:
-            share, arrow = shares.get(f"{name}|{cluster}"), found.get(f"{name}|{cluster}")
-            moved = arrow.glyph if arrow and arrow.sign else ""
-            cells.append((percent(share.estimate) if share else "–", moved))
-        kind, _, plain = name.partition(":")
-        n = max((shares[f"{name}|{c}"].n or 0 for c in clusters if f"{name}|{c}" in shares), default=0)
-        rows.append(Stratum(kind, plain, n, tuple(cells)))
+            share, arrow = shares.get(str(cluster)), moved.get(cluster)
+            cells.append((percent(share.estimate) if share else "–", arrow.glyph if arrow and arrow.sign else ""))
+        n = max((shares[str(c)].n for c in clusters if str(c) in shares), default=0)
+        rows.append(Stratum(kind, name, n, tuple(cells)))
     return sorted(rows, key=lambda row: (row.kind, -row.n, row.name))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from twigma_spark.results import Result
+
 ROLES = ("posts", "generated", "natural", "art")
 
 
@@ -31,22 +33,6 @@ class Corpus:
     def lost(self) -> int:
         """Files that are neither kept, nor duplicates, nor rejects; 0 where the account is right."""
         return self.files - self.kept - self.repeated - self.rejects
-
-
-@dataclass(frozen=True)
-class Result:
-    """A statistic, as in `schemas.RESULTS`; `low` and `high` are None where there is no interval."""
-
-    stage: str
-    analysis: str
-    metric: str
-    group: str
-    estimate: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    unit: str | None = None
-    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -244,6 +230,20 @@ class ReportData:
         """Return the names of the corpora that have one of `roles`."""
         return tuple(c.name for c in self.corpora if c.role in roles)
 
-    def found(self, analysis: str, metric: str) -> dict[str, Result]:
-        """Return the results of one measure by group."""
-        return {r.group: r for r in self.results if (r.analysis, r.metric) == (analysis, metric)}
+    def select(self, analysis: str, metric: str, **labels: object) -> list[Result]:
+        """Return the results of one metric that carry these labels, and perhaps others."""
+        return [r for r in self.results if (r.analysis, r.metric) == (analysis, metric) and r.has(**labels)]
+
+    def get(self, analysis: str, metric: str, **labels: object) -> Result | None:
+        """Return the result with exactly these labels; None where there is none."""
+        return next((r for r in self.select(analysis, metric, **labels) if len(r.labels) == len(labels)), None)
+
+    def by_label(self, analysis: str, metric: str, label: str, **labels: object) -> dict[str, Result]:
+        """Return by the value of `label` the results that carry it and `labels`, and no others."""
+        rows = self.select(analysis, metric, **labels)
+        return {r.labels[label]: r for r in rows if label in r.labels and len(r.labels) == len(labels) + 1}
+
+    def corpus_order(self, *names: str) -> list[tuple[int, str]]:
+        """Return a sort key: the places of corpora on the page, unknown ones last by name."""
+        order = {corpus.name: place for place, corpus in enumerate(self.corpora)}
+        return [(order.get(name, len(order)), name) for name in names]

@@ -6,10 +6,10 @@ import base64
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import fields
 
 from twigma_spark import metrics
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
+from twigma_spark.results import Result, tidy
 
 # A spreadsheet takes a text that begins so for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -25,9 +25,9 @@ def csv_text(rows: Iterable[Result]) -> str:
     """Return results as CSV with a header; texts that a spreadsheet would compute get an apostrophe in front."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = [field.name for field in fields(Result)]
+    names, values = tidy(rows)
     writer.writerow(names)
-    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
+    writer.writerows([_cell(value) for value in row] for row in values)
     return out.getvalue()
 
 

@@ -27,7 +27,7 @@ class Findings:
         duplicates: the canonical image of each duplicate, and the tier: "media", "bytes", "embedding" or "near".
         kl: divergence of two corpora by (from, to).
         neighbours: of an image of the posts, the reference images nearest first.
-        changes: percent change of the likes with its interval, by "reference|level" of the negative binomial
+        changes: percent change of the likes with its interval, by (reference, level) of the negative binomial
             regression with errors clustered by author.
         clusters: theme cluster of an image of the posts.
         arrows: of each theme cluster 1 (rising), 0 (steady) or -1 (falling).
@@ -38,7 +38,7 @@ class Findings:
     duplicates: Mapping[Key, tuple[Key, str]] = field(default_factory=dict)
     kl: Mapping[tuple[str, str], float] = field(default_factory=dict)
     neighbours: Mapping[Key, Sequence[Key]] = field(default_factory=dict)
-    changes: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    changes: Mapping[tuple[str, str], tuple[float, float, float]] = field(default_factory=dict)
     clusters: Mapping[Key, int] = field(default_factory=dict)
     arrows: Mapping[int, int] = field(default_factory=dict)
 
@@ -243,7 +243,7 @@ def _bands(truth: Truth, found: Findings) -> Check:
     for band, level in BANDS.items():
         planted = 100 * math.expm1(truth.likes.bands[band] - truth.likes.bands["<500"])
         power = band_power(truth.likes, truth.tweets, band, "<500")
-        rows = [ends for group, ends in found.changes.items() if group.endswith("|" + level)]
+        rows = [ends for (_, own), ends in found.changes.items() if own == level]
         right &= bool(rows) and all(_near_log(planted, *ends) for ends in rows)
         right &= power <= ENOUGH or all(low > 0 for _, low, _ in rows)
         seen = f"{rows[0][0]:+.0f}% [{rows[0][1]:+.0f}, {rows[0][2]:+.0f}]" if rows else "missing"
@@ -261,7 +261,7 @@ def _closeness(found: Findings) -> Check:
     """Least against most similar: no interval may lie on the side that was not planted."""
     details, right = [], True
     for reference, sign in CLOSER.items():
-        ends = found.changes.get(f"{reference}|quintile 1")
+        ends = found.changes.get((reference, "quintile 1"))
         right &= ends is not None and (ends[2] > 0 if sign > 0 else ends[1] < 0)
         side = "planted above 0" if sign > 0 else "planted below 0"
         seen = f"{ends[0]:+.0f}% [{ends[1]:+.0f}, {ends[2]:+.0f}], {side}" if ends else "missing"

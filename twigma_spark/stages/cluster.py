@@ -14,6 +14,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.io import arrow
+from twigma_spark.results import Result
 from twigma_spark.schemas import CENTROIDS, CLUSTERS, THEMES
 from twigma_spark.stages import choice, inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
@@ -53,14 +54,12 @@ def _cluster(
         "centroids": _centroids(context, clustering.id, largest_first, model.centroids),
         "clusters": numbered.withColumn("clustering_id", named).select(*CLUSTERS.column_names),
         "themes": words.withColumn("clustering_id", named).select(*THEMES.column_names),
-        "results": records.results(context.spark, about_k),
+        "results": records.result_rows(context.spark, "cluster", about_k),
         "rejects": vector_rejects(labelled, "cluster", f"not in clustering '{clustering.id}'"),
     }
 
 
-def _fit(
-    cfg: Config, clustering: Clustering, members: DataFrame
-) -> tuple[kmeans.KMeansModel, list[tuple[object, ...]]]:
+def _fit(cfg: Config, clustering: Clustering, members: DataFrame) -> tuple[kmeans.KMeansModel, list[Result]]:
     """Return the model, and results of the choice of k; one summary of the table serves both, where it is needed."""
     how = cfg.cluster
     spec = kmeans.KMeansSpec(
@@ -78,7 +77,7 @@ def _fit(
     summary = kmeans.summarise(members, spec)
     is_own = how.engine == "native"
     model = kmeans.of_summary(summary, spec) if is_own else ENGINES[how.engine](members, spec)
-    return kmeans.refine(members, model, spec), choice.rows(cfg, clustering, members, summary)
+    return kmeans.refine(members, model, spec), choice.k_results(cfg, clustering, members, summary)
 
 
 def _centroids(

@@ -31,7 +31,7 @@ def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataF
     items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
     draws = Draws(how.permutations, how.resamples, cfg.seed)
     found = concordance_results(sorted(items, key=lambda i: i.item), answers, frozenset(STOP_WORDS), draws)
-    return {"results": records.results(context.spark, records.named("concordance", found))}
+    return {"results": records.result_rows(context.spark, "concordance", found)}
 
 
 def _sources(cfg: Config, spark: SparkSession) -> str:

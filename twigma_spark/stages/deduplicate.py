@@ -23,9 +23,9 @@ def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataF
     rule = _rule(cfg)
     found = find_duplicates(images, inputs.own_vectors(cfg, embeddings), rule, context.materialize)
     duplicates = context.materialize(found.duplicates)
-    rows = near_recall.rows(found.searched, found.near, rule.near.reach) if rule.near else []
-    rows += planted.rows(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
-    return {"duplicates": duplicates, "results": records.results(context.spark, rows)}
+    results = near_recall.recall_results(found.searched, found.near, rule.near.reach) if rule.near else []
+    results += planted.planted_results(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
+    return {"duplicates": duplicates, "results": records.result_rows(context.spark, "deduplicate", results)}
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
+from twigma_spark.results import Result, Value
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.corpora import collect_samples
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
-from twigma_spark.stats.grid import GridSpec, cell_statistics, grid, ranking_changes, spread
-from twigma_spark.stats.sample import Sample, Statistic
+from twigma_spark.stats.grid import GridSpec, cell_results, grid, ranking_changes, spread
+from twigma_spark.stats.sample import Sample
 from twigma_spark.stats.shares import ShareSums, clustered_share
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms.clusters import share_sums
@@ -35,47 +36,39 @@ def run(
     drawn = collect_samples(cfg, sample_vectors(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     with few_threads(samples.values()):
-        found = divergences(samples, _divergence(cfg))
-        others = comparisons(samples, _comparison(cfg))
-        made = [*records.statistics(NAME, NAME, [*found, *others]), *_robustness(cfg, samples, found)]
-    made += records.statistics(NAME, "origins", _origins(clusters, images, cfg.distinctiveness.confidence))
-    return {"results": records.results(context.spark, made)}
+        main = divergences(samples, _divergence(cfg))
+        results = [*main, *comparisons(samples, _comparison(cfg)), *_robustness(cfg, samples, main)]
+    results += _origins(clusters, images, cfg.distinctiveness.confidence)
+    return {"results": records.result_rows(context.spark, NAME, results)}
 
 
-def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Statistic]) -> list[tuple[object, ...]]:
+def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Result]) -> list[Result]:
     """Return every cell of the grid, the spread of the pairs over it, and how often the ranking changes."""
     spec = _grid(cfg)
     cells = grid(samples, spec)
     # The smoothed measure always has an order; the plug-in one may be infinite for all.
-    values = {_pair(s.group): s.estimate for s in main if s.metric == "kl_kt" and s.estimate is not None}
-    return [
-        *records.statistics(NAME, "grid", cell_statistics(cells, spec)),
-        *records.statistics(NAME, "grid_spread", spread(cells)),
-        *records.statistics(NAME, "ranking_changes", ranking_changes(cells, values, spec)),
-    ]
+    values = {
+        (r.labels["p"], r.labels["q"]): r.estimate for r in main if r.metric == "kl_kt" and r.estimate is not None
+    }
+    return [*cell_results(cells, spec), *spread(cells), *ranking_changes(cells, values, spec)]
 
 
-def _origins(clusters: DataFrame, images: DataFrame, confidence: float) -> list[Statistic]:
-    """Return the share of each corpus in each cluster, group ``<clustering>|<cluster>|<corpus>``."""
-    found = []
+def _origins(clusters: DataFrame, images: DataFrame, confidence: float) -> list[Result]:
+    """Return the share of each corpus in each cluster."""
+    results = []
     for row in share_sums(clusters, images).collect():
         names = ("hits", "total", "groups", "hits_squared", "hits_total", "total_squared")
         share = clustered_share(ShareSums(**{name: row[name] for name in names}), confidence)
         if share is None:
             continue
-        group = f"{row['clustering_id']}|{row['cluster']}|{row['corpus']}"
+        labels = {"clustering": row["clustering_id"], "cluster": row["cluster"], "corpus": row["corpus"]}
         method = (
             f"share of {row['total']} images; {confidence:.0%} Wilson interval at the effective size of "
             f"{share.effective:.0f} over {row['unit']}"
         )
-        ends = (share.estimate, share.low, share.high)
-        found.append(Statistic("share", group, *ends, row["groups"], row["unit"], method))
-    return sorted(found, key=lambda s: s.group)
-
-
-def _pair(group: str) -> tuple[str, str]:
-    p, _, q = group.partition("|")
-    return p, q
+        value = Value(share.estimate, share.low, share.high, row["groups"], row["unit"], method)
+        results.append(Result.of("origins", "share", value, **labels))
+    return results
 
 
 def _divergence(cfg: Config) -> DivergenceSpec:

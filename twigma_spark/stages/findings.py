@@ -18,7 +18,7 @@ COLUMNS = {
     "duplicates": ("image_id", "canonical_id", "tier"),
     "neighbours": ("image_id", "neighbour_id", "similarity"),
     "clusters": ("image_id", "cluster", "clustering_id"),
-    "results": ("analysis", "metric", "group", "estimate", "low", "high"),
+    "results": ("analysis", "metric", "labels", "estimate", "low", "high"),
 }
 MEASURES = ("likes_regression/negative_binomial", "trends/arrow", "distinctiveness/kl_kt")
 
@@ -40,13 +40,15 @@ def collect(tables: Frames) -> Findings:
         rejects=[(row["unit"], f"{row['corpus']}/{row['key']}", row["reason"]) for row in rows["rejects"]],
         duplicates={keys[r["image_id"]]: (keys[r["canonical_id"]], r["tier"]) for r in rows["duplicates"]},
         # The smoothed divergences; the plug-in ones may all be infinite, which has no order.
-        kl={_pair(row["group"]): row["estimate"] for row in kl},
+        kl={(row["labels"]["p"], row["labels"]["q"]): row["estimate"] for row in kl},
         neighbours=_neighbours(rows["neighbours"], keys),
         changes={
-            r["group"]: (r["estimate"], r["low"], r["high"]) for r in changes if None not in (r["low"], r["high"])
+            (r["labels"]["reference"], r["labels"]["level"]): (r["estimate"], r["low"], r["high"])
+            for r in changes
+            if None not in (r["low"], r["high"])
         },
         clusters={keys[r["image_id"]]: r["cluster"] for r in rows["clusters"] if r["image_id"] in keys},
-        arrows={int(row["group"]): int(row["estimate"]) for row in arrows if row["estimate"] is not None},
+        arrows={int(row["labels"]["cluster"]): int(row["estimate"]) for row in arrows if row["estimate"] is not None},
     )
 
 
@@ -70,8 +72,3 @@ def _neighbours(rows: list[Row], keys: dict[str, Key]) -> dict[Key, list[Key]]:
         if row["image_id"] in keys and row["neighbour_id"] in keys:
             near.setdefault(keys[row["image_id"]], []).append((-row["similarity"], keys[row["neighbour_id"]]))
     return {key: [other for _, other in sorted(found)] for key, found in near.items()}
-
-
-def _pair(group: str) -> Key:
-    one, _, other = group.partition("|")
-    return (one, other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +13,9 @@ from twigma_spark.config.analyses import Boosting
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.likes import BoostingSpec, predict_boosted, unavailable
 from twigma_spark.io import arrow
+from twigma_spark.results import Result, not_computed
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.stats.estimate import Named, not_computed
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
 from twigma_spark.transforms import engagement
@@ -47,7 +46,7 @@ def run(
     found = list(_add_notes(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed), references)
-    return {"results": records.results(context.spark, records.named("likes", found))}
+    return {"results": records.result_rows(context.spark, "likes", found)}
 
 
 def _with_likes(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:
@@ -63,29 +62,29 @@ def _likes(table: pa.Table, references: Sequence[str]) -> Likes:
     return Likes(column["likes"], column["tweet"], column["author"], column["band"], column["log_age"], near)
 
 
-def _add_notes(found: Iterable[Named], missing: int, any_reference: bool) -> Iterable[Named]:
+def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> Iterable[Result]:
     """Yield the results; how many images have no likes is one of them, and so is that there is no reference."""
     yield from found
     if missing:
         reason = f"{missing:,} images of posts whose likes are not known are left out"
-        yield Named("likes", "without_likes", "posts", not_computed(reason, missing, UNIT))
+        yield Result.of("likes", "without_likes", not_computed(reason, missing, UNIT))
     if not any_reference:
-        yield Named("likes", "mean_likes", "posts", not_computed("no reference corpus is configured", 0, UNIT))
+        yield Result.of("likes", "mean_likes", not_computed("no reference corpus is configured", 0, UNIT))
 
 
-def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Named]:
+def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Result]:
     """Return the boosted model's results, or the one that says why there are none."""
     how = cfg.likes.boosting
     reason = "likes.boosting is null" if how is None else unavailable()
     if how is None or reason:
         context.log(f"likes: no boosted model: {reason}")
-        return [Named(ANALYSIS, "held_out_deviance", "boosting", not_computed(str(reason), 0, UNIT))]
+        return [Result.of(ANALYSIS, "held_out_deviance", not_computed(str(reason), 0, UNIT), model="boosting")]
     return _fit_boosted(cfg, how, context, rows, references)
 
 
 def _fit_boosted(
     cfg: Config, how: Boosting, context: StageContext, rows: DataFrame, references: Sequence[str]
-) -> list[Named]:
+) -> list[Result]:
     near = [engagement.similarity(name) for name in references]
     features = ["log_followers", "posted", "age_days", *near, "nsfw", "aesthetic", "cluster"]
     held = F.pmod(F.xxhash64("author_id", F.lit(cfg.seed)), F.lit(1000)) < int(how.held_out * 1000)
@@ -101,7 +100,9 @@ def _fit_boosted(
     if len(np.unique(train.author)) < FEWEST_AUTHORS or asked < FEWEST_AUTHORS or not train.likes.sum():
         reason = f"a split by author needs {FEWEST_AUTHORS} authors on both sides, and likes"
         context.log(f"likes: no boosted model: {reason}")
-        return [Named(ANALYSIS, "held_out_deviance", "boosting", not_computed(reason, len(train.likes), UNIT))]
+        return [
+            Result.of(ANALYSIS, "held_out_deviance", not_computed(reason, len(train.likes), UNIT), model="boosting")
+        ]
     used, empty = _with_values(known, features)
     spec = BoostingSpec(how.iterations, how.leaves, how.learning_rate, how.smallest_leaf, cfg.seed)
     found = predict_boosted(known, used, "held", spec)
@@ -111,10 +112,8 @@ def _fit_boosted(
     prediction = table.column("prediction").to_numpy().astype(np.float64)
     context.log(f"likes: boosted on {len(train.likes):,} images, asked about {len(test.likes):,}")
     results = list(held_out_results(train, test, prediction, shap[:, :-1].astype(np.float64), used))
-    absent_of: Any = [
-        Named(ANALYSIS, "mean_abs_shap", name, not_computed("no image has it", 0, UNIT)) for name in empty
-    ]
-    return [*results, *absent_of]
+    absent = not_computed("no image has it", 0, UNIT)
+    return [*results, *(Result.of(ANALYSIS, "mean_abs_shap", absent, feature=name) for name in empty)]
 
 
 def _with_values(rows: DataFrame, features: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,14 +6,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.near import FEW, Reach, exact_pairs
+from twigma_spark.results import Result, Value
 from twigma_spark.stats.intervals import wilson
 
-Row = tuple[object, ...]
 SAMPLE = 500
 
 
-def rows(searched: DataFrame, near: DataFrame, reach: Reach, few: int = FEW) -> list[Row]:
-    """Return the recall of the search as a row of `results`; none where all pairs were compared or there are none.
+def recall_results(searched: DataFrame, near: DataFrame, reach: Reach, few: int = FEW) -> list[Result]:
+    """Return the recall of the search as a result; none where all pairs were compared or there are none.
 
     Args:
         searched: image_id, corpus, embedding that were searched.
@@ -32,5 +32,5 @@ def rows(searched: DataFrame, near: DataFrame, reach: Reach, few: int = FEW) -> 
         return []
     share, low, high = (float(x) for x in wilson(hits, n))
     method = f"pairs of {SAMPLE} images against exact search; {reach.buckets} buckets an image; Wilson, 95%"
-    group = f"similarity={reach.similarity:.3f}"
-    return [("deduplicate", "duplicates", "recall_of_search", group, share, low, high, n, "pairs", method)]
+    value = Value(share, low, high, n, "pairs", method)
+    return [Result.of("duplicates", "recall_of_search", value, similarity=f"{reach.similarity:.3f}")]

@@ -16,6 +16,7 @@ from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, folder
+from twigma_spark.results import Result, Value
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
@@ -26,7 +27,6 @@ from twigma_spark.transforms.vectors import fault, vector_rejects
 # Best matches that come to the driver to calibrate the threshold.
 BACKGROUND = 1_000_000
 READS = ("images", "embeddings", "duplicates")
-Row = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ def _search_reference(
 ) -> Mapping[str, DataFrame]:
     """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
-    curve = [] if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
+    curve = {} if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
     found = context.materialize(_neighbours(cfg, search, _with_nprobe(shards, curve)))
-    copies, about = _copies(cfg, context, found, search.reference)
-    rows = [*(_recall_row(cfg, search.reference, choice, each) for each in curve), *about]
+    copies, copy_results = _copies(cfg, context, found, search.reference)
+    recalls = _recall_results(cfg, search.reference, choice, curve)
     named = found.withColumn("reference", F.lit(search.reference))
     return {
         "neighbours": named.select(*NEIGHBOURS.column_names),
         "copies": copies,
-        "results": records.results(context.spark, rows),
+        "results": records.result_rows(context.spark, "neighbours", [*recalls, *copy_results]),
     }
 
 
@@ -109,21 +109,21 @@ def _index(
 
 def _tune_nprobe(
     cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]
-) -> list[recall.Recall]:
+) -> dict[int, Value]:
     """Return the recall at each nprobe that was tried; the last one holds."""
     how = cfg.neighbours.search
     order = F.xxhash64("image_id", F.lit(cfg.seed))
     chosen = search.queries.select("image_id").orderBy(order, "image_id").limit(how.sample)
     sample = search.queries.join(F.broadcast(chosen), "image_id", "left_semi")
     curve = recall.tune_nprobe(shards, sample, search.vectors, cfg.neighbours.k, how.min_recall)
-    last = curve[-1]
+    nprobe, last = list(curve.items())[-1]
     interval = f"[{last.low:.3f}, {last.high:.3f}]"
-    context.log(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} {interval} at nprobe {last.nprobe}")
+    context.log(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} {interval} at nprobe {nprobe}")
     return curve
 
 
-def _with_nprobe(shards: Sequence[ShardFile], curve: Sequence[recall.Recall]) -> list[ShardFile]:
-    nprobe = curve[-1].nprobe if curve else shards[0].nprobe
+def _with_nprobe(shards: Sequence[ShardFile], curve: Mapping[int, Value]) -> list[ShardFile]:
+    nprobe = list(curve)[-1] if curve else shards[0].nprobe
     return [ShardFile(s.path, s.checksum, nprobe, s.cache) for s in shards]
 
 
@@ -134,7 +134,7 @@ def _neighbours(cfg: Config, search: ReferenceSearch, shards: Sequence[ShardFile
     return neighbour_search.search([shard.load() for shard in shards], search.queries, k, how.batch_rows)
 
 
-def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str) -> tuple[DataFrame, list[Row]]:
+def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str) -> tuple[DataFrame, list[Result]]:
     """Return the candidates for copies, and statistics of the threshold; none where it cannot be calibrated."""
     best, how = found.where("rank = 1"), cfg.neighbours.copies
     order = F.xxhash64("image_id", F.lit(cfg.seed))
@@ -150,9 +150,9 @@ def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str
     )
     n, total = candidates.count(), best.count()
     interval = threshold_interval(similarities, how.false_match_rate, np.random.default_rng(cfg.seed), how.bootstrap)
-    rows = _copies_rows(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
+    results = _copy_results(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
     context.log(f"neighbours: {n:,} candidates for copies in '{reference}', similarity at least {threshold:.4f}")
-    return candidates.select(*COPIES.column_names), rows
+    return candidates.select(*COPIES.column_names), results
 
 
 def _rate(tail: Tail) -> Column:
@@ -161,37 +161,35 @@ def _rate(tail: Tail) -> Column:
     return F.least(F.lit(tail.share) * F.pow(far, F.lit(tail.dimension)), F.lit(1.0))
 
 
-def _copies_rows(
+def _copy_results(
     cfg: Config, reference: str, tail: Tail, threshold: tuple[float, float, float], n: int, total: int
-) -> list[Row]:
+) -> list[Result]:
     rate = cfg.neighbours.copies.false_match_rate
     fitted = (
         f"power law of the cosine distance to the best match, fitted to {tail.n} images between the 90th and the "
         f"97th percentile (exponent {tail.dimension:.2f}); extrapolated to a false-match rate of {rate:g}"
     )
     share, low, high = (float(x) for x in wilson(n, total))
-    head = ("neighbours", "copies")
-    rows: list[Row] = [
-        (*head, "threshold", reference, *threshold, total, "images", f"{fitted}; percentile bootstrap of images, 95%"),
-        (*head, "candidates", reference, share, low, high, total, "images", f"{fitted}; Wilson, 95%"),
-    ]
+    values = {
+        "threshold": Value(*threshold, total, "images", f"{fitted}; percentile bootstrap of images, 95%"),
+        "candidates": Value(share, low, high, total, "images", f"{fitted}; Wilson, 95%"),
+    }
     if n:
         # What chance alone would give, of what was found.
         counts = (rate * total, *poisson.interval(0.95, rate * total))
         false = [min(1.0, float(count) / n) for count in counts]
         method = f"images that chance brings there, Poisson, 95%, of the candidates; {fitted}"
-        rows.append((*head, "false_share", reference, *false, n, "candidates", method))
-    return rows
+        values["false_share"] = Value(false[0], false[1], false[2], n, "candidates", method)
+    return [Result.of("copies", metric, value, reference=reference) for metric, value in values.items()]
 
 
-def _recall_row(cfg: Config, reference: str, choice: Choice, found: recall.Recall) -> Row:
-    group = f"{reference}|nprobe={found.nprobe}"
-    method = (
-        f"{choice.factory} against exact search on a sample of queries; Wilson, 95%, a query as the unit "
-        "(conservative: neighbours of a query are found or missed together)"
-    )
-    interval = (found.estimate, found.low, found.high, found.queries)
-    return ("neighbours", "recall", f"recall_at_{cfg.neighbours.k}", group, *interval, "queries", method)
+def _recall_results(cfg: Config, reference: str, choice: Choice, curve: Mapping[int, Value]) -> list[Result]:
+    return [
+        Result.of("recall", "recall_at_k", value, reference=reference, k=cfg.neighbours.k, nprobe=nprobe).with_value(
+            method=f"{choice.factory}, {value.method}"
+        )
+        for nprobe, value in curve.items()
+    ]
 
 
 STAGE = Stage(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,18 +14,18 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.components import least_members
 from twigma_spark.estimators.duplicates import TIERS
+from twigma_spark.results import Result, Value
 from twigma_spark.sample.truth import Truth, load_truth
 from twigma_spark.stats.intervals import wilson
 
 SIMILARITIES = (0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999)
 BITS = (8, 16, 24, 32, 40, 48, 64, 96, 256)
 METHOD = "against what was planted in the sample world; Wilson, 95%, pairs as the units"
-Row = tuple[object, ...]
 Edges = NDArray[np.int64]
 
 
-def rows(world: str, images: DataFrame, duplicates: DataFrame, near: DataFrame) -> list[Row]:
-    """Return precision and recall by tier, and of the tier near over a grid of thresholds, as rows of `results`.
+def planted_results(world: str, images: DataFrame, duplicates: DataFrame, near: DataFrame) -> list[Result]:
+    """Return precision and recall by tier, and of the tier near over a grid of thresholds.
 
     Precision is of pairs: an image and its survivor, or two near images, that stem from one picture. Recall
     is of planted copies: those that are joined to the picture they were made of. A world without truth has none.
@@ -74,14 +74,14 @@ def _edges(ids: pd.Index, ends: pd.DataFrame) -> Edges:
     return np.column_stack([ids.get_indexer(pd.Index(ends[name])) for name in ends.columns]).astype(np.int64)
 
 
-def _of_tiers(made: dict[str, Edges], found: Edges, tier: NDArray[np.object_], n: int) -> Iterator[Row]:
+def _of_tiers(made: dict[str, Edges], found: Edges, tier: NDArray[np.object_], n: int) -> Iterator[Result]:
     root, joined = least_members(np.concatenate(list(made.values())), n), least_members(found, n)
     for name in TIERS:
-        yield from _share("precision", f"tier={name}", _same(root, found[tier == name]), "duplicates")
-        yield from _share("recall", f"tier={name}", _same(joined, made.get(name, found[:0])), "planted copies")
+        yield from _share("precision", {"tier": name}, _same(root, found[tier == name]), "duplicates")
+        yield from _share("recall", {"tier": name}, _same(joined, made.get(name, found[:0])), "planted copies")
 
 
-def _of_thresholds(made: dict[str, Edges], strict: Edges, pairs: Edges, how: pd.DataFrame, n: int) -> Iterator[Row]:
+def _of_thresholds(made: dict[str, Edges], strict: Edges, pairs: Edges, how: pd.DataFrame, n: int) -> Iterator[Result]:
     """Yield both shares of the near tier; what a strict tier has joined stays joined at every threshold."""
     root = least_members(np.concatenate(list(made.values())), n)
     similarity, bits = how["similarity"].to_numpy(np.float64), how["bits"].to_numpy(np.float64)
@@ -89,16 +89,16 @@ def _of_thresholds(made: dict[str, Edges], strict: Edges, pairs: Edges, how: pd.
         for most in BITS:
             taken = pairs[(similarity >= least) & ~(bits > most)]
             joined = least_members(np.concatenate([strict, taken]), n)
-            group = f"near|similarity={least:.3f}|bits={most}"
-            yield from _share("precision", group, _same(root, taken), "pairs")
-            yield from _share("recall", group, _same(joined, made["near"]), "planted copies")
+            labels = {"tier": "near", "similarity": f"{least:.3f}", "bits": str(most)}
+            yield from _share("precision", labels, _same(root, taken), "pairs")
+            yield from _share("recall", labels, _same(joined, made["near"]), "planted copies")
 
 
 def _same(label: NDArray[np.int64], pairs: Edges) -> NDArray[np.bool_]:
     return np.asarray(label[pairs[:, 0]] == label[pairs[:, 1]], bool)
 
 
-def _share(metric: str, group: str, hits: NDArray[np.bool_], unit: str) -> Iterator[Row]:
+def _share(metric: str, labels: Mapping[str, str], hits: NDArray[np.bool_], unit: str) -> Iterator[Result]:
     if len(hits):
         share, low, high = (float(x) for x in wilson(hits.sum(), len(hits)))
-        yield ("deduplicate", "duplicates", metric, group, share, low, high, len(hits), unit, METHOD)
+        yield Result("duplicates", metric, labels, Value(share, low, high, len(hits), unit, METHOD))

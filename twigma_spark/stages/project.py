@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,16 @@ from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.estimators.projection import Layout, Projection
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
+from twigma_spark.results import Result
 from twigma_spark.schemas import PROJECTION
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import layouts
-from twigma_spark.stats.intervals import Interval
 from twigma_spark.transforms.samples import sample_vectors
 from twigma_spark.transforms.vectors import fault, vector_rejects
 
 READS = ("images", "embeddings", "duplicates")
 NAME, KIND = "project/umap", "umap_landmarks"
-Row = tuple[object, ...]
 
 
 def run(
@@ -47,12 +46,12 @@ def run(
         return made
     known = records.artifacts_of(artifacts, "project")
     model, artifact = _model(cfg, context, landmarks, known)
-    rows = _results(cfg, model, _draw_sample(vectors, images, cfg.project.sample, cfg.seed + 1))
+    quality = _results(cfg, model, _draw_sample(vectors, images, cfg.project.sample, cfg.seed + 1))
     return {
         **made,
         "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
         "artifacts": records.artifact_rows(context.spark, "project", [artifact]),
-        "results": records.results(context.spark, rows),
+        "results": records.result_rows(context.spark, "project", quality),
     }
 
 
@@ -92,7 +91,7 @@ def _model(
     return model, Artifact(NAME, KIND, str(path), checksum(path), text)
 
 
-def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Row]:
+def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Result]:
     """Return how well neighbourhoods are kept, on a sample of all images, and how far another seed's map differs."""
     how, rng = cfg.project, np.random.default_rng(cfg.seed)
     places = projection.place(model, sample)
@@ -101,16 +100,14 @@ def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Row]:
         "trustworthiness": layouts.trustworthiness(sample.astype(np.float64), places, k),
         "continuity": layouts.trustworthiness(places, sample.astype(np.float64), k),
     }
-    basis = f"{k} neighbours on a sample of {len(sample)} images; percentile bootstrap of {how.bootstrap}, 95%"
-    rows = [_row(name, "map", layouts.mean(each, rng, how.bootstrap), basis) for name, each in kept.items()]
+    basis = f"{k} neighbours on a sample of {len(sample)} images"
+    results = []
+    for metric, each in kept.items():
+        value = layouts.mean(each, rng, how.bootstrap)
+        results.append(Result.of("projection", metric, replace(value, method=f"{basis}; {value.method}")))
     other = projection.fit(model.landmarks, _layout(cfg, 1))
     moved = layouts.drift(model.places.astype(np.float64), other.places.astype(np.float64), rng, how.bootstrap)
-    basis = f"root of the Procrustes statistic of the landmarks; percentile bootstrap of {how.bootstrap}, 95%"
-    return [*rows, _row("drift", f"seeds {cfg.seed}|{cfg.seed + 1}", moved, basis)]
-
-
-def _row(metric: str, group: str, found: Interval, method: str) -> Row:
-    return ("project", "projection", metric, group, found.value, found.low, found.high, found.n, "images", method)
+    return [*results, Result.of("projection", "drift", moved, seed=cfg.seed, other_seed=cfg.seed + 1)]
 
 
 STAGE = Stage(

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, fields
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact
+from twigma_spark.results import COLUMNS, Result, Value
 from twigma_spark.schemas import ARTIFACTS, RESULTS
-from twigma_spark.stats.estimate import Named
-from twigma_spark.stats.sample import Statistic
-
-Row = tuple[object, ...]
-
-
-def statistics(stage: str, analysis: str, found: Iterable[Statistic]) -> Iterator[Row]:
-    """Yield statistics as rows of the table `results`."""
-    for s in found:
-        yield (stage, analysis, s.metric, s.group, s.estimate, s.low, s.high, s.n, s.unit, s.method)
 
 
 def artifacts_of(artifacts: DataFrame, stage: str) -> list[Artifact]:
@@ -35,13 +26,14 @@ def artifact_rows(spark: SparkSession, stage: str, made: Iterable[Artifact]) -> 
     return arrow.local_frame(spark, [tuple(row[n] for n in ARTIFACTS.column_names) for row in rows], ARTIFACTS.schema)
 
 
-def named(stage: str, found: Iterable[Named]) -> Iterator[Row]:
-    """Yield statistics that know their place as rows of the table `results`."""
-    for each in found:
-        v = each.value
-        yield (stage, each.analysis, each.metric, each.group, v.estimate, v.low, v.high, v.n, v.unit, v.method)
+def result_rows(spark: SparkSession, stage: str, results: Iterable[Result]) -> DataFrame:
+    """Return the results of a stage as rows of the table `results`."""
+    rows = [(stage, r.analysis, r.metric, dict(r.labels), r.key, *astuple(r.value)) for r in results]
+    return arrow.local_frame(spark, rows, RESULTS.schema)
 
 
-def results(spark: SparkSession, rows: Iterable[Row]) -> DataFrame:
-    """Return rows as a frame of the table `results`."""
-    return arrow.local_frame(spark, list(rows), RESULTS.schema)
+def read_results(table: DataFrame) -> list[Result]:
+    """Return rows of the table `results`, by analysis and metric and then in order of their labels."""
+    columns = ("analysis", "metric", "labels", *COLUMNS)
+    rows = table.orderBy("analysis", "metric", "labels_key").select(*columns).collect()
+    return [Result(analysis, metric, dict(labels), Value(*value)) for analysis, metric, labels, *value in rows]

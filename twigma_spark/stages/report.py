@@ -17,7 +17,7 @@ from twigma_spark.report import build
 from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages import inputs
+from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import density, gallery, summaries
 
@@ -46,7 +46,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         title=cfg.report.title,
         created_at=now,
         corpora=corpora,
-        results=build.results(_rows(tables["results"])),
+        results=build.results(records.read_results(tables["results"])),
         origins=build.origins(_rows(summaries.origin_counts(tables["clusters"], plain))),
         themes=themes,
         matches=build.matches(

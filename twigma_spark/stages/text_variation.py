@@ -8,8 +8,9 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
+from twigma_spark.results import Result
 from twigma_spark.stages import inputs, specs
-from twigma_spark.stats.sample import Codes, Sample, Statistic
+from twigma_spark.stats.sample import Codes, Sample
 from twigma_spark.stats.texts import of_texts
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec
@@ -17,9 +18,9 @@ from twigma_spark.transforms.texts import sample_texts
 from twigma_spark.transforms.vectors import made_by
 
 
-def text_statistics(
+def text_results(
     cfg: Config, spec: VariationSpec, images: DataFrame, tweets: DataFrame, captions: DataFrame, embedded: DataFrame
-) -> list[Statistic]:
+) -> list[Result]:
     """Return the variation of each kind of text at equal lengths; nothing where no texts are embedded.
 
     Args:

@@ -39,7 +39,7 @@ def run(
     limits = cfg.trends.nsfw_thresholds
     scored = _read_scores(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
     found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
-    return {"results": records.results(context.spark, records.named("trends", found))}
+    return {"results": records.result_rows(context.spark, "trends", found)}
 
 
 def _activity(
@@ -58,7 +58,7 @@ def _activity(
     return Activity(hits, months, inside, of), by_month
 
 
-def _strata(cfg: Config, tweets: DataFrame) -> dict[str, Column]:
+def _strata(cfg: Config, tweets: DataFrame) -> dict[tuple[str, str], Column]:
     found = activity.top(tweets, cfg.trends.hashtags, cfg.trends.sources).collect()
     kinds = {kind: [r["name"] for r in found if r["kind"] == kind] for kind in ("hashtag", "source")}
     return activity.conditions(kinds["hashtag"], kinds["source"], cfg.trends.models)

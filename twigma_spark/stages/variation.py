@@ -9,16 +9,17 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
+from twigma_spark.results import Result
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.corpora import Drawn, collect_samples
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.stages.text_variation import text_statistics
+from twigma_spark.stages.text_variation import text_results
 from twigma_spark.stats.explained import explain_by_groups
 from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
 from twigma_spark.stats.prompts import length_and_distance
-from twigma_spark.stats.sample import Codes, Sample, Statistic
+from twigma_spark.stats.sample import Codes, Sample
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
 from twigma_spark.transforms.moments import block_moments, from_triangle
@@ -47,22 +48,21 @@ def run(
     passed = block_moments(vectors, images, how.blocks, cfg.seed)
     with few_threads(samples.values()):
         entropy, bins = entropies(samples, spec)
-        distances = (s for name, sample in samples.items() for s in of_pairs(sample, name, spec))
-        results = list(records.statistics(NAME, NAME, [*_by_moments(cfg, passed, samples), *entropy, *distances]))
+        distances = (r for name, sample in samples.items() for r in of_pairs(sample, {"corpus": name}, spec))
+        results = [*_by_moments(cfg, passed, samples), *entropy, *distances]
         groups: list[Row] = []
         for name, each in drawn.items():
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
-    of_texts = text_statistics(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
-    results += records.statistics(NAME, "text_variation", of_texts)
+    results += text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
     return {
-        "results": records.results(context.spark, results),
+        "results": records.result_rows(context.spark, NAME, results),
         "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),
     }
 
 
-def _by_moments(cfg: Config, passed: DataFrame, samples: Mapping[str, Sample]) -> Iterator[Statistic]:
+def _by_moments(cfg: Config, passed: DataFrame, samples: Mapping[str, Sample]) -> Iterator[Result]:
     """Yield IEV, PMV and Vendi score of each corpus from the one pass over its moments."""
     blocks: dict[str, dict[int, Moments]] = {}
     for batch in arrow.stream(passed):
@@ -72,12 +72,12 @@ def _by_moments(cfg: Config, passed: DataFrame, samples: Mapping[str, Sample]) -
             blocks.setdefault(corpus.as_py(), {})[block.as_py()] = part
     for name, sample in samples.items():
         own = blocks.get(name, {})
-        yield from of_moments([own[b] for b in sorted(own)], name, sample.unit, cfg.variation.confidence)
+        yield from of_moments([own[b] for b in sorted(own)], {"corpus": name}, sample.unit, cfg.variation.confidence)
 
 
 def _within(
     corpus: str, drawn: Drawn, bins: Codes | None, spec: VariationSpec
-) -> Iterator[tuple[list[Row], list[Row]]]:
+) -> Iterator[tuple[list[Result], list[Row]]]:
     """Yield results and rows of `group_distances` for each kind of group that the corpus has."""
     for column, unit in UNITS.items():
         part = drawn.having(column)
@@ -85,17 +85,17 @@ def _within(
             continue
         sample = part.sample(column, unit)
         found, groups = within(sample, bins[drawn.there(column)], corpus, spec)
-        shares = explain_by_groups(sample, f"{corpus}|{unit}", spec.bootstrap, spec.confidence, spec.seed)
-        made = list(records.statistics(NAME, NAME, [*found, *shares]))
+        shares = explain_by_groups(sample, corpus, spec.bootstrap, spec.confidence, spec.seed)
+        results = [*found, *shares]
         if groups is None:
-            yield made, []
+            yield results, []
             continue
         if column == "prompt_id":
-            made += records.statistics(NAME, "prompt_length", _length(corpus, part, groups, spec))
-        yield made, _table(corpus, unit, column, part, groups)
+            results += _length(corpus, part, groups, spec)
+        yield results, _table(corpus, unit, column, part, groups)
 
 
-def _length(corpus: str, part: Drawn, groups: Groups, spec: VariationSpec) -> list[Statistic]:
+def _length(corpus: str, part: Drawn, groups: Groups, spec: VariationSpec) -> list[Result]:
     """Return how the length of prompts goes with their images' distance; prompts of one artist together."""
     _, first = np.unique(part.columns["prompt_id"].astype("U"), return_index=True)
     at = first[groups.code]

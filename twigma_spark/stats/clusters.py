@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
 from sklearn.metrics.pairwise import pairwise_distances
 
-from twigma_spark.stats.intervals import Interval, percentiles
+from twigma_spark.results import Value
+from twigma_spark.stats.intervals import percentiles
 
 Labels = NDArray[np.int64]
+UNIT = "images"
 
 
 def distances(vectors: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
@@ -24,7 +26,7 @@ def distances(vectors: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
 
 def silhouette(
     apart: NDArray[np.float32], labels: Labels, rng: np.random.Generator, replicates: int, confidence: float = 0.95
-) -> Interval | None:
+) -> Value | None:
     """Return the mean silhouette, -1 to 1, with a percentile bootstrap interval; None of fewer than two clusters.
 
     Args:
@@ -41,12 +43,13 @@ def silhouette(
         return None
     each = silhouette_samples(apart, labels, metric="precomputed")
     means = [each[rng.integers(0, n, n)].mean() for _ in range(replicates)]
-    return Interval(float(each.mean()), *percentiles(means, confidence), n)
+    method = f"mean silhouette; {_bootstrap(replicates, confidence)}"
+    return Value(float(each.mean()), *percentiles(means, confidence), n, UNIT, method)
 
 
 def stability(
     labelings: Sequence[Labels], rng: np.random.Generator, replicates: int, confidence: float = 0.95
-) -> Interval | None:
+) -> Value | None:
     """Return the mean adjusted Rand index of all pairs of clusterings; None of fewer than two clusterings.
 
     1 says that every seed found the same clusters, 0 that they agree no more than by chance. The interval is
@@ -69,7 +72,12 @@ def stability(
     value = float(np.mean([adjusted_rand(a, b) for a, b in pairs]))
     # An image drawn twice agrees with itself in every clustering, which lifts all resamples by about 1 / n.
     low, high = percentiles(np.array(means) - np.mean(means) + value, confidence)
-    return Interval(value, min(low, value), min(max(high, value), 1.0), n)
+    method = f"mean over {len(pairs)} pairs of seeds; {_bootstrap(replicates, confidence)}"
+    return Value(value, min(low, value), min(max(high, value), 1.0), n, UNIT, method)
+
+
+def _bootstrap(replicates: int, confidence: float) -> str:
+    return f"{confidence:.0%} percentile bootstrap, {replicates} resamples of images"
 
 
 def adjusted_rand(a: Labels, b: Labels) -> float:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import agreement
-from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.intervals import percentiles
 
 ANALYSIS, UNIT = "concordance", "images"
@@ -56,7 +56,7 @@ def words(text: str, stop: frozenset[str]) -> frozenset[str]:
 
 def concordance_results(
     items: Sequence[Item], answers: Sequence[Answer], stop: frozenset[str], draws: Draws
-) -> Iterator[Named]:
+) -> Iterator[Result]:
     """Yield the overlap of keywords with captions, the agreement of the annotators and that with the clusters.
 
     Args:
@@ -70,9 +70,9 @@ def concordance_results(
     unknown = len(answers) - len(given)
     if unknown:
         reason = f"{unknown} answers are to images that are not in the clusters now"
-        yield Named(ANALYSIS, "unknown_answers", "all", not_computed(reason, unknown, "answers"))
+        yield Result.of(ANALYSIS, "unknown_answers", not_computed(reason, unknown, "answers"))
     if not given:
-        yield Named(ANALYSIS, "keyword_overlap", "all", not_computed("no annotator has answered", 0, UNIT))
+        yield Result.of(ANALYSIS, "keyword_overlap", not_computed("no annotator has answered", 0, UNIT))
         return
     rng = np.random.default_rng(draws.seed)
     people = sorted({a.annotator for a in given})
@@ -94,7 +94,7 @@ def _grouping(items: Sequence[str], answers: Sequence[Answer]) -> NDArray[np.obj
 def _keywords(
     known: Mapping[str, Item], given: Sequence[Answer], people: Sequence[str], stop: frozenset[str], draws: Draws,
     rng: np.random.Generator,
-) -> Iterator[Named]:  # fmt: skip
+) -> Iterator[Result]:  # fmt: skip
     """Yield the overlap of each annotator's keywords with the captions, its null and its p-value."""
     for name in people:
         mine = [a for a in given if a.annotator == name and known[a.item].caption]
@@ -104,7 +104,7 @@ def _keywords(
         captions = [words(known[mine[i].item].caption, stop) for i in rows]
         if len(said) < 2:
             reason = "fewer than two images have both keywords and a caption"
-            yield Named(ANALYSIS, "keyword_overlap", name, not_computed(reason, len(said), UNIT))
+            yield Result.of(ANALYSIS, "keyword_overlap", not_computed(reason, len(said), UNIT), annotator=name)
             continue
         each = agreement.keyword_overlap(said, captions)
         drawn = rng.integers(0, len(each), (draws.resamples, len(each)))
@@ -115,18 +115,18 @@ def _keywords(
             f"share of an image's keywords that are words of its caption; 95% bootstrap of images, {draws.resamples} "
             f"resamples; p = {p:.2g} among {draws.permutations} permutations of the captions"
         )
-        yield Named(ANALYSIS, "keyword_overlap", name, Estimate(float(each.mean()), low, high, len(each), UNIT, method))
+        value = Value(float(each.mean()), low, high, len(each), UNIT, method)
+        yield Result.of(ANALYSIS, "keyword_overlap", value, annotator=name)
         ends = percentiles(null, CONFIDENCE)
         method = "mean overlap with the captions permuted; the middle 95% of the permutations"
-        yield Named(
-            ANALYSIS, "keyword_overlap_null", name, Estimate(float(null.mean()), *ends, len(each), UNIT, method)
-        )
+        value = Value(float(null.mean()), *ends, len(each), UNIT, method)
+        yield Result.of(ANALYSIS, "keyword_overlap_null", value, annotator=name)
 
 
 def _alphas(
     used: Sequence[str], given: Sequence[Answer], groupings: Mapping[str, NDArray[np.object_]],
     clusters: NDArray[np.int64], stop: frozenset[str], draws: Draws, rng: np.random.Generator,
-) -> Iterator[Named]:  # fmt: skip
+) -> Iterator[Result]:  # fmt: skip
     """Yield Krippendorff's alpha of keywords (Jaccard distance of sets) and of groupings (pairs, nominal)."""
     sets: dict[str, list[frozenset[str]]] = {item: [] for item in used}
     for a in given:
@@ -149,12 +149,12 @@ def _alphas(
     fewer = Draws(draws.permutations, max(100, draws.resamples // 5), draws.seed)
     why = "fewer than two annotators" if len(groupings) < 2 else "no two annotators answered for the same images"
     for metric, (statistic, method) in how.items():
-        yield Named(ANALYSIS, metric, "all", _estimate_by_halves(statistic, clusters, fewer, rng, method, why))
+        yield Result.of(ANALYSIS, metric, _estimate_by_halves(statistic, clusters, fewer, rng, method, why))
 
 
 def _against(
     name: str, groups: NDArray[np.object_], clusters: NDArray[np.int64], draws: Draws, rng: np.random.Generator
-) -> Iterator[Named]:
+) -> Iterator[Result]:
     """Yield the adjusted Rand index and mutual information of an annotator's groups and the clusters."""
     there = np.flatnonzero([g is not None for g in groups])
     for metric, index, words_ in (
@@ -167,18 +167,14 @@ def _against(
             return float(index(own[rows], cluster[rows])) if len(rows) > 1 else None
 
         method = f"{words_} of the groups and the clusters"
-        yield Named(
-            ANALYSIS,
-            metric,
-            name,
-            _estimate_by_halves(statistic, cluster, draws, rng, method, "fewer than two images are grouped"),
-        )
+        value = _estimate_by_halves(statistic, cluster, draws, rng, method, "fewer than two images are grouped")
+        yield Result.of(ANALYSIS, metric, value, annotator=name)
 
 
 def _estimate_by_halves(
     statistic: Callable[[NDArray[np.int64]], float | None],
     strata: NDArray[np.int64], draws: Draws, rng: np.random.Generator, method: str, why: str,
-) -> Estimate:  # fmt: skip
+) -> Value:  # fmt: skip
     """Return a statistic of all images with the middle 95% of its values on random halves of each cluster."""
     value = statistic(np.arange(len(strata))) if len(strata) > 1 else None
     if value is None:
@@ -186,17 +182,17 @@ def _estimate_by_halves(
     halves = agreement.half_samples(strata, draws.resamples, rng)
     found = [v for half in halves if len(half) > 1 and (v := statistic(half)) is not None]
     if len(found) < 20:
-        return Estimate(value, None, None, len(strata), UNIT, f"{method}; no interval: too few images")
+        return Value(value, None, None, len(strata), UNIT, f"{method}; no interval: too few images")
     # A half's own mean may lie off (fewer pairs); its scatter, around the value of the whole, is what counts.
     off = np.asarray(found) - float(np.mean(found))
     low, high = percentiles(value + off, CONFIDENCE)
     method = f"{method}; 95% interval from {len(found)} random halves within clusters"
-    return Estimate(value, min(low, value), max(high, value), len(strata), UNIT, method)
+    return Value(value, min(low, value), max(high, value), len(strata), UNIT, method)
 
 
 def _split(
     groupings: Mapping[str, NDArray[np.object_]], clusters: NDArray[np.int64], draws: Draws, rng: np.random.Generator
-) -> Iterator[Named]:
+) -> Iterator[Result]:
     """Yield for each cluster the share of its pairs that people put together, and whether they split it."""
     for cluster in np.unique(clusters).tolist():
         rows = np.flatnonzero(clusters == cluster)
@@ -209,11 +205,11 @@ def _split(
         found = _estimate_by_halves(
             statistic, np.zeros(len(rows), np.int64), draws, rng, method, "fewer than two images are grouped"
         )
-        yield Named(ANALYSIS, "kept_together", f"cluster {cluster}", found)
+        yield Result.of(ANALYSIS, "kept_together", found, cluster=cluster)
         if found.estimate is not None and found.high is not None:
             rule = "1 where the interval of kept_together is below a half, else 0; no interval"
-            split = Estimate(float(found.high < 0.5), None, None, len(rows), UNIT, rule)
-            yield Named(ANALYSIS, "split_by_people", f"cluster {cluster}", split)
+            split = Value(float(found.high < 0.5), None, None, len(rows), UNIT, rule)
+            yield Result.of(ANALYSIS, "split_by_people", split, cluster=cluster)
 
 
 def _kept_together(many: Sequence[NDArray[np.object_]]) -> float | None:

@@ -13,7 +13,7 @@ from scipy.special import gammaln
 from scipy.stats import norm, t
 from sklearn.linear_model import PoissonRegressor
 
-from twigma_spark.stats.estimate import Estimate
+from twigma_spark.results import Value
 from twigma_spark.stats.shares import Codes, Floats, group_sums
 
 # Dispersions that a negative binomial is searched between; below, it is a Poisson.
@@ -192,7 +192,7 @@ def percent_change(coefficient: float, variance: float, groups: int | None, conf
         return np.asarray(100 * np.expm1([coefficient, coefficient - half, coefficient + half]))
 
 
-def overdispersion(y: ArrayLike, mu: Floats, groups: Codes, unit: str, of: str) -> tuple[Estimate, float]:
+def overdispersion(y: ArrayLike, mu: Floats, groups: Codes, unit: str, of: str) -> tuple[Value, float]:
     """Return alpha of Var = mu + alpha mu^2, and the one-sided p-value of the test that it is 0.
 
     The regression of ((y - mu)^2 - y) / mu on mu without a constant (Cameron & Trivedi 1990), with errors
@@ -215,4 +215,4 @@ def overdispersion(y: ArrayLike, mu: Floats, groups: Codes, unit: str, of: str) 
         f"Cameron & Trivedi's regression test, variance = mean + alpha mean^2; one-sided p = {p:.2g}; "
         f"95% t interval, errors clustered by {len(off):,} {of}"
     )
-    return Estimate(alpha, alpha - half, alpha + half, counts.size, unit, method), p
+    return Value(alpha, alpha - half, alpha + half, counts.size, unit, method), p

@@ -9,11 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import intervals
 from twigma_spark.stats.histograms import HISTOGRAMS
 from twigma_spark.stats.quantise import Bins, QuantiseSpec, quantise
-from twigma_spark.stats.sample import Floats, Sample, Statistic
+from twigma_spark.stats.sample import Floats, Sample
 
+ANALYSIS = "distinctiveness"
 T = TypeVar("T")
 Named = tuple[str, Sample]
 
@@ -44,8 +46,8 @@ class DivergenceSpec:
         return QuantiseSpec(self.clusters, self.variance, self.seed, self.restarts)
 
 
-def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Statistic]:
-    """Return the measures of all ordered pairs p|q of corpora, in their order; symmetric ones once a pair.
+def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Result]:
+    """Return the measures of all ordered pairs (p, q) of corpora, in their order; symmetric ones once a pair.
 
     Each pair is quantised for itself, as Pillutla et al. 2021 (MAUVE, section 3) do: principal components of
     both, k-means of both, histograms. Intervals resample the groups of each sample and keep the clusters.
@@ -55,8 +57,9 @@ def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Sta
         spec: how to estimate.
     """
     pairs = combinations(samples.items(), 2)
-    found = {(s.metric, s.group): s for first, second in pairs for s in _of_pair(first, second, spec)}
-    keys = [(metric, f"{p}|{q}") for metric in HISTOGRAMS for p in samples for q in samples]
+    results = [r for first, second in pairs for r in _of_pair(first, second, spec)]
+    found = {(r.metric, r.labels["p"], r.labels["q"]): r for r in results}
+    keys = [(metric, p, q) for metric in HISTOGRAMS for p in samples for q in samples]
     return [found[key] for key in keys if key in found]
 
 
@@ -71,19 +74,16 @@ class _Histogram:
     unit: str
 
 
-def _of_pair(first: Named, second: Named, spec: DivergenceSpec) -> list[Statistic]:
+def _of_pair(first: Named, second: Named, spec: DivergenceSpec) -> list[Result]:
     """Return the measures of a pair, the directed ones both ways."""
     if empty := [name for name, sample in (first, second) if not len(sample.vectors)]:
-        why = f"not computed: no vectors of {' and '.join(empty)}"
-        return [
-            Statistic(m, f"{p[0]}|{q[0]}", None, None, None, 0, "images", why)
-            for m, p, q in measure_pairs(first, second)
-        ]
+        why = not_computed(f"no vectors of {' and '.join(empty)}", 0, "images")
+        return [Result.of(ANALYSIS, m, why, p=p[0], q=q[0]) for m, p, q in measure_pairs(first, second)]
     bins, how = quantise([first[1].vectors, second[1].vectors], spec.quantise)
     p, q = _histograms((first, second), bins, spec)
     unit = " and ".join(dict.fromkeys([p.unit, q.unit]))
     interval = f"{spec.confidence:.0%} percentile bootstrap, {spec.bootstrap} resamples of {unit}, clusters kept"
-    blank = Statistic("", "", None, None, None, p.groups + q.groups, unit, f"over {how}; {interval}")
+    blank = Value(None, None, None, p.groups + q.groups, unit, f"over {how}; {interval}")
     return [_measure(metric, a, b, blank, spec.confidence) for metric, a, b in measure_pairs(p, q)]
 
 
@@ -95,13 +95,13 @@ def measure_pairs(first: T, second: T) -> Iterator[tuple[str, T, T]]:
             yield metric, second, first
 
 
-def _measure(metric: str, p: _Histogram, q: _Histogram, blank: Statistic, confidence: float) -> Statistic:
+def _measure(metric: str, p: _Histogram, q: _Histogram, blank: Value, confidence: float) -> Result:
     """Return `blank` filled with one measure of two histograms."""
     how = HISTOGRAMS[metric]
     low, high = intervals.percentiles(how.measure(p.drawn, q.drawn), confidence)
     estimate, method = float(how.measure(p.counts, q.counts)), f"{how.words} {blank.method}"
-    group = f"{p.name}|{q.name}"
-    return replace(blank, metric=metric, group=group, estimate=estimate, low=low, high=high, method=method)
+    value = replace(blank, estimate=estimate, low=low, high=high, method=method)
+    return Result.of(ANALYSIS, metric, value, p=p.name, q=q.name)
 
 
 def _histograms(pair: Sequence[Named], bins: Sequence[Bins], spec: DivergenceSpec) -> list[_Histogram]:

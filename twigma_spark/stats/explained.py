@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import resampling
-from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
+from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def explained(sums: Sums, weights: Vectors | Floats) -> Explained:
     return Explained(_over(between, between + within), _over(effect, effect + error))
 
 
-def explain_by_groups(sample: Sample, group: str, bootstrap: int, confidence: float, seed: int) -> list[Statistic]:
+def explain_by_groups(sample: Sample, corpus: str, bootstrap: int, confidence: float, seed: int) -> list[Result]:
     """Return `share_explained` and `variance_component` of the groups of a sample, with their intervals.
 
     Args:
         sample: vectors with their groups.
-        group: name of the results' group.
+        corpus: name of the corpus.
         bootstrap: resamples of the groups.
         confidence: of the interval.
         seed: of the resamples.
@@ -85,16 +86,21 @@ def explain_by_groups(sample: Sample, group: str, bootstrap: int, confidence: fl
     count = int(codes.max()) + 1 if len(codes) else 0
     if count < 2 or len(codes) <= count:
         what = f"{len(codes)} images in {count} {sample.unit}"
-        why = f"not computed: two {sample.unit} and more images than {sample.unit} are needed, there are {what}"
-        return [Statistic(metric, group, None, None, None, count, sample.unit, why) for metric in WORDS]
+        why = f"two {sample.unit} and more images than {sample.unit} are needed, there are {what}"
+        absent = not_computed(why, count, sample.unit)
+        return [Result.of("variation", metric, absent, corpus=corpus, within=sample.unit) for metric in WORDS]
     sums = group_sums(sample.vectors, codes)
     weights = resampling.multiplicities(count, bootstrap, np.random.default_rng(seed))
     one, drawn = explained(sums, np.ones((1, count))), explained(sums, weights)
     interval = resampling.words(confidence, bootstrap, sample.unit, count)
     return [
-        Statistic(
-            metric, group, float(value[0]), *resampling.ends(values, count, confidence), count, sample.unit,
-            f"{WORDS[metric]}, {len(codes)} images; {interval}",
+        Result.of(
+            "variation", metric,
+            Value(
+                float(value[0]), *resampling.ends(values, count, confidence), count, sample.unit,
+                f"{WORDS[metric]}, {len(codes)} images; {interval}",
+            ),
+            corpus=corpus, within=sample.unit,
         )
         for metric, value, values in (
             ("share_explained", one.share, drawn.share),

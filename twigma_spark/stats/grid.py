@@ -8,10 +8,11 @@ from itertools import combinations, product
 
 import numpy as np
 
+from twigma_spark.results import Result, Value
 from twigma_spark.stats import intervals, resampling
 from twigma_spark.stats.histograms import HISTOGRAMS
 from twigma_spark.stats.quantise import cluster_points, reduce_dimensions
-from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
+from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
 
 # The smoothing of the grid: none, and half a count a bin.
 SMOOTHING = {"kl": "none", "kl_kt": "half a count a bin"}
@@ -51,12 +52,9 @@ class Cell:
     seed: int
     share: float
 
-    def __str__(self) -> str:
-        return f"k={self.clusters}|seed={self.seed}|share={self.share:g}"
-
 
 @dataclass(frozen=True)
-class Value:
+class CellDivergence:
     """A divergence in one cell: in nats, and of each bootstrap sample (replicates,)."""
 
     estimate: float
@@ -67,7 +65,7 @@ class Value:
 class Grid:
     """Values by cell and ordered pair (p, q); `units` are the groups and their unit by corpus."""
 
-    values: Mapping[Cell, Mapping[tuple[str, str], Value]]
+    values: Mapping[Cell, Mapping[tuple[str, str], CellDivergence]]
     units: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -92,7 +90,7 @@ def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
         spec: the cells.
     """
     used = {name: sample.drawn(spec.images, spec.seed) for name, sample in samples.items() if len(sample.vectors)}
-    values: dict[Cell, dict[tuple[str, str], Value]] = {}
+    values: dict[Cell, dict[tuple[str, str], CellDivergence]] = {}
     for share in spec.shares:
         drawn = {name: _draw(sample, share, i, spec) for i, (name, sample) in enumerate(used.items())}
         for p, q in combinations(drawn, 2):
@@ -102,19 +100,20 @@ def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
     return Grid(values, units)
 
 
-def cell_statistics(found: Grid, spec: GridSpec) -> list[Statistic]:
-    """Return one statistic a cell and ordered pair, group ``p|q|k=10|seed=0|share=1``."""
+def cell_results(found: Grid, spec: GridSpec) -> list[Result]:
+    """Return one result for each cell and ordered pair (p, q)."""
     rows = []
     for cell, pairs in sorted(found.values.items()):
         for (p, q), value in pairs.items():
             n, unit = _rests_on(found, p, q)
             low, high = intervals.percentiles(value.drawn, spec.confidence)
             method = f"{HISTOGRAMS[cell.smoothing].words}; {_interval(spec, unit)}"
-            rows.append(Statistic(cell.smoothing, f"{p}|{q}|{cell}", value.estimate, low, high, n, unit, method))
+            labels = {"p": p, "q": q, "clusters": cell.clusters, "seed": cell.seed, "share": cell.share}
+            rows.append(Result.of("grid", cell.smoothing, Value(value.estimate, low, high, n, unit, method), **labels))
     return rows
 
 
-def spread(found: Grid) -> list[Statistic]:
+def spread(found: Grid) -> list[Result]:
     """Return the median of each ordered pair over the cells of a smoothing; low and high are their range."""
     rows = []
     for smoothing, words in SMOOTHING.items():
@@ -124,12 +123,12 @@ def spread(found: Grid) -> list[Statistic]:
             # A middle value itself: between a number and infinity there is no mean.
             middle = float(values[len(values) // 2])
             method = f"median over the grid, smoothing: {words}; low and high: least and greatest of the cells"
-            ends = (float(values[0]), float(values[-1]))
-            rows.append(Statistic(smoothing, f"{p}|{q}", middle, *ends, len(values), "grid cells", method))
+            spread_value = Value(middle, float(values[0]), float(values[-1]), len(values), "grid cells", method)
+            rows.append(Result.of("grid_spread", smoothing, spread_value, p=p, q=q))
     return rows
 
 
-def ranking_changes(found: Grid, main: Mapping[tuple[str, str], float], spec: GridSpec) -> list[Statistic]:
+def ranking_changes(found: Grid, main: Mapping[tuple[str, str], float], spec: GridSpec) -> list[Result]:
     """Return, for each corpus p, the share of grid cells that rank the others by KL(p || q) otherwise than `main`.
 
     A cell ranks as `main` does where every two corpora that differ in `main` stand in the same strict order;
@@ -149,7 +148,7 @@ def _rankers(found: Grid) -> list[str]:
     return list(found.units) if len(found.units) > 2 else []
 
 
-def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothing: str, spec: GridSpec) -> Statistic:
+def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothing: str, spec: GridSpec) -> Result:
     others = [q for q in found.units if q != p]
     pairs = [(a, b) for a, b in product(others, others) if main[p, a] < main[p, b]]
     cells = [values for cell, values in found.values.items() if cell.smoothing == smoothing]
@@ -164,7 +163,8 @@ def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothi
     method = f"{what}; smoothing of the cells: {SMOOTHING[smoothing]}; {_interval(spec, unit)}"
     share = float(np.mean(changed))
     # The estimate is no replicate: it may lie a cell outside of their percentiles.
-    return Statistic(smoothing, p, share, min(low, share), max(high, share), len(cells), "grid cells", method)
+    value = Value(share, min(low, share), max(high, share), len(cells), "grid cells", method)
+    return Result.of("ranking_changes", smoothing, value, corpus=p)
 
 
 def _draw(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
@@ -176,7 +176,7 @@ def _draw(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
 
 def _of_pair(
     first: tuple[str, _Drawn], second: tuple[str, _Drawn], share: float, spec: GridSpec
-) -> Iterator[tuple[Cell, tuple[str, str], Value]]:
+) -> Iterator[tuple[Cell, tuple[str, str], CellDivergence]]:
     """Yield the values of a pair, both ways; principal components once, a clustering for each k and seed."""
     (p, one), (q, other) = first, second
     points = reduce_dimensions(np.concatenate([one.vectors, other.vectors]), spec.variance)
@@ -197,9 +197,9 @@ def _counts(of: _Drawn, labels: Codes, bins: int) -> tuple[Floats, Floats]:
     return table.sum(0).astype(np.float64), (of.weights @ table.astype(np.float32)).astype(np.float64)
 
 
-def _value(smoothing: str, p: tuple[Floats, Floats], q: tuple[Floats, Floats]) -> Value:
+def _value(smoothing: str, p: tuple[Floats, Floats], q: tuple[Floats, Floats]) -> CellDivergence:
     measure = HISTOGRAMS[smoothing].measure
-    return Value(float(measure(p[0], q[0])), measure(p[1], q[1]))
+    return CellDivergence(float(measure(p[0], q[0])), measure(p[1], q[1]))
 
 
 def _rests_on(found: Grid, p: str, q: str) -> tuple[int, str]:

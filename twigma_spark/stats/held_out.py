@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import xlogy
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import counts
-from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.likes import UNIT, Likes
 from twigma_spark.stats.shares import Codes, Floats, clustered_mean, dense
 
@@ -21,7 +21,7 @@ def deviance(y: Floats, mu: Floats) -> Floats:
     return np.asarray(2 * (xlogy(y, y / mu) - y + mu))
 
 
-def compare_predictions(y: Floats, predictions: Mapping[str, Floats], authors: Codes) -> Iterator[Named]:
+def compare_predictions(y: Floats, predictions: Mapping[str, Floats], authors: Codes) -> Iterator[Result]:
     """Yield the mean deviance of each prediction, and the share of the first one's deviance that it explains.
 
     Args:
@@ -35,23 +35,22 @@ def compare_predictions(y: Floats, predictions: Mapping[str, Floats], authors: C
     for name, values in each.items():
         found = clustered_mean(values, authors, UNIT, "authors")
         found = replace(found, method=f"mean Poisson deviance {split}: {found.method}")
-        yield Named(ANALYSIS, "held_out_deviance", name, found)
+        yield Result.of(ANALYSIS, "held_out_deviance", found, model=name)
         if name != base_name and base.sum() > 0:
-            yield Named(
-                ANALYSIS, "deviance_explained", name, _explain_deviance(values, base, authors, base_name, split)
-            )
+            explained = _explain_deviance(values, base, authors, base_name, split)
+            yield Result.of(ANALYSIS, "deviance_explained", explained, model=name)
 
 
-def _explain_deviance(values: Floats, base: Floats, authors: Codes, base_name: str, split: str) -> Estimate:
+def _explain_deviance(values: Floats, base: Floats, authors: Codes, base_name: str, split: str) -> Value:
     """Return 1 - sum(values) / sum(base), its error that of the linearised ratio."""
     ratio = float(values.sum() / base.sum())
     spread = clustered_mean((values - ratio * base) / base.mean(), authors, UNIT, "authors")
     low, high = (None if end is None else 1 - ratio + end for end in (spread.low, spread.high))
     method = f"1 - deviance / deviance of '{base_name}' {split}; {spread.method}"
-    return Estimate(1 - ratio, low, high, spread.n, UNIT, method)
+    return Value(1 - ratio, low, high, spread.n, UNIT, method)
 
 
-def importances(shap: Floats, features: Sequence[str], authors: Codes) -> Iterator[Named]:
+def importances(shap: Floats, features: Sequence[str], authors: Codes) -> Iterator[Result]:
     """Yield the mean absolute SHAP value of each feature, in units of the log mean.
 
     Args:
@@ -62,7 +61,7 @@ def importances(shap: Floats, features: Sequence[str], authors: Codes) -> Iterat
     for name, column in zip(features, np.abs(shap).T, strict=True):
         found = clustered_mean(column, authors, UNIT, "authors")
         method = f"mean |SHAP| of the held-out images on the log of the likes: {found.method}"
-        yield Named(ANALYSIS, "mean_abs_shap", name, replace(found, method=method))
+        yield Result.of(ANALYSIS, "mean_abs_shap", replace(found, method=method), feature=name)
 
 
 def regression_means(train: Likes, test: Likes) -> Floats | None:
@@ -94,7 +93,7 @@ def _columns(data: Likes, edges: Mapping[str, Floats]) -> Floats:
 
 def held_out_results(
     train: Likes, test: Likes, prediction: Floats, shap: Floats, features: Sequence[str]
-) -> Iterator[Named]:
+) -> Iterator[Result]:
     """Yield the boosted model beside the mean and the regression, and what its features count for.
 
     Args:
@@ -109,7 +108,7 @@ def held_out_results(
     regression = regression_means(train, test)
     if regression is None:
         reason = "the regression cannot be fitted to the authors that are not held out"
-        yield Named(ANALYSIS, "held_out_deviance", "regression", not_computed(reason, len(y), UNIT))
+        yield Result.of(ANALYSIS, "held_out_deviance", not_computed(reason, len(y), UNIT), model="regression")
     else:
         means["regression"] = regression
     yield from compare_predictions(y, {**means, "boosting": prediction}, authors)

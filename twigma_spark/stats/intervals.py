@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value that rests on `n` units, with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def wilson(successes: ArrayLike, totals: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats, Floats]:

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 from scipy.spatial import procrustes
 from scipy.spatial.distance import cdist
 
-from twigma_spark.stats.intervals import Interval, percentiles
+from twigma_spark.results import Value
+from twigma_spark.stats.intervals import percentiles
 
 Points = NDArray[np.float64]
+UNIT = "images"
 
 
 def trustworthiness(space: Points, plane: Points, k: int) -> NDArray[np.float64]:
@@ -31,14 +33,15 @@ def trustworthiness(space: Points, plane: Points, k: int) -> NDArray[np.float64]
     return np.asarray(1.0 - excess * 2.0 / (k * (2.0 * n - 3.0 * k - 1.0)), np.float64)
 
 
-def mean(values: NDArray[np.float64], rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Interval:
+def mean(values: NDArray[np.float64], rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Value:
     """Return the mean of values (n,) with a percentile bootstrap interval."""
     n = len(values)
     means = [values[rng.integers(0, n, n)].mean() for _ in range(replicates)]
-    return Interval(float(values.mean()), *percentiles(means, confidence), n)
+    method = f"mean; {confidence:.0%} percentile bootstrap, {replicates} resamples of images"
+    return Value(float(values.mean()), *percentiles(means, confidence), n, UNIT, method)
 
 
-def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Interval:
+def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int, confidence: float = 0.95) -> Value:
     """Return how far two layouts (n, 2) of the same points differ after the best shift, turn, mirroring and scaling.
 
     0 says that they are the same but for those, 1 that they have nothing in common: the root of the Procrustes
@@ -47,7 +50,11 @@ def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int,
     n = len(one)
     drawn = [rng.integers(0, n, n) for _ in range(replicates)]
     found = [procrustes(one[rows], other[rows])[2] ** 0.5 for rows in drawn]
-    return Interval(float(procrustes(one, other)[2] ** 0.5), *percentiles(found, confidence), n)
+    value = float(procrustes(one, other)[2] ** 0.5)
+    method = (
+        f"root of the Procrustes statistic; {confidence:.0%} percentile bootstrap, {replicates} resamples of images"
+    )
+    return Value(value, *percentiles(found, confidence), n, UNIT, method)
 
 
 def _order(points: Points) -> NDArray[np.int64]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import counts
 from twigma_spark.stats.counts import Fit
-from twigma_spark.stats.estimate import Estimate, Named, not_computed
 from twigma_spark.stats.fixed_effects import conditional_poisson
 from twigma_spark.stats.shares import Floats, clustered_mean, dense
 
@@ -66,10 +66,10 @@ class Design:
     tweet: NDArray[np.int64]
     author: NDArray[np.int64]
     log_age: Floats
-    missing: Mapping[str, Estimate]
+    missing: Mapping[str, Value]
 
 
-def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterator[Named]:
+def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterator[Result]:
     """Yield all that is said of the likes: means by quintile and regressions, one reference after another.
 
     Args:
@@ -81,7 +81,7 @@ def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterat
         known = np.isfinite(similarity)
         if not known.any():
             reason = "no image has both likes and neighbours there" if len(data.likes) else "no image has likes"
-            yield Named("likes", "mean_likes", reference, not_computed(reason, 0, UNIT))
+            yield Result.of("likes", "mean_likes", not_computed(reason, 0, UNIT), reference=reference)
             continue
         there = data.of(known)
         fifth = counts.quintiles(there.similarity[reference])
@@ -91,7 +91,7 @@ def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterat
 
 def quintile_means(
     data: Likes, reference: str, fifth: NDArray[np.int8], nearest: int, confidence: float
-) -> Iterator[Named]:
+) -> Iterator[Result]:
     """Yield the mean likes and the mean similarity of each quintile, clustered by tweet."""
     tied = "the quintile is empty: too many images are equally similar"
     how = f"quintile 1 least similar by the mean cosine of the {nearest} nearest; {SHARED}"
@@ -104,19 +104,20 @@ def quintile_means(
                 found = replace(found, method=f"{found.method}; {how}")
                 # Likes and cosines of CLIP are not negative; Student's interval does not know.
                 found = found if found.low is None else replace(found, low=max(found.low, 0.0))
-            yield Named("likes", metric, f"{reference}|quintile {number + 1}", found)
+            yield Result.of("likes", metric, found, reference=reference, quintile=number + 1)
 
 
-def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float) -> Iterator[Named]:
+def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float) -> Iterator[Result]:
     """Yield the percent changes of every model, and the tests of the Poisson's variance."""
     design = build_design(data, fifth)
     if isinstance(design, str):
-        yield Named("likes_regression", "poisson", f"{reference}|all", not_computed(design, len(data.likes), UNIT))
+        absent = not_computed(design, len(data.likes), UNIT)
+        yield Result.of("likes_regression", "poisson", absent, reference=reference)
         return
-    for metric, group, value in _fit_models(design, confidence):
-        yield Named("likes_regression", metric, f"{reference}|{group}", value)
+    for metric, level, value in _fit_models(design, confidence):
+        yield Result.of("likes_regression", metric, value, reference=reference, level=level)
     for level, value in design.missing.items():
-        yield Named("likes_regression", "poisson", f"{reference}|{level}", value)
+        yield Result.of("likes_regression", "poisson", value, reference=reference, level=level)
 
 
 def build_design(data: Likes, fifth: NDArray[np.int8]) -> Design | str:
@@ -150,7 +151,7 @@ def build_design(data: Likes, fifth: NDArray[np.int8]) -> Design | str:
 
 def _levels_without_likes(
     y: NDArray[Any], fifth: NDArray[np.int8], band: NDArray[np.integer[Any]], use: NDArray[np.bool_]
-) -> tuple[dict[str, Estimate], NDArray[np.bool_]]:
+) -> tuple[dict[str, Value], NDArray[np.bool_]]:
     """Return the levels that have images but no likes, and the images of the others."""
     levels = [(f"quintile {k + 1}", fifth == k) for k in range(5)]
     levels += [(f"followers {BANDS[b]}", band == b) for b in range(3)]
@@ -159,13 +160,13 @@ def _levels_without_likes(
         n = int((use & rows).sum())
         if n and not y[use & rows].sum():
             method = "percent change; no interval: none of its images has a like, so the coefficient is infinite"
-            without_likes[name] = Estimate(-100.0, None, None, n, UNIT, method)
+            without_likes[name] = Value(-100.0, None, None, n, UNIT, method)
             use = use & ~rows
     return without_likes, use
 
 
-def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
-    """Yield metric, level and estimate of each model."""
+def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str | None, Value]]:
+    """Yield metric, level and value of each model; the level is None where a value is of the whole model."""
     y, x, p = design.y, design.x, design.x.shape[1]
     fit = counts.poisson(y, x)
     scale = counts.pearson_scale(fit, y, p)
@@ -183,11 +184,11 @@ def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str, E
     yield from _within_authors(design, confidence)
     n = len(y)
     method = "Pearson's chi-squared over its degrees of freedom; 1 of a Poisson; no interval"
-    yield "pearson_dispersion", "all", Estimate(scale, None, None, n, UNIT, method)
+    yield "pearson_dispersion", None, Value(scale, None, None, n, UNIT, method)
     method = f"dispersion of the negative binomial by maximum likelihood; no interval; {SHARED}"
-    yield "negative_binomial_alpha", "all", Estimate(negative.alpha, None, None, n, UNIT, method)
+    yield "negative_binomial_alpha", None, Value(negative.alpha, None, None, n, UNIT, method)
     if design.tweet.max() > 0:
-        yield "overdispersion", "all", counts.overdispersion(y, fit.mu, design.tweet, UNIT, "tweets")[0]
+        yield "overdispersion", None, counts.overdispersion(y, fit.mu, design.tweet, UNIT, "tweets")[0]
 
 
 MODELS = {
@@ -204,7 +205,7 @@ MODELS = {
 
 def _changes(
     metric: str, design: Design, fit: Fit, cov: Floats, groups: int | None, words: str, confidence: float
-) -> Iterator[tuple[str, str, Estimate]]:
+) -> Iterator[tuple[str, str | None, Value]]:
     """Yield the percent change of each column after the constant."""
     kind = "normal" if groups is None else "t"
     for place, name in enumerate(design.names, start=1):
@@ -213,28 +214,28 @@ def _changes(
         yield metric, name, _percent(ends, len(design.y), how)
 
 
-def _percent(ends: Floats, n: int, how: str) -> Estimate:
+def _percent(ends: Floats, n: int, how: str) -> Value:
     value, low, high = (float(end) for end in ends)
     method = f"percent change of the mean likes, quintiles against quintile 5; {how}; {SHARED}"
-    return Estimate(value, low, high if np.isfinite(high) else None, n, UNIT, method)
+    return Value(value, low, high if np.isfinite(high) else None, n, UNIT, method)
 
 
 def _clustered_changes(
     metric: str, design: Design, fit: Fit, groups: NDArray[np.int64], of: str, confidence: float
-) -> Iterator[tuple[str, str, Estimate]]:
+) -> Iterator[tuple[str, str | None, Value]]:
     many = int(groups.max()) + 1
     if many < design.x.shape[1] + 1:
         reason = f"{design.x.shape[1]} coefficients need more {of} than that, there are {many}"
-        yield metric, "all", not_computed(reason, len(design.y), UNIT)
+        yield metric, None, not_computed(reason, len(design.y), UNIT)
         return
     cov = counts.clustered_covariance(fit, design.y, design.x, groups)
     yield from _changes(metric, design, fit, cov, many, f"errors clustered by {many:,} {of}", confidence)
 
 
-def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
+def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str | None, Value]]:
     """Yield the models with the age of the post: as an offset, and as a column whose coefficient tests that."""
     if np.ptp(design.log_age) < 1e-6:
-        yield "poisson_offset", "all", not_computed("all posts are of the same age", len(design.y), UNIT)
+        yield "poisson_offset", None, not_computed("all posts are of the same age", len(design.y), UNIT)
         return
     fit = counts.poisson_of_rows(design.y, design.x, design.log_age)
     yield from _clustered_changes("poisson_offset", design, fit, design.author, "authors", confidence)
@@ -248,13 +249,13 @@ def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str, Est
         yield from _clustered_changes("poisson_age", aged, fit, aged.author, "authors", confidence)
 
 
-def _within_authors(design: Design, confidence: float) -> Iterator[tuple[str, str, Estimate]]:
-    """Yield the model with author effects; what an author does not vary in, such as followers, falls out."""
+def _within_authors(design: Design, confidence: float) -> Iterator[tuple[str, str | None, Value]]:
+    """Yield the model with author effects; columns that are constant within an author drop out."""
     places = [i for i, name in enumerate(design.names, start=1) if name.startswith("quintile")]
     found = conditional_poisson(design.y, design.x[:, places], design.author) if places else None
     if found is None or found.groups < len(places) + 2:
         reason = "too few authors have several images of different quintiles and likes"
-        yield "ppml_author", "all", not_computed(reason, len(design.y), UNIT)
+        yield "ppml_author", None, not_computed(reason, len(design.y), UNIT)
         return
     words = f"errors clustered by {found.groups:,} authors, those with two images or more and likes"
     for i, place in enumerate(places):

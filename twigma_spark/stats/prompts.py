@@ -7,22 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats.association import kendall
-from twigma_spark.stats.sample import Floats, Statistic, group_codes
+from twigma_spark.stats.sample import Floats, group_codes
 
+ANALYSIS = "prompt_length"
 FEWEST = 3
 
 
 def length_and_distance(
     words: Floats, distance: Floats, owners: NDArray[Any], corpus: str, confidence: float, bootstrap: int, seed: int
-) -> list[Statistic]:
+) -> list[Result]:
     """Return `kendall_tau` of prompt length and same-prompt distance with its interval, and `kendall_p`.
 
     Args:
         words: of each prompt (g,); NaN where its text is not known, and the prompt is left out.
         distance: mean distance of its images (g,).
         owners: who wrote it, or the prompt itself (g,): the unit that is resampled.
-        corpus: name of the results' group.
+        corpus: name of the corpus.
         confidence: of the interval.
         bootstrap: resamples.
         seed: of the resamples.
@@ -34,14 +36,14 @@ def length_and_distance(
     found = kendall(words[known], distance[known], codes, bootstrap, confidence, seed)
     n = len(codes)
     if found is None:
-        why = f"not computed: {FEWEST} prompts or more of different length and distance are needed, there are {n}"
-        return [
-            Statistic(metric, corpus, None, None, None, n, "prompts", why) for metric in ("kendall_tau", "kendall_p")
-        ]
+        why = f"{FEWEST} prompts or more of different length and distance are needed, there are {n}"
+        absent = not_computed(why, n, "prompts")
+        return [Result.of(ANALYSIS, metric, absent, corpus=corpus) for metric in ("kendall_tau", "kendall_p")]
     unit = "prompts" if found.groups == n else f"authors of {n} prompts"
     interval = f"{confidence:.0%} percentile bootstrap, {bootstrap} resamples of {found.groups} {unit}"
     about = f"{found.method}; words of the prompt against the mean distance of its images"
+    tau = Value(found.tau, found.low, found.high, n, "prompts", f"{about}; {interval}")
+    p = Value(found.p, None, None, n, "prompts", f"{about}; no interval: a p-value")
     return [
-        Statistic("kendall_tau", corpus, found.tau, found.low, found.high, n, "prompts", f"{about}; {interval}"),
-        Statistic("kendall_p", corpus, found.p, None, None, n, "prompts", f"{about}; no interval: a p-value"),
-    ]
+        Result.of(ANALYSIS, "kendall_tau", tau, corpus=corpus), Result.of(ANALYSIS, "kendall_p", p, corpus=corpus)
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The vectors of one corpus, what they are resampled by, and one statistic of them."""
+"""The vectors of one corpus, and the groups that they are resampled by."""
 
 from __future__ import annotations
 
@@ -47,31 +47,6 @@ class Sample:
         # The first group is taken even where it alone has more rows.
         enough = max(1, int(np.searchsorted(np.cumsum(sizes), at_most, side="right")))
         return self.rows(np.isin(codes, order[:enough]))
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """One number with what it rests on; None where there is no such number, and the method says why.
-
-    Attributes:
-        metric: measure.
-        group: what it is of, such as ``posts`` or ``posts|art``.
-        estimate: value; inf where that is the value.
-        low: lower end of the interval; None where there is none.
-        high: upper end of the interval.
-        n: units that it rests on.
-        unit: what n counts.
-        method: estimator and interval, in words.
-    """
-
-    metric: str
-    group: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    n: int
-    unit: str
-    method: str
 
 
 def group_codes(labels: NDArray[Any] | None, n: int) -> Codes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
-from twigma_spark.stats.estimate import Estimate, finite, not_computed
+from twigma_spark.results import Value, finite, not_computed
 from twigma_spark.stats.intervals import wilson
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ def group_sums(values: ArrayLike, groups: Codes) -> Floats:
     return np.stack([np.bincount(groups, weights=column) for column in table.T], axis=1)
 
 
-def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confidence: float = 0.95) -> Estimate:
+def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confidence: float = 0.95) -> Value:
     """Return the mean over rows with an interval whose error is clustered by group.
 
     The error is the sandwich of a regression on a constant (Liang & Zeger 1986), times G/(G-1) for G groups;
@@ -53,12 +53,12 @@ def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confide
         return not_computed("there are no rows", 0, unit)
     mean, count = float(y.mean()), int(groups.max()) + 1
     if count < 2:
-        return Estimate(mean, None, None, y.size, unit, f"mean; no interval: all {unit} are of one of the {of}")
+        return Value(mean, None, None, y.size, unit, f"mean; no interval: all {unit} are of one of the {of}")
     off = group_sums(y - mean, groups)
     error = float(np.sqrt((off**2).sum() * count / (count - 1))) / y.size
     half = error * float(t.ppf((1 + confidence) / 2, count - 1))
     method = f"mean; {confidence:.0%} t interval, errors clustered by {count:,} {of}"
-    return Estimate(mean, mean - half, mean + half, y.size, unit, method)
+    return Value(mean, mean - half, mean + half, y.size, unit, method)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def clustered_shares(hits: ArrayLike, sizes: ArrayLike, confidence: float = 0.95
     return wilson(p * effective, effective, confidence)
 
 
-def share_estimates(hits: ArrayLike, sizes: ArrayLike, unit: str, of: str, confidence: float = 0.95) -> list[Estimate]:
+def share_estimates(hits: ArrayLike, sizes: ArrayLike, unit: str, of: str, confidence: float = 0.95) -> list[Value]:
     """Return the shares of `clustered_shares` as estimates, one for each category."""
     n = np.asarray(sizes, np.int64)
     groups, total = int((n > 0).sum()), int(n.sum())
@@ -163,4 +163,4 @@ def share_estimates(hits: ArrayLike, sizes: ArrayLike, unit: str, of: str, confi
         return [not_computed(f"there are no {unit}", 0, unit)] * np.asarray(hits).shape[1]
     method = f"share; {confidence:.0%} Wilson interval at the effective n, clustered by {groups:,} {of}"
     ends = zip(*clustered_shares(hits, n, confidence), strict=True)
-    return [Estimate(float(p), finite(low), finite(high), total, unit, method) for p, low, high in ends]
+    return [Value(float(p), finite(low), finite(high), total, unit, method) for p, low, high in ends]

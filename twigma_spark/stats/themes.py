@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twigma_spark.stats.estimate import Estimate, Named, not_computed
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats.shares import Floats, dense, share_estimates
 from twigma_spark.stats.trends import Trend, arrow, correct_p_values, growth, rule, trend
 
 UNIT = "images"
-# Where the number of the cluster goes in the name of a group; no hashtag and no client holds it.
-PLACE = "\0"
+Labels = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ class Activity:
     Attributes:
         hits: images (units, clusters).
         month: months from any start on (units,).
-        strata: by name, whether a unit is in it (units,).
+        strata: by (kind, name), whether a unit is in it (units,).
         of: what the units are, such as "tweets".
     """
 
     hits: Floats
     month: NDArray[np.int64]
-    strata: Mapping[str, NDArray[np.bool_]]
+    strata: Mapping[tuple[str, str], NDArray[np.bool_]]
     of: str = "tweets"
 
     @property
@@ -76,84 +75,82 @@ def gather_units(
     return table.astype(np.float64), month[first].astype(np.int64), first
 
 
-def theme_results(data: Activity, by: Rule) -> Iterator[Named]:
+def theme_results(data: Activity, by: Rule) -> Iterator[Result]:
     """Yield the shares of all clusters, by month and by stratum, and their trends."""
     if not data.hits.size:
-        yield Named("trends", "share", "all", not_computed("no dated image of the posts is in a theme", 0, UNIT))
+        absent = not_computed("no dated image of the posts is in a theme", 0, UNIT)
+        yield Result.of("trends", "share", absent)
         return
-    yield from _shares("trends", "share", PLACE, data, by)
+    yield from _shares("trends", "share", {}, data, by)
     yield from month_shares(data, by)
-    yield from _trends("trends", {PLACE: data}, by)
-    inside = {f"{name}|{PLACE}": _part(data, rows) for name, rows in data.strata.items() if rows.any()}
-    for pattern, part in inside.items():
-        yield from _shares("trends_by_stratum", "share", pattern, part, by)
-    yield from _trends("trends_by_stratum", inside, by)
+    yield from _trends("trends", [({}, data)], by)
+    strata = [
+        ({"kind": kind, "stratum": name}, _part(data, rows)) for (kind, name), rows in data.strata.items() if rows.any()
+    ]
+    for labels, part in strata:
+        yield from _shares("trends_by_stratum", "share", labels, part, by)
+    yield from _trends("trends_by_stratum", strata, by)
 
 
 def _part(data: Activity, rows: NDArray[np.bool_]) -> Activity:
     return Activity(data.hits[rows], data.month[rows], {}, data.of)
 
 
-def _shares(analysis: str, metric: str, pattern: str, data: Activity, by: Rule) -> Iterator[Named]:
-    found = share_estimates(data.hits, data.sizes, UNIT, data.of, by.confidence)
-    for cluster, value in enumerate(found):
-        yield Named(analysis, metric, _group(pattern, cluster), value)
+def _shares(analysis: str, metric: str, labels: Labels, data: Activity, by: Rule) -> Iterator[Result]:
+    shares = share_estimates(data.hits, data.sizes, UNIT, data.of, by.confidence)
+    for cluster, value in enumerate(shares):
+        yield Result.of(analysis, metric, value, cluster=cluster, **labels)
 
 
-def _group(pattern: str, cluster: int) -> str:
-    return pattern.replace(PLACE, str(cluster))
-
-
-def month_shares(data: Activity, by: Rule) -> Iterator[Named]:
+def month_shares(data: Activity, by: Rule) -> Iterator[Result]:
     """Yield the share of each cluster among the images of each month; a month without images is said to be one."""
     for month in range(int(data.month.min()), int(data.month.max()) + 1):
-        rows = data.month == month
+        rows, labels = data.month == month, {"month": month_name(month)}
         if rows.any():
-            yield from _shares("trends", "month_share", f"{PLACE}|{month_name(month)}", _part(data, rows), by)
+            yield from _shares("trends", "month_share", labels, _part(data, rows), by)
         else:
-            reason = not_computed("no images were posted in this month", 0, UNIT)
-            yield Named("trends", "month_share", f"all|{month_name(month)}", reason)
+            absent = not_computed("no images were posted in this month", 0, UNIT)
+            yield Result.of("trends", "month_share", absent, **labels)
 
 
-def _trends(analysis: str, parts: Mapping[str, Activity], by: Rule) -> Iterator[Named]:
+def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: Rule) -> Iterator[Result]:
     """Yield slope, relative change, q and arrow of each cluster in each part; q is over all of them."""
-    found: list[tuple[str, Activity, Trend | str]] = [
-        (_group(pattern, cluster), part, trend(column, part.sizes, part.month, by.confidence))
-        for pattern, part in parts.items()
+    fitted: list[tuple[Labels, Activity, Trend | str]] = [
+        ({"cluster": str(cluster), **labels}, part, trend(column, part.sizes, part.month, by.confidence))
+        for labels, part in parts
         for cluster, column in enumerate(part.hits.T)
     ]
-    q_values = correct_p_values([each for _, _, each in found])
-    for (group, part, each), q in zip(found, q_values, strict=True):
+    q_values = correct_p_values([each for _, _, each in fitted])
+    for (labels, part, each), q in zip(fitted, q_values, strict=True):
         if isinstance(each, str) or q is None:
             reason = each if isinstance(each, str) else "it has no p-value"
-            yield Named(analysis, "arrow", group, not_computed(reason, int(part.sizes.sum()), UNIT))
+            yield Result.of(analysis, "arrow", not_computed(reason, int(part.sizes.sum()), UNIT), **labels)
         else:
-            yield from _told(analysis, group, each, q, by, part.of)
+            for metric, value in _describe_trend(each, q, by, part.of):
+                yield Result.of(analysis, metric, value, **labels)
 
 
-def _told(analysis: str, group: str, found: Trend, q: float, by: Rule, of: str) -> Iterator[Named]:
+def _describe_trend(found: Trend, q: float, by: Rule, of: str) -> Iterator[tuple[str, Value]]:
     errors = f"{by.confidence:.0%} t interval, errors clustered by {found.groups:,} {of}"
     how = f"binomial regression of the share on the month over {found.months} months; {errors}"
-    yield Named(
-        analysis, "relative_change", group,
-        Estimate(found.change, found.low, found.high, found.n, UNIT, f"last month over first month - 1; {how}"),
-    )  # fmt: skip
-    yield Named(analysis, "slope", group, replace(_slope(found, by), method=f"log odds a month; {how}"))
+    method = f"last month over first month - 1; {how}"
+    yield "relative_change", Value(found.change, found.low, found.high, found.n, UNIT, method)
+    yield "slope", replace(_slope(found, by), method=f"log odds a month; {how}")
     method = f"p = {found.p:.3g} corrected by Benjamini & Hochberg; no interval"
-    yield Named(analysis, "q", group, Estimate(q, None, None, found.n, UNIT, method))
+    yield "q", Value(q, None, None, found.n, UNIT, method)
     sign = float(arrow(found, q, by.level, by.least))
     method = f"1 rising, 0 steady, -1 falling: {rule(by.level, by.least)}; no interval"
-    yield Named(analysis, "arrow", group, Estimate(sign, None, None, found.n, UNIT, method))
+    yield "arrow", Value(sign, None, None, found.n, UNIT, method)
 
 
-def _slope(found: Trend, by: Rule) -> Estimate:
+def _slope(found: Trend, by: Rule) -> Value:
     from scipy.stats import t
 
     half = found.error * float(t.ppf((1 + by.confidence) / 2, found.groups - 2))
-    return Estimate(found.slope, found.slope - half, found.slope + half, found.n, UNIT, "")
+    return Value(found.slope, found.slope - half, found.slope + half, found.n, UNIT, "")
 
 
-def activity_results(posts: Mapping[int, int], images: Mapping[int, int]) -> Iterator[Named]:
+def activity_results(posts: Mapping[int, int], images: Mapping[int, int]) -> Iterator[Result]:
     """Yield posts and images by month, and the growth of the posts; a month without any has no number.
 
     Args:
@@ -165,16 +162,16 @@ def activity_results(posts: Mapping[int, int], images: Mapping[int, int]) -> Ite
         for month in months:
             count = found.get(month)
             value = (
-                Estimate(float(count), None, None, count, metric, "count by month, UTC; a census, no interval")
+                Value(float(count), None, None, count, metric, "count by month, UTC; a census, no interval")
                 if count
                 else not_computed("nothing was posted in this month", 0, metric)
             )
-            yield Named("activity", metric, month_name(month), value)
+            yield Result.of("activity", metric, value, month=month_name(month))
         if not found:
-            yield Named("activity", metric, "all", not_computed("no post has a date", 0, metric))
+            yield Result.of("activity", metric, not_computed("no post has a date", 0, metric))
     if posts:
         counts = [posts.get(month, 0) for month in range(min(posts), max(posts) + 1)]
-        yield Named("activity", "growth", "posts", growth(counts))
+        yield Result.of("activity", "growth", growth(counts))
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ class Scored:
 
 def nsfw_results(
     data: Scored, thresholds: Sequence[float], corpora: Sequence[str], confidence: float
-) -> Iterator[Named]:
+) -> Iterator[Result]:
     """Yield the share of scored images above each threshold, by corpus and by cluster.
 
     Args:
@@ -207,18 +204,21 @@ def nsfw_results(
         corpora: all corpora, those without scores among them.
         confidence: of the intervals.
     """
-    parts = {name: data.corpus == name for name in corpora}
+    parts = [({"corpus": name}, data.corpus == name) for name in corpora]
     for name in corpora:
-        clusters = np.unique(data.cluster[parts[name] & (data.cluster >= 0)]).tolist()
-        parts |= {f"{name}|cluster {c}": (data.corpus == name) & (data.cluster == c) for c in clusters}
-    for group, rows in parts.items():
+        own = data.corpus == name
+        clusters = np.unique(data.cluster[own & (data.cluster >= 0)]).tolist()
+        parts += [({"corpus": name, "cluster": str(c)}, own & (data.cluster == c)) for c in clusters]
+    for labels, rows in parts:
         unit, sizes, above = data.unit[rows], data.scored[rows], data.above[rows]
         if not len(unit):
-            yield Named("nsfw", "share_above", group, not_computed("no NSFW model has scored its images", 0, UNIT))
+            yield Result.of(
+                "nsfw", "share_above", not_computed("no NSFW model has scored its images", 0, UNIT), **labels
+            )
             continue
         code = dense(unit)
         hits = np.stack([np.bincount(code, weights=column) for column in above.T], axis=1)
-        found = share_estimates(hits, np.bincount(code, weights=sizes), UNIT, "posts, prompts or artists", confidence)
-        for limit, value in zip(thresholds, found, strict=True):
+        shares = share_estimates(hits, np.bincount(code, weights=sizes), UNIT, "posts, prompts or artists", confidence)
+        for limit, value in zip(thresholds, shares, strict=True):
             method = f"score above {limit:g}; {value.method}; the model's errors are not part of it"
-            yield Named("nsfw", f"share_above_{limit:g}", group, replace(value, method=method))
+            yield Result.of("nsfw", "share_above", replace(value, method=method), threshold=limit, **labels)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control, t
 
-from twigma_spark.stats.estimate import Estimate, not_computed
+from twigma_spark.results import Value, not_computed
 from twigma_spark.stats.shares import Codes, Floats, group_sums
 
 ARROWS = {1: "rising", 0: "steady", -1: "falling"}
@@ -149,7 +149,7 @@ def rule(level: float, least: float) -> str:
     )
 
 
-def growth(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
+def growth(counts: ArrayLike, confidence: float = 0.95) -> Value:
     """Return the growth of a count by month in percent, by a quasi-Poisson regression on the month.
 
     Args:
@@ -165,4 +165,4 @@ def growth(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
     fit = poisson(y, x)
     variance = float(fit.cov[1, 1]) * pearson_scale(fit, y, 2)
     value, low, high = (float(v) for v in percent_change(float(fit.params[1]), variance, len(y) - 1, confidence))
-    return Estimate(value, low, high, len(y), "months", f"percent a month, quasi-Poisson; {confidence:.0%} t interval")
+    return Value(value, low, high, len(y), "months", f"percent a month, quasi-Poisson; {confidence:.0%} t interval")

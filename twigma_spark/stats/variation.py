@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import pairs, resampling
 from twigma_spark.stats.groups import Groups, within_groups
 from twigma_spark.stats.histograms import entropy
 from twigma_spark.stats.moments import Moments, add_moments, moments
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
-from twigma_spark.stats.sample import Codes, Floats, Sample, Statistic, Vectors
+from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
 from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi
 
+ANALYSIS = "variation"
+Labels = Mapping[str, str]
 MOMENT_WORDS = {
     "iev": "inverse explained variance, sum of the covariance's eigenvalues over the largest",
     "pmv": "pseudo-multivariate variance, geometric mean of the covariance's eigenvalues, by logarithms",
@@ -53,23 +56,22 @@ class VariationSpec:
         return QuantiseSpec(self.clusters, self.variance, self.seed)
 
 
-def of_moments(blocks: Sequence[Moments], group: str, unit: str, confidence: float) -> list[Statistic]:
+def of_moments(blocks: Sequence[Moments], labels: Labels, unit: str, confidence: float) -> list[Result]:
     """Return `iev`, `pmv` and `vendi` of blocks of rows, with delete-a-block jackknife intervals.
 
     Args:
         blocks: moments of random blocks of whole groups of rows.
-        group: name of the results' group.
+        labels: of the results.
         unit: what the blocks are made of, such as "posts".
         confidence: of the intervals.
     """
     full = [block for block in blocks if block.n]
     if not full:
-        why = "not computed: no vectors"
-        return [Statistic(metric, group, None, None, None, 0, "images", why) for metric in MOMENT_WORDS]
+        return [Result(ANALYSIS, metric, labels, not_computed("no vectors", 0, "images")) for metric in MOMENT_WORDS]
     whole = add_moments(full)
     left_out = [_values(whole - block) for block in full] if len(full) > 1 else []
     interval = f"{confidence:.0%} jackknife over {len(full)} blocks of {unit}"
-    return [_of_moment(metric, group, value, [v[metric] for v in left_out], whole, interval, confidence)
+    return [_of_moment(metric, labels, value, [v[metric] for v in left_out], whole, interval, confidence)
             for metric, value in _values(whole).items()]  # fmt: skip
 
 
@@ -83,88 +85,93 @@ def _values(whole: Moments) -> dict[str, float | None]:
 
 
 def _of_moment(
-    metric: str, group: str, value: float | None, left_out: list[float | None], whole: Moments,
+    metric: str, labels: Labels, value: float | None, left_out: list[float | None], whole: Moments,
     interval: str, confidence: float,
-) -> Statistic:  # fmt: skip
-    blank = Statistic(metric, group, value, None, None, whole.n, "images", MOMENT_WORDS[metric])
+) -> Result:  # fmt: skip
+    blank = Result(ANALYSIS, metric, labels, Value(value, None, None, whole.n, "images", MOMENT_WORDS[metric]))
     if value is None:
         why = "one vector" if whole.n == 1 else "all vectors are equal"
-        return replace(blank, method=f"not defined: {why}, there is no variance")
+        return blank.with_value(method=f"not defined: {why}, there is no variance")
     if metric == "pmv" and value == 0.0:
         d = len(whole.total)
         why = f"{whole.n} vectors of {d} dimensions leave directions without variance"
-        return replace(blank, method=f"{blank.method}; 0: {why}; no interval")
+        return blank.with_value(method=f"{blank.method}; 0: {why}; no interval")
     known = [v for v in left_out if v is not None]
     least = 0.0 if metric == "pmv" else 1.0
     low, high = resampling.jackknife(value, known if len(known) == len(left_out) else [], confidence, least)
     words = interval if low is not None else "no interval: two blocks and more variation are needed"
-    return replace(blank, low=low, high=high, method=f"{blank.method}; {words}")
+    return blank.with_value(low=low, high=high, method=f"{blank.method}; {words}")
 
 
-def of_pairs(sample: Sample, group: str, spec: VariationSpec) -> list[Statistic]:
+def of_pairs(sample: Sample, labels: Labels, spec: VariationSpec) -> list[Result]:
     """Return the mean pair distance, its Monte-Carlo error, and the share of pairs by distance.
 
     Args:
         sample: unit vectors (n, d) with their groups.
-        group: name of the results' group; bins add their lower edge, ``posts|0.50``.
+        labels: of the results; bins add their lower edge as `distance`.
         spec: how many pairs, and the interval.
     """
     n = len(sample.vectors)
     if n < 2:
-        why = f"not computed: a pair needs two vectors, there are {n}"
-        return [Statistic("pair_distance", group, None, None, None, n, "images", why)]
+        why = not_computed(f"a pair needs two vectors, there are {n}", n, "images")
+        return [Result(ANALYSIS, "pair_distance", labels, why)]
     rng = np.random.default_rng(spec.seed)
     found = pairs.sample_pairs(sample.vectors, spec.pairs, rng)
     codes = sample.codes
     weights = resampling.multiplicities(int(codes.max()) + 1, spec.bootstrap, rng)
     drawn = pairs.pair_weights(found, codes, weights)
-    blank = Statistic("pair_distance", group, None, None, None, weights.shape[1], sample.unit, "")
+    blank = Result(ANALYSIS, "pair_distance", labels, Value(None, None, None, weights.shape[1], sample.unit, ""))
     return [*_distance(found, drawn, blank, spec), *_shares(found, drawn, blank, spec)]
 
 
-def _distance(found: pairs.Pairs, drawn: Vectors, blank: Statistic, spec: VariationSpec) -> list[Statistic]:
+def _distance(found: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
     error, taken = found.monte_carlo_error, len(found.distance)
     how = "all" if found.complete else "sampled"
     interval = resampling.words(spec.confidence, spec.bootstrap, blank.unit, blank.n)
     words = f"mean Euclidean distance of unit vectors, {taken} {how} pairs, Monte-Carlo error {error:.2g}; {interval}"
     low, high = resampling.ends(pairs.weighted_means(found.distance, drawn), blank.n, spec.confidence)
-    mean = replace(blank, estimate=float(found.distance.mean()), low=low, high=high, method=words)
+    mean = blank.with_value(estimate=float(found.distance.mean()), low=low, high=high, method=words)
     why = f"standard error of the mean distance from drawing {taken} pairs; no interval"
-    return [mean, replace(blank, metric="monte_carlo_error", estimate=error, n=taken, unit="pairs", method=why)]
+    return [mean, replace(blank, metric="monte_carlo_error", value=Value(error, None, None, taken, "pairs", why))]
 
 
-def _shares(found: pairs.Pairs, drawn: Vectors, blank: Statistic, spec: VariationSpec) -> list[Statistic]:
+def _shares(found: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
     which = pairs.bins(found.distance)
     count = int(which.max()) + 1
     shares = np.bincount(which, minlength=count) / len(which)
-    return bin_statistics(shares, pairs.binned_shares(which, drawn, count), blank, spec)
+    return bin_results(shares, pairs.binned_shares(which, drawn, count), blank, spec)
 
 
-def bin_statistics(shares: Floats, drawn: Floats, blank: Statistic, spec: VariationSpec) -> list[Statistic]:
-    """Return the share of pairs in each bin of distance that has any, group ``<group>|<lower edge>``."""
+def bin_results(shares: Floats, drawn: Floats, blank: Result, spec: VariationSpec) -> list[Result]:
+    """Return the share of pairs in each bin of distance that has any; its lower edge is the label `distance`."""
     interval = resampling.words(spec.confidence, spec.bootstrap, blank.unit, blank.n)
     method = f"share of pairs whose distance is less than {pairs.WIDTH:g} above the edge; {interval}"
     rows = []
     for place in np.flatnonzero(shares):
         low, high = resampling.ends(drawn[:, place], blank.n, spec.confidence)
-        group = f"{blank.group}|{place * pairs.WIDTH:.2f}"
-        share = float(shares[place])
-        rows.append(replace(blank, metric="pair_share", group=group, estimate=share, low=low, high=high, method=method))
+        labels = {**blank.labels, "distance": f"{place * pairs.WIDTH:.2f}"}
+        value = replace(blank.value, estimate=float(shares[place]), low=low, high=high, method=method)
+        rows.append(Result(blank.analysis, "pair_share", labels, value))
     return rows
 
 
-def entropies(samples: Mapping[str, Sample], spec: VariationSpec) -> tuple[list[Statistic], dict[str, Codes]]:
-    """Return the quantised entropy of each corpus over clusters of all together, and the bins of their rows."""
+def entropies(
+    samples: Mapping[str, Sample], spec: VariationSpec, label: str = "corpus"
+) -> tuple[list[Result], dict[str, Codes]]:
+    """Return the quantised entropy of each corpus over clusters of all together, and the bins of their rows.
+
+    `label` is the name of the results' label.
+    """
     used = {name: sample for name, sample in samples.items() if len(sample.vectors)}
     if not used:
         return [], {}
     bins, how = quantise([sample.vectors for sample in used.values()], spec.quantise)
     k = int(max(each.max() for each in bins)) + 1
-    found = [_entropy(n, s, b, k, how, spec) for (n, s), b in zip(used.items(), bins, strict=True)]
+    found = [_entropy({label: n}, s, b, k, how, spec) for (n, s), b in zip(used.items(), bins, strict=True)]
     return found, dict(zip(used, bins, strict=True))
 
 
-def _entropy(name: str, sample: Sample, bins: Codes, k: int, how: str, spec: VariationSpec) -> Statistic:
+def _entropy(labels: Labels, sample: Sample, bins: Codes, k: int, how: str, spec: VariationSpec) -> Result:
     codes = sample.codes
     groups = int(codes.max()) + 1
     table = np.bincount(codes * k + bins, minlength=groups * k).reshape(groups, k).astype(float)
@@ -172,11 +179,12 @@ def _entropy(name: str, sample: Sample, bins: Codes, k: int, how: str, spec: Var
     low, high = resampling.ends(entropy(weights @ table), groups, spec.confidence)
     interval = resampling.words(spec.confidence, spec.bootstrap, sample.unit, groups)
     method = f"plug-in entropy, nats, over {how} of all corpora; {interval}, clusters kept"
-    return Statistic("entropy", name, float(entropy(table.sum(0))), low, high, groups, sample.unit, method)
+    value = Value(float(entropy(table.sum(0))), low, high, groups, sample.unit, method)
+    return Result(ANALYSIS, "entropy", labels, value)
 
 
-def within(sample: Sample, bins: Codes, corpus: str, spec: VariationSpec) -> tuple[list[Statistic], Groups | None]:
-    """Return the variation within the groups of a sample, group ``<corpus>|within <unit>``, and the groups.
+def within(sample: Sample, bins: Codes, corpus: str, spec: VariationSpec) -> tuple[list[Result], Groups | None]:
+    """Return the variation within the groups of a sample, labels corpus and within, and the groups.
 
     Means over groups, each group weighing the same; IEV and PMV are of the covariance within groups, pooled.
 
@@ -186,34 +194,35 @@ def within(sample: Sample, bins: Codes, corpus: str, spec: VariationSpec) -> tup
         corpus: name of the corpus.
         spec: how to resample.
     """
-    group = f"{corpus}|within {sample.unit}"
+    labels = {"corpus": corpus, "within": sample.unit}
     found = within_groups(sample.vectors, sample.codes, bins) if len(sample.vectors) else None
     if found is None or not len(found.code):
-        why = f"not computed: none of the {sample.unit} has two images"
-        return [Statistic(metric, group, None, None, None, 0, sample.unit, why) for metric in GROUP_WORDS], None
+        why = not_computed(f"none of the {sample.unit} has two images", 0, sample.unit)
+        return [Result(ANALYSIS, metric, labels, why) for metric in GROUP_WORDS], None
     count = len(found.code)
     weights = resampling.multiplicities(count, spec.bootstrap, np.random.default_rng(spec.seed))
-    blank = Statistic("", group, None, None, None, count, sample.unit, "")
+    blank = Result(ANALYSIS, "", labels, Value(None, None, None, count, sample.unit, ""))
     columns = {"pair_distance": found.distance, "vendi": found.vendi, "entropy": found.entropy}
     rows = [_group_mean(metric, values, weights, blank, spec) for metric, values in columns.items()]
     drawn = (weights @ found.shares) / count
-    binned = bin_statistics(found.shares.mean(axis=0), np.asarray(drawn, np.float64), blank, spec)
-    return [*rows, *_pool_covariance(sample, found, group, spec), *binned], found
+    binned = bin_results(found.shares.mean(axis=0), np.asarray(drawn, np.float64), blank, spec)
+    return [*rows, *_pool_covariance(sample, found, labels, spec), *binned], found
 
 
-def _group_mean(metric: str, values: Floats, weights: Vectors, blank: Statistic, spec: VariationSpec) -> Statistic:
+def _group_mean(metric: str, values: Floats, weights: Vectors, blank: Result, spec: VariationSpec) -> Result:
     low, high = resampling.ends((weights @ values) / blank.n, blank.n, spec.confidence)
     interval = resampling.words(spec.confidence, spec.bootstrap, blank.unit, blank.n)
     words = GROUP_WORDS[metric].format(clusters=f"{spec.clusters} common clusters")
     method = f"{words}, mean over {blank.unit} with two images or more; {interval}"
-    return replace(blank, metric=metric, estimate=float(values.mean()), low=low, high=high, method=method)
+    value = replace(blank.value, estimate=float(values.mean()), low=low, high=high, method=method)
+    return replace(blank, metric=metric, value=value)
 
 
 # Blocks of groups that are left out in turn for the pooled covariance.
 BLOCKS = 10
 
 
-def _pool_covariance(sample: Sample, found: Groups, group: str, spec: VariationSpec) -> list[Statistic]:
+def _pool_covariance(sample: Sample, found: Groups, labels: Labels, spec: VariationSpec) -> list[Result]:
     """Return IEV and PMV of the covariance within groups: moments of rows centred by their group's mean."""
     codes = sample.codes
     taken = np.isin(codes, found.code)
@@ -222,10 +231,10 @@ def _pool_covariance(sample: Sample, found: Groups, group: str, spec: VariationS
     centred = rows - means[own]
     block = np.random.default_rng(spec.seed).permutation(len(found.code))[own] % BLOCKS
     parts = [_within_moments(centred[block == b], own[block == b]) for b in range(BLOCKS)]
-    stats = of_moments(parts, group, sample.unit, spec.confidence)
+    stats = of_moments(parts, labels, sample.unit, spec.confidence)
     pooled = [s for s in stats if s.metric != "vendi"]
     return [
-        replace(s, n=len(found.code), unit=sample.unit, method=f"pooled within {sample.unit}: {s.method}")
+        s.with_value(n=len(found.code), unit=sample.unit, method=f"pooled within {sample.unit}: {s.method}")
         for s in pooled
     ]
 

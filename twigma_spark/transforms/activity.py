@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.transforms.samples import group
 
 # Strata travel as bits of one BIGINT.
+Stratum = tuple[str, str]
 MOST_STRATA = 62
 
 
@@ -38,7 +39,7 @@ def _month() -> Column:
     return F.year("created_at") * 12 + F.month("created_at") - 1
 
 
-def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[str, Column]) -> DataFrame:
+def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]) -> DataFrame:
     """Return one row a unit, month and cluster, for the driver: unit, month, cluster, images, strata.
 
     `strata` has the bit i where the post is in the i-th stratum.
@@ -46,7 +47,7 @@ def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[str, Column]) ->
     Args:
         rows: of `theme_images`.
         tweets: rows of the table `tweets`.
-        strata: conditions on the columns of `tweets`, by name.
+        strata: conditions on the columns of `tweets`, by (kind, name).
 
     Raises:
         ValueError: more strata than fit.
@@ -86,15 +87,15 @@ def _most(names: DataFrame, kind: str, many: int) -> DataFrame:
 
 def conditions(
     hashtags: Sequence[str], sources: Sequence[str], models: Mapping[str, Sequence[str]]
-) -> dict[str, Column]:
-    """Return the strata by name: ``hashtag:x``, ``source:x``, and ``model:x`` where a post has one of its tags."""
-    tagged = {f"hashtag:{tag}": F.array_contains("hashtags", tag) for tag in hashtags}
+) -> dict[Stratum, Column]:
+    """Return the strata by (kind, name): hashtag, source, and model where a post has one of the model's tags."""
+    tagged = {("hashtag", tag): F.array_contains("hashtags", tag) for tag in hashtags}
     made = {
-        f"model:{name}": F.arrays_overlap("hashtags", F.array(*[F.lit(t.lower()) for t in tags]))
+        ("model", name): F.arrays_overlap("hashtags", F.array(*[F.lit(t.lower()) for t in tags]))
         for name, tags in models.items()
         if tags
     }
-    return {**made, **tagged, **{f"source:{name}": F.col("source") == name for name in sources}}
+    return {**made, **tagged, **{("source", name): F.col("source") == name for name in sources}}
 
 
 def months_of_posts(tweets: DataFrame, corpora: Sequence[str]) -> DataFrame:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure
 from twigma_spark.report.numbers import count, signed_percent
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the chart, and the months without posts."""
-    posts = data.found("activity", "posts")
-    dated = {month: r for month, r in posts.items() if month != "all"}
+    dated = data.by_label("activity", "posts", "month")
     gaps = [month for month, r in dated.items() if r.estimate is None]
     return {"charts": [months(data, dated)] if dated else [], "gaps": gaps}
 
 
 def months(data: ReportData, posts: dict[str, Result]) -> Figure:
     """Return bars of the posts and a line of the images that are in a theme, by month."""
-    images = data.found("activity", "images")
+    images = data.by_label("activity", "images", "month")
     order = sorted(posts)
     traces = [
         go.Bar(
@@ -48,7 +48,7 @@ def months(data: ReportData, posts: dict[str, Result]) -> Figure:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return whether the posts grew, where the interval says so."""
-    growth = data.found("activity", "growth").get("posts")
+    growth = data.get("activity", "growth")
     if growth is None or growth.low is None or growth.high is None or growth.low <= 0 <= growth.high:
         return []
     verb = "grew" if growth.low > 0 else "shrank"

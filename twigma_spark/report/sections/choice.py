@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.section import Section
+from twigma_spark.results import Result
 
 ANALYSIS = "choice_of_k"
 METRICS = {"silhouette": "mean silhouette", "adjusted_rand": "agreement of seeds (adjusted Rand)"}
@@ -14,7 +15,7 @@ METRICS = {"silhouette": "mean silhouette", "adjusted_rand": "agreement of seeds
 
 def context(data: ReportData) -> dict[str, object]:
     """Return one chart a clustering, and all values."""
-    names = sorted({group.split("|")[0] for metric in METRICS for group in data.found(ANALYSIS, metric)})
+    names = sorted({r.labels["clustering"] for metric in METRICS for r in data.select(ANALYSIS, metric)})
     rows = [(name, METRICS[m], k, r) for name in names for m in METRICS for k, r in _by_k(data, name, m)]
     return {"charts": [chart(data, name, n) for n, name in enumerate(names)], "rows": rows}
 
@@ -33,9 +34,8 @@ def chart(data: ReportData, name: str, index: int) -> Figure:
 
 
 def _by_k(data: ReportData, name: str, metric: str) -> list[tuple[int, Result]]:
-    found = data.found(ANALYSIS, metric)
-    own = [(int(group.split("|")[1]), row) for group, row in found.items() if group.split("|")[0] == name]
-    return sorted((k, row) for k, row in own if row.estimate is not None)
+    by_k = data.by_label(ANALYSIS, metric, "k", clustering=name)
+    return sorted(((int(k), row) for k, row in by_k.items() if row.estimate is not None), key=lambda pair: pair[0])
 
 
 def _line(data: ReportData, name: str, metric: str, place: int) -> go.Scatter:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, number
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 NAMES = {
     "keyword_overlap": "Keywords that are words of the caption",
@@ -21,23 +22,23 @@ def rows(data: ReportData) -> list[tuple[str, Result]]:
     """Return the statistics with their names, in the order of `NAMES`."""
     order = list(NAMES)
     found = [r for r in data.results if r.analysis == "concordance" and r.metric in NAMES]
-    return [(NAMES[r.metric], r) for r in sorted(found, key=lambda r: (order.index(r.metric), r.group))]
+    return [(NAMES[r.metric], r) for r in sorted(found, key=lambda r: (order.index(r.metric), r.key))]
 
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the rows, and the clusters that people split."""
-    split = [g for g, r in data.found("concordance", "split_by_people").items() if r.estimate]
-    unknown = [r.method for r in data.found("concordance", "unknown_answers").values()]
+    split = [r.label_text for r in data.select("concordance", "split_by_people") if r.estimate]
+    unknown = [r.method for r in data.select("concordance", "unknown_answers")]
     return {"rows": rows(data), "split": split, "unknown": unknown}
 
 
 def findings(data: ReportData) -> list[Finding]:
     """Return how well people's groups agree with the clusters, as far as the interval is above chance."""
-    found = [r for r in data.found("concordance", "ari").values() if r.low is not None and r.low > 0]
+    found = [r for r in data.select("concordance", "ari") if r.low is not None and r.low > 0]
     return [
         Finding(
-            f"The groups of annotator {r.group} agree with the clusters beyond chance: adjusted Rand index "
-            f"{number(r.estimate)} [{number(r.low)}, {number(r.high)}].",
+            f"The groups of annotator {r.labels['annotator']} agree with the clusters beyond chance: adjusted Rand "
+            f"index {number(r.estimate)} [{number(r.low)}, {number(r.high)}].",
             f"n = {count(r.n)} {r.unit}; {r.method}.",
         )
         for r in found[:3]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, figure, label
 from twigma_spark.report.numbers import count, interval, number
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 ANALYSIS = "distinctiveness"
 METRICS = {
@@ -34,28 +35,29 @@ OTHERS = {
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the heat maps, the values of all measures, and which plug-in values are infinite."""
-    tables = {metric: data.found(ANALYSIS, metric) for metric in METRICS}
+    tables = {metric: data.select(ANALYSIS, metric) for metric in METRICS}
     rows = [(f"{METRICS[metric]}, nats", r) for metric, table in tables.items() for r in _sort_by_corpus(table, data)]
     others = [
-        (words, r) for metric, words in OTHERS.items() for r in _sort_by_corpus(data.found(ANALYSIS, metric), data)
+        (words, r) for metric, words in OTHERS.items() for r in _sort_by_corpus(data.select(ANALYSIS, metric), data)
     ]
     charts = [matrix(data, metric) for metric in ("kl", "kl_kt") if tables[metric]]
-    infinite = [r.group.replace("|", " ‖ ") for r in _sort_by_corpus(tables["kl"], data) if _infinite(r)]
+    infinite = [f"{r.labels['p']} ‖ {r.labels['q']}" for r in _sort_by_corpus(tables["kl"], data) if _infinite(r)]
     return {"charts": charts, "rows": rows, "others": others, "infinite": infinite}
 
 
 def matrix(data: ReportData, metric: str) -> Figure:
     """Return a heat map of D(P ‖ Q), P down and Q across: posts, generated, natural, art."""
-    found, spread = data.found(ANALYSIS, metric), data.found("grid_spread", metric)
-    names = [c.name for c in data.corpora if any(c.name in g.split("|") for g in found)]
-    cells = {(p, q): found.get(f"{p}|{q}") for p in names for q in names}
-    finite = [r.estimate for r in found.values() if r.estimate is not None and not _infinite(r)]
+    rows, spread = data.select(ANALYSIS, metric), _by_pair(data.select("grid_spread", metric))
+    found = _by_pair(rows)
+    names = [c.name for c in data.corpora if any(c.name in pair for pair in found)]
+    cells = {(p, q): found.get((p, q)) for p in names for q in names}
+    finite = [r.estimate for r in rows if r.estimate is not None and not _infinite(r)]
     top = max(finite, default=0.0) or 1.0
     trace = go.Heatmap(
         x=[label(n) for n in names],
         y=[label(n) for n in names],
         z=[[_shade(cells[p, q], p == q, top) for q in names] for p in names],
-        text=[[_cell(cells[p, q], p == q, spread.get(f"{p}|{q}")) for q in names] for p in names],
+        text=[[_cell(cells[p, q], p == q, spread.get((p, q))) for q in names] for p in names],
         customdata=[[_hover(cells[p, q]) for q in names] for p in names],
         texttemplate="%{text}",
         hovertemplate="<b>D(%{y} ‖ %{x})</b><br>%{customdata}<extra></extra>",
@@ -68,7 +70,7 @@ def matrix(data: ReportData, metric: str) -> Figure:
         "xaxis": axes,
         "yaxis": {**axes, "title": {"text": "from P"}, "autorange": "reversed", "side": "left"},
     }
-    return figure(f"fig-{metric.replace('_', '-')}", [trace], layout, _caption(metric, found, spread))
+    return figure(f"fig-{metric.replace('_', '-')}", [trace], layout, _caption(metric, rows, list(spread.values())))
 
 
 def findings(data: ReportData) -> list[Finding]:
@@ -102,17 +104,20 @@ def _nearest(data: ReportData, posts: str) -> Finding | None:
 
 def _comparable(data: ReportData, posts: str) -> tuple[str, list[Result]]:
     """Return one measure for all references, nearest first: smoothed KL where plug-in values reach ∞."""
-    references = {f"{posts}|{c.name}" for c in data.corpora if c.role != "posts"}
+    references = [c.name for c in data.corpora if c.role != "posts"]
     for metric in ("kl", "kl_kt"):
-        rows = [r for g, r in data.found(ANALYSIS, metric).items() if g in references and r.estimate is not None]
+        rows = [r for q in references if (r := data.get(ANALYSIS, metric, p=posts, q=q)) and r.estimate is not None]
         if rows and not any(_infinite(r) or r.high == math.inf for r in rows):
-            return metric, sorted(rows, key=lambda r: (r.estimate or 0.0, r.group))
+            return metric, sorted(rows, key=lambda r: (r.estimate or 0.0, r.key))
     return "kl", []
 
 
-def _sort_by_corpus(table: Mapping[str, Result], data: ReportData) -> list[Result]:
-    order = {c.name: i for i, c in enumerate(data.corpora)}
-    return sorted(table.values(), key=lambda r: [(order.get(name, len(order)), name) for name in r.group.split("|")])
+def _sort_by_corpus(rows: Sequence[Result], data: ReportData) -> list[Result]:
+    return sorted(rows, key=lambda r: data.corpus_order(r.labels["p"], r.labels["q"]))
+
+
+def _by_pair(rows: Sequence[Result]) -> dict[tuple[str, str], Result]:
+    return {(r.labels["p"], r.labels["q"]): r for r in rows}
 
 
 def _infinite(row: Result) -> bool:
@@ -128,7 +133,7 @@ def _high(row: Result) -> float:
 
 
 def _reference(row: Result) -> str:
-    return row.group.split("|", 1)[1]
+    return row.labels["q"]
 
 
 def _value(row: Result, unit: str = "") -> str:
@@ -164,28 +169,28 @@ def _hover(row: Result | None) -> str:
     return "<br>".join([*lines, *([label(row.method, 90)] if row.method else [])])
 
 
-def _caption(metric: str, found: Mapping[str, Result], spread: Mapping[str, Result]) -> str:
+def _caption(metric: str, rows: Sequence[Result], spread: Sequence[Result]) -> str:
     rule = "∞ marks pairs where P has images in a cluster in which Q has none. " if metric == "kl" else ""
-    n = sorted({r.n for r in found.values() if r.n is not None})
+    n = sorted({r.n for r in rows})
     sizes = f"n = {count(n[0])}" + (f" to {count(n[-1])}" if len(n) > 1 else "") if n else "n not stated"
     what = f"{METRICS[metric]} D(P ‖ Q) in nats, from row P to column Q; {sizes}"
-    ways = max((r.n or 0 for r in spread.values()), default=0)
+    ways = max((r.n for r in spread), default=0)
     small = f"Small: least and greatest of {ways} other ways to compute it. " if ways else ""
-    seen = _describe(found)
+    seen = _describe(rows)
     return f"{what}. {rule}{small}{seen}Point at a cell for its interval."
 
 
-def _describe(found: Mapping[str, Result]) -> str:
+def _describe(rows: Sequence[Result]) -> str:
     """Return which pair is nearest, and which farthest where that is a number."""
-    known = sorted((r.estimate, r.group) for r in found.values() if r.estimate is not None)
+    known = sorted((r.estimate, _arrow(r)) for r in rows if r.estimate is not None)
     if len(known) < 2 or math.isinf(known[0][0]):
         return ""
-    far = "" if math.isinf(known[-1][0]) else f", the greatest from {_arrow(known[-1][1])} ({number(known[-1][0])})"
-    return f"The least is from {_arrow(known[0][1])} ({number(known[0][0])}){far}. "
+    far = "" if math.isinf(known[-1][0]) else f", the greatest from {known[-1][1]} ({number(known[-1][0])})"
+    return f"The least is from {known[0][1]} ({number(known[0][0])}){far}. "
 
 
-def _arrow(group: str) -> str:
-    return group.replace("|", " to ")
+def _arrow(row: Result) -> str:
+    return f"{row.labels['p']} to {row.labels['q']}"
 
 
 SECTION = Section("distinctiveness", "How distinct", context, findings)

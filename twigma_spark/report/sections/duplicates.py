@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure
 from twigma_spark.report.section import Section
+from twigma_spark.results import Result
 
 ANALYSIS = "duplicates"
 TIERS = ("media", "bytes", "embedding", "near")
@@ -14,11 +15,10 @@ TIERS = ("media", "bytes", "embedding", "near")
 
 def context(data: ReportData) -> dict[str, object]:
     """Return both shares by tier, and the curve; only a sample world has them."""
-    precision, recall = data.found(ANALYSIS, "precision"), data.found(ANALYSIS, "recall")
-    tiers = [(t, precision.get(f"tier={t}"), recall.get(f"tier={t}")) for t in TIERS]
+    tiers = [(t, data.get(ANALYSIS, "precision", tier=t), data.get(ANALYSIS, "recall", tier=t)) for t in TIERS]
     rows = [row for row in tiers if row[1] or row[2]]
-    found = _curves(precision, recall)
-    searched = list(data.found(ANALYSIS, "recall_of_search").values())
+    found = _curves(data)
+    searched = data.select(ANALYSIS, "recall_of_search")
     return {"rows": rows, "chart": chart(found) if found else None, "searched": searched}
 
 
@@ -40,14 +40,14 @@ def chart(curves: dict[str, list[tuple[int, Result, Result]]]) -> Figure:
     return figure("fig-duplicates", traces, layout, caption)
 
 
-def _curves(precision: dict[str, Result], recall: dict[str, Result]) -> dict[str, list[tuple[int, Result, Result]]]:
+def _curves(data: ReportData) -> dict[str, list[tuple[int, Result, Result]]]:
     """Return points (bits, precision, recall) by least similarity; a threshold that takes no pair has none."""
     found: dict[str, list[tuple[int, Result, Result]]] = {}
-    for group in sorted(precision.keys() & recall.keys()):
-        kind, *parts = group.split("|")
-        if kind == "near":
-            how = dict(part.split("=") for part in parts)
-            found.setdefault(how["similarity"], []).append((int(how["bits"]), precision[group], recall[group]))
+    for precision in data.select(ANALYSIS, "precision"):
+        recall = data.get(ANALYSIS, "recall", **precision.labels)
+        if "bits" in precision.labels and recall:
+            point = (int(precision.labels["bits"]), precision, recall)
+            found.setdefault(precision.labels["similarity"], []).append(point)
     return {name: sorted(points, key=lambda point: point[0]) for name, points in found.items()}
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, number, signed_percent
+from twigma_spark.report.rows import section_rows
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
-QUINTILES = tuple(f"quintile {number}" for number in range(1, 6))
+QUINTILES = ("1", "2", "3", "4", "5")
+LEAST = "quintile 1"  # the level of the regressions
 # The columns of the table: the paper's model first, then what it needs.
 MODELS = {
     "poisson": "Poisson, as in the paper",
@@ -36,35 +39,45 @@ class Row:
 
 def references(data: ReportData) -> list[str]:
     """Return the references that the likes are compared with, in the order of the page."""
-    seen = [r.group.split("|")[0] for r in data.results if r.stage == "likes" and "|" in r.group]
-    order = {c.name: i for i, c in enumerate(data.corpora)}
-    return sorted(dict.fromkeys(seen), key=lambda name: (order.get(name, len(order)), name))
+    seen = {r.labels["reference"] for r in _rows(data) if "quintile" in r.labels or "level" in r.labels}
+    return sorted(seen, key=data.corpus_order)
+
+
+def _rows(data: ReportData) -> list[Result]:
+    return section_rows(data, "likes")
 
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the chart, a table a reference, what could not be computed and the boosted model."""
-    rows = [r for r in data.results if r.stage == "likes"]
-    means = {k: r for k, r in data.found("likes", "mean_likes").items() if r.estimate is not None and "|" in k}
+    rows = _rows(data)
+    means = {name: _means(data, name) for name in references(data)}
     return {
-        "charts": [quintiles(data, means)] if means else [],
+        "charts": [quintiles(data, means)] if any(means.values()) else [],
         "models": list(MODELS.values()),
         "tables": [(name, found) for name in references(data) if (found := _table(data, name))],
         "dispersion": _dispersion(data),
-        "absent": [(r.group, r.method) for r in rows if r.estimate is None and r.analysis != "likes_boosting"],
+        "absent": [(r.label_text, r.method) for r in rows if r.estimate is None and r.analysis != "likes_boosting"],
         "boosting": _boosting(data),
         "any": bool(rows),
     }
 
 
-def quintiles(data: ReportData, means: dict[str, Result]) -> Figure:
+def _means(data: ReportData, reference: str) -> dict[str, Result]:
+    """Return the mean likes by quintile."""
+    by_quintile = data.by_label("likes", "mean_likes", "quintile", reference=reference)
+    return {quintile: r for quintile, r in by_quintile.items() if r.estimate is not None}
+
+
+def quintiles(data: ReportData, means: dict[str, dict[str, Result]]) -> Figure:
     """Return points with intervals: mean likes by quintile, one colour a reference."""
     order = [c.name for c in data.corpora]
-    names, similar = references(data), data.found("likes", "mean_similarity")
+    names = list(means)
     traces = []
     for place, name in enumerate(names):
-        found = [(q, means[f"{name}|{q}"]) for q in QUINTILES if f"{name}|{q}" in means]
+        found = [(q, means[name][q]) for q in QUINTILES if q in means[name]]
+        similar = data.by_label("likes", "mean_similarity", "quintile", reference=name)
         shift = (place - (len(names) - 1) / 2) * 0.12
-        near = [similar.get(f"{name}|{q}") for q, _ in found]
+        near = [similar.get(q) for q, _ in found]
         traces.append(_points(name, found, near, shift, order.index(name) if name in order else len(order)))
     layout = {
         "height": 380,
@@ -74,11 +87,11 @@ def quintiles(data: ReportData, means: dict[str, Result]) -> Figure:
         },
         "yaxis": {"title": {"text": "mean likes of an image"}, "rangemode": "tozero"},
     }  # fmt: skip
-    sizes = ", ".join(f"{n} {count(sum(means[g].n or 0 for g in means if g.startswith(n + '|')))}" for n in names)
+    sizes = ", ".join(f"{name} {count(sum(r.n for r in means[name].values()))}" for name in names)
     caption = (
         f"Mean likes by quintile of similarity, the mean cosine of the nearest images of the reference. n images: "
         f"{sizes}; images of one tweet share its likes, and the 95% intervals are clustered by tweet. "
-        f"{_describe(means, names)}"
+        f"{_describe(means)}"
     )
     return figure("fig-likes", traces, layout, caption)
 
@@ -112,20 +125,17 @@ def _ends(result: Result) -> str:
     return "" if result.low is None else f"[{number(result.low)}, {number(result.high)}]"
 
 
-def _describe(means: dict[str, Result], names: list[str]) -> str:
+def _describe(means: dict[str, dict[str, Result]]) -> str:
     """Return what the points show: the first and the last quintile of each reference."""
-    pairs = [(name, means.get(f"{name}|quintile 1"), means.get(f"{name}|quintile 5")) for name in names]
+    pairs = [(name, rows.get(QUINTILES[0]), rows.get(QUINTILES[-1])) for name, rows in means.items()]
     changes = [f"{name} {number(a.estimate)} against {number(b.estimate)}" for name, a, b in pairs if a and b]
     return f"Least against most similar: {', '.join(changes)} likes." if changes else ""
 
 
 def _table(data: ReportData, reference: str) -> list[Row]:
-    found = {metric: data.found("likes_regression", metric) for metric in MODELS}
-    levels = dict.fromkeys(
-        group.split("|", 1)[1] for rows in found.values() for group in sorted(rows) if group.startswith(reference + "|")
-    )
-    levels.pop("all", None)
-    return [Row(level, tuple(_cell(found[m].get(f"{reference}|{level}")) for m in MODELS)) for level in levels]
+    models = [data.by_label("likes_regression", metric, "level", reference=reference) for metric in MODELS]
+    levels = dict.fromkeys(level for rows in models for level in sorted(rows))
+    return [Row(level, tuple(_cell(rows.get(level)) for rows in models)) for level in levels]
 
 
 def _cell(result: Result | None) -> str:
@@ -137,7 +147,7 @@ def _cell(result: Result | None) -> str:
 
 def _dispersion(data: ReportData) -> list[str]:
     """Return sentences on the test of overdispersion, then on the two measures of each reference."""
-    tests = map(_overdispersion, data.found("likes_regression", "overdispersion").values())
+    tests = map(_overdispersion, data.select("likes_regression", "overdispersion"))
     measures = (_dispersion_measures(data, name) for name in references(data))
     return [text for text in (*tests, *measures) if text]
 
@@ -145,7 +155,7 @@ def _dispersion(data: ReportData) -> list[str]:
 def _overdispersion(result: Result) -> str | None:
     if result.estimate is None:
         return None
-    name = result.group.split("|")[0]
+    name = result.labels["reference"]
     more = "more than a Poisson allows" if (result.low or 0) > 0 else "not shown to exceed a Poisson's"
     return f"{name}: the likes scatter {more} (alpha {number(result.estimate)} {_ends(result)})."
 
@@ -153,17 +163,20 @@ def _overdispersion(result: Result) -> str | None:
 def _dispersion_measures(data: ReportData, reference: str) -> str | None:
     """Return the two measures of how much more the likes scatter than a Poisson's, in words."""
     names = {"pearson_dispersion": "Pearson dispersion", "negative_binomial_alpha": "negative binomial alpha"}
-    rows = {words: data.found("likes_regression", m).get(f"{reference}|all") for m, words in names.items()}
+    rows = {words: data.get("likes_regression", m, reference=reference) for m, words in names.items()}
     known = [f"{words} {number(r.estimate)}" for words, r in rows.items() if r and r.estimate is not None]
     return f"{reference}: {', '.join(known)}." if known else None
 
 
 def _boosting(data: ReportData) -> dict[str, object]:
-    deviance = data.found("likes_boosting", "held_out_deviance")
-    explained, shap = data.found("likes_boosting", "deviance_explained"), data.found("likes_boosting", "mean_abs_shap")
-    known = [r for r in deviance.values() if r.estimate is not None]
+    deviance = data.by_label("likes_boosting", "held_out_deviance", "model")
+    explained = data.by_label("likes_boosting", "deviance_explained", "model")
+    shap = data.by_label("likes_boosting", "mean_abs_shap", "feature")
+    known = [(model, r) for model, r in deviance.items() if r.estimate is not None]
     return {
-        "rows": [(r.group, r, explained.get(r.group)) for r in sorted(known, key=lambda r: -(r.estimate or 0))],
+        "rows": [
+            (model, r, explained.get(model)) for model, r in sorted(known, key=lambda each: -(each[1].estimate or 0))
+        ],
         "shap": sorted((r for r in shap.values() if r.estimate is not None), key=lambda r: -(r.estimate or 0)),
         "why": [r.method for r in deviance.values() if r.estimate is None],
     }
@@ -171,13 +184,12 @@ def _boosting(data: ReportData) -> dict[str, object]:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return, for each reference, what the least similar images get against the most similar ones."""
-    changes = data.found("likes_regression", TRUSTED)
-    found = (changes.get(f"{name}|quintile 1") for name in references(data))
+    found = (data.get("likes_regression", TRUSTED, reference=name, level=LEAST) for name in references(data))
     return [_finding(result) for result in found if result and result.low is not None and result.high is not None]
 
 
 def _finding(result: Result) -> Finding:
-    name, low, high = result.group.split("|")[0], result.low or 0.0, result.high or 0.0
+    name, low, high = result.labels["reference"], result.low or 0.0, result.high or 0.0
     ends = f"{signed_percent(result.estimate)} [{signed_percent(low)}, {signed_percent(high)}]"
     if low <= 0 <= high:
         text = f"No significant difference in likes between the images least and most like those of {name}: {ends}."

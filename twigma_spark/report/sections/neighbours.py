@@ -6,10 +6,11 @@ import math
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import BestMatches, ReportData, Result
+from twigma_spark.report.data import BestMatches, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Z95, count, wilson
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -26,7 +27,9 @@ def context(data: ReportData) -> dict[str, object]:
 
 def copies(data: ReportData) -> list[tuple[str, Result, Result | None, Result | None]]:
     """Return reference, threshold, candidates and false share of the candidates for copies."""
-    thresholds, found, by_chance = (data.found("copies", m) for m in ("threshold", "candidates", "false_share"))
+    thresholds, found, by_chance = (
+        data.by_label("copies", m, "reference") for m in ("threshold", "candidates", "false_share")
+    )
     return [(name, row, found.get(name), by_chance.get(name)) for name, row in thresholds.items()]
 
 

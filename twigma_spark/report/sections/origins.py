@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import OriginCount, ReportData, Result
+from twigma_spark.report.data import OriginCount, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Table:
     corpora: tuple[str, ...]
     clusters: tuple[int, ...]
     images: dict[tuple[int, str], int]
-    results: dict[str, Result]
+    results: dict[tuple[str, str], Result]
 
     def total(self, corpus: str) -> int:
         """Return the images of a corpus in all clusters."""
@@ -28,14 +29,14 @@ class Table:
 
     def share(self, cluster: int, corpus: str) -> Share | None:
         """Return which share of a corpus is in a cluster, with the stage's interval over posts, prompts or artists."""
-        found = self.results.get(f"{self.id}|{cluster}|{corpus}")
+        found = self.results.get((str(cluster), corpus))
         if found and found.estimate is not None and found.low is not None and found.high is not None:
             return Share(found.estimate, found.low, found.high, found.n or 0)
         return wilson(self.images.get((cluster, corpus), 0), self.total(corpus))
 
     def basis(self, cluster: int, corpus: str) -> str:
         """Return what the share rests on: n, its unit and the method of the interval."""
-        found = self.results.get(f"{self.id}|{cluster}|{corpus}")
+        found = self.results.get((str(cluster), corpus))
         if found is None or found.low is None:
             return f"n = {count(self.total(corpus))} images of {corpus}; {WILSON}"
         return f"n = {count(found.n)} {found.unit} of {corpus}; {found.method}"
@@ -54,11 +55,12 @@ def tables(data: ReportData) -> list[Table]:
 
 def _table(data: ReportData, name: str) -> Table:
     rows: list[OriginCount] = [o for o in data.origins if o.clustering == name]
-    order = [c.name for c in data.corpora]
-    corpora = sorted({o.corpus for o in rows}, key=lambda c: (order.index(c) if c in order else len(order), c))
+    corpora = sorted({o.corpus for o in rows}, key=data.corpus_order)
     clusters = sorted({o.cluster for o in rows})
-    return Table(name, tuple(corpora), tuple(clusters), {(o.cluster, o.corpus): o.images for o in rows},
-                 data.found("origins", "share"))  # fmt: skip
+    images = {(o.cluster, o.corpus): o.images for o in rows}
+    shares = data.select("origins", "share", clustering=name)
+    results = {(r.labels["cluster"], r.labels["corpus"]): r for r in shares}
+    return Table(name, tuple(corpora), tuple(clusters), images, results)
 
 
 def context(data: ReportData) -> dict[str, object]:

@@ -23,7 +23,7 @@ def context(data: ReportData) -> dict[str, object]:
     """Return both maps and statistics of their quality."""
     charts = [by_corpus(data)] if data.cells else []
     charts += [by_date(data)] if any(cell.dated for cell in _posts(data)) else []
-    rows = [(metric, row) for metric in METRICS for row in data.found(ANALYSIS, metric).values()]
+    rows = [(metric, row) for metric in METRICS for row in data.select(ANALYSIS, metric)]
     return {"charts": charts, "rows": rows}
 
 

@@ -7,10 +7,11 @@ from itertools import groupby
 import plotly.graph_objects as go
 from scipy.stats import t
 
-from twigma_spark.report.data import PromptDistance, ReportData, Result
+from twigma_spark.report.data import PromptDistance, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, interval, number
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 ANALYSIS = "prompt_length"
 # Above this many prompts of a corpus, the mean of each length is drawn instead of every prompt.
@@ -19,8 +20,8 @@ LARGE = 1500
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the scatter, and tau with its p-value by corpus."""
-    taus, ps = data.found(ANALYSIS, "kendall_tau"), data.found(ANALYSIS, "kendall_p")
-    return {"chart": scatter(data), "rows": [(row, ps.get(group)) for group, row in taus.items()]}
+    taus, ps = (data.by_label(ANALYSIS, metric, "corpus") for metric in ("kendall_tau", "kendall_p"))
+    return {"chart": scatter(data), "rows": [(row, ps.get(corpus)) for corpus, row in taus.items()]}
 
 
 def scatter(data: ReportData) -> Figure | None:
@@ -34,7 +35,7 @@ def scatter(data: ReportData) -> Figure | None:
         "yaxis": {"title": {"text": "mean distance of its images"}, "rangemode": "tozero"},
     }  # fmt: skip
     kinds = "; ".join(f"{name} {count(len(rows))} prompts{_binning_note(rows)}" for name, rows in parts.items())
-    seen = " ".join(_sentence(row, data) for row in data.found(ANALYSIS, "kendall_tau").values())
+    seen = " ".join(_sentence(row, data) for row in data.select(ANALYSIS, "kendall_tau"))
     caption = f"Mean Euclidean distance of the images of one prompt, as unit vectors. n: {kinds}. {seen}"
     return figure("fig-prompts", traces, layout, caption)
 
@@ -70,19 +71,19 @@ def _binning_note(rows: list[PromptDistance]) -> str:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return whether longer prompts make images more alike, for each corpus with prompts."""
-    rows = [r for r in data.found(ANALYSIS, "kendall_tau").values() if r.estimate is not None]
+    rows = [r for r in data.select(ANALYSIS, "kendall_tau") if r.estimate is not None]
     return [Finding(_sentence(r, data), f"n = {count(r.n)} {r.unit}; {r.method}.") for r in rows]
 
 
 def _sentence(row: Result, data: ReportData) -> str:
     if row.estimate is None:
-        return f"{row.group}: {row.method}."
-    p = data.found(ANALYSIS, "kendall_p").get(row.group)
+        return f"{row.labels['corpus']}: {row.method}."
+    p = data.get(ANALYSIS, "kendall_p", **row.labels)
     value = f"(Kendall's τ {number(row.estimate)} {interval(row.low, row.high)}{_p(p)})"
     if row.low is not None and row.high is not None and not row.low <= 0 <= row.high:
         more = "more" if row.estimate < 0 else "less"
-        return f"The longer a prompt of {row.group}, the {more} alike its images {value}."
-    return f"Prompt length and distance of the images of {row.group} show no association {value}."
+        return f"The longer a prompt of {row.labels['corpus']}, the {more} alike its images {value}."
+    return f"Prompt length and distance of the images of {row.labels['corpus']} show no association {value}."
 
 
 def _p(row: Result | None) -> str:

@@ -6,10 +6,11 @@ import math
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, interval, percent
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 METRIC = "kl_kt"
 SMOOTHING = {"kl": "no smoothing", "kl_kt": "half an image a cluster"}
@@ -17,63 +18,64 @@ SMOOTHING = {"kl": "no smoothing", "kl_kt": "half an image a cluster"}
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the chart of the cells, and how often the ranking changes by corpus and smoothing."""
-    changes = [(SMOOTHING[m], r) for m in SMOOTHING for r in _order_by_corpus(data, data.found("ranking_changes", m))]
+    changes = [
+        (SMOOTHING[m], r)
+        for m in SMOOTHING
+        for r in _order_by_corpus(data, data.by_label("ranking_changes", m, "corpus"))
+    ]
     return {"chart": _chart(data), "changes": [(words, r, _share(r)) for words, r in changes]}
 
 
 def _chart(data: ReportData) -> Figure | None:
     """Return a row for each reference of the posts: the main value, its interval and that of every cell."""
-    main, cells = data.found("distinctiveness", METRIC), data.found("grid", METRIC)
-    groups = [f"{p}|{c.name}" for p in data.of_role("posts") for c in data.corpora if c.name != p]
-    shown = [
-        g for g in groups if g in main and main[g].estimate is not None and not math.isinf(main[g].estimate or 0.0)
-    ]
-    if not shown or not cells:
+    pairs = [(p, c.name) for p in data.of_role("posts") for c in data.corpora if c.name != p]
+    main = [r for p, q in pairs if (r := data.get("distinctiveness", METRIC, p=p, q=q))]
+    main = [r for r in main if r.estimate is not None and not math.isinf(r.estimate)]
+    dots = [cell for r in main for cell in data.select("grid", METRIC, **r.labels)]
+    if not dots:
         return None
-    dots = [(g, name[len(g) + 1 :], r) for g in shown for name, r in cells.items() if name.startswith(f"{g}|")]
     traces = [
         go.Scatter(
-            x=[r.estimate for _, _, r in dots], y=[_name(g) for g, _, _ in dots], mode="markers", name="other settings",
+            x=[r.estimate for r in dots], y=[_name(r) for r in dots], mode="markers", name="other settings",
             marker={"color": colour(1), "size": 8, "opacity": 0.35},
-            customdata=[[setting.replace("|", ", "), interval(r.low, r.high)] for _, setting, r in dots],
+            customdata=[[_setting(r), interval(r.low, r.high)] for r in dots],
             hovertemplate="%{customdata[0]}: %{x:.3f} nats %{customdata[1]}<extra></extra>",
         ),
         go.Scatter(
-            x=[main[g].estimate for g in shown], y=[_name(g) for g in shown], mode="markers", name="main settings",
+            x=[r.estimate for r in main], y=[_name(r) for r in main], mode="markers", name="main settings",
             marker={"color": colour(0), "size": 12, "symbol": "diamond"},
-            error_x=_errors([main[g] for g in shown]),
+            error_x=_errors(main),
             hovertemplate="main settings: %{x:.3f} nats<extra></extra>",
         ),
     ]  # fmt: skip
     layout = {
-        "height": 140 + 56 * len(shown), "yaxis": {"autorange": "reversed", "type": "category"},
+        "height": 140 + 56 * len(main), "yaxis": {"autorange": "reversed", "type": "category"},
         "xaxis": {"title": {"text": "smoothed KL divergence, nats"}, "rangemode": "tozero"},
     }  # fmt: skip
-    ways = len(dots) // len(shown)
+    ways = len(dots) // len(main)
     caption = (
         f"KL divergence from the posts by {count(ways)} other ways to compute it (dots; number of clusters, seed, "
         f"size of the sample) and by the main settings (diamond, with its bootstrap interval), in nats; n = "
-        f"{count(main[shown[0]].n)} {main[shown[0]].unit}. {_describe(data)}"
+        f"{count(main[0].n)} {main[0].unit}. {_describe(data)}"
     )
     return figure("fig-grid", traces, layout, caption)
 
 
 def findings(data: ReportData) -> list[Finding]:
     """Return how often another way to compute the divergence ranks the references of the posts otherwise."""
-    changes = data.found("ranking_changes", METRIC)
+    changes = data.by_label("ranking_changes", METRIC, "corpus")
     return [_finding(changes[p]) for p in data.of_role("posts") if p in changes]
 
 
 def _finding(row: Result) -> Finding:
     holds = "holds" if (row.high or 0.0) < 0.5 else "is not safe"
-    text = (
-        f"The ranking of references from {row.group} {holds} under other settings: it changes in {_share(row)} of them."
-    )
+    ranking = f"The ranking of references from {row.labels['corpus']}"
+    text = f"{ranking} {holds} under other settings: it changes in {_share(row)} of them."
     return Finding(text, f"n = {count(row.n)} {row.unit}; {row.method}.")
 
 
 def _describe(data: ReportData) -> str:
-    changes = data.found("ranking_changes", METRIC)
+    changes = data.by_label("ranking_changes", METRIC, "corpus")
     sentences = [
         f"The ranking from {p} changes in {_share(changes[p])} of the ways."
         for p in data.of_role("posts")
@@ -102,8 +104,12 @@ def _reach(high: float | None, low: float | None) -> float:
     return max(0.0, high - low)
 
 
-def _name(group: str) -> str:
-    return label(group.replace("|", " to "))
+def _name(row: Result) -> str:
+    return label(f"{row.labels['p']} to {row.labels['q']}")
+
+
+def _setting(row: Result) -> str:
+    return ", ".join(f"{name} {row.labels[name]}" for name in ("clusters", "seed", "share"))
 
 
 def _order_by_corpus(data: ReportData, rows: dict[str, Result]) -> list[Result]:

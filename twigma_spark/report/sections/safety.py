@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import Picture, ReportData, Result, Safety
+from twigma_spark.report.data import Picture, ReportData, Safety
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, count, percent, wilson
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -24,14 +25,13 @@ def context(data: ReportData) -> dict[str, object]:
 
 def _limits(data: ReportData) -> list[float]:
     """Return the thresholds that shares were counted at."""
-    metrics = {r.metric for r in data.results if r.analysis == "nsfw" and r.metric.startswith("share_above_")}
-    return sorted(float(metric.removeprefix("share_above_")) for metric in metrics)
+    return sorted({float(r.labels["threshold"]) for r in data.select("nsfw", "share_above") if "threshold" in r.labels})
 
 
 def thresholds(data: ReportData) -> Figure | None:
     """Return points with intervals: the share of each corpus above each threshold; None where none is scored."""
     limits = _limits(data)
-    found = [(limit, data.found("nsfw", f"share_above_{limit:g}")) for limit in limits]
+    found = [(limit, data.by_label("nsfw", "share_above", "corpus", threshold=limit)) for limit in limits]
     names = [c.name for c in data.corpora if any(c.name in rows for _, rows in found)]
     if not names:
         return None
@@ -77,8 +77,9 @@ def _by_cluster(data: ReportData) -> list[tuple[str, Result]]:
     if not limits:
         return []
     limit = min(limits, key=lambda value: abs(value - data.nsfw_threshold))
-    rows = data.found("nsfw", f"share_above_{limit:g}")
-    return sorted(((g, r) for g, r in rows.items() if "|" in g), key=lambda each: -(each[1].estimate or 0))
+    rows = [r for r in data.select("nsfw", "share_above", threshold=limit) if "cluster" in r.labels]
+    named = [(f"{r.labels['corpus']}, cluster {r.labels['cluster']}", r) for r in rows]
+    return sorted(named, key=lambda each: -(each[1].estimate or 0))
 
 
 def shown(data: ReportData) -> list[Picture]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, interval, number
 from twigma_spark.report.section import Finding, Section
 from twigma_spark.report.sections.variation import COLUMNS, apart, groups, ridgelines
+from twigma_spark.results import Result
 
 ANALYSIS = "text_variation"
 
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the ridgelines and the table of all measures; or the reason why there are none."""
-    names = groups(data, ANALYSIS)
-    table = [(n, [data.found(ANALYSIS, m).get(n) for m in COLUMNS]) for n in names]
-    reasons = sorted({r.method or "" for r in data.found(ANALYSIS, "pair_distance").values() if r.estimate is None})
+    kinds = groups(data, ANALYSIS)
+    table = [(row.labels["kind"], [data.get(ANALYSIS, m, **row.labels) for m in COLUMNS]) for row in kinds]
+    reasons = sorted({row.method for row in kinds if row.estimate is None})
     return {
-        "chart": ridgelines(data, ANALYSIS, names, "fig-texts", _describe(data)), "table": table, "reasons": reasons,
+        "chart": ridgelines(data, ANALYSIS, kinds, "fig-texts", _describe(data)), "table": table, "reasons": reasons,
         "columns": COLUMNS.values(), "rows": [r for _, cells in table for r in cells if r],
     }  # fmt: skip
 
@@ -33,16 +34,16 @@ def _describe(data: ReportData) -> str:
     ranked = _rank(data)
     if len(ranked) < 2:
         return ""
-    rest = "; ".join(f"{r.group} {number(r.estimate)} {interval(r.low, r.high)}" for r in ranked[1:])
+    rest = "; ".join(f"{r.labels['kind']} {number(r.estimate)} {interval(r.low, r.high)}" for r in ranked[1:])
     if not apart(ranked[0], ranked[1]):
         return "Which texts are most alike cannot be decided: the intervals overlap."
     first = f"{number(ranked[0].estimate)} {interval(ranked[0].low, ranked[0].high)}"
-    return f"Of texts of equal length, {ranked[0].group} are most alike: {first} apart on average ({rest})."
+    return f"Of texts of equal length, {ranked[0].labels['kind']} are most alike: {first} apart on average ({rest})."
 
 
 def _rank(data: ReportData) -> list[Result]:
-    known = [r for r in data.found(ANALYSIS, "pair_distance").values() if r.estimate is not None]
-    return sorted(known, key=lambda r: (r.estimate or 0.0, r.group))
+    known = [r for r in data.select(ANALYSIS, "pair_distance") if r.estimate is not None]
+    return sorted(known, key=lambda r: (r.estimate or 0.0, r.key))
 
 
 SECTION = Section("texts", "Texts", context, findings)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from twigma_spark.report.courses import Arrow, Course, arrows, course, strata
 from twigma_spark.report.courses import month_shares as clustered_months
-from twigma_spark.report.data import ReportData, Result, Theme
+from twigma_spark.report.data import ReportData, Theme
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 WORDS = 10  # listed beside a theme; the cloud has all that are kept
 
@@ -57,7 +59,7 @@ def _cards(data: ReportData, themes: tuple[Theme, ...], index: int) -> list[Card
     images = sum(t.size for t in themes)
     moved = arrows(data) if index == 0 else {}
     return [
-        Card(t, colour(i), wilson(t.size, images), _course(data, t, index), moved.get(str(t.cluster)), cloud(t))
+        Card(t, colour(i), wilson(t.size, images), _course(data, t, index), moved.get(t.cluster), cloud(t))
         for i, t in enumerate(themes)
     ]
 
@@ -121,7 +123,7 @@ def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
 def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
     """Return a line a theme: its share among the images of each month, open where a month has none."""
     totals = month_totals(themes)
-    intervals = data.found("trends", "month_share") if index == 0 else {}
+    intervals = _month_intervals(data, themes) if index == 0 else {}
     traces = [_line(theme, totals, intervals, i) for i, theme in enumerate(themes)]
     layout = {
         "height": 420,
@@ -142,15 +144,24 @@ def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
     return figure(f"fig-theme-months-{index}", traces, layout, caption)
 
 
+def _month_intervals(data: ReportData, themes: tuple[Theme, ...]) -> dict[tuple[int, str], Result]:
+    """Return the shares with their intervals by cluster and month."""
+    return {
+        (theme.cluster, month): share
+        for theme in themes
+        for month, share in data.by_label("trends", "month_share", "month", cluster=theme.cluster).items()
+    }
+
+
 def _moved_words(data: ReportData, themes: tuple[Theme, ...], index: int) -> str:
     """Return how many themes rise, fall and hold."""
-    signs = Counter(a.sign for g, a in arrows(data).items() if g in {str(t.cluster) for t in themes})
+    signs = Counter(a.sign for cluster, a in arrows(data).items() if cluster in {t.cluster for t in themes})
     if index or not signs:
         return ""
     return f"Of {len(themes)} themes {signs[1]} rise, {signs[-1]} fall and {signs[0]} are steady."
 
 
-def _line(theme: Theme, totals: dict[str, int], intervals: dict[str, Result], index: int) -> go.Scatter:
+def _line(theme: Theme, totals: dict[str, int], intervals: Mapping[tuple[int, str], Result], index: int) -> go.Scatter:
     mine = dict(theme.months)
     shares = [mine.get(month, 0) / n if n else None for month, n in totals.items()]
     return go.Scatter(
@@ -161,8 +172,7 @@ def _line(theme: Theme, totals: dict[str, int], intervals: dict[str, Result], in
         connectgaps=False,
         line={"color": colour(index), "width": 2.2},
         customdata=[
-            [_share(theme, mine.get(m, 0), n, intervals.get(f"{theme.cluster}|{m}")), count(n)]
-            for m, n in totals.items()
+            [_share(theme, mine.get(m, 0), n, intervals.get((theme.cluster, m))), count(n)] for m, n in totals.items()
         ],
         hovertemplate="%{x|%b %Y}: %{customdata[0]} of %{customdata[1]} images",
     )
@@ -204,9 +214,7 @@ def _falling(data: ReportData, themes: tuple[Theme, ...]) -> Finding | None:
 def _most(data: ReportData, themes: tuple[Theme, ...], sign: int) -> Finding | None:
     """Return the theme that changed most in one direction; none where no arrow points there."""
     moved = arrows(data)
-    there = [
-        (t, moved[str(t.cluster)]) for t in themes if str(t.cluster) in moved and moved[str(t.cluster)].sign == sign
-    ]
+    there = [(t, moved[t.cluster]) for t in themes if t.cluster in moved and moved[t.cluster].sign == sign]
     if not there:
         return None
     theme, arrow = max(there, key=lambda each: (sign * (each[1].change.estimate or 0), -each[0].cluster))

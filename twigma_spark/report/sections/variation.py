@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import ReportData, Result
+from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, interval, number, percent
 from twigma_spark.report.section import Finding, Section
+from twigma_spark.results import Result
 
 ANALYSIS = "variation"
 COLUMNS = {
@@ -29,60 +31,57 @@ class Row:
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the ridgelines, the table of all measures, and the shares that groups explain."""
-    names = groups(data, ANALYSIS)
-    errors = data.found(ANALYSIS, "monte_carlo_error")
-    table = [Row(n, tuple(data.found(ANALYSIS, m).get(n) for m in COLUMNS), errors.get(n)) for n in names]
-    explained = [(words, r) for m, words in SHARES.items() for r in _by_corpus(data, data.found(ANALYSIS, m))]
+    distances = groups(data, ANALYSIS)
+    table = [_table_row(data, row) for row in distances]
+    explained = [(words, r) for m, words in SHARES.items() for r in _by_corpus(data, data.select(ANALYSIS, m))]
     rows = [r for row in table for r in row.cells if r]
     return {
-        "chart": ridgelines(data, ANALYSIS, names, "fig-ridges", _describe(data)), "table": table,
+        "chart": ridgelines(data, ANALYSIS, distances, "fig-ridges", _describe(data)), "table": table,
         "columns": COLUMNS.values(), "explained": explained, "rows": [*rows, *(r for _, r in explained)],
     }  # fmt: skip
 
 
-def groups(data: ReportData, analysis: str) -> list[str]:
-    """Return what has a mean distance, in the order of corpora, each before the groups within it."""
-    order = {c.name: i for i, c in enumerate(data.corpora)}
-    found = data.found(analysis, "pair_distance")
-    return sorted(found, key=lambda g: (order.get(g.split("|")[0], len(order)), g))
+def _table_row(data: ReportData, distance: Result) -> Row:
+    cells = tuple(data.get(ANALYSIS, metric, **distance.labels) for metric in COLUMNS)
+    return Row(distance.label_text, cells, data.get(ANALYSIS, "monte_carlo_error", **distance.labels))
 
 
-def ridgelines(data: ReportData, analysis: str, names: list[str], name: str, seen: str) -> Figure | None:
+def groups(data: ReportData, analysis: str) -> list[Result]:
+    """Return the mean distances in the order of corpora, each corpus before the groups within it."""
+    return _by_corpus(data, data.select(analysis, "pair_distance"))
+
+
+def ridgelines(data: ReportData, analysis: str, distances: Sequence[Result], name: str, seen: str) -> Figure | None:
     """Return the distribution of distances, one ridge a group, with its mean and interval; None without any."""
-    means, shares = data.found(analysis, "pair_distance"), data.found(analysis, "pair_share")
-    curves = {n: curve for n in names if (curve := _curve(n, shares)) and means[n].estimate is not None}
+    known = [(mean, _curve(data, analysis, mean)) for mean in distances if mean.estimate is not None]
+    curves = [(mean, curve) for mean, curve in known if curve]
     if not curves:
         return None
-    top = max(r.estimate or 0.0 for curve in curves.values() for _, r in curve)
+    top = max(r.estimate or 0.0 for _, curve in curves for _, r in curve)
     paints = {c.name: colour(i) for i, c in enumerate(data.corpora)}
     traces: list[go.Scatter] = []
-    for place, (group, curve) in enumerate(curves.items()):
+    for place, (mean, curve) in enumerate(curves):
         base = float(len(curves) - 1 - place)
-        paint = paints.get(group.split("|")[0]) or colour(len(paints) + place)
-        traces += [*_ridge(group, curve, base, 0.85 / top, paint), _mean(means[group], base)]
+        paint = paints.get(mean.labels.get("corpus", "")) or colour(len(paints) + place)
+        traces += [*_ridge(mean.label_text, curve, base, 0.85 / top, paint), _mean(mean, base)]
     ticks = [float(len(curves) - 1 - i) for i in range(len(curves))]
     layout = {
         "height": 120 + 62 * len(curves), "showlegend": False,
         "xaxis": {"title": {"text": "Euclidean distance of two unit vectors"}, "rangemode": "tozero"},
-        "yaxis": {"tickvals": ticks, "ticktext": [f"{label(title(g), 34)}" for g in curves], "showgrid": True},
+        "yaxis": {"tickvals": ticks, "ticktext": [label(mean.label_text, 34) for mean, _ in curves], "showgrid": True},
     }  # fmt: skip
-    sizes = "; ".join(f"{title(g)} {count(means[g].n)} {means[g].unit}" for g in curves)
+    sizes = "; ".join(f"{mean.label_text} {count(mean.n)} {mean.unit}" for mean, _ in curves)
     caption = f"Distances of pairs; the dot is the mean with its bootstrap interval. n: {sizes}. {seen}"
     return figure(name, traces, layout, caption)
 
 
-def title(group: str) -> str:
-    """Return ``posts|within posts`` as "posts, within posts"."""
-    return group.replace("|", ", ")
+def _curve(data: ReportData, analysis: str, mean: Result) -> list[tuple[float, Result]]:
+    """Return (lower edge, share) of the bins of the distances behind a mean, in order."""
+    bins = data.by_label(analysis, "pair_share", "distance", **mean.labels)
+    return sorted(((float(edge), share) for edge, share in bins.items()), key=lambda pair: pair[0])
 
 
-def _curve(group: str, shares: dict[str, Result]) -> list[tuple[float, Result]]:
-    """Return (lower edge, share) of the bins of a group, in order."""
-    bins = [(key.rpartition("|"), r) for key, r in shares.items()]
-    return sorted(((float(edge), r) for (own, _, edge), r in bins if own == group), key=lambda pair: pair[0])
-
-
-def _ridge(group: str, curve: list[tuple[float, Result]], base: float, scale: float, paint: str) -> list[go.Scatter]:
+def _ridge(name: str, curve: list[tuple[float, Result]], base: float, scale: float, paint: str) -> list[go.Scatter]:
     """Return a base line and a filled curve above it; bins without pairs are 0."""
     width = 0.05
     first, last = curve[0][0], curve[-1][0]
@@ -94,7 +93,7 @@ def _ridge(group: str, curve: list[tuple[float, Result]], base: float, scale: fl
     return [
         go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
         go.Scatter(
-            x=x, y=[round(base + scale * v, 5) for v in value], mode="lines", fill="tonexty", name=label(title(group)),
+            x=x, y=[round(base + scale * v, 5) for v in value], mode="lines", fill="tonexty", name=label(name),
             line={"color": paint, "width": 1.6, "shape": "spline", "smoothing": 0.5}, customdata=labels,
             hovertemplate="%{x:.2f} ± 0.025: %{customdata} of the pairs",
         ),
@@ -117,45 +116,44 @@ def _ends(row: Result | None) -> str:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return which corpus varies most, and how much of the variation prompts explain."""
-    found = data.found(ANALYSIS, "pair_distance")
-    ranked = sorted((r for r in found.values() if r.estimate is not None and "|" not in r.group), key=_estimate)
+    found = data.by_label(ANALYSIS, "pair_distance", "corpus")
+    ranked = sorted((r for r in found.values() if r.estimate is not None), key=_estimate)
     claims = []
     if len(ranked) > 1 and apart(ranked[0], ranked[1]):
-        least, rest = ranked[0], "; ".join(f"{r.group} {_value(r)}" for r in ranked[1:])
-        text = f"Images of {least.group} are most alike: {_value(least)} apart on average ({rest})."
+        least, rest = ranked[0], "; ".join(f"{r.labels['corpus']} {_value(r)}" for r in ranked[1:])
+        text = f"Images of {least.labels['corpus']} are most alike: {_value(least)} apart on average ({rest})."
         claims.append(Finding(text, _basis(least)))
     elif len(ranked) > 1 and apart(ranked[-2], ranked[-1]):
-        most, rest = ranked[-1], "; ".join(f"{r.group} {_value(r)}" for r in ranked[:-1])
+        most, rest = ranked[-1], "; ".join(f"{r.labels['corpus']} {_value(r)}" for r in ranked[:-1])
         claims.append(
-            Finding(f"Images of {most.group} vary most: {_value(most)} apart on average ({rest}).", _basis(most))
+            Finding(
+                f"Images of {most.labels['corpus']} vary most: {_value(most)} apart on average ({rest}).", _basis(most)
+            )
         )
-    return claims + [_explained(r) for r in data.found(ANALYSIS, "variance_component").values() if _of_prompts(r)]
+    return claims + [
+        _explained(r) for r in data.select(ANALYSIS, "variance_component", within="prompts") if r.estimate is not None
+    ]
 
 
 def _explained(row: Result) -> Finding:
     ends = "" if row.low is None else f" [{percent(row.low)}, {percent(row.high)}]"
-    text = f"The prompt explains {percent(row.estimate)}{ends} of the variation of {row.group.split('|')[0]}."
+    text = f"The prompt explains {percent(row.estimate)}{ends} of the variation of {row.labels['corpus']}."
     return Finding(text, _basis(row))
-
-
-def _of_prompts(row: Result) -> bool:
-    return row.estimate is not None and row.group.endswith("|prompts")
 
 
 def _describe(data: ReportData) -> str:
     """Return how the distance within groups compares with that of their corpus."""
-    found = data.found(ANALYSIS, "pair_distance")
     sentences = []
-    for group, row in found.items():
-        whole = found.get(group.split("|")[0])
-        if "|" in group and row.estimate is not None and whole and whole.estimate:
-            sentences.append(f"{title(group)}: {percent(row.estimate / whole.estimate)} of the corpus's mean distance")
+    for row in data.select(ANALYSIS, "pair_distance"):
+        whole = data.get(ANALYSIS, "pair_distance", corpus=row.labels["corpus"])
+        if "within" in row.labels and row.estimate is not None and whole and whole.estimate:
+            share = percent(row.estimate / whole.estimate)
+            sentences.append(f"{row.label_text}: {share} of the corpus's mean distance")
     return f"{'; '.join(sentences)}." if sentences else ""
 
 
-def _by_corpus(data: ReportData, rows: dict[str, Result]) -> list[Result]:
-    order = {c.name: i for i, c in enumerate(data.corpora)}
-    return sorted(rows.values(), key=lambda r: (order.get(r.group.split("|")[0], len(order)), r.group))
+def _by_corpus(data: ReportData, rows: Sequence[Result]) -> list[Result]:
+    return sorted(rows, key=lambda r: (data.corpus_order(r.labels.get("corpus", "")), len(r.labels), r.key))
 
 
 def apart(one: Result, other: Result) -> bool:
