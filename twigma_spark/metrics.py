@@ -304,7 +304,8 @@ def format_markdown() -> str:
     for analysis in ANALYSES:
         labels = ", ".join(f"`{name}`" for name in LABELS[analysis])
         parts.append(
-            f"\n## `{analysis}`\n\nLabels: {labels}.\n\n| metric | title | meaning | scale | source | report |\n|---|---|---|---|---|---|\n"
+            f"\n## `{analysis}`\n\nLabels: {labels}.\n\n"
+            "| metric | title | meaning | scale | source | report |\n|---|---|---|---|---|---|\n"
         )
         parts += [_format_row(m) for m in CATALOGUE if m.analysis == analysis]
     return "".join(parts)

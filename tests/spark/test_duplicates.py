@@ -131,7 +131,7 @@ def test_the_recall_of_the_search_is_measured(spark: SparkSession) -> None:
     rows = [(name, "p", [1.0, n / 1000]) for n, name in enumerate("abc")] + [("d", "p", [0.0, 1.0])]
     found = spark.createDataFrame([("a", "b"), ("b", "c")], "a STRING, b STRING")
     (row,) = near_recall.recall_results(spark.createDataFrame(rows, VECTORS), found, Reach(0.99), few=3)
-    assert row[2] == "recall_of_search" and row[4] == pytest.approx(2 / 3) and row[7] == 3
+    assert row.metric == "recall_of_search" and row.estimate == pytest.approx(2 / 3) and row.n == 3
     assert near_recall.recall_results(spark.createDataFrame(rows, VECTORS), found, Reach(0.99), few=4) == []
     assert near_recall.recall_results(spark.createDataFrame(rows[2:], VECTORS), found, Reach(0.99), few=1) == []
 

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests import tables as declared
+from tests.unit.made_results import joined
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import likes, trends
@@ -87,10 +88,6 @@ def test_too_many_strata_are_refused(make: Make) -> None:
 
 
 CFG = Config(corpora=(Corpus(name="posts", role="posts", path="x"), Corpus(name="art", role="art", path="y")))
-
-
-def joined(row: Any) -> str:
-    return "|".join(row["labels"].values())
 
 
 def results(spark: SparkSession, make: Make, stage: Stage, cfg: Config, **rows: list[dict[str, Any]]) -> list[Any]:

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from tests import tables as declared
+from tests.unit.made_results import joined
 from twigma_spark.config.analyses import Distinctiveness, Grid, Variation
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
@@ -43,10 +44,6 @@ def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:
 def unit(seed: int, d: int = 4) -> list[float]:
     row = np.random.default_rng(seed).normal(size=d)
     return [float(v) for v in row / np.linalg.norm(row)]
-
-
-def joined(row: Any) -> str:
-    return "|".join(row.labels.values())
 
 
 def test_groups_come_whole_with_their_words(spark: SparkSession, table: Table) -> None:

@@ -13,7 +13,9 @@ from twigma_spark.errors import ConfigError, SchemaError
 from twigma_spark.io.delta_log import commits
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store, fit
-from twigma_spark.schemas import TABLES, Table
+from twigma_spark.results import Result, Value
+from twigma_spark.schemas import TABLES, Column, Table
+from twigma_spark.stages.records import read_results, result_rows
 
 
 def vectors(spark: SparkSession, *ids: str, dim: int = 2) -> DataFrame:
@@ -146,6 +148,26 @@ def test_a_table_grows_by_columns_declared_later(store: Store, spark: SparkSessi
     frame = spark.createDataFrame([("a", "m", "words")], new.schema)
     assert store.write("captions", frame, stage="caption") == 1
     assert store.read("captions").first() == ("a", "m", "words")
+
+
+def test_results_of_an_older_version_are_refused_until_their_stage_has_run_again(
+    store: Store, spark: SparkSession
+) -> None:
+    """The column `group`, a part of the key, gave way to `labels` and `labels_key`."""
+    new = TABLES["results"]
+    group = Column("group", "STRING", "")
+    older = Table(new.name, "", (*(c for c in new.columns if "labels" not in c.name), group), (*new.key[:-1], "group"))
+    store.create(older)
+    row = ("variation", "variation", "iev", 0.5, None, None, 9, "images", "a method", "posts")
+    spark.createDataFrame([row], older.schema).writeTo(store.location("results")).append()
+    with pytest.raises(SchemaError, match=r"labels\. Got rows of an older version.*variation.*--force"):
+        read_results(store.read("results"))
+    made = Result.of(
+        "variation", "iev", Value(0.4, None, None, 9, "images", "a method"), corpus="posts", within="tweets"
+    )
+    for _ in range(2):
+        assert store.write("results", result_rows(spark, "variation", [made]), stage="variation") == 1
+    assert read_results(store.read("results")) == [made]
 
 
 def test_checks_of_an_older_version_give_way_to_those_declared(store: Store, spark: SparkSession) -> None:

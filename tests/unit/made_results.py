@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twigma_spark import metrics
 from twigma_spark.results import Result, Value
 
 
@@ -21,5 +22,6 @@ def result(
 
 
 def joined(row: Result) -> str:
-    """Return the labels' values with bars between, for short keys of expected values."""
-    return "|".join(row.labels.values())
+    """Return the labels' values in the catalogue's order with bars between, for short keys of expected values."""
+    names = metrics.LABELS.get(row.analysis, tuple(row.labels))
+    return "|".join(row.labels[name] for name in names if name in row.labels)

@@ -34,5 +34,10 @@ def add_columns(columns: list[Column], location: str) -> str:
     return f"ALTER TABLE {location} ADD COLUMNS ({', '.join(_column(each, False) for each in columns)})"
 
 
+def allow_null(column: str, location: str) -> str:
+    """Return the statement that lets a column hold nulls."""
+    return f"ALTER TABLE {location} ALTER COLUMN {quoted(column)} DROP NOT NULL"
+
+
 def _column(column: Column, required: bool) -> str:
     return f"`{column.name}` {column.type}{' NOT NULL' if required else ''} COMMENT {text(column.comment)}"

@@ -116,11 +116,17 @@ class Store:
         return self._table(name) is not None
 
     def read(self, name: str) -> DataFrame:
-        """Return the table's rows; a table that does not exist yet has none."""
+        """Return the table's rows; a table that does not exist yet has none.
+
+        A column that a table of an older version does not have is null.
+        """
         there = self._table(name)
         if there is None:
             return arrow.local_frame(self.spark, [], TABLES[name].schema)
-        return there.select(*TABLES[name].column_names)
+        fields = TABLES[name].schema.fields
+        return there.select(
+            *(f.name if f.name in there.columns else F.lit(None).cast(f.dataType).alias(f.name) for f in fields)
+        )
 
     def count(self, name: str) -> int:
         """Return the number of rows, from Delta's own statistics where it has them."""
@@ -282,6 +288,9 @@ class Store:
         new = [c for c in table.columns if c.name not in there.columns]
         if new:
             self.spark.sql(ddl.add_columns(new, self.location(table.name)))
+        for column in there.schema.fields:
+            if column.name not in table.column_names and not column.nullable:
+                self.spark.sql(ddl.allow_null(column.name, self.location(table.name)))
         return True
 
     def _renew_checks(self, table: Table) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, fields
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from twigma_spark import metrics
+from twigma_spark.errors import SchemaError
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact
 from twigma_spark.results import COLUMNS, Result, Value
@@ -33,7 +35,25 @@ def result_rows(spark: SparkSession, stage: str, results: Iterable[Result]) -> D
 
 
 def read_results(table: DataFrame) -> list[Result]:
-    """Return rows of the table `results`, by analysis and metric and then in order of their labels."""
-    columns = ("analysis", "metric", "labels", *COLUMNS)
+    """Return rows of the table `results`, by analysis and metric and then in order of their labels.
+
+    Raises:
+        SchemaError: rows were written before results had labels.
+    """
+    columns = ("stage", "analysis", "metric", "labels", *COLUMNS)
     rows = table.orderBy("analysis", "metric", "labels_key").select(*columns).collect()
-    return [Result(analysis, metric, dict(labels), Value(*value)) for analysis, metric, labels, *value in rows]
+    if older := sorted({row["stage"] for row in rows if row["labels"] is None}):
+        raise SchemaError(
+            f"table 'results' must have labels. Got rows of an older version of {', '.join(older)}; "
+            "run each of these stages once more: twigma stage NAME --force."
+        )
+    return [
+        Result(analysis, metric, _in_order(analysis, labels), Value(*value))
+        for _, analysis, metric, labels, *value in rows
+    ]
+
+
+def _in_order(analysis: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels in the catalogue's order; Spark does not keep the order of a map."""
+    names = [name for name in metrics.LABELS.get(analysis, ()) if name in labels]
+    return {name: labels[name] for name in dict.fromkeys([*names, *sorted(labels)])}
