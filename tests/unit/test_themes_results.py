@@ -68,7 +68,7 @@ def test_a_month_without_posts_is_a_gap_and_not_a_zero() -> None:
 
 def test_strata_have_shares_and_trends_and_empty_ones_none() -> None:
     found = table(list(themes.theme_results(activity(), RULE)))
-    assert found["trends_by_stratum", "arrow", "0|hashtag|a{}b"].value.estimate == 1  # a name may hold braces
+    assert found["trends_by_stratum", "arrow", "hashtag|a{}b|0"].value.estimate == 1  # a name may hold braces
     assert not [key for key in found if "none" in key[2]]
 
 
@@ -106,9 +106,9 @@ def test_nsfw_shares_by_corpus_and_cluster() -> None:
         np.array([2, 2, 4]), np.array([[2, 1], [0, 0], [1, 0]]),
     )  # fmt: skip
     found = table(list(themes.nsfw_results(data, (0.5, 0.9), ["posts", "art", "photo"], 0.95)))
-    assert found["nsfw", "share_above", "0.5|posts"].value.estimate == 0.5
-    assert found["nsfw", "share_above", "0.9|posts|0"].value.estimate == 0.5
-    assert found["nsfw", "share_above", "0.5|art"].value.estimate == 0.25
+    assert found["nsfw", "share_above", "posts|0.5"].value.estimate == 0.5
+    assert found["nsfw", "share_above", "posts|0|0.9"].value.estimate == 0.5
+    assert found["nsfw", "share_above", "art|0.5"].value.estimate == 0.25
     assert "no NSFW model" in found["nsfw", "share_above", "photo"].value.method
 
 
