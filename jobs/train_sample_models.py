@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twigma_spark.estimators.sample_models import Plan, train_sample_models
+from twigma_spark.sample.models import Plan, train_sample_models
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -163,7 +163,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "duplicates", "duplicates", "this project",
         ("precision", "Precision of the duplicates", "Fraction of the pairs found that stem from one picture.",
          "0 to 1"),
-        ("recall", "Recall of the duplicates", "Fraction of the planted copies that were joined to their source.",
+        ("recall", "Recall of the duplicates", "Fraction of the known copies that were joined to their source.",
          "0 to 1"),
         ("recall_of_search", "Recall of the search for close pairs",
          "Fraction of the close pairs of a sample that the search in buckets found.", "0 to 1"),

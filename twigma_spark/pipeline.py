@@ -18,7 +18,8 @@ from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_ses
 from twigma_spark.io.tables import Store
 from twigma_spark.results import tidy
 from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
-from twigma_spark.sample.truth import check_findings, format_checks, load_images, load_truth
+from twigma_spark.sample import run_results
+from twigma_spark.sample.truth import check_results, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schedule import dependencies, plan, run_in_order
 from twigma_spark.stages import (
@@ -30,7 +31,6 @@ from twigma_spark.stages import (
     distinctiveness,
     embed,
     embed_text,
-    findings,
     ingest,
     likes,
     neighbours,
@@ -149,7 +149,7 @@ def results_frame(store: Store, analyses: Sequence[str]) -> pd.DataFrame:
 
 
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
-    """Return the findings on the sample world beside what was planted in it, as text, and whether all agree.
+    """Return the results on the sample world beside its ground truth, as text, and whether all agree.
 
     Raises:
         ConfigError: where the configuration names no sample world.
@@ -157,7 +157,7 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     if cfg.sample.out is None:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
     names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "clusters", "results")
-    found = findings.collect({name: store.read(name) for name in names})
+    found = run_results.collect_results({name: store.read(name) for name in names})
     world = Path(cfg.sample.out)
-    checks = check_findings(load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"))
+    checks = check_results(load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"))
     return format_checks(checks), all(check.ok for check in checks)

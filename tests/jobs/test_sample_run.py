@@ -13,20 +13,20 @@ from tests.jobs.conftest import Done
 from tests.unit.made_results import joined
 from twigma_spark import metrics, pipeline
 from twigma_spark.config.overlays import load
-from twigma_spark.stages import findings
+from twigma_spark.sample import run_results
 from twigma_spark.stages.records import read_results
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_findings_agree_with_the_truth(done: Done) -> None:
+def test_the_results_agree_with_the_truth(done: Done) -> None:
     text, ok = pipeline.check_truth(done.cfg, done.store)
     assert ok, text
 
 
-def test_a_wrong_finding_is_seen(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = findings.collect
-    monkeypatch.setattr(findings, "collect", lambda tables: replace(right(tables), rejects=[]))
+def test_a_wrong_result_is_seen(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = run_results.collect_results
+    monkeypatch.setattr(run_results, "collect_results", lambda tables: replace(right(tables), rejects=[]))
     text, ok = pipeline.check_truth(done.cfg, done.store)
     assert not ok and "FAIL" in text
 

@@ -12,11 +12,10 @@ from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators import components, near
+from twigma_spark.estimators import components, near, near_recall
 from twigma_spark.estimators.duplicates import Rule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs, exact_pairs
-from twigma_spark.stages import near_recall
 
 IMAGES = (
     "image_id STRING, corpus STRING, media_key STRING, sha256 STRING, created_at TIMESTAMP, width INT, height INT, "

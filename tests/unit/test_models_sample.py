@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from twigma_spark.estimators.sample_models import CARD, Plan, judge_sample_models, shown
 from twigma_spark.models.base import local_path
 from twigma_spark.models.registry import captioner, image_encoder, scorer, text_encoder
+from twigma_spark.sample.models import CARD, Plan, judge_sample_models, shown
 from twigma_spark.sample.world import iter_scenes
 
 WEIGHTS = local_path("sample:")

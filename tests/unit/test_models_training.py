@@ -10,12 +10,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from twigma_spark.estimators.sample_models import CARD, Plan, train_sample_models
 from twigma_spark.models import tiny, training_scores
 from twigma_spark.models.base import file_digest
 from twigma_spark.models.clip import ClipImage, ClipText
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.models.training import Examples, Recipe, fit_logistic, train_captioner, train_clip
+from twigma_spark.sample.models import CARD, Plan, train_sample_models
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 

@@ -1,4 +1,4 @@
-"""check_findings: all that was planted is asked for, and every kind of fault is seen."""
+"""check_results: all that was planted is asked for, and every kind of fault is seen."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from twigma_spark.sample.corpora.likes import BAND_SHARES, BANDS, LIKES, draw_li
 from twigma_spark.sample.corpora.timeline import month_weights, trends
 from twigma_spark.sample.power import band_power, trend_powers, wald_power
 from twigma_spark.sample.records import ImageTruth, TweetTruth
-from twigma_spark.sample.truth import Check, Findings, check_findings, format_checks, load_images, load_truth
+from twigma_spark.sample.truth import Check, RunResults, check_results, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world
 
 
@@ -27,7 +27,7 @@ def truth(world):
 
 
 @pytest.fixture
-def right(world, truth) -> Findings:
+def right(world, truth) -> RunResults:
     """What a faultless run would find."""
     rejects = [(e.unit, f"{e.corpus}/{e.source_key}", e.reason) for e in truth.broken if not e.usable]
     rejects += [("metadata", f"{f.corpus}/{f.where}", f.reason) for f in truth.metadata_faults if not f.usable]
@@ -48,7 +48,7 @@ def right(world, truth) -> Findings:
     changes |= {("diffusion", "quintile 1"): (-40.0, -60.0, -20.0)}
     changes |= {("art", "followers 500-5000 vs <500"): (200.0, 140.0, 300.0)}
     changes |= {("art", "followers >5000 vs <500"): (1000.0, 700.0, 1500.0)}
-    return Findings(
+    return RunResults(
         images, rejects, duplicates, kl, neighbours, changes,
         {(i.corpus, i.source_key): names.index(i.theme) for i in labels},
         {k: signs[truth.trends[name].direction] for k, name in enumerate(names)},
@@ -61,7 +61,7 @@ def failed(world):
     labels = load_images(world / "truth_images.jsonl")
 
     def names(truth, found) -> list[str]:
-        return [check.name for check in check_findings(truth, found, labels) if not check.ok]
+        return [check.name for check in check_results(truth, found, labels) if not check.ok]
 
     return names
 
@@ -71,7 +71,7 @@ def test_a_faultless_run_passes(truth, right, failed):
 
 
 def test_an_empty_run_fails_everything_but_needless_rejects(truth, failed):
-    assert len(failed(truth, Findings())) == 11
+    assert len(failed(truth, RunResults())) == 11
 
 
 def test_an_image_that_vanished(truth, right, failed):
@@ -130,7 +130,7 @@ def test_near_duplicates_below_the_share(truth, right, failed):
 def test_sources_that_are_not_near_their_copies(truth, right, failed):
     far = {key: [("art", "x")] * 5 + list(found) for key, found in right.neighbours.items()}
     assert failed(truth, replace(right, neighbours=far)) == ["sources among the 5 nearest of copies"]
-    checks = check_findings(truth, replace(right, neighbours=far), [], copies_share=0.0)
+    checks = check_results(truth, replace(right, neighbours=far), [], copies_share=0.0)
     assert all(check.ok for check in checks if "sources" in check.name)
 
 
@@ -197,7 +197,7 @@ def themed(truth, right):
 
 
 def faults(truth, found, images) -> list[str]:
-    return [check.name for check in check_findings(truth, found, images) if not check.ok]
+    return [check.name for check in check_results(truth, found, images) if not check.ok]
 
 
 def test_a_faultless_run_passes_where_the_sample_has_the_power(large, themed):

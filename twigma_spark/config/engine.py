@@ -41,6 +41,7 @@ class Deduplicate(StageSection):
     decimals: int = Field(4, ge=1, le=6)
     near: Near | None = Near()
     driver_gb: float = Field(2.0, ge=0)
+    known_copies: str | None = None
 
 
 class Clustering(Section):

@@ -12,13 +12,13 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.sample.power import ENOUGH, band_power, trend_powers
 from twigma_spark.sample.records import ImageTruth, Truth
 
-__all__ = ["Check", "Findings", "Truth", "check_findings", "format_checks", "load_images", "load_truth"]
+__all__ = ["Check", "RunResults", "Truth", "check_results", "format_checks", "load_images", "load_truth"]
 
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Findings:
+class RunResults:
     """What a run found, as plain data; a key is (corpus, source_key).
 
     Attributes:
@@ -69,9 +69,9 @@ def load_images(path: Path) -> list[ImageTruth]:
     return [ImageTruth.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def check_findings(
+def check_results(
     truth: Truth,
-    found: Findings,
+    found: RunResults,
     images: Sequence[ImageTruth],
     copies_share: float = 0.9,
     near_share: float = 0.95,
@@ -120,7 +120,7 @@ def format_checks(checks: Sequence[Check]) -> str:
     return "\n".join(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{wide}}  {check.detail}" for check in checks)
 
 
-def _accounts(truth: Truth, found: Findings) -> Check:
+def _accounts(truth: Truth, found: RunResults) -> Check:
     """Every candidate is an image or a reject: nothing vanishes."""
     usable = Counter(corpus for corpus, _ in found.images)
     refused = Counter(key.split("/", 1)[0] for unit, key, _ in found.rejects if unit == "image")
@@ -138,7 +138,7 @@ def _expected(truth: Truth) -> Counter[tuple[str, str, str]]:
     return Counter((entry.unit, f"{entry.corpus}/{entry.source_key}", entry.reason or "") for entry in broken)
 
 
-def _broken(truth: Truth, found: Findings) -> Check:
+def _broken(truth: Truth, found: RunResults) -> Check:
     wanted = _expected(truth)
     missed = wanted - Counter(found.rejects)
     return _count(
@@ -148,14 +148,14 @@ def _broken(truth: Truth, found: Findings) -> Check:
     )
 
 
-def _needless(truth: Truth, found: Findings) -> Check:
+def _needless(truth: Truth, found: RunResults) -> Check:
     """Rejects of images and tweets that nothing is wrong with."""
     extra = Counter(entry for entry in found.rejects if entry[0] != "metadata") - _expected(truth)
     listed = ", ".join(f"{key}: {reason}" for _, key, reason in list(extra)[:3])
     return Check("no usable file rejected", not extra, listed or "none")
 
 
-def _metadata(truth: Truth, found: Findings) -> Check:
+def _metadata(truth: Truth, found: RunResults) -> Check:
     """By corpus and reason only: how a reader names a line is its own affair."""
     wanted = Counter((fault.corpus, fault.reason or "") for fault in truth.metadata_faults if not fault.usable)
     had = Counter((key.split("/", 1)[0], reason) for unit, key, reason in found.rejects if unit == "metadata")
@@ -171,7 +171,7 @@ def _keys(corpus: str, source_keys: Iterable[str]) -> list[Key]:
     return [(corpus, source_key) for source_key in source_keys]
 
 
-def _root(key: Key, found: Findings) -> Key:
+def _root(key: Key, found: RunResults) -> Key:
     """The image that survives in the place of this one; chains are followed, circles end."""
     seen = {key}
     while key in found.duplicates and found.duplicates[key][0] not in seen:
@@ -180,7 +180,7 @@ def _root(key: Key, found: Findings) -> Key:
     return key
 
 
-def _groups(name: str, groups: Sequence[Sequence[Key]], found: Findings, tiers: set[str]) -> Check:
+def _groups(name: str, groups: Sequence[Sequence[Key]], found: RunResults, tiers: set[str]) -> Check:
     """All members of a group stand for one image, and all but one were seen to at these tiers."""
     missed = []
     for group in groups:
@@ -190,7 +190,7 @@ def _groups(name: str, groups: Sequence[Sequence[Key]], found: Findings, tiers: 
     return _count(name, len(groups), missed)
 
 
-def _near(truth: Truth, found: Findings, least: float) -> Check:
+def _near(truth: Truth, found: RunResults, least: float) -> Check:
     """The kinds of change that leave the picture where it was; crops move it, and are beyond the default thresholds."""
     together: dict[bool, list[bool]] = {True: [], False: []}
     for entry in truth.near_duplicates:
@@ -201,7 +201,7 @@ def _near(truth: Truth, found: Findings, least: float) -> Check:
     return Check(check.name, check.ok, f"{check.detail}; crops, not asked for: {sum(crops)} of {len(crops)}")
 
 
-def _copies(truth: Truth, found: Findings, least: float, depth: int) -> Check:
+def _copies(truth: Truth, found: RunResults, least: float, depth: int) -> Check:
     near = [
         (entry.of_corpus, entry.of) in list(found.neighbours.get(("posts", entry.source_key), ()))[:depth]
         for entry in truth.reference_copies
@@ -209,7 +209,7 @@ def _copies(truth: Truth, found: Findings, least: float, depth: int) -> Check:
     return _share(f"sources among the {depth} nearest of copies", near, least)
 
 
-def _kl(truth: Truth, found: Findings) -> Check:
+def _kl(truth: Truth, found: RunResults) -> Check:
     order = truth.kl_order
     names = [*order.nearest_first, *order.then_any_order]
     values = {name: found.kl.get((order.source, name)) for name in names}
@@ -234,7 +234,7 @@ PURE = 0.5
 DIRECTIONS = {1: "rising", 0: "steady", -1: "falling"}
 
 
-def _bands(truth: Truth, found: Findings) -> Check:
+def _bands(truth: Truth, found: RunResults) -> Check:
     """The planted coefficients of the follower bands, as percent, inside the intervals found; all references agree.
 
     Where the sample has the power, no interval may hold 0.
@@ -257,7 +257,7 @@ def _near_log(planted: float, estimate: float, low: float, high: float) -> bool:
     return abs(logs[0] - logs[1]) <= 3 * (logs[3] - logs[2]) / (2 * 1.96)
 
 
-def _closeness(found: Findings) -> Check:
+def _closeness(found: RunResults) -> Check:
     """Least against most similar: no interval may lie on the side that was not planted."""
     details, right = [], True
     for reference, sign in CLOSER.items():
@@ -269,7 +269,7 @@ def _closeness(found: Findings) -> Check:
     return Check("likes of the least against the most similar", right, "; ".join(details))
 
 
-def _themes(truth: Truth, found: Findings, images: Sequence[ImageTruth]) -> Check:
+def _themes(truth: Truth, found: RunResults, images: Sequence[ImageTruth]) -> Check:
     """No theme is seen to move another way than planted, and those that the sample has the power for are seen to."""
     arrows = _arrows_of_themes(found, images)
     powers = trend_powers(truth.trends, len(truth.tweets))
@@ -286,7 +286,7 @@ def _themes(truth: Truth, found: Findings, images: Sequence[ImageTruth]) -> Chec
     return Check("themes rising and falling", bool(seen) and not wrong and not missed, detail + named)
 
 
-def _arrows_of_themes(found: Findings, images: Sequence[ImageTruth]) -> dict[str, set[str]]:
+def _arrows_of_themes(found: RunResults, images: Sequence[ImageTruth]) -> dict[str, set[str]]:
     """What is said of each theme that most images of a cluster, by their ground truth, belong to."""
     themes: dict[int, Counter[str]] = {}
     for image in images:

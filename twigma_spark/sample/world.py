@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
 from twigma_spark.errors import CorpusError
+from twigma_spark.io.known_copies import KnownCopy, format_known_copies
 from twigma_spark.sample.corpora.albums import Album
 from twigma_spark.sample.corpora.art import draw_art
 from twigma_spark.sample.corpora.diffusion import draw_diffusion
@@ -24,10 +26,11 @@ from twigma_spark.sample.scenes import Scene, iter_scenes
 
 __all__ = ["Scene", "draw_world", "iter_scenes", "world_is_current"]
 
-FORMAT = 1
+FORMAT = 2
 SMALLEST = 80
 TRUTH = "truth.json"
 IMAGES = "truth_images.jsonl"
+COPIES = "known_copies.csv"
 _SHARES = {"posts": 0.45, "diffusion": 0.25, "photo": 0.15, "art": 0.15}
 
 
@@ -134,4 +137,15 @@ def _write_truth(folder: Path, ledger: Ledger, size: int, seed: int) -> None:
     )
     lines = [image.model_dump_json() + "\n" for image in ledger.images]
     (folder / IMAGES).write_text("".join(lines), encoding="utf-8")
+    (folder / COPIES).write_text(format_known_copies(_known_copies(ledger)), encoding="utf-8")
     (folder / TRUTH).write_text(truth.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+
+
+def _known_copies(ledger: Ledger) -> Iterator[KnownCopy]:
+    """Yield each copy with the one before it that shares its media or bytes, or the image that it was made from."""
+    for shared in ledger.shared_media:
+        yield from (KnownCopy("posts", key, of, "media") for of, key in pairwise(shared.source_keys))
+    for group in ledger.byte_duplicates:
+        yield from (KnownCopy(group.corpus, key, of, "bytes") for of, key in pairwise(group.source_keys))
+    for near in ledger.near_duplicates:
+        yield KnownCopy(near.corpus, near.source_key, near.of, "near")

@@ -7,24 +7,28 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.settings import Config
+from twigma_spark.estimators import near_recall
 from twigma_spark.estimators.duplicates import Rule, find_duplicates
+from twigma_spark.estimators.known_copies import known_copy_results
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
-from twigma_spark.stages import inputs, near_recall, planted, records
+from twigma_spark.io.known_copies import fingerprint, read_known_copies
+from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 
 
 def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
     """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
 
-    As results: the recall of the search for close pairs where it is not exact, and on the sample world how many of
-    the planted duplicates were found at which thresholds.
+    As results: the recall of the search for close pairs where it is not exact, and where copies are known how many of
+    them were found at which thresholds.
     """
-    rule = _rule(cfg)
+    rule, known = _rule(cfg), cfg.deduplicate.known_copies
+    copies = read_known_copies(known) if known else []
     found = find_duplicates(images, inputs.own_vectors(cfg, embeddings), rule, context.materialize)
     duplicates = context.materialize(found.duplicates)
     results = near_recall.recall_results(found.searched, found.near, rule.near.reach) if rule.near else []
-    results += planted.planted_results(cfg.sample.out, images, duplicates, found.near) if cfg.sample.out else []
+    results += known_copy_results(copies, images, duplicates, found.near)
     return {"duplicates": duplicates, "results": records.result_rows(context.spark, "deduplicate", results)}
 
 
@@ -53,7 +57,8 @@ STAGE = Stage(
     summary="same media, same bytes, identical embedding, near-duplicate: one survivor a group",
     reads=("images", "embeddings"),
     writes=("duplicates", "results"),
-    config=("deduplicate", "seed", "sample.out", "ingest.max_pixels", "models.image", "models.device"),
+    config=("deduplicate", "seed", "ingest.max_pixels", "models.image", "models.device"),
     run=run,
     account=account,
+    sources=lambda cfg, spark: fingerprint(cfg.deduplicate.known_copies),
 )

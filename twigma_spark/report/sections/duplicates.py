@@ -1,4 +1,4 @@
-"""The section on duplicates: what was found of the planted ones, by tier and by threshold."""
+"""The section on duplicates: what was found of the known ones, by tier and by threshold."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def chart(curves: dict[str, list[tuple[int, Result, Result]]]) -> Figure:
     axis = {"tickformat": ".0%", "range": [0, 1.02]}
     layout = {
         "height": 380,
-        "xaxis": {**axis, "title": {"text": "recall: planted copies that were joined to their source"}},
+        "xaxis": {**axis, "title": {"text": "recall: known copies that were joined to their source"}},
         "yaxis": {**axis, "title": {"text": "precision: pairs that stem from one picture"}},
         "hovermode": "closest",
     }
     first = next(iter(curves.values()))[0]
     caption = (
         "Near-duplicates of the sample world: one line a least cosine of the embeddings, one point a number of bits "
-        f"in which the hashes may differ. n: {first[2].n} planted copies; pairs as found at each point."
+        f"in which the hashes may differ. n: {first[2].n} known copies; pairs as found at each point."
     )
     return figure("fig-duplicates", traces, layout, caption)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
-
-from twigma_spark.sample.truth import Findings
-from twigma_spark.stages.stage import Frames
+from twigma_spark.sample.truth import RunResults
 
 Key = tuple[str, str]
 COLUMNS = {
@@ -23,19 +21,19 @@ COLUMNS = {
 MEASURES = ("likes_regression/negative_binomial", "trends/arrow", "distinctiveness/kl_kt")
 
 
-def collect(tables: Frames) -> Findings:
-    """Return the findings; the tables are those of the sample world, so they are small.
+def collect_results(tables: Mapping[str, Any]) -> RunResults:
+    """Return what the stages found; the tables are those of the sample world, so they are small.
 
     Args:
-        tables: those of COLUMNS.
+        tables: DataFrames of those of COLUMNS, by name.
     """
     rows = _rows(tables)
     keys = {row["image_id"]: (row["corpus"], row["source_key"]) for row in rows["images"]}
-    measured: dict[str, list[Row]] = {name: [] for name in MEASURES}
+    measured: dict[str, list[Any]] = {name: [] for name in MEASURES}
     for row in rows["results"]:
         measured[f"{row['analysis']}/{row['metric']}"].append(row)
     changes, arrows, kl = (measured[name] for name in MEASURES)
-    return Findings(
+    return RunResults(
         images={keys[row["image_id"]] for row in rows["embeddings"] if row["image_id"] in keys},
         rejects=[(row["unit"], f"{row['corpus']}/{row['key']}", row["reason"]) for row in rows["rejects"]],
         duplicates={keys[r["image_id"]]: (keys[r["canonical_id"]], r["tier"]) for r in rows["duplicates"]},
@@ -52,12 +50,11 @@ def collect(tables: Frames) -> Findings:
     )
 
 
-def _rows(tables: Frames) -> dict[str, list[Row]]:
+def _rows(tables: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the rows of each table: plain scans, for what joins them is a dictionary here."""
-    measure = F.concat_ws("/", "analysis", "metric")
-    wanted: dict[str, DataFrame] = {
+    wanted = {
         **tables,
-        "results": tables["results"].where(measure.isin(*MEASURES)),
+        "results": tables["results"].where(f"concat_ws('/', analysis, metric) IN {MEASURES}"),
         "clusters": tables["clusters"].where("clustering_id = 'themes'"),
     }
     with ThreadPoolExecutor(4) as pool:
@@ -65,7 +62,7 @@ def _rows(tables: Frames) -> dict[str, list[Row]]:
     return {name: rows.result() for name, rows in pending.items()}
 
 
-def _neighbours(rows: list[Row], keys: dict[str, Key]) -> dict[Key, list[Key]]:
+def _neighbours(rows: list[Any], keys: dict[str, Key]) -> dict[Key, list[Key]]:
     """Return the nearest images over all references together, nearest first."""
     near: dict[Key, list[tuple[float, Key]]] = {}
     for row in rows:
