@@ -61,7 +61,8 @@ class Runner:
     """One stage of a run: read, check, call, check, write, record."""
 
     def __init__(self, stage: Stage, cfg: Config, store: Store, run_id: str, progress: Progress) -> None:
-        self.stage, self.cfg, self.store, self.run_id, self.progress = stage, cfg, store, run_id, progress
+        self.stage, self.store, self.run_id, self.progress = stage, store, run_id, progress
+        self.cfg = cfg.only((*stage.config, *stage.tuning))
         self.clock, self.started_at = time.monotonic(), now()
         self.config_hash = cfg.fingerprint(stage.config)
         self.table: str | None = None

@@ -273,7 +273,6 @@ def demo() -> ReportData:
         ),
         rejects=rejects,
         runs=_runs(now),
-        fingerprint="5d41402abc4b2a76",
     )
 
 

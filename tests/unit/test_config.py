@@ -95,6 +95,19 @@ def test_the_fingerprint_follows_the_keys_it_is_given() -> None:
     assert one.fingerprint(["models.image", "seed"]) == two.fingerprint(["seed", "models.image"])
 
 
+def test_only_the_keys_that_are_asked_for_can_be_read() -> None:
+    cfg = Config()
+    part = cfg.only(("seed", "models.image", "models.device", "cluster"))
+    assert part.seed == cfg.seed and part.cluster == cfg.cluster and part.models.image == cfg.models.image
+    with pytest.raises(AttributeError, match=r"Config\.likes must be declared by the stage that reads it"):
+        _ = part.likes
+    with pytest.raises(AttributeError, match=r"Models\.nsfw must be declared"):
+        _ = part.models.nsfw
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = part.nothing  # type: ignore[attr-defined]
+    assert cfg.likes == Config().likes, "the whole one stays whole"
+
+
 def test_sections_are_frozen() -> None:
     assert Section.model_config["frozen"]
     with pytest.raises(ValueError, match="frozen"):

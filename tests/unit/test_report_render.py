@@ -24,7 +24,7 @@ from twigma_spark.report.figures import label, script_json
 from twigma_spark.report.render import SECTIONS, data_uri, render
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>"
-EVIL += "\"'`{{ 7*7 }}&lt;javascript:alert(3)"
+EVIL += "\"'`{{ 79*97 }}&lt;javascript:alert(3)"
 REFERRING = {"src", "href", "action", "srcset", "poster", "data", "xlink:href", "formaction", "background"}
 
 
@@ -153,7 +153,6 @@ def evil() -> ReportData:
         pairs=(Pair(EVIL, bad, open_bad, 0.9),),
         rejects=(Reject(EVIL, EVIL, EVIL, EVIL, 1, ((EVIL, EVIL),)),),
         runs=(Run(EVIL, datetime(2026, 1, 1), 1.0, {}, {EVIL: 1}, {EVIL: EVIL}, EVIL),),
-        fingerprint=EVIL,
     )
 
 
@@ -166,7 +165,7 @@ def test_text_from_outside_stays_text() -> None:
     assert not [k for _, attrs in page.elements for k in attrs if k.startswith("on")]
     assert not [v for _, a in page.elements for k, v in a.items() if k in REFERRING and v and "javascript" in v]
     assert page.text.count("alert(1)") > 10, "the hostile text must be there, as text"
-    assert "49" not in page.text, "a template must not be read from outside"
+    assert "7663" not in page.text, "a template must not be read from outside"
 
 
 def test_text_from_outside_stays_text_in_figures() -> None:

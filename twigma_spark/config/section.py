@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +18,32 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
+    def only(self, keys: Iterable[str]) -> Self:
+        """Return a copy in which only these dotted keys can be read, such as ``("embed", "models.image")``."""
+        parts: dict[str, list[str]] = {}
+        for key in keys:
+            name, _, rest = key.partition(".")
+            parts.setdefault(name, []).append(rest)
+        copy = self.model_copy()
+        values = {name: _part(getattr(self, name), rests) for name, rests in parts.items()}
+        object.__setattr__(copy, "__dict__", values)
+        return copy
+
+    if not TYPE_CHECKING:  # for mypy, it would make every name an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise an error that says what to declare, where a key was left out by `only`."""
+            if name in type(self).model_fields:
+                raise AttributeError(
+                    f"{type(self).__name__}.{name} must be declared by the stage that reads it: in `config`, or in "
+                    "`tuning` where it does not change the result."
+                )
+            return super().__getattr__(name)
+
 
 class StageSection(Section):
     """The settings of one stage; the stage has the section's name."""
+
+
+def _part(value: Any, keys: list[str]) -> Any:
+    return value.only(keys) if isinstance(value, Section) and "" not in keys else value

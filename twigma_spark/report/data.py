@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -224,7 +225,12 @@ class ReportData:
     nsfw_threshold: float = 0.5
     rejects: tuple[Reject, ...] = ()
     runs: tuple[Run, ...] = ()
-    fingerprint: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the configuration of every stage that the report shows; "" where none has run."""
+        parts = sorted(f"{run.stage} {run.config_hash}" for run in self.runs if run.stage != "report")
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
 
     def of_role(self, *roles: str) -> tuple[str, ...]:
         """Return the names of the corpora that have one of `roles`."""

@@ -49,7 +49,8 @@ STAGE = Stage(
     summary="captions by BLIP, only where they are missing",
     reads=("images", "embeddings", "duplicates", "captions"),
     writes=("captions", "rejects"),
-    config=("models.caption", "models.image", "models.device", "ingest.max_pixels"),
+    config=(*specs.IMAGE_ENCODER, *specs.CAPTIONER),
+    tuning=("caption",),
     run=run,
     versions=versions,
 )

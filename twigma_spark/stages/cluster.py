@@ -95,6 +95,6 @@ STAGE = Stage(
     summary="k-means over the corpora (k=4) and the posts (k=10), the words of each theme, and how k was chosen",
     reads=("images", "embeddings", "duplicates", "captions"),
     writes=("centroids", "clusters", "themes", "results", "rejects"),
-    config=("cluster", "seed", "corpora", "models.image", "models.caption", "models.device"),
+    config=("cluster", "seed", "corpora", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
     run=run,
 )

@@ -13,7 +13,7 @@ from twigma_spark.estimators.known_copies import known_copy_results
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
 from twigma_spark.io.known_copies import fingerprint, read_known_copies
-from twigma_spark.stages import inputs, records
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 
 
@@ -57,7 +57,7 @@ STAGE = Stage(
     summary="same media, same bytes, identical embedding, near-duplicate: one survivor a group",
     reads=("images", "embeddings"),
     writes=("duplicates", "results"),
-    config=("deduplicate", "seed", "ingest.max_pixels", "models.image", "models.device"),
+    config=("deduplicate", "seed", *specs.IMAGE_ENCODER),
     run=run,
     account=account,
     sources=lambda cfg, spark: fingerprint(cfg.deduplicate.known_copies),

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.results import Result, Value
-from twigma_spark.stages import inputs, records
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.corpora import collect_samples
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
@@ -100,6 +100,6 @@ STAGE = Stage(
     summary="divergences between all pairs of corpora by several measures, a grid of settings, origin clusters",
     reads=("images", "embeddings", "duplicates", "clusters"),
     writes=("results",),
-    config=(NAME, "seed", "corpora", "models.image", "models.device"),
+    config=(NAME, "seed", "corpora", *specs.IMAGE_ENCODER),
     run=run,
 )

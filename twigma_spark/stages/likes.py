@@ -14,7 +14,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.estimators.likes import BoostingSpec, predict_boosted, unavailable
 from twigma_spark.io import arrow
 from twigma_spark.results import Result, not_computed
-from twigma_spark.stages import inputs, records
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
@@ -127,6 +127,6 @@ STAGE = Stage(
     summary="likes by quintile of similarity, count regressions, and where asked for a boosted model",
     reads=("images", "tweets", "embeddings", "duplicates", "neighbours", "scores", "clusters"),
     writes=("results",),
-    config=("likes", "seed", "corpora", "cluster.clusterings", "models.image", "models.device"),
+    config=("likes", "seed", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
     run=run,
 )

@@ -197,6 +197,6 @@ STAGE = Stage(
     summary="the five nearest images of each reference by FAISS, and which of them may be copies",
     reads=(*READS, "artifacts"),
     writes=("neighbours", "copies", "artifacts", "results", "rejects"),
-    config=("neighbours", "seed", "store", "corpora", "models.image", "models.device"),
+    config=("neighbours", "seed", "store", "corpora", *specs.IMAGE_ENCODER),
     run=run,
 )

@@ -115,6 +115,6 @@ STAGE = Stage(
     summary="a map of all images by UMAP of landmarks, and how well it keeps neighbourhoods",
     reads=(*READS, "artifacts"),
     writes=("projection", "artifacts", "results", "rejects"),
-    config=("project", "seed", "store", "corpora", "models.image", "models.device"),
+    config=("project", "seed", "store", "corpora", *specs.IMAGE_ENCODER),
     run=run,
 )

@@ -17,7 +17,7 @@ from twigma_spark.report import build
 from twigma_spark.report.data import Pair, Picture, ReportData, Theme
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages import inputs, records
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import density, gallery, summaries
 
@@ -62,7 +62,6 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         nsfw_threshold=cfg.report.nsfw_threshold,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
         runs=build.runs(_rows(summaries.last_runs(tables["runs"]))),
-        fingerprint=cfg.fingerprint(set(Config.model_fields) - {"store", "spark"}),
     )
 
 
@@ -124,7 +123,8 @@ STAGE = Stage(
         "themes", "neighbours", "copies", "projection", "results", "group_distances", "rejects", "runs",
     ),
     writes=("reports",),
-    config=("report", "corpora", "cluster.clusterings", "ingest.max_pixels", "models.image", "models.device"),
+    config=("report", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
+    tuning=("embed.arrow_batch",),
     run=run,
     publish=publish,
 )  # fmt: skip

@@ -55,7 +55,8 @@ STAGE = Stage(
     summary="NSFW and aesthetic scores by heads on the vectors or a classifier of the pixels",
     reads=("images", "embeddings", "duplicates", "scores"),
     writes=("scores", "rejects"),
-    config=("models.nsfw", "models.aesthetic", "models.image", "models.device", "ingest.max_pixels"),
+    config=("models.nsfw", "models.aesthetic", *specs.IMAGE_ENCODER),
+    tuning=("score",),
     run=run,
     versions=versions,
 )

@@ -14,6 +14,10 @@ from twigma_spark.models.base import Model
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.transforms.inference import Feed
 
+# What these functions read of the configuration; a stage that calls one declares its keys.
+IMAGE_ENCODER = ("models.image", "models.device", "ingest.max_pixels")
+CAPTIONER = ("models.caption", "models.device", "ingest.max_pixels")
+
 
 def image_encoder(cfg: Config) -> Model:
     """Return the image encoder's spec."""

@@ -67,13 +67,15 @@ class Stage:
         summary: one line for docs/stages.md and the command line.
         reads: tables handed to `run` as keyword arguments.
         writes: tables that `run` may give back; one that it leaves out has no rows of this run.
-        config: dotted keys of the configuration that the result depends on; a change runs it again.
+        config: dotted keys of the configuration that the result depends on; a change runs it again. `run` and the
+            other functions are given a configuration in which only these and those of `tuning` can be read.
         run: ``run(cfg, context, **tables)`` returns ``{table: DataFrame}``, or yields several of those where
             it must commit as it goes.
         versions: names what made the result (models, revisions).
         sources: fingerprint of what is read outside the tables; a change runs the stage again.
         account: counts the images in and what became of them, from the tables after the writes.
         publish: carries the result out of the tables; also when the stage itself is skipped.
+        tuning: dotted keys that change the speed and not the result.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Stage:
     sources: Callable[[Config, SparkSession], str] | None = None
     account: Callable[[Config, SparkSession, Frames], Account] | None = None
     publish: Callable[[Config, Frames], str] | None = None
+    tuning: tuple[str, ...] = ()
 
 
 def together(parts: Iterable[Mapping[str, DataFrame]]) -> dict[str, DataFrame]:

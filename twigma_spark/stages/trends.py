@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
-from twigma_spark.stages import inputs, records
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import themes
 from twigma_spark.stats.themes import Activity, Rule, Scored
@@ -76,6 +76,6 @@ STAGE = Stage(
     summary="shares of the themes by month, hashtag, source and model with their trends; NSFW shares",
     reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
     writes=("results",),
-    config=("trends", "corpora", "cluster.clusterings", "models.image", "models.device"),
+    config=("trends", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
     run=run,
 )

@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
 from twigma_spark.results import Result
 from twigma_spark.schemas import GROUP_DISTANCES
-from twigma_spark.stages import inputs, records
+from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.corpora import Drawn, collect_samples
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stages.text_variation import text_results
@@ -122,7 +122,7 @@ STAGE = Stage(
     summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
     reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings"),
     writes=("results", "group_distances"),
-    config=(NAME, "seed", "corpora", "texts", "models.image", "models.caption", "models.device"),
+    config=(NAME, "seed", "corpora", "texts", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
     run=run,
     sources=lambda cfg, spark: plain_texts.fingerprint(spark, cfg.texts),
 )
