@@ -181,7 +181,7 @@ SCORES = Table(
     _columns("""
         image_id STRING: image
         model_id STRING: scorer and revision, and what made the vectors or pixels that it read
-        kind STRING: what the score says (nsfw, aesthetic)
+        kind STRING: name of the score in models.scores, such as nsfw
         score DOUBLE: between 0 and 1 for nsfw; about 1 to 10 for aesthetic
     """),
     key=("image_id", "model_id"),

@@ -35,7 +35,7 @@ def duplicates(spark: SparkSession) -> DataFrame:
     return table(spark, "duplicates", "image_id canonical_id tier", ("i2", "i1", "bytes"), ("i4", "i1", "media"))
 
 
-def test_every_file_has_one_fate(spark: SparkSession, images: DataFrame, duplicates: DataFrame) -> None:
+def test_every_file_has_one_outcome(spark: SparkSession, images: DataFrame, duplicates: DataFrame) -> None:
     rejects = table(
         spark, "rejects", "stage unit corpus key reason",
         ("ingest", "image", "p", "bad1", "empty_file"), ("ingest", "image", "p", "k1", "duplicate_key"),
@@ -43,7 +43,7 @@ def test_every_file_has_one_fate(spark: SparkSession, images: DataFrame, duplica
         ("embed", "image", "p", "k3", "undecodable"), ("embed", "image", "p", "k4", "undecodable"),
         ("caption", "image", "p", "k1", "undecodable"),
     )  # fmt: skip
-    found = {(r["corpus"], r["fate"]): r for r in summaries.image_outcomes(images, duplicates, rejects).collect()}
+    found = {(r["corpus"], r["outcome"]): r for r in summaries.image_outcomes(images, duplicates, rejects).collect()}
     assert {k: r["files"] for k, r in found.items()} == {
         ("p", "kept"): 1,
         ("p", "bytes"): 1,

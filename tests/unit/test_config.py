@@ -101,8 +101,8 @@ def test_only_the_keys_that_are_asked_for_can_be_read() -> None:
     assert part.seed == cfg.seed and part.cluster == cfg.cluster and part.models.image == cfg.models.image
     with pytest.raises(AttributeError, match=r"Config\.likes must be declared by the stage that reads it"):
         _ = part.likes
-    with pytest.raises(AttributeError, match=r"Models\.nsfw must be declared"):
-        _ = part.models.nsfw
+    with pytest.raises(AttributeError, match=r"Models\.scores must be declared"):
+        _ = part.models.scores
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = part.nothing  # type: ignore[attr-defined]
     assert cfg.likes == Config().likes, "the whole one stays whole"

@@ -8,15 +8,15 @@ from twigma_spark.report import build
 from twigma_spark.report.data import Picture
 
 
-def fate(corpus: str, fate: str, files: int, since: datetime | None = None) -> dict[str, Any]:
-    return {"corpus": corpus, "fate": fate, "files": files, "since": since, "until": since}
+def outcome(corpus: str, name: str, files: int, since: datetime | None = None) -> dict[str, Any]:
+    return {"corpus": corpus, "outcome": name, "files": files, "since": since, "until": since}
 
 
 def test_corpora_add_up_and_stand_in_the_order_of_roles() -> None:
     early, late = datetime(2021, 1, 1), datetime(2022, 1, 1)
     rows = [
-        fate("p", "kept", 7, late), fate("p", "bytes", 2, early), fate("p", "rejected", 1),
-        fate("old", "kept", 1),
+        outcome("p", "kept", 7, late), outcome("p", "bytes", 2, early), outcome("p", "rejected", 1),
+        outcome("old", "kept", 1),
     ]  # fmt: skip
     found = build.corpora(rows, {"a": "art", "p": "posts", "g": "generated"})
     assert [c.name for c in found] == ["p", "g", "a", "old"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from twigma_spark.config.section import Section
+from twigma_spark.config.section import Name, Section
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Decode = Literal["fast", "pillow"]
@@ -81,7 +82,7 @@ class Head(Section):
 
 
 ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
-NsfwModel = Annotated[Head | OnnxClasses, Field(discriminator="kind")]
+ScoreModel = Annotated[Head | OnnxClasses, Field(discriminator="kind")]
 
 
 class Models(Section):
@@ -90,5 +91,4 @@ class Models(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     image: ImageModel = OpenClip(kind="open_clip", name="ViT-L-14", pretrained="openai")
     caption: Blip | None = Blip(kind="blip")
-    nsfw: NsfwModel | None = None
-    aesthetic: Head | None = None
+    scores: Mapping[Name, ScoreModel] = {}

@@ -46,7 +46,7 @@ class ThemeRows:
 
 
 def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...]:
-    """Return the corpora by role, then as configured; `fates` are rows of `summaries.fates`."""
+    """Return the corpora by role, then as configured; `outcomes` are rows of `summaries.image_outcomes`."""
     names = [*roles, *sorted({r["corpus"] for r in image_outcomes} - set(roles))]
     made = [
         _corpus(name, roles.get(name, "not configured"), [r for r in image_outcomes if r["corpus"] == name])
@@ -57,14 +57,14 @@ def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...
 
 
 def _corpus(name: str, role: str, rows: Rows) -> Corpus:
-    files = {r["fate"]: r["files"] for r in rows}
+    files = {r["outcome"]: r["files"] for r in rows}
     dates = [r[end] for r in rows for end in ("since", "until") if r[end] is not None]
     return Corpus(
         name=name,
         role=role,
         files=sum(files.values()),
         kept=files.get("kept", 0),
-        duplicates={fate: n for fate, n in sorted(files.items()) if fate not in ("kept", "rejected")},
+        duplicates={outcome: n for outcome, n in sorted(files.items()) if outcome not in ("kept", "rejected")},
         rejects=files.get("rejected", 0),
         since=min(dates, default=None),
         until=max(dates, default=None),

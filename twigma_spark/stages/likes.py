@@ -45,7 +45,7 @@ def run(
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     found = list(_add_notes(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
-    found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed), references)
+    found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed, cfg.models.scores), references)
     return {"results": records.result_rows(context.spark, "likes", found)}
 
 
@@ -86,7 +86,7 @@ def _fit_boosted(
     cfg: Config, how: Boosting, context: StageContext, rows: DataFrame, references: Sequence[str]
 ) -> list[Result]:
     near = [engagement.similarity(name) for name in references]
-    features = ["log_followers", "posted", "age_days", *near, "nsfw", "aesthetic", "cluster"]
+    features = ["log_followers", "posted", "age_days", *near, *map(engagement.score, cfg.models.scores), "cluster"]
     held = F.pmod(F.xxhash64("author_id", F.lit(cfg.seed)), F.lit(1000)) < int(how.held_out * 1000)
     # Read once: the join is asked for twice below, and LightGBM reads its rows several times.
     known = context.materialize(
@@ -127,6 +127,6 @@ STAGE = Stage(
     summary="likes by quintile of similarity, count regressions, and where asked for a boosted model",
     reads=("images", "tweets", "embeddings", "duplicates", "neighbours", "scores", "clusters"),
     writes=("results",),
-    config=("likes", "seed", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
+    config=("likes", "seed", "corpora", "cluster.clusterings", "models.scores", *specs.IMAGE_ENCODER),
     run=run,
 )

@@ -1,4 +1,4 @@
-"""score: NSFW and aesthetic scores, by heads on the vectors or a classifier of the pixels."""
+"""score: NSFW, aesthetic and other scores, by heads on the vectors or a classifier of the pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(
     """Yield the scores of the kept images that have none yet, and rejects."""
     models = specs.scorers(cfg)
     if "nsfw" not in models:
-        context.log("score: models.nsfw names no model; the report blurs every image without a score or a flag")
+        context.log("score: models.scores has no nsfw; the report blurs every image without a score or a flag")
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     for kind, model in models.items():
         scorer = specs.scorer_id(cfg, model)
@@ -52,10 +52,10 @@ def versions(cfg: Config) -> dict[str, str]:
 
 STAGE = Stage(
     name="score",
-    summary="NSFW and aesthetic scores by heads on the vectors or a classifier of the pixels",
+    summary="NSFW, aesthetic and other scores by heads on the vectors or a classifier of the pixels",
     reads=("images", "embeddings", "duplicates", "scores"),
     writes=("scores", "rejects"),
-    config=("models.nsfw", "models.aesthetic", *specs.IMAGE_ENCODER),
+    config=("models.scores", *specs.IMAGE_ENCODER),
     tuning=("score",),
     run=run,
     versions=versions,

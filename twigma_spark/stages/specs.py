@@ -39,9 +39,8 @@ def captioner(cfg: Config) -> Model | None:
 
 
 def scorers(cfg: Config) -> dict[str, registry.Scorer]:
-    """Return the configured scorers by the kind of their score."""
-    wanted = {"nsfw": cfg.models.nsfw, "aesthetic": cfg.models.aesthetic}
-    return {kind: _scorer(cfg, model) for kind, model in wanted.items() if model is not None}
+    """Return the configured scorers by the name of their score."""
+    return {kind: _scorer(cfg, model) for kind, model in cfg.models.scores.items()}
 
 
 def scorer_id(cfg: Config, model: registry.Scorer) -> str:

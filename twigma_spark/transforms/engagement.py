@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -73,18 +73,23 @@ def similarity(reference: str) -> str:
     return f"similarity_{reference}"
 
 
-def with_scores(rows: DataFrame, scores: DataFrame, clusters: DataFrame) -> DataFrame:
-    """Return the rows with the scores `nsfw` and `aesthetic` and the `cluster`; null where there is none.
+def score(kind: str) -> str:
+    """Return the name of the column with a score."""
+    return f"score_{kind}"
+
+
+def with_scores(rows: DataFrame, scores: DataFrame, clusters: DataFrame, kinds: Iterable[str]) -> DataFrame:
+    """Return the rows with a column for each score (`score`) and the `cluster`; null where there is none.
 
     Args:
         rows: image_id and more.
         scores: rows of the table `scores`; the highest of several scorers of a kind counts.
         clusters: image_id and cluster of one clustering.
+        kinds: names of scores.
     """
-    kinds = [F.max(F.when(F.col("kind") == kind, F.col("score"))).alias(kind) for kind in ("nsfw", "aesthetic")]
-    return rows.join(scores.groupBy("image_id").agg(*kinds), "image_id", "left").join(
-        clusters.select("image_id", "cluster"), "image_id", "left"
-    )
+    highest = [F.max(F.when(F.col("kind") == kind, F.col("score"))).alias(score(kind)) for kind in kinds]
+    scored = rows.join(scores.groupBy("image_id").agg(*highest), "image_id", "left") if highest else rows
+    return scored.join(clusters.select("image_id", "cluster"), "image_id", "left")
 
 
 def compact(rows: DataFrame, references: Sequence[str], extra: Sequence[Column] = ()) -> DataFrame:

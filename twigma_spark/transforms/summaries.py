@@ -13,28 +13,28 @@ KEPT, REJECTED = "kept", "rejected"
 
 
 def image_outcomes(images: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> DataFrame:
-    """Return what became of the files of each corpus: corpus, fate, files, since, until.
+    """Return what became of the files of each corpus: corpus, outcome, files, since, until.
 
-    `fate` is kept, rejected, or the tier of a duplicate. A file refused at ingest is not in `images`; one
+    `outcome` is kept, rejected, or the tier of a duplicate. A file refused at ingest is not in `images`; one
     refused by the image model is, and counts as rejected even if it is listed as a duplicate.
     """
     seen = (
         images.select("image_id", "corpus", "source_key", "created_at")
         .join(_images_without_vector(rejects), ["corpus", "source_key"], "left")
         .join(duplicates.select("image_id", "tier"), "image_id", "left")
-        .select("corpus", F.coalesce("broken", "tier", F.lit(KEPT)).alias("fate"), "created_at")
+        .select("corpus", F.coalesce("broken", "tier", F.lit(KEPT)).alias("outcome"), "created_at")
     )
     never = F.lit(None).cast("timestamp").alias("created_at")
     door = rejects.where((F.col("unit") == "image") & (F.col("stage") == INGEST))
     return (
-        seen.unionByName(door.select("corpus", F.lit(REJECTED).alias("fate"), never))
-        .groupBy("corpus", "fate")
+        seen.unionByName(door.select("corpus", F.lit(REJECTED).alias("outcome"), never))
+        .groupBy("corpus", "outcome")
         .agg(
             F.count("*").alias("files"),
             F.min("created_at").alias("since"),
             F.max("created_at").alias("until"),
         )
-        .select("corpus", "fate", "files", "since", "until")
+        .select("corpus", "outcome", "files", "since", "until")
     )
 
 

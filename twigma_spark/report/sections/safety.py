@@ -94,7 +94,7 @@ def findings(data: ReportData) -> list[Finding]:
         return [
             Finding(
                 "No NSFW model has looked at the images: those without a flag of their own are hidden here.",
-                "Set models.nsfw in the configuration, with the file of a head or an ONNX classifier.",
+                "Set models.scores.nsfw in the configuration, with the file of a head or an ONNX classifier.",
             )
         ]
     posts = data.of_role("posts")
