@@ -65,6 +65,7 @@ class Runner:
         self.cfg = cfg.only((*stage.config, *stage.tuning))
         self.clock, self.started_at = time.monotonic(), now()
         self.config_hash = cfg.fingerprint(stage.config)
+        self.sources = ""
         self.table: str | None = None
         self.staging = Staging(store, stage.name, run_id)
         self.rows: dict[str, int] = {}
@@ -88,7 +89,8 @@ class Runner:
         return {name: self.store.state(name) for name in self.stage.reads}
 
     def _state(self, states: Mapping[str, State]) -> str:
-        return state_of(self.config_hash, self._sources(), self._input_stamps(states))
+        self.sources = self._sources()
+        return state_of(self.config_hash, self.sources, self._input_stamps(states))
 
     def _stands(self, state: str, known: LastRun | None) -> bool:
         return known is not None and known[0] == state and self._outputs_stand(known[1])
@@ -188,8 +190,15 @@ class Runner:
             return None
         frames = {name: self.store.read(name) for name in {*self.stage.reads, *self.stage.writes}}
         account = self.stage.account(self.cfg, self.store.spark, frames)
-        if account.lost:
+        if account.lost and self._sources() == self.sources:
             raise ValueError(f"images in must be images kept + duplicates + rejects. Got {account}.")
+        if account.lost:
+            # What is recorded is the state before, so the next run is not skipped.
+            number = f"{abs(account.lost):,} image{' is' if abs(account.lost) == 1 else 's are'}"
+            self.progress.log(
+                f"{self.stage.name}: files changed while they were read: {number} not counted; "
+                "the next run reads them again"
+            )
         return account
 
     def _publish(self) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, SparkSession
 
+from twigma_spark.io.corpora import IMAGE_FILES
 from twigma_spark.transforms import candidates
 
-FILES = "source_key STRING, n_bytes BIGINT, content BINARY"
 ROWS = "row BIGINT, bad STRING, line STRING, file STRING, title STRING, created_at STRING"
 
 
 def files(spark: SparkSession, *keys: str) -> DataFrame:
-    return spark.createDataFrame([(key, 3, b"abc") for key in keys], FILES)
+    return spark.createDataFrame([(key, None, 3, b"abc", None, None) for key in keys], IMAGE_FILES)
 
 
 def reasons(frame: DataFrame) -> dict[tuple[str, str | None], int]:
@@ -54,9 +54,14 @@ def test_rows_that_say_nothing_become_rejects_with_their_place(spark: SparkSessi
         (7, "metadata_not_utf8", None, "b.jpg", "x", None),
         (2**33 + 2, "metadata_unreadable", "{oops", None, None, None),
         (9, None, None, "c.jpg", "fine", None),
+        (10, None, None, "d.jpg", "fine", "circa 1880"),
+        (11, None, None, "e.jpg", "fine", "12023-01-01"),
+        (12, None, None, "f.jpg", "fine", "1889"),
     ]
     refused = candidates.unreadable_metadata(spark.createDataFrame(rows, ROWS), "m.csv").collect()
     assert sorted((r.key, r.reason, r.detail) for r in refused) == [
+        ("m.csv#10", "value_unusable", "created_at: circa 1880"),
+        ("m.csv#11", "value_unusable", "created_at: 12023-01-01"),
         ("m.csv#1:2", "metadata_unreadable", "{oops"),
         ("m.csv#7", "metadata_not_utf8", "of file b.jpg"),
     ]

@@ -141,6 +141,21 @@ def test_a_lost_image_fails_the_stage(ready: Store) -> None:
     assert ready.read("runs").where("status = 'ok'").count() == 0
 
 
+def test_files_that_came_while_they_were_read_are_no_lost_images(ready: Store) -> None:
+    """The account counts one file more than the run had listed; the next run reads it."""
+    listings, said = iter(["2 files", "3 files", "3 files", "3 files"]), []
+    came = replace(
+        SCORE,
+        account=lambda cfg, spark, frames: Account(images=3, kept=2, duplicates=0, rejects=0),
+        sources=lambda cfg, spark: next(listings),
+    )
+    go = runner(ready, said)
+    assert not go(came)[0].skipped
+    assert any("1 image is not counted; the next run reads them again" in line for line in said), said
+    with pytest.raises(StageError, match="images in must be"):
+        go(came)
+
+
 def test_publish_is_repeated_where_the_stage_is_skipped(ready: Store) -> None:
     published: list[int] = []
     stage = replace(SCORE, publish=lambda cfg, frames: str(published.append(frames["scores"].count())))

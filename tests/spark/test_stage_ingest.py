@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from twigma_spark.config.data import Columns, Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import corpora
+from twigma_spark.io import corpora, local_files
 from twigma_spark.io.tables import Store
 from twigma_spark.stages import ingest
 from twigma_spark.stages.stage import StageContext
@@ -82,6 +83,58 @@ def test_usable_files_become_images_and_the_rest_rejects(spark: SparkSession, fo
     assert refused == {"empty.jpg": "empty_file", "words.jpg": "not_an_image", "bomb.png": "too_many_pixels"}
     account = ingest.account(cfg, spark, out)
     assert (account.images, account.kept, account.rejects, account.lost) == (9, 6, 3, 0)
+
+
+def test_no_file_is_lost_for_its_name_or_for_being_a_link(spark: SparkSession, tmp_path: Path) -> None:
+    """Hadoop hides names that begin with _ or ., and ends at a colon and at a checksum file that is out of date."""
+    root = tmp_path / "camera"
+    (root / "_dir" / ".inner").mkdir(parents=True)
+    names = (
+        "_DSC0011.JPG",
+        ".hidden.png",
+        "12:30.jpg",
+        "_dir/a.jpg",
+        "_dir/.inner/b.jpg",
+        "a [1] {x}?*.jpg",
+        "new\nline.jpg",
+    )
+    for n, name in enumerate(names):
+        (root / name).write_bytes(picture(size=(8, 6 + n)))
+    (root / os.fsdecode(b"caf\xe9.jpg")).write_bytes(picture(size=(5, 5)))
+    (root / "stale.jpg").write_bytes(picture(size=(4, 4)))
+    (root / ".stale.jpg.crc").write_bytes(b"crc\0\0\0\2\0\0\0\0\0")
+    (root / "dangling.jpg").symlink_to(root / "gone.jpg")
+    (root / "loop").symlink_to(root)
+    (tmp_path / "other.jpg").write_bytes(picture(size=(9, 9)))
+    (root / "link.jpg").symlink_to(tmp_path / "other.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    corpus = (Corpus(name="mine", role="posts", path=str(root)),)
+    for follow in (True, False):
+        cfg = Config(corpora=corpus, ingest={"follow_links": follow})
+        out = taken(spark, cfg)
+        images = {r.source_key for r in out["images"].select("source_key").collect()}
+        assert images - {"link.jpg"} == {*names, "caf\\xe9.jpg", "stale.jpg"} and ("link.jpg" in images) == follow
+        refused = {r.key: r.reason for r in out["rejects"].collect()}
+        expected = {"dangling.jpg": "dangling_link", "loop/": "link_circle", "pipe.jpg": "not_a_file"}
+        outside = {"link.jpg": "link_out_of_corpus", "dangling.jpg": "dangling_link"}
+        assert refused == (expected if follow else {**expected, **outside})
+        assert ingest.account(cfg, spark, out).lost == 0
+
+
+def test_a_file_that_vanishes_after_the_listing_is_a_reject(
+    spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = local_files.list_files
+
+    def list_then_remove(path: str, follow_links: bool = True) -> list[local_files.LocalFile]:
+        files = list(listed(path, follow_links))
+        (folder / "good.jpg").unlink(missing_ok=True)
+        return files
+
+    monkeypatch.setattr(local_files, "list_files", list_then_remove)
+    out = taken(spark, Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),)))
+    refused = {r.key: (r.reason, r.detail) for r in out["rejects"].collect()}
+    assert refused["good.jpg"] == ("unreadable_file", "No such file or directory")
 
 
 def test_a_file_over_the_limit_is_never_read(spark: SparkSession, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -211,13 +213,44 @@ def test_staged_frames_are_computed_once_and_dropped(store: Store, spark: SparkS
 def test_only_what_was_left_long_ago_is_forgotten(
     store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Staging(store, "embed", "x").keep(spark.range(1))
-    Staging(store, "caption", "x").keep(spark.range(1))
+    # In a folder the lock of a run that is at work is kept as long as it is referred to.
+    living = [Staging(store, "embed", "x"), Staging(store, "caption", "x")]
+    for staging in living:
+        staging.keep(spark.range(1))
     Staging(store, "embed", "y").drop_abandoned()
     assert is_there(store, "_staging_embed_x_0")
+    for lock in Path(store.root).glob("_staging_*.lock"):
+        lock.unlink()
     monkeypatch.setattr("twigma_spark.io.staging.ABANDONED_AFTER", timedelta(0))
     Staging(store, "embed", "y").drop_abandoned()
     assert not is_there(store, "_staging_embed_x_0") and is_there(store, "_staging_caption_x_0")
+
+
+KILLED = """
+import os, signal, sys
+from twigma_spark.io.staging import _take
+from pathlib import Path
+_take(Path(sys.argv[1]) / "_staging_embed_dead.lock")
+(Path(sys.argv[1]) / "_staging_embed_dead_0").mkdir()
+print("locked", flush=True)
+if sys.argv[2] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.stdin.read()
+"""
+
+
+def test_tables_of_a_killed_run_go_at_once_and_those_of_a_living_one_stay(store: Store) -> None:
+    left = Path(store.root) / "_staging_embed_dead_0"
+    Path(store.root).mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", KILLED, store.root]
+    with subprocess.Popen([*command, "alive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"locked\n"
+        Staging(store, "embed", "y").drop_abandoned()
+        assert left.exists()
+    left.rmdir()
+    subprocess.run([*command, "killed"], capture_output=True, check=False)
+    Staging(store, "embed", "y").drop_abandoned()
+    assert not left.exists() and not list(Path(store.root).glob("*.lock"))
 
 
 @pytest.mark.parametrize("root", ["", "a`b"])

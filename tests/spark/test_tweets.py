@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,41 @@ def post(number: object, **more: Any) -> dict[str, Any]:
         "public_metrics": {"like_count": 3, "retweet_count": 1, "reply_count": 0, "quote_count": 0},
         **more,
     }
+
+
+def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_path: Path) -> None:
+    """Each of these once ended a run, or was null without a word."""
+    future = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    metrics = {"like_count": "12", "retweet_count": -1, "reply_count": "many", "quote_count": 3.0}
+    data = [
+        post("1", attachments={"media_keys": [None, "3_1"]}, created_at="0000-01-01T00:00:00Z", public_metrics=metrics),
+        post("2", created_at="12023-01-05T00:00:00Z", possibly_sensitive="maybe"),
+        post("3", created_at="Wed Oct 10 20:19:24 +0000 2018", possibly_sensitive=True),
+        post("4", created_at=1539202764, attachments=None),
+        post("5", created_at=1539202764000, attachments=None, public_metrics=None),
+        post("6", created_at=future, attachments=None),
+        post(9007199254740993, created_at="1999-12-31T00:00:00Z", attachments=None),
+        post(" ", attachments=None),
+    ]
+    (tmp_path / "p.json").write_text(json.dumps({"data": data, "includes": {"users": USERS, "media": PICTURES}}))
+    pages = read_pages(spark, Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path)))
+    posts = tweets.posts(pages, "posts")
+    used = {r.tweet_id: r for r in tweets.tweets(posts, TWEETS.column_names).collect()}
+    assert set(used) == {"1", "2", "3", "4", "5", "6", "9007199254740993"}
+    times = {key: row.created_at and row.created_at.isoformat() for key, row in used.items()}
+    assert {key for key, time in times.items() if time} == {"3", "4", "5"}
+    assert {time for time in times.values() if time} == {"2018-10-10T20:19:24"}
+    one = used["1"]
+    assert (one.like_count, one.retweet_count, one.reply_count, one.quote_count) == (12, None, None, 3)
+    assert (used["2"].possibly_sensitive, used["3"].possibly_sensitive) == (None, True)
+    rows = tweets.media(posts, pages, MEDIA.column_names).where("tweet_id = '1'").collect()
+    assert [(r.media_key, r.position) for r in rows] == [("3_1", 1)]
+    refused = {(r.key, r.detail) for r in tweets.post_rejects(posts, pages, "posts").collect() if r.unit == "tweet"}
+    assert refused == {
+        ("1", "created_at: 0000-01-01T00:00:00Z"), ("1", "retweet_count: -1"), ("1", "reply_count: many"),
+        ("1", "media_keys: null"), ("2", "created_at: 12023-01-05T00:00:00Z"), ("2", "possibly_sensitive: maybe"),
+        ("6", f"created_at: {future}"), ("9007199254740993", "created_at: 1999-12-31T00:00:00Z"),
+    }  # fmt: skip
 
 
 @pytest.fixture

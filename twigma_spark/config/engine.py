@@ -14,6 +14,7 @@ class Ingest(StageSection):
 
     max_pixels: int = Field(150_000_000, ge=1)
     max_bytes: int = Field(200_000_000, ge=1, lt=2**31)
+    follow_links: bool = True
 
 
 class Inference(StageSection):

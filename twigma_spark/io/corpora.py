@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,12 +16,16 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from twigma_spark.config.data import Corpus
+from twigma_spark.config.engine import Ingest
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files
+from twigma_spark.io.local_files import as_utf8, lies_in
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in SUFFIXES) + "}"
 BAD = "_bad"
+IMAGE_FILES = "source_key STRING, path BINARY, n_bytes BIGINT, content BINARY, reason STRING, detail STRING"
+TOO_LARGE = "larger than ingest.max_bytes"
 T = TypeVar("T")
 
 
@@ -39,11 +43,12 @@ class Metadata:
     missing: tuple[str, ...]
 
 
-def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...]) -> str:
+def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...], follow_links: bool = True) -> str:
     """Return a hash of the names, sizes and times of all files of the corpora; contents are not read."""
     named = [(corpus, path) for corpus in corpora for path in (corpus.path, corpus.metadata) if path]
     return "; ".join(
-        local_files.fingerprint(path) or fingerprint_listed(_files(spark, corpus, path, "*")) for corpus, path in named
+        local_files.fingerprint(path, follow_links) or fingerprint_listed(_files(spark, corpus, path, "*"))
+        for corpus, path in named
     )
 
 
@@ -60,30 +65,96 @@ def under(path: str) -> str:
     return local.split("://", 1)[-1].removeprefix("dbfs:").rstrip("/") + "/"
 
 
-def read_images(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
-    """Return the image files below `path`: source_key (path below it), n_bytes, content.
+@dataclass(frozen=True)
+class ImageFiles:
+    """The image files of a corpus.
 
-    A file of more than `max_bytes` has a null content: it is never read into memory.
+    Attributes:
+        rows: source_key (path below the folder), path (binary; null where the content is there or must not be read),
+            n_bytes, content (null where it is read from the path), reason and detail where it cannot be used.
+        n_bytes: of all files together where they are read from their paths, else None.
     """
+
+    rows: DataFrame
+    n_bytes: int | None = None
+
+
+def read_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) -> ImageFiles:
+    """Return the image files below `path`; one of more than `ingest.max_bytes` is never read into memory."""
+    if local_files.is_local(path):
+        files = [f for f in local_files.list_files(path, ingest.follow_links) if f.fault or is_image(f.key)]
+        rows = [_local_row(file, ingest.max_bytes) for file in files]
+        return ImageFiles(arrow.local_frame(spark, rows, IMAGE_FILES), sum(file.n_bytes for file in files))
+    return ImageFiles(_read_remote(spark, corpus, path, ingest.max_bytes))
+
+
+def is_image(key: str) -> bool:
+    """Return whether a file's name ends as that of an image."""
+    return key.rpartition(".")[2].lower() in SUFFIXES
+
+
+def _local_row(file: local_files.LocalFile, max_bytes: int) -> tuple[object, ...]:
+    reason, detail = file.fault, None
+    if reason is None and file.n_bytes > max_bytes:
+        reason, detail = "too_many_bytes", TOO_LARGE
+    return (file.key, None if reason else file.path, file.n_bytes, None, reason, detail)
+
+
+def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
     listed = _files(spark, corpus, path, GLOB)
-    large = listed.where(F.col("length") > max_bytes)
-    found = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
-    # What this machine's own listing shows, no job has to find out.
-    sizes = local_files.smallest_and_largest(path)
-    if sizes[1] > max_bytes if sizes else not large.select("path").isEmpty():
-        unread = F.lit(None).cast("binary").alias("content")
-        found = found.unionByName(large.select("path", "length", unread))
-    if sizes is None or sizes[0] == 0:
-        found = found.unionByName(_empty(listed))
-    return found.select(_below_path(path).alias("source_key"), F.col("length").alias("n_bytes"), "content")
+    small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
+    unread = F.lit(None).cast("binary").alias("content")
+    large = listed.where(F.col("length") > max_bytes).select("path", "length", unread)
+    found = small.unionByName(large).unionByName(_empty(listed))
+    return found.select(
+        _below_path(path).alias("source_key"),
+        F.lit(None).cast("binary").alias("path"),
+        F.col("length").alias("n_bytes"),
+        "content",
+        F.when(F.col("content").isNull(), "too_many_bytes").alias("reason"),
+        F.when(F.col("content").isNull(), TOO_LARGE).alias("detail"),
+    )
 
 
-def list_images(spark: SparkSession, corpus: Corpus, path: str) -> DataFrame:
-    """Return the source_key of each image file below `path`; contents are not read."""
+def list_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) -> DataFrame:
+    """Return the source_key of each image file below `path`, in a listing of its own; contents are not read."""
+    if local_files.is_local(path):
+        names = [(name,) for name in _walk(os.path.normpath(path), ingest.follow_links)]
+        return arrow.local_frame(spark, names, "source_key STRING")
     listed = _files(spark, corpus, path, GLOB)
     return (
         listed.select("path").unionByName(_empty(listed).select("path")).select(_below_path(path).alias("source_key"))
     )
+
+
+def _walk(path: str, follow_links: bool) -> Iterator[str]:
+    """Yield the names below a folder of images, and of folders and links that cannot be entered.
+
+    It is what `ingest` is checked against, so it shares nothing with the listing that `ingest` reads.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        yield as_utf8(root.name)
+        return
+    whole, pending = os.path.realpath(root), [root]
+    closed: list[Path] = []
+    while pending:
+        for place, folders, names in os.walk(pending.pop(), onerror=lambda error: closed.append(Path(error.filename))):
+            here = Path(place)
+            for link in (here / name for name in folders if (here / name).is_symlink()):
+                target = os.path.realpath(link)
+                circle = lies_in(os.path.realpath(here), target)
+                (closed if circle or not (follow_links or lies_in(target, whole)) else pending).append(link)
+            for name in names:
+                if is_image(name) or _is_fault(here / name, whole, follow_links):
+                    yield as_utf8(os.path.relpath(here / name, root))
+    yield from (as_utf8(os.path.relpath(folder, root)) for folder in closed)
+
+
+def _is_fault(path: Path, whole: str, follow_links: bool) -> bool:
+    """Return whether a path is a link that leads nowhere or out of the corpus, or no file."""
+    leads_out = path.is_symlink() and not follow_links and not lies_in(os.path.realpath(path), whole)
+    return leads_out or not path.is_file()
 
 
 def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:

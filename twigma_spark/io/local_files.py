@@ -5,10 +5,58 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 REMOTE = re.compile(r"^\w+:/|^\w+\.\w+$")  # a URL, dbfs:/, or catalog.schema
+
+
+class LocalFile(NamedTuple):
+    """A file, or a folder that cannot be listed.
+
+    Attributes:
+        path: as the operating system has it, which need not be UTF-8.
+        key: the path below the folder that was listed; bytes that are not UTF-8 in hexadecimal.
+        n_bytes: its size.
+        changed: time of its last change, in nanoseconds since 1970.
+        fault: why it cannot be read (a reason of `rejects`), else None.
+    """
+
+    path: bytes
+    key: str
+    n_bytes: int
+    changed: int
+    fault: str | None = None
+
+
+def is_local(path: str) -> bool:
+    """Return whether a path exists on this machine."""
+    return not REMOTE.match(path) and Path(path).exists()
+
+
+def list_files(path: str, follow_links: bool = True) -> Iterator[LocalFile]:
+    """Yield every file at and below `path`, whatever its name; folders only where they cannot be listed.
+
+    Links are followed; one that leads nowhere is a ``dangling_link``, one to a folder that it lies in a
+    ``link_circle``, a folder that may not be read an ``unreadable_folder``, and what is neither file nor folder
+    ``not_a_file``.
+
+    Args:
+        path: a file or a folder of this machine; one that does not exist has no files.
+        follow_links: whether links out of the folder are followed; where not, each is a ``link_out_of_corpus``.
+    """
+    root = Path(path)
+    inside = None if follow_links else os.path.realpath(root)
+    try:
+        status = root.stat()
+    except OSError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        yield from _below(str(root), str(root), inside, ((status.st_dev, status.st_ino),))
+    else:
+        yield LocalFile(os.fsencode(root), as_utf8(root.name), status.st_size, status.st_mtime_ns)
 
 
 def hold_at_most(paths: Iterable[str], most_bytes: int) -> bool:
@@ -20,43 +68,73 @@ def hold_at_most(paths: Iterable[str], most_bytes: int) -> bool:
     for path in paths:
         if REMOTE.match(path):
             return False
-        for _, status in _files(path):
-            total += status.st_size
+        for file in list_files(path):
+            total += file.n_bytes
             if total > most_bytes:
                 return False
     return True
 
 
-def fingerprint(path: str) -> str | None:
+def fingerprint(path: str, follow_links: bool = True) -> str | None:
     """Return a hash of names, sizes and times of the files at and below `path`; None where it is not on this machine.
 
     Contents are not read, and no file is left out for its name.
     """
-    if REMOTE.match(path) or not Path(path).exists():
+    if not is_local(path):
         return None
-    files = sorted((name, status.st_size, status.st_mtime_ns) for name, status in _files(path))
+    files = sorted((file.path, file.n_bytes, file.changed, file.fault) for file in list_files(path, follow_links))
     return f"{len(files)} files, {hashlib.sha256(repr(files).encode()).hexdigest()[:16]}"
 
 
-def smallest_and_largest(path: str) -> tuple[int, int] | None:
-    """Return the bytes of the smallest and the largest file at and below `path`; None if not on this machine."""
-    if REMOTE.match(path) or not Path(path).exists():
-        return None
-    sizes = [status.st_size for _, status in _files(path)]
-    return min(sizes, default=0), max(sizes, default=0)
+def read_bytes(path: bytes, at_most: int) -> bytes | None:
+    """Return the content of a file; None where it is longer than `at_most`.
+
+    Raises:
+        OSError: it cannot be read, or is gone.
+    """
+    with Path(os.fsdecode(path)).open("rb") as file:
+        content = file.read(at_most + 1)
+    return content if len(content) <= at_most else None
 
 
-def _files(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield each file's path and status; links are not followed below `path`."""
+def as_utf8(name: str) -> str:
+    """Return a name as the operating system gave it with bytes that are not UTF-8 in hexadecimal."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _below(folder: str, root: str, inside: str | None, parents: tuple[tuple[int, int], ...]) -> Iterator[LocalFile]:
+    """Yield the files below a folder; `parents` are the device and inode of it and of those above it."""
+
+    def broken(path: str, fault: str, end: str = "") -> LocalFile:
+        return LocalFile(os.fsencode(path), as_utf8(os.path.relpath(path, root)) + end, 0, 0, fault)
+
     try:
-        entries = list(os.scandir(path))
-    except NotADirectoryError:
-        yield path, Path(path).stat()
-        return
+        with os.scandir(folder) as entries:
+            found = list(entries)
     except OSError:
+        yield broken(folder, "unreadable_folder", "/")
         return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
+    for entry in found:
+        if inside is not None and entry.is_symlink() and not lies_in(os.path.realpath(entry.path), inside):
+            yield broken(entry.path, "link_out_of_corpus")
+            continue
+        try:
+            status = entry.stat()
+        except OSError:
+            yield broken(entry.path, "dangling_link" if entry.is_symlink() else "unreadable_file")
+            continue
+        place = (status.st_dev, status.st_ino)
+        if place in parents:
+            yield broken(entry.path, "link_circle", "/")
+        elif stat.S_ISDIR(status.st_mode):
+            yield from _below(entry.path, root, inside, (*parents, place))
+        elif not stat.S_ISREG(status.st_mode):
+            yield broken(entry.path, "not_a_file")
         else:
-            yield entry.path, entry.stat(follow_symlinks=False)
+            key = as_utf8(os.path.relpath(entry.path, root))
+            yield LocalFile(os.fsencode(entry.path), key, status.st_size, status.st_mtime_ns)
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Return whether a path is a folder or lies in it; both absolute and without links."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +15,16 @@ from pyspark.sql import DataFrame
 from twigma_spark.io import ddl
 from twigma_spark.io.tables import Store
 
-# No part of a stage takes so long; what is older was left by a run that was cut off.
+# No part of a stage takes so long; what is older was left by a run that was cut off. It decides where there is no lock.
 ABANDONED_AFTER = timedelta(days=1)
+LOCK = ".lock"
 
 
 class Staging:
     """The staging tables of one run of a stage.
+
+    In a folder, a file beside them is locked as long as the process lives, however it ends. So the next run can tell
+    the tables of a run that was killed from those of one that is at work.
 
     Args:
         store: where they are.
@@ -28,6 +36,7 @@ class Staging:
         self.store, self.prefix, self.run_id = store, f"_staging_{stage}_", run_id
         self.names: list[str] = []
         self._kept = 0
+        self._lock: int | None = None
 
     def keep(self, frame: DataFrame) -> DataFrame:
         """Return `frame` as computed once, read back from a table of its own."""
@@ -36,6 +45,8 @@ class Staging:
         self.names.append(name)
         folder = self.store.folder(name)
         if folder is not None:
+            if self._lock is None:
+                self._lock = _take(folder.with_name(f"{self.prefix}{self.run_id}{LOCK}"))
             # Plain files: nobody else reads them, and the log of a Delta table costs as much as few rows.
             frame.write.parquet(str(folder))
             return self.store.spark.read.schema(frame.schema).parquet(str(folder))
@@ -47,19 +58,33 @@ class Staging:
         return self.store.spark.read.table(self.store.location(name))
 
     def drop(self) -> None:
-        """Remove the tables."""
+        """Remove the tables and unlock."""
         while self.names:
             drop(self.store, self.names.pop())
+        if self._lock is not None:
+            self._lock_file(self.run_id).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
 
     def drop_abandoned(self) -> None:
-        """Remove the tables of this stage that a run which was cut off left behind a day ago or more.
+        """Remove the tables of this stage that a run which was cut off left behind.
 
-        In an object store tables cannot be listed without its own tools; a lifecycle rule does it there.
+        Where files cannot be locked, those are the ones of a day ago or more. In an object store tables cannot be
+        listed without its own tools; a lifecycle rule does it there.
         """
-        for name in self._left():
-            last = self._last_written(name)
-            if last is None or datetime.now() - last > ABANDONED_AFTER:
-                drop(self.store, name)
+        for run_id in sorted({name.removeprefix(self.prefix).rpartition("_")[0] for name in self._left()}):
+            names = [name for name in self._left() if name.startswith(f"{self.prefix}{run_id}_")]
+            with _free(self._lock_file(run_id) if self.store.folder(names[0]) else None) as free:
+                for name in names:
+                    if free or (free is None and self._is_old(name)):
+                        drop(self.store, name)
+
+    def _lock_file(self, run_id: str) -> Path:
+        return Path(self.store.root) / f"{self.prefix}{run_id}{LOCK}"
+
+    def _is_old(self, name: str) -> bool:
+        last = self._last_written(name)
+        return last is None or datetime.now() - last > ABANDONED_AFTER
 
     def _last_written(self, name: str) -> datetime | None:
         folder = self.store.folder(name)
@@ -76,7 +101,39 @@ class Staging:
                 return []
             shown = store.spark.sql(f"SHOW TABLES IN {ddl.quoted(store.root)} LIKE '{self.prefix}*'")
             return [row["tableName"] for row in shown.collect()]
-        return [] if "://" in store.root else [path.name for path in Path(store.root).glob(f"{self.prefix}*")]
+        paths = [] if "://" in store.root else Path(store.root).glob(f"{self.prefix}*")
+        return sorted(path.name for path in paths if path.suffix != LOCK)
+
+
+def _take(path: Path) -> int | None:
+    """Return the descriptor of a new file that this process has locked; None where files cannot be locked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        return None
+    return descriptor
+
+
+@contextmanager
+def _free(path: Path | None) -> Iterator[bool | None]:
+    """Yield whether the process that locked a file has ended, and then remove the file; None where there is none."""
+    if path is None or not path.exists():
+        yield None
+        return
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 def drop(store: Store, name: str) -> None:

@@ -9,16 +9,17 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 
-# Ids and times are read as text: an id outgrows a double, and a bad time must not spoil its page.
+# Ids, times, numbers and flags are read as text: an id outgrows a double, and a bad value must neither spoil its page nor
+# be null without a word.
 PAGE = """
     data ARRAY<STRUCT<
         id: STRING, text: STRING, created_at: STRING, author_id: STRING, lang: STRING,
-        possibly_sensitive: BOOLEAN, source: STRING,
-        public_metrics: STRUCT<like_count: BIGINT, retweet_count: BIGINT, reply_count: BIGINT, quote_count: BIGINT>,
+        possibly_sensitive: STRING, source: STRING,
+        public_metrics: STRUCT<like_count: STRING, retweet_count: STRING, reply_count: STRING, quote_count: STRING>,
         attachments: STRUCT<media_keys: ARRAY<STRING>>,
         entities: STRUCT<hashtags: ARRAY<STRUCT<tag: STRING>>>>>,
     includes STRUCT<
-        users: ARRAY<STRUCT<id: STRING, username: STRING, public_metrics: STRUCT<followers_count: BIGINT>>>,
+        users: ARRAY<STRUCT<id: STRING, username: STRING, public_metrics: STRUCT<followers_count: STRING>>>,
         media: ARRAY<STRUCT<media_key: STRING, type: STRING, url: STRING, width: INT, height: INT, alt_text: STRING>>>,
     _bad STRING
 """

@@ -24,6 +24,8 @@ from twigma_spark.transforms import images
 AT_ONCE = 4
 # Files that travel to Python at once, where only their headers are read.
 ARROW_BATCH = 128
+# Of images that one task reads.
+READ_BYTES = 256 * 2**20
 # Of images in a file of the table: some thousands of pictures, a small part of a chunk of inference.
 FILE_BYTES = 256 * 2**20
 
@@ -35,9 +37,7 @@ def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         parts = list(pool.map(partial(_read_corpus, cfg, context.spark), cfg.corpora))
     frames_of = dict(zip(cfg.corpora, parts, strict=True))
-    probed = [
-        images.probe_images(part.images, corpus.name, cfg.ingest.max_pixels) for corpus, part in frames_of.items()
-    ]
+    probed = [_probe(cfg, corpus, part) for corpus, part in frames_of.items()]
     # Both tables come from this frame, and its files are read once.
     with arrow_batches(context.spark, ARROW_BATCH):
         every = context.materialize(_union(context.spark, probed, "images"))
@@ -54,8 +54,16 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     """Return what became of the images; those that came in are counted at the source, without the pipeline."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         refused = pool.submit(frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count)
-        came = list(pool.map(partial(_count_source_images, spark, frames), cfg.corpora))
+        came = list(pool.map(partial(_count_source_images, cfg, spark, frames), cfg.corpora))
     return Account(images=sum(came), kept=frames["images"].count(), duplicates=0, rejects=refused.result())
+
+
+def _probe(cfg: Config, corpus: Corpus, part: CorpusFrames) -> DataFrame:
+    found = part.images
+    if part.n_bytes is not None:
+        # The candidates are a few bytes each, in as few partitions as Spark likes; reading them takes all cores.
+        found = found.repartition(max(slots(found.sparkSession), -(-part.n_bytes // READ_BYTES)))
+    return images.probe_images(found, corpus.name, cfg.ingest.max_pixels, cfg.ingest.max_bytes)
 
 
 def _in_order(found: DataFrame) -> DataFrame:
@@ -73,9 +81,9 @@ def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFram
     return _reader(corpus).read(cfg, spark, corpus)
 
 
-def _count_source_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def _count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many images a corpus brought, at most its limit."""
-    came = _reader(corpus).count_images(spark, frames, corpus)
+    came = _reader(corpus).count_images(cfg, spark, frames, corpus)
     return min(came, corpus.limit or came)
 
 
@@ -92,6 +100,6 @@ STAGE = Stage(
     writes=("images", "tweets", "media", "rejects"),
     config=("corpora", "ingest"),
     run=run,
-    sources=lambda cfg, spark: corpora.fingerprint(spark, cfg.corpora),
+    sources=lambda cfg, spark: corpora.fingerprint(spark, cfg.corpora, cfg.ingest.follow_links),
     account=account,
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from twigma_spark.transforms import values
 
 DESCRIBED = ("prompt", "prompt_id", "artist", "genre", "title", "caption", "created_at")
 COLUMNS = (
@@ -12,6 +15,7 @@ COLUMNS = (
     "media_key",
     *DESCRIBED,
     "sensitive",
+    "path",
     "n_bytes",
     "content",
     "reason",
@@ -23,7 +27,7 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
     """Return the candidates of a folder of images.
 
     Args:
-        files: source_key, n_bytes, content.
+        files: rows of `corpora.ImageFiles`.
         metadata: row, bad, line, file and `DESCRIBED` as strings; a `bad` row describes nothing.
 
     A file without metadata is used as it is. A row that names no file is ``missing_file``; a second row for
@@ -53,7 +57,7 @@ def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFra
     """Return the candidates of posts: one a post and picture.
 
     Args:
-        files: source_key (media_key with a suffix), n_bytes, content.
+        files: rows of `corpora.ImageFiles`; a source_key is a media_key with a suffix.
         media: rows of the table `media`.
         tweets: rows of the table `tweets`.
 
@@ -68,14 +72,16 @@ def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFra
     shown = media.select("tweet_id", "media_key", "type").dropDuplicates(["tweet_id", "media_key"])
     joined = shown.join(posts, "tweet_id").join(best, "media_key", "left")
     reason = F.when(F.col("type") != "photo", "not_a_photo").when(F.col("n_bytes").isNull(), "missing_file")
-    used = joined.select(
-        "*",
-        F.concat_ws("/", "tweet_id", "media_key").alias("source_key"),
-        reason.alias("reason"),
-        F.concat(F.lit("media of type "), F.coalesce("type", F.lit("unknown"))).alias("detail"),
+    kind = F.concat(F.lit("media of type "), F.coalesce("type", F.lit("unknown")))
+    used = joined.withColumns(
+        {
+            "source_key": F.concat_ws("/", "tweet_id", "media_key"),
+            "reason": F.coalesce(reason, "reason"),
+            "detail": F.coalesce(F.when(reason.isNotNull(), kind), "detail"),
+        }
     )
     kept = best.select("media_key").join(shown.select("media_key"), "media_key", "left_semi")
-    stray = named.drop("content").join(kept, "media_key", "left_anti")
+    stray = named.drop("content", "path").join(kept, "media_key", "left_anti")
     stray = stray.select("source_key", "media_key", "n_bytes", F.lit("no_post").alias("reason"))
     return _complete(used).unionByName(_complete(stray))
 
@@ -88,13 +94,23 @@ def limit_images(candidates: DataFrame, limit: int | None) -> DataFrame:
 
 
 def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
-    """Return rejects (unit, key, reason, detail) for the rows of a metadata file that say nothing usable."""
-    return metadata.where("bad IS NOT NULL").select(
+    """Return rejects (unit, key, reason, detail) for the rows and values of a metadata file that cannot be used."""
+    key = F.concat(F.lit(name + "#"), _place()).alias("key")
+    rows = metadata.where("bad IS NOT NULL").select(
         F.lit("metadata").alias("unit"),
-        F.concat(F.lit(name + "#"), _place()).alias("key"),
+        key,
         F.col("bad").alias("reason"),
         F.coalesce(F.concat(F.lit("of file "), "file"), F.substring("line", 1, 200), F.lit("")).alias("detail"),
     )
+    created = F.col("created_at")
+    unusable = values.unusable({"created_at": (created, values.timestamp(created))})
+    dropped = metadata.where("bad IS NULL AND file IS NOT NULL").select(
+        F.lit("metadata").alias("unit"),
+        key,
+        F.lit("value_unusable").alias("reason"),
+        F.explode(unusable).alias("detail"),
+    )
+    return rows.unionByName(dropped)
 
 
 def _place() -> Column:
@@ -105,8 +121,11 @@ def _place() -> Column:
 
 def _complete(frame: DataFrame) -> DataFrame:
     """Return `frame` with all of `COLUMNS`, null where it lacks one."""
-    created = F.to_timestamp("created_at") if "created_at" in frame.columns else F.lit(None).cast("timestamp")
-    types = {"sensitive": "boolean", "n_bytes": "bigint", "content": "binary"}
+    created = F.lit(None).cast("timestamp")
+    if "created_at" in frame.columns:  # of a post it is a time already
+        text = isinstance(frame.schema["created_at"].dataType, StringType)
+        created = values.timestamp(F.col("created_at")) if text else F.col("created_at")
+    types = {"sensitive": "boolean", "path": "binary", "n_bytes": "bigint", "content": "binary"}
     columns = {
         name: F.col(name) if name in frame.columns else F.lit(None).cast(types.get(name, "string")) for name in COLUMNS
     }

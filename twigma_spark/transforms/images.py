@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
-import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
+from twigma_spark.io.local_files import read_bytes
 from twigma_spark.models.decode import ImageError, probe
 
-PROBED = "struct<format: string, width: int, height: int, reason: string, detail: string>"
+# What a candidate is given of its file, and what its header adds.
+READ = ("content", "n_bytes", "reason", "detail")
+PROBED = ("sha256", "width", "height", "format")
+TEXTS = ("sha256", "format")
+# Contents that a worker holds at a time, besides the largest file.
+BATCH_BYTES = 32 * 2**20
 
 
-def probe_images(candidates: DataFrame, corpus: str, max_pixels: int) -> DataFrame:
-    """Return the candidates with what their headers say, and a `reason` for each that cannot be used.
+class _Probed(NamedTuple):
+    content: bytes | None
+    n_bytes: int | None
+    reason: str | None
+    detail: str | None
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
 
-    Only headers are read; a file whose pixels turn out to be broken is refused by the stage that decodes it.
+
+def probe_images(candidates: DataFrame, corpus: str, max_pixels: int, max_bytes: int) -> DataFrame:
+    """Return the candidates with their contents and what their headers say, and a `reason` where one cannot be used.
+
+    Files that have a `path` are read here, one after the other, so that contents pass through no join. Only headers
+    are decoded; a file whose pixels turn out to be broken is refused by the stage that decodes it.
     """
-
-    def headers(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        for batch in batches:
-            yield pd.DataFrame([_header(content, max_pixels) for content in batch], columns=_FIELDS)
-
-    read = pandas_udf(headers, PROBED).asNondeterministic()  # type: ignore[call-overload]
-    seen = candidates.withColumn("probe", F.when(F.col("reason").isNull(), read("content")))
-    sha256 = F.sha2("content", 256)
-    image_id = F.substring(F.sha2(F.concat_ws("/", "corpus", "source_key", "sha256"), 256), 1, 32)
-    return (
-        seen.withColumn("corpus", F.lit(corpus))
-        .withColumn("sha256", sha256)
-        .withColumn("image_id", image_id)
-        .select(
-            "image_id",
-            "corpus",
-            *[c for c in candidates.columns if c not in ("reason", "detail")],
-            "sha256",
-            "probe.width",
-            "probe.height",
-            "probe.format",
-            F.coalesce("reason", "probe.reason").alias("reason"),
-            F.coalesce("probe.detail", "detail").alias("detail"),
-        )
+    names = [name for name in candidates.columns if name != "path"]
+    kept = [F.col(name) for name in names]
+    fields = candidates.select(*kept).schema.fields
+    schema = StructType([*fields, *[StructField(n, StringType() if n in TEXTS else IntegerType()) for n in PROBED]])
+    image_id = F.substring(F.sha2(F.concat_ws("/", F.lit(corpus), "source_key", "sha256"), 256), 1, 32)
+    probed = candidates.mapInArrow(partial(_probe_batches, max_pixels=max_pixels, max_bytes=max_bytes), schema)
+    return probed.select(
+        image_id.alias("image_id"),
+        F.lit(corpus).alias("corpus"),
+        *[name for name in names if name not in ("reason", "detail")],
+        *PROBED,
+        "reason",
+        "detail",
     )
 
 
@@ -72,16 +82,47 @@ def image_rejects(probed: DataFrame) -> DataFrame:
     )
 
 
-_FIELDS = ["format", "width", "height", "reason", "detail"]
+def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Yield the batches with the contents read and the headers probed, cut so that few bytes are held at a time."""
+    for batch in batches:
+        rows: list[_Probed] = []
+        for path, *given in zip(*(batch.column(n).to_pylist() for n in ("path", *READ)), strict=True):
+            rows.append(_probe(path, _Probed(*given), max_pixels, max_bytes))
+            if sum(row.n_bytes or 0 for row in rows) >= BATCH_BYTES:
+                yield _filled(batch, rows)
+                batch, rows = batch.slice(len(rows)), []
+        yield _filled(batch, rows)
 
 
-def _header(
-    content: bytes | None, max_pixels: int
-) -> tuple[str | None, int | None, int | None, str | None, str | None]:
+def _filled(batch: pa.RecordBatch, rows: list[_Probed]) -> pa.RecordBatch:
+    """Return the first rows of the batch, with what was read and probed in place of what was given."""
+    made = (
+        {name: list(values) for name, values in zip(_Probed._fields, zip(*rows, strict=True), strict=True)}
+        if rows
+        else {}
+    )
+    arrays: dict[str, pa.Array] = {n: batch.column(n).slice(0, len(rows)) for n in batch.schema.names if n != "path"}
+    kinds = {"content": pa.binary(), "n_bytes": pa.int64(), "width": pa.int32(), "height": pa.int32()}
+    arrays |= {name: pa.array(made.get(name, []), kinds.get(name, pa.string())) for name in (*READ, *PROBED)}
+    return pa.RecordBatch.from_pydict(arrays)
+
+
+def _probe(path: bytes | None, given: _Probed, max_pixels: int, max_bytes: int) -> _Probed:
+    if given.reason is not None:
+        return given
+    content = given.content
+    if path is not None:
+        try:
+            content = read_bytes(path, max_bytes)
+        except OSError as error:  # it is gone, or may not be read
+            return given._replace(reason="unreadable_file", detail=error.strerror or type(error).__name__)
+        if content is None:
+            return given._replace(reason="too_many_bytes", detail="grew beyond ingest.max_bytes")
     if content is None:
-        return None, None, None, "too_many_bytes", "larger than ingest.max_bytes"
+        return given
+    known = given._replace(content=content, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     try:
         found = probe(content, max_pixels)
     except ImageError as error:
-        return None, None, None, error.reason, error.detail
-    return found.format, found.width, found.height, None, None
+        return known._replace(reason=error.reason, detail=error.detail)
+    return known._replace(width=found.width, height=found.height, format=found.format, reason=None, detail=None)

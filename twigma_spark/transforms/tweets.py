@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+from twigma_spark.transforms import values
 
 NUMBERED = ("like_count", "retweet_count", "reply_count", "quote_count")
 
 
 def posts(pages: DataFrame, corpus: str) -> DataFrame:
-    """Return every post: the columns of `tweets`, media_keys, and `reason` where it cannot be used.
+    """Return every post: the columns of `tweets`, media_keys, `unusable`, and `reason` where it cannot be used.
 
-    Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``).
+    Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``). `unusable`
+    lists values of which nothing can be made; they are null.
     """
     flat = pages.select("file", "page", F.posexplode("data").alias("nth", "post"))
     users = _deduplicate_included(pages, "users", "id").select(
-        F.col("key").alias("author_id"),
-        F.col("item.public_metrics.followers_count").alias("author_followers"),
+        F.col("key").alias("author_id"), F.col("item.public_metrics.followers_count").alias("followers")
     )
     seen = Window.partitionBy("tweet_id").orderBy("page", "nth")
-    numbered = flat.select("file", "page", "nth", F.col("post.id").alias("tweet_id"), "post").withColumn(
+    tweet_id = F.when(F.trim("post.id") != "", F.col("post.id"))
+    numbered = flat.select("file", "page", "nth", tweet_id.alias("tweet_id"), "post").withColumn(
         "seen", F.row_number().over(seen)
     )
     reason = F.when(F.col("tweet_id").isNull(), "tweet_without_id").when(F.col("seen") > 1, "duplicate_key")
+    made = _values()
+    keys = F.col("post.attachments.media_keys")
+    without_key = F.when(F.exists(keys, lambda key: key.isNull()), F.array(F.lit("media_keys: null")))
     return (
         numbered.withColumn("author_id", F.col("post.author_id"))
         .join(users, "author_id", "left")
@@ -32,18 +38,30 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
             "tweet_id",
             F.lit(corpus).alias("corpus"),
             "author_id",
-            "author_followers",
-            F.to_timestamp("post.created_at").alias("created_at"),
+            *[value.alias(name) for name, (_, value) in made.items()],
             "post.text",
             "post.lang",
             F.transform("post.entities.hashtags", lambda h: F.lower(h["tag"])).alias("hashtags"),
-            *[F.col(f"post.public_metrics.{n}").alias(n) for n in NUMBERED],
-            "post.possibly_sensitive",
             "post.source",
             F.lit(None).cast("timestamp").alias("collected_at"),
-            F.col("post.attachments.media_keys").alias("media_keys"),
+            keys.alias("media_keys"),
+            F.concat(values.unusable(made), F.coalesce(without_key, F.array().cast("array<string>"))).alias("unusable"),
         )
     )
+
+
+def _values() -> dict[str, tuple[Column, Column]]:
+    """Return by column its text and its value."""
+    followers, created, sensitive = (
+        F.col("followers"), F.col("post.created_at"), F.col("post.possibly_sensitive")
+    )  # fmt: skip
+    numbers = {name: F.col(f"post.public_metrics.{name}") for name in NUMBERED}
+    return {
+        "author_followers": (followers, values.count(followers)),
+        "created_at": (created, values.post_timestamp(created)),
+        **{name: (text, values.count(text)) for name, text in numbers.items()},
+        "possibly_sensitive": (sensitive, values.flag(sensitive)),
+    }
 
 
 def tweets(posts: DataFrame, columns: list[str]) -> DataFrame:
@@ -54,14 +72,16 @@ def tweets(posts: DataFrame, columns: list[str]) -> DataFrame:
 def media(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
     """Return the pictures of the usable posts as rows of `media`, one a post and position."""
     described = _deduplicate_included(pages, "media", "media_key").select("item.*")
-    shown = posts.where("reason IS NULL").select(
-        "corpus", "tweet_id", F.posexplode("media_keys").alias("position", "media_key")
+    shown = (
+        posts.where("reason IS NULL")
+        .select("corpus", "tweet_id", F.posexplode("media_keys").alias("position", "media_key"))
+        .where("media_key IS NOT NULL")
     )
     return shown.join(described, "media_key", "left").select(*columns)
 
 
 def post_rejects(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
-    """Return rejects (unit, corpus, key, reason, detail) for posts and pages that cannot be used."""
+    """Return rejects (unit, corpus, key, reason, detail) for posts, values and pages that cannot be used."""
     rows = posts.where("reason IS NOT NULL").select(
         F.when(F.col("tweet_id").isNull(), "metadata").otherwise("tweet").alias("unit"),
         "corpus",
@@ -76,7 +96,14 @@ def post_rejects(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
         F.lit("metadata_unreadable").alias("reason"),
         F.substring("bad", 1, 200).alias("detail"),
     )
-    return rows.unionByName(unread)
+    dropped = posts.where("reason IS NULL").select(
+        F.lit("tweet").alias("unit"),
+        "corpus",
+        F.col("tweet_id").alias("key"),
+        F.lit("value_unusable").alias("reason"),
+        F.explode("unusable").alias("detail"),
+    )
+    return rows.unionByName(unread).unionByName(dropped)
 
 
 def _deduplicate_included(pages: DataFrame, kind: str, key: str) -> DataFrame:

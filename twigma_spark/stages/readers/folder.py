@@ -15,22 +15,23 @@ from twigma_spark.transforms import candidates
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the images of the folder, and the lines of its metadata that cannot be used."""
-    files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest.max_bytes)
+    files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest)
     if corpus.metadata is None:
-        return CorpusFrames(candidates.limit_images(candidates.from_folder(files, None), corpus.limit))
+        found = candidates.limit_images(candidates.from_folder(files.rows, None), corpus.limit)
+        return CorpusFrames(found, n_bytes=files.n_bytes)
     described = corpora.read_metadata(spark, corpus)
-    found = candidates.from_folder(files, described.rows)
+    found = candidates.from_folder(files.rows, described.rows)
     name = corpus.metadata.rsplit("/", 1)[-1]
     rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
     if described.missing:
         row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
         rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
-    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects)
+    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, n_bytes=files.n_bytes)
 
 
-def count_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many files there are, and rows of the metadata without a file of their own."""
-    names = corpora.list_images(spark, corpus, corpus.path).select("source_key")
+    names = corpora.list_images(spark, corpus, corpus.path, cfg.ingest).select("source_key")
     return names.count() + _count_unmatched_rows(spark, corpus, names)
 
 

@@ -14,12 +14,16 @@ from twigma_spark.stages.stage import Frames
 
 @dataclass(frozen=True)
 class CorpusFrames:
-    """What one corpus holds: its candidate images, posts, media, and rejects that are not images."""
+    """What one corpus holds: its candidate images, posts, media, and rejects that are not images.
+
+    `n_bytes` is how much there is to read, where images are read from their paths (`corpora.ImageFiles`).
+    """
 
     images: DataFrame
     rejects: DataFrame | None = None
     tweets: DataFrame | None = None
     media: DataFrame | None = None
+    n_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,4 +37,4 @@ class Reader:
     """
 
     read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
-    count_images: Callable[[SparkSession, Frames, Corpus], int]
+    count_images: Callable[[Config, SparkSession, Frames, Corpus], int]

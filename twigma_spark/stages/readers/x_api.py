@@ -20,14 +20,14 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     posts = tweets.posts(pages, corpus.name)
     used = tweets.tweets(posts, TWEETS.column_names)
     shown = tweets.media(posts, pages, MEDIA.column_names)
-    files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest.max_bytes)
-    found = candidates.limit_images(candidates.from_posts(files, shown, used), corpus.limit)
-    return CorpusFrames(found, tweets.post_rejects(posts, pages, corpus.name), used, shown)
+    files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest)
+    found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
+    return CorpusFrames(found, tweets.post_rejects(posts, pages, corpus.name), used, shown, files.n_bytes)
 
 
-def count_images(spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many media the posts show, and files that no post shows."""
-    names = corpora.list_images(spark, corpus, x_api.media_folder(corpus)).select(
+    names = corpora.list_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest).select(
         F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
     )
     shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
