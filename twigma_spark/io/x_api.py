@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 
-# Ids, times, numbers and flags are read as text: an id outgrows a double, and a bad value must neither spoil its page nor
-# be null without a word.
+# Ids, times, numbers and flags are read as text: an id outgrows a double, and a bad value must neither spoil its
+# page nor be null without a word.
 PAGE = """
     data ARRAY<STRUCT<
         id: STRING, text: STRING, created_at: STRING, author_id: STRING, lang: STRING,
