@@ -15,6 +15,10 @@ class SchemaError(TwigmaError):
     """A frame that does not fit its declared table."""
 
 
+class StoreError(TwigmaError):
+    """A table that is damaged."""
+
+
 class CorpusError(TwigmaError):
     """A corpus that cannot be read at all; single bad files become rows of `rejects` instead."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame
@@ -154,6 +155,21 @@ def test_files_that_came_while_they_were_read_are_no_lost_images(ready: Store) -
     assert any("1 image is not counted; the next run reads them again" in line for line in said), said
     with pytest.raises(StageError, match="images in must be"):
         go(came)
+
+
+@pytest.mark.parametrize("cut", [0, 200])
+def test_a_damaged_output_is_named_and_not_skipped(ready: Store, cut: int) -> None:
+    go = runner(ready, [])
+    go(SCORE)
+    (newest,) = sorted(Path(ready.path("scores"), "_delta_log").glob("*.json"))[-1:]
+    newest.write_bytes(newest.read_bytes()[:cut])
+    with pytest.raises(StageError, match="newest commit of table 'scores' must be whole"):
+        go(SCORE)
+    for path in (newest, newest.with_name(f".{newest.name}.crc")):  # as the message says
+        path.unlink()
+    ready.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr] # a run of its own
+    assert go(SCORE)[0].rows["scores"] == 2
+    assert ready.read("scores").count() == 2 and go(SCORE)[0].skipped
 
 
 def test_publish_is_repeated_where_the_stage_is_skipped(ready: Store) -> None:

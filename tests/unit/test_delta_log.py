@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from twigma_spark.errors import StoreError
 from twigma_spark.io.delta_log import Commit, commits
 
 
@@ -40,8 +42,20 @@ def test_no_table_has_no_commits(tmp_path: Path) -> None:
     assert list(commits(tmp_path / "none", 1)) == []
 
 
-def test_a_damaged_commit_is_an_error(tmp_path: Path) -> None:
-    log(tmp_path, 0)
-    (tmp_path / "_delta_log" / f"{1:020d}.json").write_text("")
-    with pytest.raises(ValueError, match="commitInfo"):
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda text: "", "it is empty"),
+        (lambda text: text[: len(text) // 3], "it is cut off"),
+        (lambda text: text[:-5], "it is cut off"),
+        (lambda text: text.splitlines()[1], "it says that it adds 1 files and names 0"),
+        (lambda text: text.splitlines()[0], "it has no commitInfo"),
+    ],
+)
+def test_a_damaged_commit_is_an_error(tmp_path: Path, damage: Callable[[str], str], what: str) -> None:
+    log(tmp_path, 0, operation="WRITE", operationMetrics={"numFiles": "1"})
+    assert len(list(commits(tmp_path, 1))) == 1
+    (entry,) = (tmp_path / "_delta_log").iterdir()
+    entry.write_text(damage(entry.read_text()))
+    with pytest.raises(StoreError, match=f"newest commit of table .* must be whole.*{what}.*Remove that file"):
         list(commits(tmp_path, 1))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from twigma_spark.errors import StoreError
+
 LOG = "_delta_log"
 
 
@@ -35,7 +37,7 @@ def commits(table: Path, at_most: int) -> Iterator[Commit]:
     """Yield the newest commits of the table in the folder `table`, newest first; none where there is no table.
 
     Raises:
-        ValueError: a commit's file is damaged.
+        StoreError: a commit's file is damaged: empty, cut off, or without some of the files that it says it added.
     """
     entries = sorted((p for p in (table / LOG).glob("*.json") if p.stem.isdigit()), reverse=True)
     for entry in entries[:at_most]:
@@ -43,11 +45,25 @@ def commits(table: Path, at_most: int) -> Iterator[Commit]:
 
 
 def _read(entry: Path) -> Commit:
-    with entry.open(encoding="utf-8") as lines:
-        actions = (json.loads(line) for line in lines)
+    try:
+        actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
         info = next((action["commitInfo"] for action in actions if "commitInfo" in action), None)
+    except (ValueError, TypeError) as error:
+        raise _damaged(entry, f"it is cut off ({error})") from error
     if info is None:
-        raise ValueError(f"commit {entry} must hold a commitInfo. Got none.")
+        raise _damaged(entry, "it is empty" if not actions else "it has no commitInfo")
+    said, added = info.get("operationMetrics", {}).get("numFiles"), sum("add" in action for action in actions)
+    if info.get("operation") == "WRITE" and said is not None and int(said) != added:
+        raise _damaged(entry, f"it says that it adds {said} files and names {added}")
     rows = info.get("operationMetrics", {}).get("numOutputRows")
     committed = datetime.fromtimestamp(info["timestamp"] / 1000, UTC).replace(tzinfo=None)
     return Commit(int(entry.stem), committed, None if rows is None else int(rows), info.get("userMetadata"))
+
+
+def _damaged(entry: Path, what: str) -> StoreError:
+    table, checksum = entry.parent.parent, entry.with_name(f".{entry.name}.crc")
+    return StoreError(
+        f"the newest commit of table {table.name!r} must be whole. Got {str(entry)!r}: {what}. Remove that file and "
+        f"{checksum.name} beside it, where there is one; the table is then that of the commit before. Run again: its "
+        "stage computes what is missing."
+    )
