@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from twigma_spark.config import overlays
-from twigma_spark.config.settings import Config, check_stages
+from twigma_spark.config.settings import Config, select_stages, stage_names
 from twigma_spark.errors import ConfigError, TwigmaError
 from twigma_spark.metrics import ANALYSES
 
@@ -30,6 +31,28 @@ Conf = Annotated[
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as embed.batch_size=64.")]
 Force = Annotated[bool, typer.Option("--force", help="Run also what is unchanged.")]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("twigma_spark")
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "(not installed)"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twigma {_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 class Terminal:
@@ -93,17 +116,34 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which stages would run.")] = False,
 ) -> None:
     """Run the stages; those whose inputs and configuration are unchanged are skipped."""
-    check_stages([*(only or []), first, last])
+    names = select_stages(only or [], first, last)
     cfg, start = load(conf, overrides), time.monotonic()
+    _check(cfg, names)
     with open_store(cfg) as store:
         from twigma_spark import pipeline
 
-        stages = pipeline.select(only or [], first, last)
+        stages = pipeline.select(names)
         if dry_run:
             for name, runs in pipeline.plan_run(cfg, store, stages, force).items():
                 terminal.log(f"{name:<16} {'would run' if runs else 'would be skipped'}")
         else:
             _run(cfg, store, [stage.name for stage in stages], force, start)
+
+
+def _check(cfg: Config, names: Sequence[str]) -> None:
+    """Show what is wrong with the configuration before Spark is started, which takes seconds."""
+    terminal.log(f"twigma {_version()}: {len(names)} stages, tables in {cfg.store.root}")
+    from twigma_spark import checks
+
+    checks.check(cfg, names, terminal.log)
+
+
+@app.command()
+def check(conf: Conf = None, overrides: Overrides = None) -> None:
+    """Say what is wrong with a configuration and its files; nothing is run."""
+    cfg = load(conf, overrides)
+    _check(cfg, stage_names())
+    terminal.log("ready to run")
 
 
 def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float) -> None:
@@ -119,6 +159,7 @@ def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: floa
 def demo(overrides: Overrides = None, force: Force = False) -> None:
     """Draw the sample world, run every stage on it, and compare the results with the sample's ground truth."""
     cfg, start = load(["sample"], overrides), time.monotonic()
+    _check(cfg, stage_names())
     with open_store(cfg) as store:
         from twigma_spark import pipeline
 

@@ -15,6 +15,30 @@ from twigma_spark.errors import ConfigError
 # In an installed package the files lie within it, in a checkout beside it.
 PACKAGED = [Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf"]
 
+# pydantic's kinds of faults, in the words of YAML.
+RULES = {
+    "extra_forbidden": "is not a known key; conf/base.yaml lists them all",
+    "missing": "must be given",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "model_type": "must be a mapping of keys",
+    "model_attributes_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "mapping_type": "must be a mapping of keys",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "kind must be one of {expected_tags}",
+    "union_tag_not_found": "must have a kind",
+    "string_pattern_mismatch": "must be lower-case letters, digits and _, beginning with a letter",
+}
+
 
 def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Config:
     """Return the settings of YAML files, laid one over the other, and of ``key=value`` overrides.
@@ -95,11 +119,17 @@ def _merge(into: dict[str, Any], data: Mapping[str, Any], origin: dict[str, str]
 def _fault(error: Any, origin: Mapping[str, str]) -> str:
     where = [str(part) for part in error["loc"]]
     known = [origin[".".join(where[:n])] for n in range(len(where), 0, -1) if ".".join(where[:n]) in origin]
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "is not a known key; conf/base.yaml lists them all"
+    message = _message(error)
     key = ".".join(where) or "(the whole)"
     return f"{known[0] if known else 'defaults'}: {key}: {message}. Got {_short(error.get('input'))}"
+
+
+def _message(error: Any) -> str:
+    """Return a rule in the words of YAML, not of Python."""
+    kind, context = str(error["type"]), error.get("ctx", {})
+    if kind in RULES:
+        return RULES[kind].format(**context)
+    return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _short(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -94,6 +94,24 @@ def check_stages(names: Iterable[str | None]) -> None:
     for name in names:
         if name is not None and name not in known:
             raise ConfigError(f"a stage must be one of {', '.join(known)}. Got {name!r}.")
+
+
+def select_stages(only: Sequence[str], first: str | None = None, last: str | None = None) -> list[str]:
+    """Return the names of the stages asked for, in order.
+
+    Raises:
+        ConfigError: a name is no stage's, or no stage is left.
+    """
+    check_stages([*only, first, last])
+    names = stage_names()
+    start, end = names.index(first or names[0]), names.index(last or names[-1])
+    if start > end:
+        raise ConfigError(
+            f"--from must not come after --to. Got {first!r} and {last!r}; the order is {', '.join(names)}."
+        )
+    if not (selected := [name for name in names[start : end + 1] if not only or name in only]):
+        raise ConfigError(f"--only must lie between --from and --to. Got {', '.join(only)!r}.")
+    return selected
 
 
 def _dig(data: Any, key: str) -> Any:

@@ -19,10 +19,9 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Ingest
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files
-from twigma_spark.io.local_files import as_utf8, lies_in
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, as_utf8, is_image, lies_in
 
-SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
-GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in SUFFIXES) + "}"
+GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in IMAGE_SUFFIXES) + "}"
 BAD = "_bad"
 IMAGE_FILES = "source_key STRING, path BINARY, n_bytes BIGINT, content BINARY, reason STRING, detail STRING"
 TOO_LARGE = "larger than ingest.max_bytes"
@@ -86,11 +85,6 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) 
         rows = [_local_row(file, ingest.max_bytes) for file in files]
         return ImageFiles(arrow.local_frame(spark, rows, IMAGE_FILES), sum(file.n_bytes for file in files))
     return ImageFiles(_read_remote(spark, corpus, path, ingest.max_bytes))
-
-
-def is_image(key: str) -> bool:
-    """Return whether a file's name ends as that of an image."""
-    return key.rpartition(".")[2].lower() in SUFFIXES
 
 
 def _local_row(file: local_files.LocalFile, max_bytes: int) -> tuple[object, ...]:

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-REMOTE = re.compile(r"^\w+:/|^\w+\.\w+$")  # a URL, dbfs:/, or catalog.schema
+URL = re.compile(r"^\w+:/")  # s3://, dbfs:/ and the like
+CATALOG = re.compile(r"^\w+\.\w+$")  # catalog.schema, and many a file's name
+
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 
 
 class LocalFile(NamedTuple):
@@ -33,7 +36,17 @@ class LocalFile(NamedTuple):
 
 def is_local(path: str) -> bool:
     """Return whether a path exists on this machine."""
-    return not REMOTE.match(path) and Path(path).exists()
+    return not URL.match(path) and Path(path).exists()
+
+
+def is_elsewhere(path: str) -> bool:
+    """Return whether a path is a URL, or a schema of a catalog and no file of this machine."""
+    return bool(URL.match(path) or (CATALOG.match(path) and not Path(path).exists()))
+
+
+def is_image(key: str) -> bool:
+    """Return whether a file's name ends as that of an image."""
+    return key.rpartition(".")[2].lower() in IMAGE_SUFFIXES
 
 
 def list_files(path: str, follow_links: bool = True) -> Iterator[LocalFile]:
@@ -66,7 +79,7 @@ def hold_at_most(paths: Iterable[str], most_bytes: int) -> bool:
     """
     total = 0
     for path in paths:
-        if REMOTE.match(path):
+        if is_elsewhere(path):
             return False
         for file in list_files(path):
             total += file.n_bytes

@@ -150,6 +150,8 @@ class HeadSpec:
         """
         file = local_path(self.path)
         net, trained_on = self._load(file)
+        if not np.isfinite(net.score(np.zeros((1, net.dim), np.float32))).all():
+            raise ModelError(f"weights of a head must be finite numbers. Got NaN or infinity in {str(file)!r}.")
         models = (self.embedding_model,) if self.embedding_model else trained_on
         if not models:
             raise ModelError(f"embedding_model must be set for {self.path!r}. Got none in its file.")
@@ -184,8 +186,13 @@ def load_linear(file: Path) -> tuple[LinearNet, tuple[str, ...]]:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
         link = meta.get("link", "sigmoid")
         check_choice("link of a linear head", link, ("sigmoid", "identity"))
-        weight = np.asarray(tensors["weight"], dtype=np.float32).ravel()
-        net = LinearNet(weight, float(tensors["bias"].ravel()[0]), sigmoid=link == "sigmoid")
+        weight, bias = np.asarray(tensors["weight"], dtype=np.float32), tensors["bias"].ravel()
+        if max(weight.shape, default=0) != weight.size or bias.size != 1:
+            shapes = f"{weight.shape} and {tensors['bias'].shape}"
+            raise ModelError(
+                f"weight and bias of a linear head must be one vector and one number. Got {shapes} in {str(file)!r}."
+            )
+        net = LinearNet(weight.ravel(), float(bias[0]), sigmoid=link == "sigmoid")
     except (SafetensorError, KeyError) as error:
         raise ModelError(f"linear head must hold weight and bias. Got {str(file)!r}: {error}.") from error
     trained_on = meta.get("embedding_model", "")

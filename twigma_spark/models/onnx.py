@@ -210,6 +210,7 @@ def _open(net: OnnxNet, device: str, threads: int | None) -> Any:
     """Return a session whose threads are set: left alone, every task of a worker takes every core."""
     import onnxruntime
 
+    path = str(local_path(net.path))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 1
     options.inter_op_num_threads = 1
@@ -219,7 +220,7 @@ def _open(net: OnnxNet, device: str, threads: int | None) -> Any:
             raise ModelError(f"device must be cpu for this onnxruntime. Got {device!r}. See onnxruntime-gpu.")
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.partition(":")[2] or "0"}))
     try:
-        return onnxruntime.InferenceSession(str(local_path(net.path)), options, providers=providers)
+        return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no common class of their own
         raise ModelError(f"onnxruntime could not load {net.path!r}: {error}") from error
 

@@ -1,0 +1,202 @@
+"""Typical mistakes, each with the message and the code that it ends with before Spark is started."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from twigma_spark.checks import find_problems
+from twigma_spark.cli import main
+from twigma_spark.config.overlays import load
+from twigma_spark.config.settings import stage_names
+from twigma_spark.models.heads import save_linear
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with twelve images, their metadata and a head."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for n in range(12):
+        Image.new("RGB", (8, 8), (20 * n, 0, 0)).save(tmp_path / "images" / f"{n}.png")
+    lines = [f"{n}.png,title {n}\n" for n in range(12)]
+    (tmp_path / "good.csv").write_text("file,title\n" + "".join(lines))
+    save_linear(tmp_path / "head.safetensors", np.ones(4, np.float32), 0.0, {"embedding_model": "x"})
+    return tmp_path
+
+
+def config(folder: Path, **changes: Any) -> str:
+    """Write a configuration that can run, but for the changes; return its path."""
+    corpus = {"name": "mine", "role": "posts", "path": "images", "metadata": "good.csv", **changes.pop("corpus", {})}
+    good = {
+        "store": {"root": "tables"},
+        "corpora": [corpus],
+        "models": {"caption": None, "scores": {"nsfw": {"kind": "linear", "path": "head.safetensors"}}},
+        "cluster": {"clusterings": [{"id": "themes", "roles": ["posts"], "k": 10, "themes": True}]},
+        "report": {"path": "report.html"},
+    }
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**good, **changes}))
+    return str(path)
+
+
+def write(folder: Path, name: str, content: str | bytes) -> None:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def code_and_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    try:
+        main(arguments)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def test_a_configuration_that_can_run_has_no_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_and_output(capsys, "check", "--conf", config(folder))[0] == 0
+    assert find_problems(load([config(folder)]), stage_names()) == []
+
+
+def head(weight: list[float]) -> str:
+    save_linear(Path("bad.safetensors"), np.array(weight, np.float32), 0.0, {"embedding_model": "x"})
+    return "bad.safetensors"
+
+
+MISTAKES: dict[str, tuple[Any, str]] = {
+    "no corpus": (lambda f: {"corpora": []}, "corpora: must name a corpus. Got none"),
+    "corpora is a number": (lambda f: {"corpora": 5}, "corpora: must be a list. Got 5"),
+    "a typing error": (lambda f: {"modells": {}}, "modells: is not a known key"),
+    "a text for a number": (lambda f: {"seed": "x"}, "seed: must be a whole number. Got 'x'"),
+    "an unknown kind": (lambda f: {"models": {"image": {"kind": "vit"}}}, "kind must be one of 'open_clip', 'onnx'"),
+    "a name with a blank": (lambda f: {"corpus": {"name": "my images"}}, "must be lower-case letters, digits and _"),
+    "no such folder": (lambda f: {"corpus": {"path": "imags"}}, "mine.path: must be an existing file or folder"),
+    "where a path starts": (lambda f: {"corpus": {"path": "imags"}}, "/imags; paths start at the working directory"),
+    "no image": (
+        lambda f: (f / "none").mkdir(exist_ok=True) or {"corpus": {"path": "none"}}, "must hold images (jpg, jpeg, png"
+    ),
+    "no such metadata": (lambda f: {"corpus": {"metadata": "gone.csv"}}, "corpora.mine.metadata: must be an existing"),
+    "a sheet": (lambda f: {"corpus": {"metadata": "m.xlsx"}}, "Got 'm.xlsx'; save the sheet as CSV"),
+    "semicolons": (
+        lambda f: write(f, "semi.csv", "file;title\n1.png;one\n") or {"corpus": {"metadata": "semi.csv"}},
+        "The separator seems to be ';'; save it with commas",
+    ),
+    "tabs": (
+        lambda f: write(f, "tabs.csv", "file\ttitle\n1.png\tone\n") or {"corpus": {"metadata": "tabs.csv"}},
+        "The separator seems to be a tab; name it .tsv",
+    ),
+    "another column": (
+        lambda f: write(f, "m.csv", "name,title\n1.png,one\n") or {"corpus": {"metadata": "m.csv"}},
+        "must have a column 'file' with the names of the files. Got name, title; set corpora.mine.columns.file",
+    ),
+    "another key": (
+        lambda f: write(f, "m.jsonl", json.dumps({"image": "1.png"})) or {"corpus": {"metadata": "m.jsonl"}},
+        "must have a column 'file' with the names of the files. Got image",
+    ),
+    "no JSON": (
+        lambda f: write(f, "m.jsonl", "1.png one\n") or {"corpus": {"metadata": "m.jsonl"}},
+        "must have a line of JSON for each image. Got '1.png one'",
+    ),
+    "UTF-16": (
+        lambda f: write(f, "m.csv", "file,title\n".encode("utf-16")) or {"corpus": {"metadata": "m.csv"}},
+        "must be UTF-8. Got UTF-16",
+    ),
+    "an empty table": (lambda f: write(f, "m.csv", "\n") or {"corpus": {"metadata": "m.csv"}}, "Got an empty file"),
+    "a column twice": (
+        lambda f: write(f, "m.csv", "file,title,title\n1.png,a,b\n") or {"corpus": {"metadata": "m.csv"}},
+        "must have columns of different names. Got twice: title",
+    ),
+    "more clusters than images": (
+        lambda f: {"cluster": {"clusterings": [{"id": "themes", "roles": ["posts"], "k": 13}]}},
+        "cluster.clusterings.themes.k: must be at most the number of images. Got 13, and 12 images in mine",
+    ),
+    "no such network": (
+        lambda f: {"models": {"image": {"kind": "onnx", "path": "gone.onnx"}}},
+        "models.image: model path must be an existing file or folder. Got 'gone.onnx'",
+    ),
+    "no network": (
+        lambda f: write(f, "x.onnx", b"nothing") or {"models": {"image": {"kind": "onnx", "path": "x.onnx"}}},
+        "models.image: onnxruntime could not load",
+    ),
+    "no such architecture": (
+        lambda f: {"models": {"image": {"kind": "open_clip", "name": "ViT-L14", "pretrained": "openai"}}},
+        "models.image: name must be an architecture of open_clip, such as ViT-L-14. Got 'ViT-L14'",
+    ),
+    "no such head": (
+        lambda f: {"models": {"scores": {"nsfw": {"kind": "linear", "path": "gone.safetensors"}}}},
+        "models.scores.nsfw: model path must be an existing file",
+    ),
+    "a head of NaN": (
+        lambda f: {"models": {"scores": {"mine": {"kind": "linear", "path": head([1.0, float("nan")])}}}},
+        "models.scores.mine: weights of a head must be finite numbers",
+    ),
+    "no such copies": (lambda f: {"deduplicate": {"known_copies": "c.csv"}}, "deduplicate.known_copies: must be an"),
+    "no such texts": (
+        lambda f: {"texts": [{"name": "poems", "path": "poems.txt"}]}, "texts.poems.path: must be an existing"
+    ),
+    "a store below a file": (
+        lambda f: {"store": {"root": "good.csv/tables"}}, "store.root: must be a folder, or lie in one"
+    ),
+    "a report below a file": (lambda f: {"report": {"path": "good.csv/r.html"}}, "report.path: must be a folder, or"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_with_2_and_says_what_is_wrong(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes, message = MISTAKES[name]
+    for command in ("check", "run"):
+        code, output = code_and_output(capsys, command, "--conf", config(folder, **changes(folder)))
+        assert code == 2 and message in output, output
+        assert "Traceback" not in output and "Input should" not in output
+
+
+WARNINGS: dict[str, tuple[Any, str]] = {
+    "no NSFW model": (lambda f: {"models": {}}, "warning: models.scores: has no nsfw: the report hides every picture"),
+    "latin-1": (
+        lambda f: write(f, "m.csv", b"file,title\n1.png,caf\xe9\n") or {"corpus": {"metadata": "m.csv"}},
+        "Got byte 0xe9 in line 2 (latin-1?)",
+    ),
+    "names of no files": (
+        lambda f: write(f, "m.csv", "file,title\na/1.png,one\n") or {"corpus": {"metadata": "m.csv"}},
+        "Got no file in 1 rows, such as 'a/1.png'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_what_may_be_meant_is_a_warning(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes, message = WARNINGS[name]
+    code, output = code_and_output(capsys, "check", "--conf", config(folder, **changes(folder)))
+    assert code == 0 and message in output and "ready to run" in output, output
+
+
+def test_stages_that_need_no_files_are_not_held_up(folder: Path) -> None:
+    cfg = load([config(folder, corpus={"path": "gone"})])
+    assert find_problems(cfg, ["report", "trends"]) == []
+
+
+def test_a_range_of_stages_that_is_empty_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_and_output(capsys, "run", "--from", "report", "--to", "ingest") == (
+        2,
+        "twigma: --from must not come after --to. Got 'report' and 'ingest'; the order is "
+        f"{', '.join(stage_names())}.\n",
+    )
+    code, output = code_and_output(capsys, "run", "--only", "embed", "--from", "score")
+    assert code == 2 and "--only must lie between --from and --to. Got 'embed'." in output
+
+
+def test_the_answer_comes_at_once(folder: Path) -> None:
+    """It takes a second; the bound is one that no slow machine misses."""
+    began = time.monotonic()
+    find_problems(load([config(folder)]), stage_names())
+    assert time.monotonic() - began < 20
