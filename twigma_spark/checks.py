@@ -237,9 +237,10 @@ def _try_image(cfg: Config) -> None:
         return
     _ = model.model_id
     name, known = cfg.models.image.name, _architectures()
-    if name is not None and known and not specs.is_path(name) and name.removeprefix("hf-hub:") == name:
-        if name.replace("/", "-") not in known:
-            raise ModelError(f"name must be an architecture of open_clip, such as ViT-L-14. Got {name!r}.")
+    if name is None or not known or specs.is_path(name) or name.startswith("hf-hub:"):
+        return
+    if name.replace("/", "-") not in known:
+        raise ModelError(f"name must be an architecture of open_clip, such as ViT-L-14. Got {name!r}.")
 
 
 def _trying_score(cfg: Config, name: str) -> Callable[[], object]:

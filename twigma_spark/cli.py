@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -149,10 +150,31 @@ def check(conf: Conf = None, overrides: Overrides = None) -> None:
 def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float) -> None:
     from twigma_spark import pipeline
 
-    outcomes = pipeline.run(cfg, store, pipeline.select(names), terminal.log, force, terminal.update)
+    with _interruptible():
+        outcomes = pipeline.run(cfg, store, pipeline.select(names), terminal.log, force, terminal.update)
     ran = sum(not outcome.skipped for outcome in outcomes)
     seconds = time.monotonic() - start
     terminal.log(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {seconds:.0f} s")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one line and the shell's code; the stages record that they ended."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        typer.echo(
+            "twigma: interrupted. What the stages have committed is kept; the same command goes on from there.",
+            err=True,
+        )
+        raise typer.Exit(128 + (error.args[0] if error.args else signal.SIGINT)) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()

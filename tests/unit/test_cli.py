@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,21 @@ def test_the_command_line_imports_nothing_that_takes_seconds() -> None:
     code = f"import sys, twigma_spark.cli; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_is_one_line_and_its_code(
+    number: int, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr("twigma_spark.cli.open_store", lambda cfg: nullcontext())
+    monkeypatch.setattr("twigma_spark.pipeline.run", interrupted)
+    assert ended("stage", "report", "--set", "models.scores={}") == code
+    assert "interrupted. What the stages have committed is kept" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
