@@ -133,7 +133,8 @@ def run(
 
 def _check(cfg: Config, names: Sequence[str]) -> None:
     """Show what is wrong with the configuration before Spark is started, which takes seconds."""
-    terminal.log(f"twigma {_version()}: {len(names)} stages, tables in {cfg.store.root}")
+    number = f"{len(names)} stage{'s' if len(names) > 1 else ''}"
+    terminal.log(f"twigma {_version()}: {number}, tables in {cfg.store.root}")
     from twigma_spark import checks
 
     checks.check(cfg, names, terminal.log)

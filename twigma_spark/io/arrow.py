@@ -34,6 +34,10 @@ NOT_A_LENGTH = "vector_length"
 NOT_FINITE = "vector_not_finite"
 ZERO = "vector_zero"
 
+# pyarrow prepares its use of pandas at the first conversion, and not safely: of two threads that both make the first
+# one, one fails ("Mask must be a sequence of booleans"). So it is made here.
+pa.Array.from_pandas(pd.Series([None], dtype=object), mask=np.array([True]))
+
 
 @dataclass(frozen=True)
 class Checked:
