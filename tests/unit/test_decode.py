@@ -48,6 +48,18 @@ def reason_of(content: bytes, max_pixels: int = 10**6) -> str:
     return raised.value.reason
 
 
+def test_a_progressive_jpeg_of_hundreds_of_scans_is_refused() -> None:
+    """300 kB that would take 16 seconds: its last scan, of some bytes, is there 400 times."""
+    out = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(out, "JPEG", progressive=True)
+    whole = out.getvalue()
+    scan = whole[whole.rfind(b"\xff\xda") : -2]
+    assert probe(whole).width == 64
+    with pytest.raises(ImageError, match=r"too_many_scans: 4\d\d, the limit is 64"):
+        probe(whole[:-2] + 400 * scan + whole[-2:])
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"])
 def test_probe_reads_the_header_of_every_format(format: str) -> None:
     assert format in FORMATS

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.pixels import Preparation, prepare, resized_shape, revision
+from twigma_spark.models.pixels import DECODERS, Preparation, prepare, resized_shape, revision
 
 SIZES = [(224, 224), (300, 200), (200, 333), (97, 64), (640, 479), (33, 500), (31, 31), (50, 90), (90, 50)]
 
@@ -105,3 +105,15 @@ def test_choices_are_checked() -> None:
         Preparation(64, 64, fit="stretch")
     with pytest.raises(ModelError, match="decode must be one of fast, pillow"):
         Preparation(64, 64, decode="turbo")
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
+def test_a_tiff_whose_second_page_is_broken_is_its_first_page(compression: str | None, cut: int) -> None:
+    out = io.BytesIO()
+    pages = [Image.fromarray(np.random.default_rng(n).integers(0, 255, (32, 32, 3), np.uint8)) for n in range(2)]
+    pages[0].save(out, "TIFF", save_all=True, append_images=pages[1:], compression=compression)
+    whole = out.getvalue()
+    for decode in DECODERS:
+        how = Preparation(32, 32, decode=decode)
+        np.testing.assert_array_equal(prepare(whole[:-cut], how), prepare(whole, how))

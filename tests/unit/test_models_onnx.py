@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.onnx_network import mean_colour_network
+from tests.onnx_network import field, mean_colour_network
 from twigma_spark.errors import ModelError
 from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
 from twigma_spark.models.runner import run_batches
@@ -65,6 +65,21 @@ def test_ids_and_revisions(tmp_path: Path) -> None:
     assert first.model_id.endswith("/out0")
     assert first.preprocess_rev.startswith("fast-v1/fp32/224/squash-bilinear-")
     assert first.preprocess_rev != second.preprocess_rev
+
+
+def test_weights_in_files_beside_the_network_are_part_of_its_id(tmp_path: Path) -> None:
+    tensors = b"".join(
+        field(5, field(8, name) + field(13, field(1, "location") + field(2, file)) + field(14, 1))
+        for name, file in (("w", "net.bin"), ("b", "net.bin"), ("v", "gone.bin"))
+    )
+    path, weights = tmp_path / "net.onnx", tmp_path / "net.bin"
+    path.write_bytes(field(1, 8) + field(7, tensors))
+    ids = [OnnxNet(str(path)).model_id]
+    for content in (b"one", b"other"):
+        weights.write_bytes(content)
+        path.touch()  # the names are looked up once a version of the file
+        ids.append(OnnxNet(str(path)).model_id)
+    assert len(set(ids)) == 3
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -21,7 +21,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 150_000_000
 # Rows of a picture that are converted at once.
 BAND = 256
-REASONS = ("empty_file", "not_an_image", "too_many_pixels", "undecodable")
+# A progressive JPEG is decoded once a scan. Encoders make some 10; a file that repeats one takes a second a picture for
+# each 25 of them.
+MAX_SCANS = 64
+START_OF_SCAN = b"\xff\xda"
+REASONS = ("empty_file", "not_an_image", "too_many_pixels", "too_many_scans", "undecodable")
 
 # `max_pixels` is the limit here; Pillow's own warning, at half of its limit, would only repeat it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -51,7 +55,7 @@ def probe(content: bytes, max_pixels: int = MAX_PIXELS) -> Probe:
     """Return format and displayed size of an image from its header; no pixel is decoded.
 
     Raises:
-        ImageError: "empty_file", "not_an_image" or "too_many_pixels".
+        ImageError: "empty_file", "not_an_image", "too_many_pixels" or "too_many_scans".
     """
     image = open_image(content, max_pixels)
     width, height = image.size
@@ -79,7 +83,7 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return a Pillow image of which only the header has been read.
 
     Raises:
-        ImageError: "empty_file", "not_an_image" or "too_many_pixels".
+        ImageError: "empty_file", "not_an_image", "too_many_pixels" or "too_many_scans".
     """
     if not content:
         raise ImageError("empty_file", "0 bytes")
@@ -94,6 +98,9 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise ImageError("too_many_pixels", f"{image.width}x{image.height}, the limit is {max_pixels}")
+    # In the data of a scan no byte but 0 and restarts follow 0xff, so every pair found is a marker.
+    if image.format in ("JPEG", "MPO") and (scans := content.count(START_OF_SCAN)) > MAX_SCANS:
+        raise ImageError("too_many_scans", f"{scans}, the limit is {MAX_SCANS}")
     return image
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,9 @@ from twigma_spark.errors import ModelError
 from twigma_spark.models.base import Array, Floats, Loaded, file_digest, local_path, unit_rows
 from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.pixels import Pixels, Preparation, prepare, revision
+
+# key = "location", and the length and the bytes of the value
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])(.{1,127})", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class OnnxNet:
     def model_id(self) -> str:
         """Return "onnx/<file>@<digest>/<output>"."""
         file = local_path(self.path)
-        return f"onnx/{file.stem}@{file_digest(file)}/{self.output or 'only'}"
+        return f"onnx/{file.stem}@{_digest(file)}/{self.output or 'only'}"
 
     @property
     def preprocess_rev(self) -> str:
@@ -204,6 +211,27 @@ class LoadedOnnxScorer(Loaded):
     def empty(self) -> Floats:
         """Return an array of shape (0,)."""
         return np.zeros(0, dtype=np.float32)
+
+
+def _digest(file: Path) -> str:
+    """Return the digest of a network's file, and of the files of weights that it names where it has some."""
+    status = file.stat()
+    digests = [file_digest(file), *map(file_digest, _external_data(file, status.st_size, status.st_mtime_ns))]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=64)
+def _external_data(file: Path, size: int, changed: int) -> tuple[Path, ...]:
+    """Return the files of weights beside a network's file, each once, in the order of their names.
+
+    Format: onnx.proto, TensorProto.external_data: entries of key (field 1) "location" and value (field 2), a path
+    below the file's folder. `size` and `changed` only tell one version of the file from another.
+    """
+    if size == 0:
+        return ()
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        names = {found[2][: found[1][0]].decode("utf-8", "replace") for found in _LOCATION.finditer(content)}
+    return tuple(path for name in sorted(names) if (path := file.parent / name).is_file())
 
 
 def _open(net: OnnxNet, device: str, threads: int | None) -> Any:

@@ -163,8 +163,10 @@ def _torchvision(content: bytes, image: Image.Image) -> Any:
         ("WEBP", "RGB"): decode_webp,
     }
     decoder = decoders.get((image.format or "", image.mode))
+    if decoder is None:
+        return None  # before frames are counted: of a TIFF that reads all pages, and a broken one is an error
     animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
-    if decoder is None or animated or orientation(image) > 1:
+    if animated or orientation(image) > 1:
         return None
     try:
         tensor = decoder(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.RGB)
