@@ -178,6 +178,15 @@ def _no_column(corpus: Corpus, text: str, columns: list[str], suffix: str) -> st
     )
 
 
+def metadata_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a metadata file, as its beginning shows them."""
+    with path.open("rb") as file:
+        text = file.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _json_rows(text)[1]
+    return next(csv.reader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
+
+
 def _csv_rows(corpus: Corpus, text: str, separator: str) -> tuple[list[dict[str, str]], list[str]]:
     lines = csv.reader(text.splitlines(), delimiter=separator)
     columns = list(corpus.header) if corpus.header else next(lines, [])

@@ -31,6 +31,8 @@ Conf = Annotated[
     typer.Option("--conf", help="A YAML file, or sample, the built-in example; may be repeated, a later one wins."),
 ]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as embed.batch_size=64.")]
+Format = Annotated[str, typer.Option("--format", help="csv, json or parquet.")]
+Out = Annotated[str | None, typer.Option(help="A file or URL; without one the rows are printed.")]
 Force = Annotated[bool, typer.Option("--force", help="Run also what is unchanged.")]
 
 
@@ -251,21 +253,51 @@ def results(
     conf: Conf = None,
     overrides: Overrides = None,
     analysis: Annotated[list[str] | None, typer.Option(help="Only this analysis; may be repeated.")] = None,
-    form: Annotated[str, typer.Option("--format", help="csv, json or parquet.")] = "csv",
-    out: Annotated[str | None, typer.Option(help="A file or URL; without one the rows are printed.")] = None,
+    form: Format = "csv",
+    out: Out = None,
 ) -> None:
     """Export statistics, one row each, with their n, unit, interval and method."""
     if unknown := [name for name in analysis or [] if name not in ANALYSES]:
         raise ConfigError(f"--analysis must be one of {', '.join(ANALYSES)}. Got {', '.join(unknown)!r}.")
-    if form not in ("csv", "json", "parquet"):
-        raise ConfigError(f"--format must be csv, json or parquet. Got {form!r}.")
-    if form == "parquet" and out is None:
-        raise ConfigError("--out must name a file for --format parquet. Got none.")
+    _check_export(form, out)
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
         from twigma_spark import pipeline
 
-        frame = pipeline.results_frame(store, analysis or [])
+        _export(pipeline.results_frame(store, analysis or []), form, out)
+
+
+@app.command()
+def rejects(conf: Conf = None, overrides: Overrides = None, form: Format = "csv", out: Out = None) -> None:
+    """Export what could not be used: the stage, what it was, its corpus and key, the reason and what was seen."""
+    _export_table("rejects", conf, overrides, form, out)
+
+
+@app.command()
+def duplicates(conf: Conf = None, overrides: Overrides = None, form: Format = "csv", out: Out = None) -> None:
+    """Export the images that repeat another: both by corpus and key, and what they share."""
+    _export_table("duplicates", conf, overrides, form, out)
+
+
+def _export_table(
+    name: str, conf: Sequence[str] | None, overrides: Sequence[str] | None, form: str, out: str | None
+) -> None:
+    _check_export(form, out)
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
+        _export(pipeline.table_frame(store, name), form, out)
+
+
+def _check_export(form: str, out: str | None) -> None:
+    if form not in ("csv", "json", "parquet"):
+        raise ConfigError(f"--format must be csv, json or parquet. Got {form!r}.")
+    if form == "parquet" and out is None:
+        raise ConfigError("--out must name a file for --format parquet. Got none.")
+
+
+def _export(frame: Any, form: str, out: str | None) -> None:
     from twigma_spark.io.export import frame_bytes, write_bytes
 
     content = frame_bytes(frame, form)
@@ -273,6 +305,18 @@ def results(
         typer.echo(content, nl=False)
     else:
         terminal.log(f"{len(frame):,} rows: {write_bytes(out, content)}")
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of images, or of folders of images.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("twigma.yaml"),
+) -> None:
+    """Write the configuration of a folder of images, to be looked at and run."""
+    from twigma_spark.starter import write_configuration
+
+    typer.echo(write_configuration(folder, out), nl=False)
+    terminal.log(f"written to {out}; next: twigma check --conf {out}, then twigma run --conf {out}")
 
 
 @app.command()

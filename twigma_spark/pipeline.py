@@ -148,6 +148,17 @@ def results_frame(store: Store, analyses: Sequence[str]) -> pd.DataFrame:
     return rows
 
 
+def table_frame(store: Store, name: str) -> pd.DataFrame:
+    """Return the rows of `rejects` or `duplicates` as people read them: images by corpus and key, not by id."""
+    if name == "rejects":
+        return store.read("rejects").orderBy("stage", "corpus", "reason", "key").toPandas()
+    keys = store.read("images").select("image_id", "corpus", "source_key")
+    kept = keys.select(F.col("image_id").alias("canonical_id"), F.col("source_key").alias("copy_of"))
+    rows = store.read("duplicates").select("image_id", "canonical_id", "tier").join(keys, "image_id")
+    rows = rows.join(kept, "canonical_id").select("corpus", "source_key", "copy_of", "tier")
+    return rows.orderBy("corpus", "copy_of", "source_key").toPandas()
+
+
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     """Return the results on the sample world beside its ground truth, as text, and whether all agree.
 

@@ -21,18 +21,20 @@ Log = Callable[[str], None]
 # Writes and counts of a stage that run side by side.
 AT_ONCE = 2
 # The state that a stage's last good run began with, and the versions of the tables that it wrote.
+# Reasons of rejects in a line of progress.
+REASONS = 3
 LastRun = tuple[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage went."""
+    """How a stage went; `rejects` by their reasons."""
 
     stage: str
     skipped: bool
     seconds: float
     rows: Mapping[str, int] = field(default_factory=dict)
-    rejects: int = 0
+    rejects: Mapping[str, int] = field(default_factory=dict)
     published: str | None = None
 
     def line(self) -> str:
@@ -41,8 +43,17 @@ class Outcome:
             what = "skipped: inputs and configuration are unchanged"
         else:
             what = ", ".join(f"{n:,} {table}" for table, n in self.rows.items() if table != "rejects") or "no rows"
-            what += f"; {self.rejects:,} rejects" if self.rejects else ""
+            what += self._refused()
         return f"{self.stage:<16} {self.seconds:6.1f} s  {what}" + (f" -> {self.published}" if self.published else "")
+
+    def _refused(self) -> str:
+        """Return the number of rejects with the reasons that most of them have."""
+        if not self.rejects:
+            return ""
+        most = sorted(self.rejects.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{reason} {n:,}" for reason, n in most[:REASONS])
+        more = f", {len(most) - REASONS} more reasons" if len(most) > REASONS else ""
+        return f"; {sum(self.rejects.values()):,} rejects ({named}{more}): twigma rejects"
 
 
 def quiet(text: str) -> None:
@@ -79,7 +90,7 @@ class Runner:
             rejects = {} if skipped else self._run_and_record(state, states)
             published = self._publish()
         seconds = time.monotonic() - self.clock
-        return Outcome(self.stage.name, skipped, seconds, self.rows, sum(rejects.values()), published)
+        return Outcome(self.stage.name, skipped, seconds, self.rows, rejects, published)
 
     def unchanged(self, known: LastRun | None) -> bool:
         """Return whether a run would be skipped now; `known` is as for `run`."""

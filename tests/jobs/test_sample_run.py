@@ -73,6 +73,15 @@ def test_every_post_has_five_neighbours_in_every_reference(done: Done) -> None:
     assert counts.select("n", "references").distinct().collect() == [(15, 3)]
 
 
+def test_rejects_and_duplicates_are_exported_by_corpus_and_file(done: Done) -> None:
+    refused, repeats = (pipeline.table_frame(done.store, name) for name in ("rejects", "duplicates"))
+    assert {"stage", "corpus", "key", "reason", "detail"} <= set(refused.columns) and len(refused) > 10
+    assert list(repeats.columns) == ["corpus", "source_key", "copy_of", "tier"]
+    assert len(repeats) == done.store.count("duplicates") > 0 and (repeats.source_key != repeats.copy_of).all()
+    (line,) = [outcome.line() for outcome in done.outcomes if outcome.stage == "ingest"]
+    assert re.search(r"; \d+ rejects \(\w+ \d+, .* more reasons\): twigma rejects$", line), line
+
+
 def test_every_kept_image_has_a_place_on_the_map(done: Done) -> None:
     read = done.store.read
     kept = read("embeddings").join(read("duplicates"), "image_id", "left_anti").select("image_id")
