@@ -34,6 +34,7 @@ from twigma_spark.estimators.kmeans import KMeansSpec
 from twigma_spark.estimators.near import Reach, close_pairs
 from twigma_spark.io import arrow
 from twigma_spark.io.session import open_session
+from twigma_spark.vectors import unit_rows
 
 SEEDS = 5
 FAISS_ROUNDS = 20
@@ -125,7 +126,7 @@ def faiss_clustered(rows: NDArray[np.float32], k: int, seeds: int) -> float:
     fit = faiss.Kmeans(rows.shape[1], k, niter=FAISS_ROUNDS, nredo=seeds, spherical=True, seed=7,
                        max_points_per_centroid=len(rows))  # fmt: skip
     fit.train(rows)
-    centres = arrow.unit(fit.centroids)
+    centres = unit_rows(fit.centroids)
     parts = (rows[at : at + 65_536] for at in range(0, len(rows), 65_536))
     total = sum(float(np.einsum("ij,ij->", p, centres[nearest(p, centres, "cosine")], dtype=np.float64)) for p in parts)
     return 1.0 - total / len(rows)

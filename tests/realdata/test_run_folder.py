@@ -13,6 +13,7 @@ from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.io.tables import Store
+from twigma_spark.vectors import unit_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 CONF = Path(__file__).resolve().parents[2] / "conf" / "folder.yaml"
@@ -55,7 +56,7 @@ def test_images_of_one_prompt_are_nearer_than_those_of_others(store: Store) -> N
     vectors = store.read("embeddings").select("image_id", "embedding")
     prompts = store.read("images").where("corpus = 'genai'").select("image_id", "prompt_id")
     table = arrow.collect(vectors.join(prompts, "image_id")).combine_chunks()
-    cosine = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    cosine = unit_rows(arrow.matrix(table.column("embedding").chunk(0)))
     cosine = cosine @ cosine.T
     prompt = table.column("prompt_id").to_numpy()
     same = (prompt[:, None] == prompt[None, :]) & ~np.eye(len(prompt), dtype=bool)
@@ -65,7 +66,7 @@ def test_images_of_one_prompt_are_nearer_than_those_of_others(store: Store) -> N
 
 def test_the_nearest_images_are_mostly_of_the_own_kind(store: Store) -> None:
     table = arrow.collect(store.read("embeddings").select("corpus", "embedding")).combine_chunks()
-    vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    vectors = unit_rows(arrow.matrix(table.column("embedding").chunk(0)))
     corpus = table.column("corpus").to_numpy()
     cosine = vectors @ vectors.T
     np.fill_diagonal(cosine, -1)

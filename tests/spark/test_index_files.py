@@ -14,6 +14,7 @@ from twigma_spark.errors import ModelError
 from twigma_spark.estimators import faiss_index, index_files, neighbour_search, recall
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, embedding ARRAY<FLOAT>"
 
@@ -60,7 +61,7 @@ def test_training_vectors_are_the_same_in_the_order_of_their_ids_however_the_tab
     assert 150 < len(one) < 300
     np.testing.assert_array_equal(one, other)
     every = source.vectors.orderBy("image_id").toPandas()
-    rows = arrow.unit(np.stack(every.embedding).astype(np.float32))
+    rows = unit_rows(np.stack(every.embedding).astype(np.float32))
     np.testing.assert_allclose(index_files._sample(source, 6000), rows, atol=1e-6)
 
 

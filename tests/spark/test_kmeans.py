@@ -16,6 +16,7 @@ from twigma_spark.estimators import clustering
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, assign_clusters, fit, refine, summarise
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
 
@@ -47,7 +48,7 @@ def test_planted_clusters_are_found(
     rows = assign(frame, model).orderBy("image_id").toPandas()
     pairs = {(a, b) for a, b in zip(rows.cluster, label, strict=True)}
     assert len(pairs) == 4
-    cosine = arrow.unit(vectors) @ model.centroids.T
+    cosine = unit_rows(vectors) @ model.centroids.T
     assert (rows.cluster == cosine.argmax(axis=1)).all()
     np.testing.assert_allclose(rows.distance, 1 - cosine.max(axis=1), atol=1e-5)
     assert list(rows.columns) == ["image_id", "corpus", "cluster", "distance"]
@@ -122,7 +123,7 @@ def test_refinement_never_worsens_and_ends_at_a_fixed_point(
     vectors = planted[0] + rng.normal(size=planted[0].shape).astype(np.float32)
     frame = table(spark, vectors).repartition(3, "image_id")
     cost = [
-        1 - (arrow.unit(vectors) @ fit(frame, KMeansSpec(6, 1, summaries=8, refine=n, tol=0)).centroids.T).max(1).mean()
+        1 - (unit_rows(vectors) @ fit(frame, KMeansSpec(6, 1, summaries=8, refine=n, tol=0)).centroids.T).max(1).mean()
         for n in (0, 1, 4)
     ]
     assert cost[0] > cost[1] >= cost[2]
@@ -141,7 +142,7 @@ def test_a_summary_counts_every_vector_however_the_table_is_cut(
     for cut in (1, 3, 16):
         found = summarise(table(spark, planted[0]).repartition(cut), KMeansSpec(4, 1, summaries=8))
         assert found.rows == 600 and len(found.points) <= 8 * cut
-        np.testing.assert_allclose(found.weights @ found.points, arrow.unit(planted[0]).sum(axis=0), atol=1e-2)
+        np.testing.assert_allclose(found.weights @ found.points, unit_rows(planted[0]).sum(axis=0), atol=1e-2)
 
 
 def test_of_a_large_table_the_same_rows_are_drawn_however_it_is_cut(
@@ -162,7 +163,7 @@ def test_of_a_large_table_the_same_rows_are_drawn_however_it_is_cut(
 def test_spark_ml_finds_the_same_planted_clusters(
     spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], metric: str
 ) -> None:
-    vectors = arrow.unit(planted[0]) if metric == "euclidean" else planted[0]
+    vectors = unit_rows(planted[0]) if metric == "euclidean" else planted[0]
     frame = table(spark, vectors)
     labels = [
         assign(frame, ENGINES[engine](frame, KMeansSpec(4, 1, metric))).orderBy("image_id").toPandas().cluster

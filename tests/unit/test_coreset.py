@@ -13,13 +13,14 @@ from twigma_spark.estimators import table_summary
 from twigma_spark.estimators.coreset import Metric, centres, lloyd, starts, summary
 from twigma_spark.estimators.kmeans import KMeansSpec
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 
 def planted(n: int, d: int, groups: int, seed: int, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     label = rng.integers(0, groups, n)
     centre = np.random.default_rng(99).normal(size=(groups, d))
-    return arrow.unit((centre[label] + spread * rng.normal(size=(n, d))).astype(np.float32)), label
+    return unit_rows((centre[label] + spread * rng.normal(size=(n, d))).astype(np.float32)), label
 
 
 def gain(vectors: np.ndarray, centroids: np.ndarray) -> float:
@@ -30,7 +31,7 @@ def gain(vectors: np.ndarray, centroids: np.ndarray) -> float:
 @given(n=st.integers(1, 400), d=st.integers(2, 9), most=st.integers(2, 40), seed=st.integers(0, 2**40))
 def test_a_summary_keeps_weighted_sums(n: int, d: int, most: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    vectors = arrow.unit(rng.normal(size=(n, d)).astype(np.float32))
+    vectors = unit_rows(rng.normal(size=(n, d)).astype(np.float32))
     weights = rng.integers(1, 9, n).astype(np.float32)
     means, totals = summary(vectors, weights, most, seed)
     assert 1 <= len(means) <= max(most, 1) and len(means) == len(totals)
@@ -48,7 +49,7 @@ def test_centres_reach_the_optimum_that_scikit_learn_finds() -> None:
     """On the sphere the squared distance is 2 - 2 cosine, so that both look for nearly the same centres."""
     vectors, _ = planted(900, 8, 5, 2)
     ours = centres(vectors, np.ones(900, np.float32), 5, range(5))
-    theirs = arrow.unit(KMeans(5, n_init=10, random_state=0).fit(vectors).cluster_centers_)
+    theirs = unit_rows(KMeans(5, n_init=10, random_state=0).fit(vectors).cluster_centers_)
     assert gain(vectors, ours) >= gain(vectors, theirs) - 1e-5
     np.testing.assert_allclose((ours @ theirs.T).max(axis=1), 1.0, atol=1e-4)
 
@@ -62,7 +63,7 @@ def test_a_summary_loses_next_to_nothing() -> None:
 
 
 def test_a_weight_counts_as_so_many_copies() -> None:
-    vectors = arrow.unit(np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0.2]], np.float32))
+    vectors = unit_rows(np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0.2]], np.float32))
     weights = np.array([1, 1, 5, 3], np.float32)
     weighted = centres(vectors, weights, 2, range(8))
     repeated = centres(np.repeat(vectors, weights.astype(int), axis=0), np.ones(10, np.float32), 2, range(8))

@@ -17,11 +17,12 @@ from twigma_spark.estimators import faiss_index, neighbour_search
 from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile
 from twigma_spark.estimators.neighbour_search import nearest
 from twigma_spark.io import arrow, artifacts
+from twigma_spark.vectors import unit_rows
 
 
 def index_of(vectors: np.ndarray, ids: list[str]) -> NeighbourIndex:
     flat = faiss.IndexFlatIP(vectors.shape[1])
-    flat.add(arrow.unit(vectors.astype(np.float32)))
+    flat.add(unit_rows(vectors.astype(np.float32)))
     places = np.empty(len(ids), np.int64)
     places[np.argsort(ids)] = np.arange(len(ids))
     return NeighbourIndex(flat, pa.array(ids), places)
@@ -45,7 +46,7 @@ def test_neighbours_equal_brute_force_with_many_ties(n: int, m: int, d: int, k: 
     # A coarse grid makes copies and equal cosines common.
     vectors, queries = (rng.integers(-2, 3, (rows, d)).astype(np.float32) + 0.25 for rows in (n, m))
     ids = [f"{v:03d}" for v in rng.permutation(n)]
-    rows, cosines = nearest(index_of(vectors, ids), arrow.unit(queries), k)
+    rows, cosines = nearest(index_of(vectors, ids), unit_rows(queries), k)
     expected, similar = brute(vectors, ids, queries, k)
     np.testing.assert_allclose(cosines, similar, atol=2.1e-6)
     exact = np.take_along_axis(np.round(_cosines(queries, vectors), 6), rows, axis=1)
@@ -100,7 +101,7 @@ def test_copies_beyond_the_fetched_ones_are_ordered_by_id() -> None:
 def test_memory_stays_bounded_where_everything_ties(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbour_search, "CELLS", 200)
     ids = [f"{n:04d}" for n in range(150)][::-1]
-    rows, cosines = nearest(index_of(np.ones((150, 3)), ids), arrow.unit(np.ones((40, 3), np.float32)), 2)
+    rows, cosines = nearest(index_of(np.ones((150, 3)), ids), unit_rows(np.ones((40, 3), np.float32)), 2)
     assert (rows == [[149, 148]]).all() and (cosines == 1).all()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 Vectors = NDArray[np.float32]
 Metric = Literal["cosine", "euclidean"]
@@ -180,4 +180,4 @@ def _shares(labels: NDArray[np.int64], weights: Vectors, k: int) -> sparse.csr_m
 
 
 def _scale(found: Vectors, metric: Metric) -> Vectors:
-    return arrow.unit(found) if metric == "cosine" else np.ascontiguousarray(found, np.float32)
+    return unit_rows(found) if metric == "cosine" else np.ascontiguousarray(found, np.float32)

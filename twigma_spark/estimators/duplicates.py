@@ -20,6 +20,7 @@ from twigma_spark.estimators.components import Once, least_members
 from twigma_spark.estimators.identical import edges_by_key, edges_by_vector
 from twigma_spark.estimators.lookalikes import Likeness, lookalikes
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 # From strict to loose.
 TIERS = ("media", "bytes", "embedding", "near")
@@ -161,7 +162,7 @@ def _with_similarity(pairs: DataFrame, vectors: DataFrame) -> DataFrame:
 def _similar(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the cosine of each row's two embeddings in place of them."""
     for batch in batches:
-        a, b = (arrow.unit(arrow.matrix(batch.column(n))) for n in (3, 4))
+        a, b = (unit_rows(arrow.matrix(batch.column(n))) for n in (3, 4))
         cosine = np.einsum("ij,ij->i", a, b, dtype=np.float64).clip(-1.0, 1.0)
         columns = [*batch.columns[:3], pa.array(cosine)]
         yield pa.record_batch(columns, ["image_id", "canonical_id", "tier", "similarity"])

@@ -22,6 +22,7 @@ from twigma_spark.estimators import kmeans
 from twigma_spark.estimators.coreset import Metric
 from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 Engine = Callable[[DataFrame, KMeansSpec], KMeansModel]
 # Rounds of the engines that make a pass a round; Spark ML's own default.
@@ -69,11 +70,11 @@ def _ready(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[pa.Rec
         found = arrow.checked(batch.column(0))
         rows = found.rows[found.usable]
         if len(rows):
-            yield pa.record_batch([arrow.lists(arrow.unit(rows) if metric == "cosine" else rows)], ["embedding"])
+            yield pa.record_batch([arrow.lists(unit_rows(rows) if metric == "cosine" else rows)], ["embedding"])
 
 
 def _model(found: Iterable[object], spec: KMeansSpec) -> KMeansModel:
     """Return the model of an engine's centres; one that finds fewer than k has its last centres repeated."""
     rows = np.asarray(list(found), np.float32)
     rows = rows[np.minimum(np.arange(spec.k), len(rows) - 1)]
-    return KMeansModel(arrow.unit(rows) if spec.metric == "cosine" else rows, spec.metric)
+    return KMeansModel(unit_rows(rows) if spec.metric == "cosine" else rows, spec.metric)

@@ -15,6 +15,7 @@ from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
+from twigma_spark.vectors import unit_rows
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def build(references: DataFrame) -> NeighbourIndex:
     """
     index, ids = faiss.IndexFlatIP(1), [pa.array([], pa.string())]
     for batch in arrow.stream(references.select("image_id", "embedding")):
-        vectors = arrow.unit(arrow.matrix(batch.column(1)))
+        vectors = unit_rows(arrow.matrix(batch.column(1)))
         if not index.ntotal:
             index = faiss.IndexFlatIP(vectors.shape[1])
         check_length(index, vectors)

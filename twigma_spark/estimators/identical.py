@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 EDGES = "a STRING, b STRING"
 # Projections, and the width of a cell in tolerances: a vector is in 1.3 cells on average.
@@ -64,7 +65,7 @@ def _cells(batches: Iterable[pa.RecordBatch], tolerance: float) -> Iterator[pa.R
     for batch in batches:
         if not batch.num_rows:
             continue
-        shares = (arrow.unit(arrow.matrix(batch.column(2))) @ _directions(batch.column(2)).T).astype(np.float64)
+        shares = (unit_rows(arrow.matrix(batch.column(2))) @ _directions(batch.column(2)).T).astype(np.float64)
         overlap = tolerance / 2 + ROUNDING
         ends = [np.floor((shares + side * overlap) / (WIDTH * 2 * overlap)).astype(np.int64) for side in (-1, 1)]
         digests, places = _digests(*ends)
@@ -76,7 +77,7 @@ def _cells(batches: Iterable[pa.RecordBatch], tolerance: float) -> Iterator[pa.R
 def _directions(column: pa.Array) -> Vectors:
     """Return unit directions (8, d), always the same ones for a length."""
     dim = arrow.matrix(column.slice(0, 1)).shape[1]
-    return arrow.unit(np.random.default_rng(dim).standard_normal((DIRECTIONS, dim)).astype(np.float32))
+    return unit_rows(np.random.default_rng(dim).standard_normal((DIRECTIONS, dim)).astype(np.float32))
 
 
 def _digests(low: NDArray[np.int64], high: NDArray[np.int64]) -> tuple[list[bytes], list[int]]:
@@ -113,7 +114,7 @@ def _same(batches: Iterable[pa.RecordBatch], tolerance: float) -> Iterator[pa.Re
 def _edges(held: list[pa.RecordBatch], tolerance: float) -> pa.RecordBatch:
     """Return edges of one cell: the least id that is left leads, all within the tolerance follow it."""
     ids = np.concatenate([b.column(1).to_numpy(zero_copy_only=False) for b in held])
-    rows = arrow.unit(np.concatenate([arrow.matrix(b.column(2)) for b in held]))
+    rows = unit_rows(np.concatenate([arrow.matrix(b.column(2)) for b in held]))
     order = np.argsort(ids, kind="stable")
     ids, rows = ids[order], rows[order]
     free, edges = np.ones(len(ids), bool), []

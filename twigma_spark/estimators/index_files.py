@@ -21,6 +21,7 @@ from twigma_spark.estimators.faiss_index import ShardFile, attach_ids, check_len
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, manifest, reusable
+from twigma_spark.vectors import unit_rows
 
 KIND = "faiss_index"
 # Vectors that an index with inverted lists or quantisers is trained on, a list.
@@ -114,7 +115,7 @@ class _Shards:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add vectors (image_id, embedding) to the shard."""
-        vectors = arrow.unit(arrow.matrix(batch.column(1)))
+        vectors = unit_rows(arrow.matrix(batch.column(1)))
         check_length(self.index, vectors)
         self.index.add(vectors)
         self.ids.append(batch.column(0))
@@ -163,6 +164,6 @@ def _sample(source: IndexSource, wanted: int) -> NDArray[np.float32]:
     place = arrow.ranks(pa.concat_arrays([batch.column(0) for batch in batches]))
     found, at = np.empty((len(place), arrow.matrix(batches[0].column(1)).shape[1]), np.float32), 0
     for batch in batches:
-        found[place[at : at + batch.num_rows]] = arrow.unit(arrow.matrix(batch.column(1)))
+        found[place[at : at + batch.num_rows]] = unit_rows(arrow.matrix(batch.column(1)))
         at += batch.num_rows
     return found

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows, in_parts
 from twigma_spark.estimators.coreset import Vectors, move_centres
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 # Rows with cluster -1 are single vectors: the worst served ones.
 SUMS = "cluster INT, mean ARRAY<FLOAT>, weight DOUBLE, cost DOUBLE"
@@ -43,7 +44,7 @@ def _round(vectors: DataFrame, model: KMeansModel) -> tuple[KMeansModel, float]:
         return model, 0.0
     found = move_centres(model.centroids, whole.vectors, whole.weights, model.metric)
     for empty, (_, row) in zip(np.flatnonzero(whole.weights == 0), whole.worst, strict=False):
-        found[empty] = arrow.unit(row[None])[0] if model.metric == "cosine" else row
+        found[empty] = unit_rows(row[None])[0] if model.metric == "cosine" else row
     return KMeansModel(found, model.metric), float(whole.costs.sum() / whole.weights.sum())
 
 

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from twigma_spark.estimators.coreset import Vectors, groups
 from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 PAIRS = "a STRING, b STRING, similarity DOUBLE"
 PLACED = "bucket INT, image_id STRING, corpus STRING, vector BINARY"
@@ -74,7 +75,7 @@ def exact_pairs(queries: DataFrame, vectors: DataFrame, reach: Reach) -> DataFra
     if not len(table):
         return arrow.local_frame(queries.sparkSession, [], PAIRS)
     asked = partial(_against, ids=table.column(0).to_pylist(), corpora=table.column(1).to_pylist(),
-                    queries=arrow.unit(arrow.matrix(table.column(2).combine_chunks())), reach=reach)  # fmt: skip
+                    queries=unit_rows(arrow.matrix(table.column(2).combine_chunks())), reach=reach)  # fmt: skip
     found = vectors.select("image_id", "corpus", "embedding").mapInArrow(asked, PAIRS)
     return found.dropDuplicates(["a", "b"])
 
@@ -88,7 +89,7 @@ def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
     wanted = isqrt(rows)
     some = draw_rows(vectors, 1.1 * SAMPLED * wanted / rows, reach.seed)
     table = arrow.collect(some.select("image_id", "embedding")).sort_by("image_id")
-    sample = arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
+    sample = unit_rows(arrow.matrix(table.column("embedding").combine_chunks()))
     return groups(sample, np.ones(len(sample), np.float32), min(wanted, len(sample)), reach.seed, "cosine")
 
 
@@ -97,7 +98,7 @@ def _assign_buckets(batches: Iterable[pa.RecordBatch], pivots: Vectors, buckets:
     for batch in batches:
         if not batch.num_rows:
             continue
-        rows = arrow.unit(arrow.matrix(batch.column(2)))
+        rows = unit_rows(arrow.matrix(batch.column(2)))
         nearest = _nearest(rows, pivots, buckets)
         again = pa.array(np.repeat(np.arange(len(rows)), buckets))
         yield pa.record_batch(
@@ -173,7 +174,7 @@ def _against(
     for batch in batches:
         if batch.num_rows:
             own, corpus = (batch.column(n).to_numpy(zero_copy_only=False) for n in (0, 1))
-            close = queries @ arrow.unit(arrow.matrix(batch.column(2))).T
+            close = queries @ unit_rows(arrow.matrix(batch.column(2))).T
             row, column = np.nonzero(close >= reach.similarity)
             right = (names[row] != own[column]) & (wanted[row] == corpus[column])
             yield _batch(names[row[right]], own[column[right]], close[row[right], column[right]])

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile, check_length
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, rank INT, neighbour_id STRING, similarity DOUBLE"
 # Cosines are compared and reported to this many decimals: float32 holds no more, and copies must tie.
@@ -143,7 +144,7 @@ def _precise(
 
 
 def _answer(shards: Sequence[NeighbourIndex], batch: pa.RecordBatch, k: int) -> pa.RecordBatch:
-    queries = arrow.unit(arrow.matrix(batch.column(1)))
+    queries = unit_rows(arrow.matrix(batch.column(1)))
     found = [_of_shard(shard, queries, k) for shard in shards if shard.size]
     ids, cosines = (
         _merge_shards(found, k) if found else (np.empty((len(queries), 0), object), np.empty((len(queries), 0)))
@@ -176,6 +177,13 @@ def _merge_shards(
     if len(found) == 1:
         return found[0]
     ids, cosines = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
+    return best_of(ids, cosines, k)
+
+
+def best_of(
+    ids: NDArray[np.object_], cosines: NDArray[np.float64], k: int
+) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
+    """Return ids and cosines of the best k of each row; equals in order of their ids."""
     _, place = np.unique(ids.astype("U"), return_inverse=True)
     order = np.lexsort((place.reshape(ids.shape), -cosines), axis=-1)[:, :k]
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(cosines, order, axis=1)

@@ -21,6 +21,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.io import arrow
+from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, corpus STRING, x DOUBLE, y DOUBLE"
 # With fewer landmarks there is no layout to speak of.
@@ -105,7 +106,7 @@ def load(path: Path) -> Projection:
 def _project_batches(batches: Iterable[pa.RecordBatch], model: Projection) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
-            found = place(model, arrow.unit(arrow.matrix(batch.column(2))))
+            found = place(model, unit_rows(arrow.matrix(batch.column(2))))
             columns = [batch.column(0), batch.column(1), pa.array(found[:, 0]), pa.array(found[:, 1])]
             yield pa.record_batch(columns, ["image_id", "corpus", "x", "y"])
 

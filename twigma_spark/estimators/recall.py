@@ -17,10 +17,11 @@ from pyspark.sql import functions as F
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import ShardFile
-from twigma_spark.estimators.neighbour_search import DECIMALS, SCHEMA, answers
+from twigma_spark.estimators.neighbour_search import DECIMALS, SCHEMA, answers, best_of
 from twigma_spark.io import arrow
 from twigma_spark.results import Value
 from twigma_spark.stats.intervals import wilson
+from twigma_spark.vectors import unit_rows
 
 MOST_LISTS = 65_536
 # Candidates of a batch, in multiples of k, of which equals are put in order.
@@ -74,7 +75,7 @@ def exact(queries: pa.Table, references: DataFrame, k: int) -> DataFrame:
     Every partition keeps its own k best of each query, so that memory does not grow with the references.
     """
     ids = queries.column("image_id").to_pylist()
-    unit = arrow.unit(arrow.matrix(queries.column("embedding").combine_chunks()))
+    unit = unit_rows(arrow.matrix(queries.column("embedding").combine_chunks()))
     columns = "image_id STRING, neighbour_id STRING, similarity DOUBLE"
     found = references.select("image_id", "embedding").mapInArrow(partial(_best, ids=ids, queries=unit, k=k), columns)
     order = Window.partitionBy("image_id").orderBy(F.desc("similarity"), "neighbour_id")
@@ -89,24 +90,15 @@ def _best(
     names = np.empty((len(queries), 0), object)
     for batch in batches:
         if batch.num_rows:
-            close = np.round((queries @ arrow.unit(arrow.matrix(batch.column(1))).T).astype(np.float64), DECIMALS)
+            close = np.round((queries @ unit_rows(arrow.matrix(batch.column(1))).T).astype(np.float64), DECIMALS)
             first = np.argpartition(-close, min(TIES * k, close.shape[1]) - 1, axis=1)[:, : TIES * k]
             own = batch.column(0).to_numpy(zero_copy_only=False)[first]
             cosines = np.concatenate([cosines, np.take_along_axis(close, first, axis=1)], axis=1)
-            cosines, names = _kept(cosines, np.concatenate([names, own], axis=1), k)
+            names, cosines = best_of(np.concatenate([names, own], axis=1), cosines, k)
     if cosines.shape[1]:
         repeated = np.repeat(np.array(ids, object), cosines.shape[1])
         columns = [pa.array(repeated, pa.string()), pa.array(names.ravel(), pa.string()), pa.array(cosines.ravel())]
         yield pa.record_batch(columns, ["image_id", "neighbour_id", "similarity"])
-
-
-def _kept(
-    cosines: NDArray[np.float64], names: NDArray[np.object_], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-    """Return the best k of each row; of equals those with the least names."""
-    _, place = np.unique(names.astype("U"), return_inverse=True)
-    order = np.lexsort((place.reshape(names.shape), -cosines), axis=-1)[:, :k]
-    return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(names, order, axis=1)
 
 
 def _pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:

@@ -115,12 +115,6 @@ def matrix(column: pa.Array) -> NDArray[np.float32]:
     return np.asarray(flat.reshape(len(column), int(lengths[0])), dtype=np.float32)
 
 
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a copy of `vectors` (n, d) scaled to length 1; a vector of length 0 stays as it is."""
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return np.ascontiguousarray(vectors / np.where(norms > 0, norms, 1.0)[:, None], dtype=np.float32)
-
-
 def ranks(column: pa.Array) -> NDArray[np.int64]:
     """Return the place of each value (n,) among the sorted values, from 0."""
     places = np.empty(len(column), np.int64)

@@ -112,10 +112,3 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise ModelError(f"{what} must be one of {', '.join(choices)}. Got {value!r}.")
-
-
-def unit_rows(vectors: Array) -> Floats:
-    """Return `vectors`, (n, d), as float32 rows of length 1; a row of zeros stays zeros."""
-    rows = np.asarray(vectors, dtype=np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.base import Array, Floats, Loaded, file_digest, local_path, unit_rows
+from twigma_spark.models.base import Array, Floats, Loaded, file_digest, local_path
 from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.pixels import Pixels, Preparation, prepare, revision
+from twigma_spark.vectors import unit_rows
 
 # key = "location", and the length and the bytes of the value
 _LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])(.{1,127})", re.DOTALL)

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.stats.sample import Sample, Vectors
+from twigma_spark.vectors import unit_rows
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def collect_samples(cfg: Config, frame: DataFrame) -> dict[str, Drawn]:
         none = np.empty((0, 1), np.float32)
         return {c.name: Drawn(none, {n: np.empty(0, object) for n in names}) for c in cfg.corpora}
     table = pa.Table.from_batches(batches).sort_by("image_id").combine_chunks()
-    vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    vectors = unit_rows(arrow.matrix(table.column("embedding").chunk(0)))
     corpus = table.column("corpus").to_numpy()
     columns = {n: np.asarray(table.column(n).to_pylist(), object) for n in names}
     masks = {c.name: corpus == c.name for c in cfg.corpora}

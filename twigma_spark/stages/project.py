@@ -23,6 +23,7 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import layouts
 from twigma_spark.transforms.samples import sample_vectors
 from twigma_spark.transforms.vectors import fault, vector_rejects
+from twigma_spark.vectors import unit_rows
 
 READS = ("images", "embeddings", "duplicates")
 NAME, KIND = "project/umap", "umap_landmarks"
@@ -60,7 +61,7 @@ def _draw_sample(vectors: DataFrame, images: DataFrame, wanted: int, seed: int) 
     corpora = max(1, vectors.select("corpus").distinct().count())
     chosen = sample_vectors(vectors, images, -(-wanted // corpora), seed).select("image_id", "embedding")
     table = arrow.collect(chosen).sort_by("image_id")
-    return arrow.unit(arrow.matrix(table.column("embedding").combine_chunks()))
+    return unit_rows(arrow.matrix(table.column("embedding").combine_chunks()))
 
 
 def _layout(cfg: Config, further: int = 0) -> Layout:

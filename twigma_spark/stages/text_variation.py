@@ -16,6 +16,7 @@ from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec
 from twigma_spark.transforms.texts import sample_texts
 from twigma_spark.transforms.vectors import made_by
+from twigma_spark.vectors import unit_rows
 
 
 def text_results(
@@ -49,7 +50,7 @@ def _collect_texts(frame: DataFrame) -> tuple[dict[str, Sample], dict[str, Codes
     if not batches:
         return {}, {}
     table = pa.Table.from_batches(batches).sort_by("text_id").combine_chunks()
-    vectors = arrow.unit(arrow.matrix(table.column("embedding").chunk(0)))
+    vectors = unit_rows(arrow.matrix(table.column("embedding").chunk(0)))
     kinds, words = table.column("kind").to_numpy(), table.column("n_words").to_numpy().astype(np.int64)
     names = sorted(set(kinds))
     samples = {name: Sample(vectors[kinds == name], None, "texts") for name in names}

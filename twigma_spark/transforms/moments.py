@@ -13,6 +13,7 @@ from twigma_spark.io import arrow
 from twigma_spark.stats.moments import Moments, moments
 from twigma_spark.stats.sample import Floats
 from twigma_spark.transforms.samples import group
+from twigma_spark.vectors import unit_rows
 
 SCHEMA = "corpus STRING, block INT, n BIGINT, total ARRAY<DOUBLE>, outer ARRAY<DOUBLE>"
 
@@ -55,7 +56,7 @@ def _sum_moments(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if not batch.num_rows:
             continue
         corpora = batch.column(0).to_numpy(zero_copy_only=False).astype("U")
-        blocks, vectors = batch.column(1).to_numpy(), arrow.unit(arrow.matrix(batch.column(2)))
+        blocks, vectors = batch.column(1).to_numpy(), unit_rows(arrow.matrix(batch.column(2)))
         for corpus, block in set(zip(corpora.tolist(), blocks.tolist(), strict=True)):
             part = moments(vectors[(corpora == corpus) & (blocks == block)])
             found[corpus, block] = found[corpus, block] + part if (corpus, block) in found else part
