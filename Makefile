@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check format lock wheel sample-models deploy-files clean
+.PHONY: help setup demo test fuzz bench check format lock wheel sample-models deploy-files clean
 BIN := .venv/bin
 LOCK_EXTRAS := local models cpu train umap stats synapseml dev
 export PYTHONHASHSEED := 0
@@ -19,6 +19,10 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+fuzz: .venv/.ready  ## try 50,000 damaged images, others each time
+	@TWIGMA_FUZZ_MUTANTS=5000 TWIGMA_FUZZ_SEED=$${TWIGMA_FUZZ_SEED:-$$(date +%s)} \
+	  $(BIN)/python -m pytest --verbose tests/unit/test_fuzz.py
 
 bench: .venv/.ready  ## measure against what one would use instead; writes build/bench
 	@$(BIN)/python -m tests.bench
