@@ -94,7 +94,7 @@ def load(conf: Sequence[str] | None, overrides: Sequence[str] | None) -> Config:
 
 
 @contextmanager
-def open_store(cfg: Config) -> Iterator[Any]:
+def open_store(cfg: Config, stages: Sequence[str] = ()) -> Iterator[Any]:
     """Yield the `Store` of a session.
 
     Spark, pandas and scikit-learn take seconds to import: only here, and the stages while Spark starts.
@@ -103,7 +103,7 @@ def open_store(cfg: Config) -> Iterator[Any]:
 
     importing = threading.Thread(target=importlib.import_module, args=["twigma_spark.pipeline"], daemon=True)
     importing.start()
-    with store.open_store(cfg) as opened:
+    with store.open_store(cfg, stages) as opened:
         importing.join()
         yield opened
 
@@ -122,7 +122,7 @@ def run(
     names = select_stages(only or [], first, last)
     cfg, start = load(conf, overrides), time.monotonic()
     _check(cfg, names)
-    with open_store(cfg) as store:
+    with open_store(cfg, [] if dry_run else names) as store:
         from twigma_spark import pipeline
 
         stages = pipeline.select(names)
@@ -185,7 +185,7 @@ def demo(overrides: Overrides = None, force: Force = False) -> None:
     """Draw the sample world, run every stage on it, and compare the results with the sample's ground truth."""
     cfg, start = load(["sample"], overrides), time.monotonic()
     _check(cfg, stage_names())
-    with open_store(cfg) as store:
+    with open_store(cfg, stage_names()) as store:
         from twigma_spark import pipeline
 
         _run(cfg, store, [], force, start)

@@ -65,7 +65,7 @@ def test_an_interruption_is_one_line_and_its_code(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr("twigma_spark.cli.open_store", lambda cfg: nullcontext())
+    monkeypatch.setattr("twigma_spark.cli.open_store", lambda cfg, stages: nullcontext())
     monkeypatch.setattr("twigma_spark.pipeline.run", interrupted)
     assert ended("stage", "report", "--set", "models.scores={}") == code
     assert "interrupted. What the stages have committed is kept" in capsys.readouterr().err

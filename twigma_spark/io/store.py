@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from twigma_spark.config.models import Blip, OpenClip
@@ -15,11 +15,20 @@ from twigma_spark.io.tables import Store
 SHORT_BYTES = 2 * 2**30
 
 
+# The stages whose workers load models.
+WITH_MODELS = {"embed", "score", "caption", "embed_text"}
+
+
 @contextmanager
-def open_store(cfg: Config) -> Iterator[Store]:
-    """Yield the store on a session; only a session that was started here is stopped."""
+def open_store(cfg: Config, stages: Collection[str] = ()) -> Iterator[Store]:
+    """Yield the store on a session; only a session that was started here is stopped.
+
+    Args:
+        cfg: the configuration.
+        stages: names of those that will run in it; workers of a short session load what these import when they start.
+    """
     settings = cfg.spark.model_dump(exclude={"short_session"})
-    models = (cfg.models.image, cfg.models.caption)
+    models = (cfg.models.image, cfg.models.caption) if WITH_MODELS & set(stages) else ()
     imports = [model.worker_import for model in models if isinstance(model, OpenClip | Blip)]
     spark, ours = open_session("twigma", **settings, short=is_short(cfg), worker_imports=imports)
     try:
