@@ -22,6 +22,8 @@ from twigma_spark.stages import specs
 # Of a metadata file: what tells its separator and encoding, and whether its names are those of files.
 HEAD_BYTES = 2**20
 HEAD_ROWS = 1000
+# Files of a corpus that are counted; where there are more, there are enough.
+MOST_FILES = 50_000
 SEPARATORS = {",": "a comma", ";": "';'", "\t": "a tab", "|": "'|'"}
 BEGINNING = "paths start at the working directory"
 
@@ -59,6 +61,8 @@ def check(cfg: Config, stages: Collection[str], log: Callable[[str], None]) -> N
 
 def find_problems(cfg: Config, stages: Collection[str]) -> list[Problem]:
     """Return the faults and warnings of a configuration; a path that is not on this machine is not looked at."""
+    if _on_cluster():
+        return list(_models(cfg, stages))
     found = list(_places(cfg, stages))
     drawn_later = cfg.sample.out is not None and not Path(cfg.sample.out).exists()
     if "ingest" in stages and not drawn_later:
@@ -67,6 +71,11 @@ def find_problems(cfg: Config, stages: Collection[str]) -> list[Problem]:
         found += _inputs(cfg, stages)
     found += _models(cfg, stages)
     return found
+
+
+def _on_cluster() -> bool:
+    """Return whether spark-submit or Databricks runs this, where a path without a scheme need not be this machine's."""
+    return bool({"PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION"} & os.environ.keys())
 
 
 def _corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
@@ -82,13 +91,14 @@ def _corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         if not Path(corpus.path).exists():
             yield Problem(f"{key}.path", _missing(corpus.path))
             continue
-        files = list(local_files.list_files(_image_folder(corpus), cfg.ingest.follow_links))
-        images[corpus.name] = sum(local_files.is_image(file.key) for file in files)
-        if not images[corpus.name]:
+        listed = local_files.list_files(_image_folder(corpus), cfg.ingest.follow_links)
+        files = [file.key for file in islice(listed, MOST_FILES)]
+        images[corpus.name] = sum(map(local_files.is_image, files))
+        if not images[corpus.name] and len(files) < MOST_FILES:
             place, suffixes = _absolute(_image_folder(corpus)), ", ".join(local_files.IMAGE_SUFFIXES)
             text = f"must hold images ({suffixes}). Got none among {len(files):,} files in {place}"
             yield Problem(f"{key}.path", text)
-        if corpus.metadata is not None:
+        if corpus.metadata is not None and not URL.match(corpus.metadata):
             yield from _metadata(corpus, f"{key}.metadata")
     if "cluster" in stages:
         yield from _clusterings(cfg, images)

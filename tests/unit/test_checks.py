@@ -22,6 +22,7 @@ from twigma_spark.models.heads import save_linear
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with twelve images, their metadata and a head."""
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
     for n in range(12):
@@ -183,6 +184,13 @@ def test_what_may_be_meant_is_a_warning(name: str, folder: Path, capsys: pytest.
 def test_stages_that_need_no_files_are_not_held_up(folder: Path) -> None:
     cfg = load([config(folder, corpus={"path": "gone"})])
     assert find_problems(cfg, ["report", "trends"]) == []
+
+
+def test_on_a_cluster_paths_are_not_those_of_this_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = load([config(folder, corpus={"path": "/data/in/hdfs"}, store={"root": "good.csv/tables"})])
+    assert len(find_problems(cfg, stage_names())) == 2
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
+    assert find_problems(cfg, stage_names()) == []
 
 
 def test_a_range_of_stages_that_is_empty_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

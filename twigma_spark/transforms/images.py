@@ -24,6 +24,8 @@ BATCH_BYTES = 32 * 2**20
 
 
 class _Probed(NamedTuple):
+    """What is known of a candidate's file."""
+
     content: bytes | None
     n_bytes: int | None
     reason: str | None
@@ -41,8 +43,7 @@ def probe_images(candidates: DataFrame, corpus: str, max_pixels: int, max_bytes:
     are decoded; a file whose pixels turn out to be broken is refused by the stage that decodes it.
     """
     names = [name for name in candidates.columns if name != "path"]
-    kept = [F.col(name) for name in names]
-    fields = candidates.select(*kept).schema.fields
+    fields = candidates.select(*names).schema.fields
     schema = StructType([*fields, *[StructField(n, StringType() if n in TEXTS else IntegerType()) for n in PROBED]])
     image_id = F.substring(F.sha2(F.concat_ws("/", F.lit(corpus), "source_key", "sha256"), 256), 1, 32)
     probed = candidates.mapInArrow(partial(_probe_batches, max_pixels=max_pixels, max_bytes=max_bytes), schema)
@@ -96,14 +97,10 @@ def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes
 
 def _filled(batch: pa.RecordBatch, rows: list[_Probed]) -> pa.RecordBatch:
     """Return the first rows of the batch, with what was read and probed in place of what was given."""
-    made = (
-        {name: list(values) for name, values in zip(_Probed._fields, zip(*rows, strict=True), strict=True)}
-        if rows
-        else {}
-    )
     arrays: dict[str, pa.Array] = {n: batch.column(n).slice(0, len(rows)) for n in batch.schema.names if n != "path"}
     kinds = {"content": pa.binary(), "n_bytes": pa.int64(), "width": pa.int32(), "height": pa.int32()}
-    arrays |= {name: pa.array(made.get(name, []), kinds.get(name, pa.string())) for name in (*READ, *PROBED)}
+    for name in (*READ, *PROBED):
+        arrays[name] = pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.string()))
     return pa.RecordBatch.from_pydict(arrays)
 
 
