@@ -12,10 +12,24 @@ from twigma_spark.results import Result
 
 
 def context(data: ReportData) -> dict[str, object]:
-    """Return the chart, and the months without posts."""
+    """Return the chart, the months without posts, and why there is no chart."""
     dated = data.by_label("activity", "posts", "month")
     gaps = [month for month, r in dated.items() if r.estimate is None]
-    return {"charts": [months(data, dated)] if dated else [], "gaps": gaps}
+    return {"charts": [months(data, dated)] if dated else [], "gaps": gaps, "reason": missing(data)}
+
+
+def missing(data: ReportData) -> str:
+    """Return what would have to be there for the chart."""
+    if not any(run.stage == "trends" for run in data.runs):
+        return "The stage trends has not run."
+    corpora = [corpus for corpus in data.corpora if corpus.role == "posts"]
+    with_dates = [corpus.name for corpus in corpora if corpus.since is not None]
+    if with_dates:
+        return (
+            f"Posts are counted, and {', '.join(with_dates)} has dated images without posts: the reader x_api brings "
+            "posts, with their authors and likes."
+        )
+    return f"None of the posts of {', '.join(c.name for c in corpora) or 'any corpus'} has a date."
 
 
 def months(data: ReportData, posts: dict[str, Result]) -> Figure:
