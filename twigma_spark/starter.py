@@ -39,7 +39,7 @@ HEAD = """\
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageFolder:
     """A folder with images, and what describes them where something does."""
 
     folder: Path
@@ -85,14 +85,14 @@ def write_configuration(folder: Path, out: Path) -> str:
     return text
 
 
-def _find(folder: Path) -> Iterator[Found]:
+def _find(folder: Path) -> Iterator[ImageFolder]:
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     own = any(path.is_file() and local_files.is_image(path.name) for path in folder.iterdir())
     with_images = [] if own else [path for path in below if _count(path)]
     for place in with_images if len(with_images) > 1 else [folder]:
         if images := _count(place):
             metadata, columns = _metadata(place)
-            yield Found(place, images, metadata, columns)
+            yield ImageFolder(place, images, metadata, columns)
 
 
 def _count(folder: Path) -> int:
@@ -111,7 +111,7 @@ def _metadata(folder: Path) -> tuple[Path | None, dict[str, str]]:
     return None, {}
 
 
-def _corpus(found: Found, only: bool) -> dict[str, object]:
+def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
     corpus: dict[str, object] = {
         "name": _name(found.folder),
         "role": "posts" if only else _role(found.folder.name),

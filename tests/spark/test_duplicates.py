@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import components, near, near_recall
-from twigma_spark.estimators.duplicates import Rule, find_duplicates
+from twigma_spark.estimators.duplicates import DuplicateRule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs, exact_pairs
 
@@ -50,7 +50,7 @@ def vectors(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, VECTORS)
 
 
-def found(spark: SparkSession, rule: Rule) -> dict[str, tuple[str, str, float]]:
+def found(spark: SparkSession, rule: DuplicateRule) -> dict[str, tuple[str, str, float]]:
     made = find_duplicates(images(spark), vectors(spark), rule, once).duplicates
     assert made.columns == ["image_id", "canonical_id", "tier", "similarity"]
     return {r.image_id: (r.canonical_id, r.tier, r.similarity) for r in made.collect()}
@@ -59,7 +59,7 @@ def found(spark: SparkSession, rule: Rule) -> dict[str, tuple[str, str, float]]:
 @pytest.mark.parametrize("driver_bytes", [1e9, 0])
 def test_duplicates_of_every_tier(spark: SparkSession, driver_bytes: float) -> None:
     """On the driver, and on Spark where the driver's memory is said to be too small."""
-    rows = found(spark, Rule(1e-4, Likeness(Reach(0.9)), driver_bytes))
+    rows = found(spark, DuplicateRule(1e-4, Likeness(Reach(0.9)), driver_bytes))
     assert {i: r[:2] for i, r in rows.items()} == {
         "b": ("a", "media"),
         "c": ("a", "bytes"),
@@ -72,13 +72,13 @@ def test_duplicates_of_every_tier(spark: SparkSession, driver_bytes: float) -> N
 
 
 def test_the_tolerance_and_the_reach_are_kept(spark: SparkSession) -> None:
-    assert set(found(spark, Rule(1e-6, Likeness(Reach(0.97))))) == {"b", "c", "d", "f"}
-    assert found(spark, Rule(1e-6, Likeness(Reach(0.97))))["d"][1] == "near"
-    assert set(found(spark, Rule(1e-6))) == {"b", "c", "f"}
+    assert set(found(spark, DuplicateRule(1e-6, Likeness(Reach(0.97))))) == {"b", "c", "d", "f"}
+    assert found(spark, DuplicateRule(1e-6, Likeness(Reach(0.97))))["d"][1] == "near"
+    assert set(found(spark, DuplicateRule(1e-6))) == {"b", "c", "f"}
 
 
 def test_no_duplicates_give_an_empty_table(spark: SparkSession) -> None:
-    lonely, rule = images(spark).where("image_id IN ('a', 'e')"), Rule(1e-4, Likeness(Reach(0.97)))
+    lonely, rule = images(spark).where("image_id IN ('a', 'e')"), DuplicateRule(1e-4, Likeness(Reach(0.97)))
     own = vectors(spark).join(lonely, "image_id", "left_semi")
     assert find_duplicates(lonely, own, rule, once).duplicates.count() == 0
     assert find_duplicates(images(spark), own.limit(0), rule, once).duplicates.count() == 0
@@ -97,7 +97,7 @@ def test_near_duplicates_need_hashes_that_agree(spark: SparkSession) -> None:
     files = {"a": picture(1, 200), "b": picture(1, 150), "c": picture(2, 200), "d": b"broken"}
     rows = [(name, "posts", None, name, DAY[0], 8, 8, content) for name, content in files.items()]
     own = [(name, "posts", [1.0, n / 100]) for n, name in enumerate(files)]
-    rule = Rule(1e-4, Likeness(Reach(0.99), 24))
+    rule = DuplicateRule(1e-4, Likeness(Reach(0.99), 24))
     made = find_duplicates(spark.createDataFrame(rows, IMAGES), spark.createDataFrame(own, VECTORS), rule, once)
     assert [(r.image_id, r.canonical_id, r.tier) for r in made.duplicates.collect()] == [("b", "a", "near")]
     assert {(r.a, r.b): r.near for r in made.near.collect()} == {("a", "b"): True, ("a", "c"): False, ("b", "c"): False}

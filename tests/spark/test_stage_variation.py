@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from tests import tables as declared
 from tests.unit.made_results import joined
-from twigma_spark.config.analyses import Distinctiveness, Grid, Variation
+from twigma_spark.config.analyses import Distinctiveness, GridSettings, Variation
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.models import Onnx
@@ -99,7 +99,9 @@ CFG = Config(
         for n, r in (("posts", "posts"), ("diffusion", "generated"), ("photo", "natural"), ("art", "art"))
     ),
     cluster=Cluster(clusterings=(Clustering(id="origins", roles=("posts",), k=2),)),
-    distinctiveness=Distinctiveness(clusters=3, bootstrap=20, k=2, grid=Grid(clusters=(3,), seeds=1, bootstrap=10)),
+    distinctiveness=Distinctiveness(
+        clusters=3, bootstrap=20, k=2, grid=GridSettings(clusters=(3,), seeds=1, bootstrap=10)
+    ),
     variation=Variation(bootstrap=20, clusters=3, pairs=500, blocks=2),
 )
 

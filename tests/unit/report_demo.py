@@ -21,16 +21,16 @@ from report_demo_trends import likes, trends
 
 from twigma_spark.report.data import (
     BestMatches,
-    Corpus,
+    CorpusSummary,
     OriginCount,
     Pair,
     Picture,
     PromptDistance,
     Reject,
     ReportData,
-    Run,
     Safety,
-    Theme,
+    StageRun,
+    ThemeSummary,
 )
 from twigma_spark.results import Result
 
@@ -73,7 +73,7 @@ def picture(seed: int, corpus: str = "posts", score: float | None = 0.02, sensit
     return Picture(f"{seed:032x}", corpus, text, full, small.getvalue(), score, sensitive)
 
 
-def _theme(cluster: int) -> Theme:
+def _theme(cluster: int) -> ThemeSummary:
     dice = random.Random(cluster)
     size = int(620 * 0.86**cluster)
     slope = (cluster % 3 - 1) * 0.04
@@ -83,7 +83,7 @@ def _theme(cluster: int) -> Theme:
     pictures[3] = replace(pictures[3], score=0.91)
     pictures[7] = replace(pictures[7], score=None, sensitive=True)
     pictures[8] = replace(pictures[8], score=None)
-    return Theme("themes", cluster, size, 0.21 + 0.02 * cluster, words, tuple(months), tuple(pictures))
+    return ThemeSummary("themes", cluster, size, 0.21 + 0.02 * cluster, words, tuple(months), tuple(pictures))
 
 
 def _results(names: list[str]) -> tuple[Result, ...]:
@@ -169,7 +169,7 @@ def _matches(reference: str, mean: float, nearest: int) -> BestMatches:
     return BestMatches(reference, images, min(nearest, images), mean, 0.08, bins)
 
 
-def _runs(start: datetime) -> tuple[Run, ...]:
+def _runs(start: datetime) -> tuple[StageRun, ...]:
     took = {
         "ingest": 14.2,
         "embed": 61.8,
@@ -182,7 +182,7 @@ def _runs(start: datetime) -> tuple[Run, ...]:
     versions = {"twigma-spark": "0.1.0", "pyspark": "3.5.9", "delta-spark": "3.3.3", "numpy": "1.26.4"}
     own = {"embed": {"image model": "sample-clip@3f2a"}, "caption": {"caption model": "sample-blip@91bc"}}
     return tuple(
-        Run(
+        StageRun(
             stage,
             start + timedelta(seconds=60 * i),
             s,
@@ -200,7 +200,7 @@ def demo() -> ReportData:
     """Return the page of a made-up world: posts, diffusion, photo and art."""
     now = datetime(2026, 3, 14, 9, 26, tzinfo=UTC)
     corpora = (
-        Corpus(
+        CorpusSummary(
             "posts",
             "posts",
             1980,
@@ -210,9 +210,9 @@ def demo() -> ReportData:
             datetime(2021, 1, 3),
             datetime(2023, 3, 30),
         ),
-        Corpus("diffusion", "generated", 800, 796, {"bytes": 4}, 0, datetime(2022, 8, 1), datetime(2022, 12, 1)),
-        Corpus("photo", "natural", 500, 492, {"bytes": 3}, 5),
-        Corpus("art", "art", 500, 500),
+        CorpusSummary("diffusion", "generated", 800, 796, {"bytes": 4}, 0, datetime(2022, 8, 1), datetime(2022, 12, 1)),
+        CorpusSummary("photo", "natural", 500, 492, {"bytes": 3}, 5),
+        CorpusSummary("art", "art", 500, 500),
     )
     shares = {
         "posts": (900, 500, 300, 102),

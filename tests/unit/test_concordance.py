@@ -12,7 +12,7 @@ from made_results import joined
 
 from twigma_spark.errors import CorpusError
 from twigma_spark.io.answers import HEADER, blank_sheet, fingerprint, read_answers
-from twigma_spark.report.annotation import Shown, annotation_page
+from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.results import Value
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results, words
 
@@ -115,7 +115,9 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_the_page_is_blind_and_stands_alone() -> None:
-    page = annotation_page("A <b>title</b>", [Shown("abc", b"\x89PNG1", False), Shown("def", b"\x89PNG2", True)])
+    page = annotation_page(
+        "A <b>title</b>", [SheetItem("abc", b"\x89PNG1", False), SheetItem("def", b"\x89PNG2", True)]
+    )
     assert "&lt;b&gt;title" in page and "<b>title" not in page
     assert re.findall(r'data-item="(\w+)"', page) == ["abc", "def"]
     assert page.count('class="picture veiled"') == 1 and page.count('class="keyword"') == 6

@@ -10,7 +10,16 @@ from made_results import joined
 from scipy.stats import entropy
 
 from twigma_spark.stats import grid as module
-from twigma_spark.stats.grid import Cell, CellDivergence, Grid, GridSpec, cell_results, grid, ranking_changes, spread
+from twigma_spark.stats.grid import (
+    CellDivergence,
+    Grid,
+    GridCell,
+    GridSpec,
+    cell_results,
+    grid,
+    ranking_changes,
+    spread,
+)
 from twigma_spark.stats.sample import Sample
 
 SPEC = GridSpec(clusters=(3, 4), seeds=2, shares=(0.5, 1.0), bootstrap=40, seed=3)
@@ -62,7 +71,7 @@ def test_a_clear_ranking_never_changes_and_its_spread_holds_the_truth() -> None:
 def test_infinite_values_have_no_order() -> None:
     drawn = np.full(5, inf)
     values = {("a", "b"): CellDivergence(inf, drawn), ("a", "c"): CellDivergence(inf, drawn)}
-    made = Grid({Cell("kl", 2, 0, 1.0): values}, dict.fromkeys("abc", (9, "images")))
+    made = Grid({GridCell("kl", 2, 0, 1.0): values}, dict.fromkeys("abc", (9, "images")))
     found = [s for s in ranking_changes(made, {**dict.fromkeys([("b", "a"), ("c", "a")], 1.0), ("b", "c"): 1.0,
              ("c", "b"): 1.0, ("a", "b"): 1.0, ("a", "c"): 2.0}, GridSpec(bootstrap=5))
              if (s.metric, joined(s)) == ("kl", "a")]  # fmt: skip

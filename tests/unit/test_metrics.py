@@ -20,14 +20,14 @@ from twigma_spark.metrics import CATALOGUE, TABLE_ONLY, Metric
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.render import SECTIONS, environment
 from twigma_spark.report.rows import csv_link, csv_text, section_rows
-from twigma_spark.report.section import Section
+from twigma_spark.report.section import ReportSection
 from twigma_spark.results import COLUMNS, Result
 
 SHOWN = [m for m in CATALOGUE if m.section != TABLE_ONLY]
 BY_ID = {section.id: section for section in SECTIONS}
 
 
-def section_html(section: Section, data: ReportData) -> str:
+def section_html(section: ReportSection, data: ReportData) -> str:
     """Return the section and its sentences at the top of the page."""
     findings = "".join(f"{f.text} {f.basis}" for f in section.findings(data))
     return findings + environment().get_template(f"{section.id}.html").render(data=data, it=section.context(data))

@@ -7,7 +7,7 @@ from made_results import result
 from report_demo import demo
 
 from twigma_spark.report import courses
-from twigma_spark.report.data import BestMatches, OriginCount, ReportData, Run, Safety, Theme
+from twigma_spark.report.data import BestMatches, OriginCount, ReportData, Safety, StageRun, ThemeSummary
 from twigma_spark.report.sections import (
     activity,
     corpora,
@@ -109,7 +109,7 @@ def test_the_account_is_told_and_a_hole_in_it_too() -> None:
 
 
 def themes_of(*sizes: int) -> ReportData:
-    return replace(demo(), themes=tuple(Theme("t", k, n, words=((f"w{k}", 1.0),)) for k, n in enumerate(sizes)))
+    return replace(demo(), themes=tuple(ThemeSummary("t", k, n, words=((f"w{k}", 1.0),)) for k, n in enumerate(sizes)))
 
 
 def test_the_largest_theme_is_named_only_where_it_stands_apart() -> None:
@@ -130,7 +130,7 @@ def moved(
 
 
 def pair_of_themes(*rows: Result) -> ReportData:
-    names = (Theme("t", 0, 400, words=(("up", 1.0),)), Theme("t", 1, 400, words=(("down", 1.0),)))
+    names = (ThemeSummary("t", 0, 400, words=(("up", 1.0),)), ThemeSummary("t", 1, 400, words=(("down", 1.0),)))
     return replace(demo(), themes=names, results=rows)
 
 
@@ -240,7 +240,7 @@ def test_posts_over_time_say_truthfully_what_is_missing() -> None:
     """It once said that no post has a date, of a folder of 1,804 dated images."""
     data = replace(demo(), results=())
     folder = (replace(data.corpora[0], name="mine", role="posts", since=datetime(2022, 1, 1, tzinfo=UTC)),)
-    ran = (Run("trends", datetime(2022, 1, 1, tzinfo=UTC), 1.0),)
+    ran = (StageRun("trends", datetime(2022, 1, 1, tzinfo=UTC), 1.0),)
     assert activity.missing(replace(data, runs=())) == "The stage trends has not run."
     assert "mine has dated images without posts: the reader x_api" in activity.missing(
         replace(data, corpora=folder, runs=ran)

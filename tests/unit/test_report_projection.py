@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from report_demo import demo
 
-from twigma_spark.report.data import Cell, Corpus
+from twigma_spark.report.data import CorpusSummary, MapCell
 from twigma_spark.report.sections import projection
 
 CELLS = (
-    Cell("posts", 0.0, 1.0, 3, 2, 2022.0),
-    Cell("posts", 1.0, 1.0, 1, 0, None),
-    Cell("more", 0.0, 1.0, 9, 2, 2023.0),
-    Cell("art", 0.0, 1.0, 40, 1, 1900.0),
+    MapCell("posts", 0.0, 1.0, 3, 2, 2022.0),
+    MapCell("posts", 1.0, 1.0, 1, 0, None),
+    MapCell("more", 0.0, 1.0, 9, 2, 2023.0),
+    MapCell("art", 0.0, 1.0, 40, 1, 1900.0),
 )
 
 
 def test_both_maps_count_all_images() -> None:
-    more = Corpus("more", "posts", 9, 9)
+    more = CorpusSummary("more", "posts", 9, 9)
     data = replace(demo(), cells=CELLS, corpora=(*demo().corpora, more))
     names = [c.name for c in data.corpora]
     assert {"posts", "art"} <= set(names)
@@ -34,6 +34,6 @@ def test_both_maps_count_all_images() -> None:
 
 def test_without_cells_or_dates_there_is_less_to_draw() -> None:
     assert projection.context(replace(demo(), cells=()))["charts"] == []
-    undated = replace(demo(), cells=(Cell("posts", 0.0, 0.0, 2),))
+    undated = replace(demo(), cells=(MapCell("posts", 0.0, 0.0, 2),))
     charts = projection.context(undated)["charts"]
     assert isinstance(charts, list) and len(charts) == 1

@@ -11,14 +11,14 @@ from made_results import result
 from report_demo import demo, drawing, picture
 
 from twigma_spark.report.data import (
-    Corpus,
+    CorpusSummary,
     OriginCount,
     Pair,
     Picture,
     Reject,
     ReportData,
-    Run,
-    Theme,
+    StageRun,
+    ThemeSummary,
 )
 from twigma_spark.report.figures import label, script_json
 from twigma_spark.report.render import SECTIONS, data_uri, render
@@ -71,7 +71,7 @@ def page(html: str) -> Page:
 
 def with_picture(shown: Picture) -> Page:
     """Return a page whose only picture is `shown`."""
-    return Page(render(replace(demo(), themes=(Theme("t", 0, 9, pictures=(shown,)),), pairs=())))
+    return Page(render(replace(demo(), themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),), pairs=())))
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
@@ -145,14 +145,14 @@ def evil() -> ReportData:
     return ReportData(
         title=EVIL,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        corpora=(Corpus(EVIL, "posts", 2, 1, {EVIL: 1}, 0), Corpus("art", "art", 1, 1)),
+        corpora=(CorpusSummary(EVIL, "posts", 2, 1, {EVIL: 1}, 0), CorpusSummary("art", "art", 1, 1)),
         results=(result("distinctiveness", "kl", 1.0, 0.9, 1.1, 5, EVIL, EVIL, p=EVIL, q="art"),),
         origins=(OriginCount(EVIL, 0, EVIL, 3), OriginCount(EVIL, 1, EVIL, 300)),
-        themes=(Theme(EVIL, 0, 9, 0.1, ((EVIL, 1.0),), (("2022-01", 4), ("2022-02", 5)), (bad, open_bad)),),
+        themes=(ThemeSummary(EVIL, 0, 9, 0.1, ((EVIL, 1.0),), (("2022-01", 4), ("2022-02", 5)), (bad, open_bad)),),
         matches=replace(demo()).matches[:1],
         pairs=(Pair(EVIL, bad, open_bad, 0.9),),
         rejects=(Reject(EVIL, EVIL, EVIL, EVIL, 1, ((EVIL, EVIL),)),),
-        runs=(Run(EVIL, datetime(2026, 1, 1), 1.0, {}, {EVIL: 1}, {EVIL: EVIL}, EVIL),),
+        runs=(StageRun(EVIL, datetime(2026, 1, 1), 1.0, {}, {EVIL: 1}, {EVIL: EVIL}, EVIL),),
     )
 
 

@@ -8,9 +8,9 @@ from made_results import joined
 
 from twigma_spark.results import Result
 from twigma_spark.stats import themes
-from twigma_spark.stats.themes import Activity, Rule, Scored
+from twigma_spark.stats.themes import Activity, Scored, TrendRule
 
-RULE = Rule(0.05, 0.1)
+RULE = TrendRule(0.05, 0.1)
 START = 2021 * 12
 
 
@@ -45,7 +45,7 @@ def test_arrows_follow_what_was_planted() -> None:
 
 
 def test_a_large_least_change_makes_all_steady() -> None:
-    found = table(list(themes.theme_results(activity(), Rule(0.05, 1e6))))
+    found = table(list(themes.theme_results(activity(), TrendRule(0.05, 1e6))))
     assert {found["trends", "arrow", str(k)].value.estimate for k in range(3)} == {0}
 
 

@@ -19,7 +19,7 @@ class Project(StageSection):
     bootstrap: int = Field(100, ge=10)
 
 
-class Grid(Section):
+class GridSettings(Section):
     """The ways in which the divergence is computed again, to see what depends on them."""
 
     clusters: tuple[Annotated[int, Field(ge=2)], ...] = Field((5, 10, 20, 50), min_length=1)
@@ -39,7 +39,7 @@ class Distinctiveness(StageSection):
     k: int = Field(5, ge=1)
     bootstrap: int = Field(200, ge=10)
     confidence: float = Field(0.95, gt=0, lt=1)
-    grid: Grid = Grid()
+    grid: GridSettings = GridSettings()
 
 
 class Variation(StageSection):
@@ -65,7 +65,7 @@ class Boosting(Section):
     held_out: float = Field(0.25, gt=0, lt=1)
 
 
-class Likes(StageSection):
+class LikesSettings(StageSection):
     """Likes against similarity to the references."""
 
     nearest: int = Field(5, ge=1)

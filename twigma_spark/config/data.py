@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from twigma_spark.config.section import Name, Role, Section
 
 
-class Store(Section):
+class StoreSettings(Section):
     """Where the Delta tables live."""
 
     root: str = "build/twigma"
@@ -26,13 +26,13 @@ class Spark(Section):
     short_session: bool | None = None
 
 
-class Run(Section):
+class RunSettings(Section):
     """How the stages of a run are executed."""
 
     parallel: int | None = Field(None, ge=1)
 
 
-class Sample(Section):
+class SampleSettings(Section):
     """The sample world that is drawn before the first stage where `out` is set."""
 
     out: str | None = None

@@ -28,7 +28,7 @@ class OpenClip(Section):
     decode: Decode = "fast"
 
 
-class OnnxNet(Section):
+class OnnxSettings(Section):
     """An ONNX network and what it wants to be fed."""
 
     path: str
@@ -42,14 +42,14 @@ class OnnxNet(Section):
     decode: Decode = "fast"
 
 
-class Onnx(OnnxNet):
+class Onnx(OnnxSettings):
     """An ONNX encoder."""
 
     kind: Literal["onnx"]
     normalise: bool = True
 
 
-class OnnxClasses(OnnxNet):
+class OnnxClasses(OnnxSettings):
     """An ONNX classifier; the probabilities of the `positive` classes are added."""
 
     kind: Literal["onnx_classes"]
@@ -72,7 +72,7 @@ class Blip(Section):
     decode: Decode = "fast"
 
 
-class Head(Section):
+class HeadSettings(Section):
     """A head that scores the image encoder's embeddings."""
 
     kind: Literal["linear", "laion_nsfw", "laion_aesthetic"]
@@ -82,7 +82,7 @@ class Head(Section):
 
 
 ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
-ScoreModel = Annotated[Head | OnnxClasses, Field(discriminator="kind")]
+ScoreModel = Annotated[HeadSettings | OnnxClasses, Field(discriminator="kind")]
 
 
 class Models(Section):

@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 from twigma_spark.config.analyses import (
     Concordance,
     Distinctiveness,
-    Likes,
+    LikesSettings,
     Project,
     Report,
     Trends,
     Variation,
 )
-from twigma_spark.config.data import Corpus, Run, Sample, Spark, Store, Texts
+from twigma_spark.config.data import Corpus, RunSettings, SampleSettings, Spark, StoreSettings, Texts
 from twigma_spark.config.engine import (
     Cluster,
     Deduplicate,
@@ -35,10 +35,10 @@ class Config(Section):
     """All settings of a run."""
 
     seed: int = Field(20230105, ge=0)
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     spark: Spark = Spark()
-    run: Run = Run()
-    sample: Sample = Sample()
+    run: RunSettings = RunSettings()
+    sample: SampleSettings = SampleSettings()
     corpora: tuple[Corpus, ...] = ()
     texts: tuple[Texts, ...] = ()
     models: Models = Models()
@@ -53,7 +53,7 @@ class Config(Section):
     project: Project = Project()
     distinctiveness: Distinctiveness = Distinctiveness()
     variation: Variation = Variation()
-    likes: Likes = Likes()
+    likes: LikesSettings = LikesSettings()
     trends: Trends = Trends()
     concordance: Concordance = Concordance()
     report: Report = Report()

@@ -30,7 +30,7 @@ EDGE_BYTES = 600
 
 
 @dataclass(frozen=True)
-class Rule:
+class DuplicateRule:
     """What makes two images of a corpus one.
 
     Attributes:
@@ -45,7 +45,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundDuplicates:
     """What was found.
 
     Attributes:
@@ -59,7 +59,7 @@ class Found:
     searched: DataFrame
 
 
-def find_duplicates(images: DataFrame, vectors: DataFrame, rule: Rule, once: Once) -> Found:
+def find_duplicates(images: DataFrame, vectors: DataFrame, rule: DuplicateRule, once: Once) -> FoundDuplicates:
     """Return the images that repeat another, and the pairs with close embeddings as `lookalikes` returns them.
 
     Only images that have a vector take part, so that a survivor can be used and a reject is not counted
@@ -85,7 +85,7 @@ def find_duplicates(images: DataFrame, vectors: DataFrame, rule: Rule, once: Onc
         (F.col("width").cast("long") * F.col("height")).alias("pixels"),
     )  # fmt: skip
     pairs = _survivors(facts, edges, rule.driver_bytes, once)
-    return Found(_with_similarity(pairs, vectors), near, others)
+    return FoundDuplicates(_with_similarity(pairs, vectors), near, others)
 
 
 def survivors(images: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def _round(vectors: DataFrame, model: KMeansModel) -> tuple[KMeansModel, float]:
     """Return the model after one exact Lloyd round, and the mean cost before it; one pass over the table."""
     passed = vectors.select("embedding").mapInArrow(partial(_sums, model=model), SUMS)
     parts = in_parts(passed.withColumn("part", F.spark_partition_id()), "cluster", "cost")
-    whole = Sums(*model.centroids.shape)
+    whole = ClusterSums(*model.centroids.shape)
     for batch in arrow.collect(parts.mapInArrow(partial(_add_sums, model=model), SUMS)).to_batches():
         whole.add(batch)
     if not whole.weights.any():
@@ -48,7 +48,7 @@ def _round(vectors: DataFrame, model: KMeansModel) -> tuple[KMeansModel, float]:
     return KMeansModel(found, model.metric), float(whole.costs.sum() / whole.weights.sum())
 
 
-class Sums:
+class ClusterSums:
     """What a Lloyd round needs of some rows: the sum, number and cost of each cluster's, and the worst served ones.
 
     Attributes:
@@ -93,7 +93,7 @@ class Sums:
 
 def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
     """Yield the sums of a partition's rows, and its worst served row."""
-    part = Sums(*model.centroids.shape)
+    part = ClusterSums(*model.centroids.shape)
     for batch in batches:
         found = arrow.checked(batch.column(0), model.centroids.shape[1])
         used = found.usable
@@ -115,7 +115,7 @@ def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.
 
 def _add_sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
     """Yield the sums of several partitions as one."""
-    whole = Sums(*model.centroids.shape)
+    whole = ClusterSums(*model.centroids.shape)
     for batch in batches:
         whole.add(batch)
     yield from whole.pack_sums()

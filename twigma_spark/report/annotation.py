@@ -11,7 +11,7 @@ from twigma_spark.report.render import data_uri, environment, script_hash, sourc
 
 
 @dataclass(frozen=True)
-class Shown:
+class SheetItem:
     """A picture of the sheet; `veiled` ones are blurred until clicked."""
 
     item: str
@@ -19,7 +19,7 @@ class Shown:
     veiled: bool
 
 
-def annotation_page(title: str, pictures: Sequence[Shown]) -> str:
+def annotation_page(title: str, pictures: Sequence[SheetItem]) -> str:
     """Return the page as one HTML document that opens offline and sends nothing anywhere."""
     env = environment()
     script = source(env, "annotate.js")

@@ -11,16 +11,16 @@ from typing import Any
 from twigma_spark.report.data import (
     ROLES,
     BestMatches,
-    Cell,
-    Corpus,
+    CorpusSummary,
+    MapCell,
     OriginCount,
     Pair,
     Picture,
     PromptDistance,
     Reject,
-    Run,
     Safety,
-    Theme,
+    StageRun,
+    ThemeSummary,
 )
 from twigma_spark.results import Result
 
@@ -45,7 +45,7 @@ class ThemeRows:
     examples: Rows
 
 
-def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...]:
+def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[CorpusSummary, ...]:
     """Return the corpora by role, then as configured; `outcomes` are rows of `summaries.image_outcomes`."""
     names = [*roles, *sorted({r["corpus"] for r in image_outcomes} - set(roles))]
     made = [
@@ -56,10 +56,10 @@ def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[Corpus, ...
     return tuple(sorted(made, key=lambda c: order.get(c.role, len(ROLES))))
 
 
-def _corpus(name: str, role: str, rows: Rows) -> Corpus:
+def _corpus(name: str, role: str, rows: Rows) -> CorpusSummary:
     files = {r["outcome"]: r["files"] for r in rows}
     dates = [r[end] for r in rows for end in ("since", "until") if r[end] is not None]
-    return Corpus(
+    return CorpusSummary(
         name=name,
         role=role,
         files=sum(files.values()),
@@ -83,14 +83,14 @@ def origins(rows: Rows) -> tuple[OriginCount, ...]:
     return tuple(sorted(made, key=lambda o: (o.clustering, o.cluster, o.corpus)))
 
 
-def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[Theme, ...]:
+def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[ThemeSummary, ...]:
     """Return the themes in order of clustering and number."""
     words, months, shown = (_by_cluster(r) for r in (rows.words, rows.months, rows.examples))
     found = []
     for row in sorted(rows.centroids, key=_cluster):
         key = _cluster(row)
         found.append(
-            Theme(
+            ThemeSummary(
                 clustering=row["clustering_id"],
                 cluster=row["cluster"],
                 size=row["size"],
@@ -148,9 +148,9 @@ def prompts(rows: Rows) -> tuple[PromptDistance, ...]:
     return tuple(sorted(made, key=lambda p: (p.corpus, p.words, p.distance)))
 
 
-def cells(rows: Rows) -> tuple[Cell, ...]:
+def cells(rows: Rows) -> tuple[MapCell, ...]:
     """Return the cells of the map, in order."""
-    return tuple(sorted((Cell(**row) for row in rows), key=lambda c: (c.corpus, c.x, c.y)))
+    return tuple(sorted((MapCell(**row) for row in rows), key=lambda c: (c.corpus, c.x, c.y)))
 
 
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:
@@ -173,10 +173,10 @@ def rejects(rows: Rows) -> tuple[Reject, ...]:
     return tuple(found)
 
 
-def runs(rows: Rows) -> tuple[Run, ...]:
+def runs(rows: Rows) -> tuple[StageRun, ...]:
     """Return the last good run of each stage in order of time; missing maps are empty."""
     ordered = sorted(rows, key=lambda r: (r["started_at"], r["stage"]))
-    return tuple(Run(**{k: {} if v is None else v for k, v in row.items()}) for row in ordered)
+    return tuple(StageRun(**{k: {} if v is None else v for k, v in row.items()}) for row in ordered)
 
 
 def _cluster(row: Row) -> tuple[str, int]:

@@ -13,7 +13,7 @@ ROLES = ("posts", "generated", "natural", "art")
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSummary:
     """What became of the files of one corpus: `files` are kept, duplicates or rejects."""
 
     name: str
@@ -66,7 +66,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Theme:
+class ThemeSummary:
     """One cluster of a clustering that tells themes.
 
     Attributes:
@@ -136,7 +136,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MapCell:
     """What one corpus has in one cell of the map.
 
     Attributes:
@@ -195,7 +195,7 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Run:
+class StageRun:
     """The last good run of a stage."""
 
     stage: str
@@ -213,18 +213,18 @@ class ReportData:
 
     title: str
     created_at: datetime
-    corpora: tuple[Corpus, ...] = ()
+    corpora: tuple[CorpusSummary, ...] = ()
     results: tuple[Result, ...] = ()
     origins: tuple[OriginCount, ...] = ()
-    themes: tuple[Theme, ...] = ()
+    themes: tuple[ThemeSummary, ...] = ()
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[MapCell, ...] = ()
     safety: tuple[Safety, ...] = ()
     nsfw_threshold: float = 0.5
     rejects: tuple[Reject, ...] = ()
-    runs: tuple[Run, ...] = ()
+    runs: tuple[StageRun, ...] = ()
 
     @property
     def fingerprint(self) -> str:

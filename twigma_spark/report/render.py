@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from twigma_spark.report import numbers
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.rows import csv_link, section_rows
-from twigma_spark.report.section import Section
+from twigma_spark.report.section import ReportSection
 from twigma_spark.report.sections import (
     activity,
     choice,
@@ -37,7 +37,7 @@ from twigma_spark.report.sections import (
 )
 
 # The order of the page. A new section is a module in sections/, its template and a line here.
-SECTIONS: tuple[Section, ...] = (
+SECTIONS: tuple[ReportSection, ...] = (
     corpora.SECTION,
     duplicates.SECTION,
     distinctiveness.SECTION,

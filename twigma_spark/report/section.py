@@ -17,7 +17,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A section.
 
     Attributes:

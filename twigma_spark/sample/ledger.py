@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from twigma_spark.sample.records import (
-    Account,
     Broken,
     DuplicateGroup,
+    FileCounts,
     ImageTruth,
     MetadataFault,
     NearDuplicate,
@@ -53,11 +53,11 @@ class Ledger:
             if each.name != "tick":
                 getattr(self, each.name).extend(getattr(other, each.name))
 
-    def accounts(self) -> dict[str, Account]:
+    def accounts(self) -> dict[str, FileCounts]:
         """Candidates and usable images of every corpus: a candidate is usable or has one reject."""
         usable = Counter(image.corpus for image in self.images)
         refused = Counter(entry.corpus for entry in self.broken if entry.unit == "image" and not entry.usable)
-        return {name: Account(files=usable[name] + refused[name], usable=usable[name]) for name in usable}
+        return {name: FileCounts(files=usable[name] + refused[name], usable=usable[name]) for name in usable}
 
 
 def label_of(scene: Scene) -> ImageTruth:

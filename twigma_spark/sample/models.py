@@ -93,7 +93,7 @@ def train_sample_models(out: Path, plan: Plan, threads: int = 1) -> dict[str, An
     return card
 
 
-def judge_sample_models(out: Path, plan: Plan, lesson: Sequence[Shown]) -> dict[str, float]:
+def judge_sample_models(out: Path, plan: Plan, lesson: Sequence[ShownScenes]) -> dict[str, float]:
     """Return scores from 0 to 1 on scenes that no training saw, through the code that the stages use.
 
     Args:
@@ -125,7 +125,7 @@ def judge_sample_models(out: Path, plan: Plan, lesson: Sequence[Shown]) -> dict[
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownScenes:
     """A scene as the pipeline meets it, a JPEG file, and what is true of it."""
 
     file: bytes
@@ -136,14 +136,14 @@ class Shown:
     sensitive: bool
 
 
-def shown(scene: Scene) -> Shown:
+def shown(scene: Scene) -> ShownScenes:
     """Return a scene as a JPEG file and its facts."""
     buffer = io.BytesIO()
     scene.image.save(buffer, "JPEG", quality=90)
-    return Shown(buffer.getvalue(), scene.caption, scene.theme, scene.style, scene.medium, scene.sensitive)
+    return ShownScenes(buffer.getvalue(), scene.caption, scene.theme, scene.style, scene.medium, scene.sensitive)
 
 
-def _examples(lesson: Sequence[Shown], fit: str) -> Examples:
+def _examples(lesson: Sequence[ShownScenes], fit: str) -> Examples:
     how = Preparation(tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, fit)
     return Examples(
         np.stack([prepare(shown.file, how) for shown in lesson]),
@@ -153,7 +153,7 @@ def _examples(lesson: Sequence[Shown], fit: str) -> Examples:
     )
 
 
-def _train_nsfw(lesson: Sequence[Shown], out: Path) -> None:
+def _train_nsfw(lesson: Sequence[ShownScenes], out: Path) -> None:
     """Write the head that tells the world's sensitive pictures from the others by their embeddings."""
     encoder = ClipImage(ClipSource(path=str(out / "clip")))
     vectors = encoder.setup()([each.file for each in lesson])

@@ -14,7 +14,7 @@ import numpy as np
 
 from twigma_spark.sample.corpora.likes import mean_likes
 from twigma_spark.sample.corpora.timeline import month_weights
-from twigma_spark.sample.records import LikesModel, Trend, TweetTruth
+from twigma_spark.sample.records import LikesModel, TrendTruth, TweetTruth
 
 NORMAL = NormalDist()
 # Where a correct pipeline sees the effect in nine worlds of ten, a run that does not see it has failed.
@@ -41,7 +41,7 @@ def band_power(model: LikesModel, tweets: Sequence[TweetTruth], band: str, refer
     return wald_power(model.bands[band] - model.bands[reference], math.sqrt(variance))
 
 
-def trend_powers(trends: Mapping[str, Trend], posts: int) -> dict[str, float]:
+def trend_powers(trends: Mapping[str, TrendTruth], posts: int) -> dict[str, float]:
     """Return the power to see each theme's share move over the months, at 5% over all themes (Bonferroni).
 
     The share of a theme in a month follows from the slopes of all; its slope is that of a logistic regression on

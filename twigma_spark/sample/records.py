@@ -24,7 +24,7 @@ class ImageTruth(Record):
     style_mix: float
 
 
-class Account(Record):
+class FileCounts(Record):
     """How many candidate images a corpus holds, and how many of them can be used."""
 
     files: int
@@ -95,7 +95,7 @@ class KlOrder(Record):
     then_any_order: tuple[str, ...]
 
 
-class Trend(Record):
+class TrendTruth(Record):
     """How a theme's weight among the posts moves: log weight per month."""
 
     slope_per_month: float
@@ -135,7 +135,7 @@ class Truth(Record):
     format: int
     size: int
     seed: int
-    corpora: dict[str, Account]
+    corpora: dict[str, FileCounts]
     byte_duplicates: tuple[DuplicateGroup, ...]
     shared_media: tuple[SharedMedia, ...]
     near_duplicates: tuple[NearDuplicate, ...]
@@ -143,7 +143,7 @@ class Truth(Record):
     broken: tuple[Broken, ...]
     metadata_faults: tuple[MetadataFault, ...]
     kl_order: KlOrder
-    trends: dict[str, Trend]
+    trends: dict[str, TrendTruth]
     likes: LikesModel
     tweets: tuple[TweetTruth, ...]
     prompts: tuple[PromptTruth, ...]

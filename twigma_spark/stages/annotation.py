@@ -10,7 +10,7 @@ from twigma_spark.errors import ConfigError
 from twigma_spark.io.answers import blank_sheet
 from twigma_spark.io.export import write_text
 from twigma_spark.io.session import arrow_batches
-from twigma_spark.report.annotation import Shown, annotation_page
+from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import annotation, gallery
@@ -40,7 +40,7 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
             "run the stage cluster first, or raise concordance.nsfw_threshold."
         )
     pictures = _pictures(cfg, spark, tables, [row["image_id"] for row in rows])
-    shown = [Shown(r["item"], found, r["unsure"]) for r in rows if (found := pictures.get(r["image_id"]))]
+    shown = [SheetItem(r["item"], found, r["unsure"]) for r in rows if (found := pictures.get(r["image_id"]))]
     page = write_text(f"{out.rstrip('/')}/sheet.html", annotation_page(cfg.report.title, shown))
     sheet = write_text(f"{out.rstrip('/')}/sheet.csv", blank_sheet([s.item for s in shown]))
     return f"{len(shown)} images of {len({row['cluster'] for row in rows})} clusters, blind: {page} and {sheet}"

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators import near_recall
-from twigma_spark.estimators.duplicates import Rule, find_duplicates
+from twigma_spark.estimators.duplicates import DuplicateRule, find_duplicates
 from twigma_spark.estimators.known_copies import known_copy_results
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
@@ -43,13 +43,13 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     return Account(images=vectors.count(), kept=kept.count(), duplicates=standing.count(), rejects=0)
 
 
-def _rule(cfg: Config) -> Rule:
+def _rule(cfg: Config) -> DuplicateRule:
     how, near = cfg.deduplicate, cfg.deduplicate.near
     likeness = None
     if near is not None:
         reach = Reach(near.similarity, cfg.seed, near.buckets)
         likeness = Likeness(reach, near.hash_bits, cfg.ingest.max_pixels)
-    return Rule(10.0**-how.decimals, likeness, how.driver_gb * 1e9)
+    return DuplicateRule(10.0**-how.decimals, likeness, how.driver_gb * 1e9)
 
 
 STAGE = Stage(

@@ -14,7 +14,7 @@ from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
-from twigma_spark.report.data import Pair, Picture, ReportData, Theme
+from twigma_spark.report.data import Pair, Picture, ReportData, ThemeSummary
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import inputs, records, specs
@@ -82,7 +82,7 @@ def _safety(cfg: Config, tables: Frames) -> DataFrame:
     return summaries.safety(kept, tables["scores"], cfg.report.nsfw_threshold)
 
 
-def _gallery(cfg: Config, spark: SparkSession, tables: Frames) -> tuple[tuple[Theme, ...], tuple[Pair, ...]]:
+def _gallery(cfg: Config, spark: SparkSession, tables: Frames) -> tuple[tuple[ThemeSummary, ...], tuple[Pair, ...]]:
     """Return the themes and the closest pairs with their pictures, each shrunk once."""
     themes = _theme_rows(cfg, tables)
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))

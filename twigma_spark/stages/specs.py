@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twigma_spark.config.engine import Inference
-from twigma_spark.config.models import Head, OnnxClasses
+from twigma_spark.config.models import HeadSettings, OnnxClasses
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.models import registry
@@ -51,8 +51,8 @@ def scorer_id(cfg: Config, model: registry.Scorer) -> str:
     return f"{model.model_id}/{encoder.model_id}/{encoder.preprocess_rev}"
 
 
-def _scorer(cfg: Config, model: Head | OnnxClasses) -> registry.Scorer:
-    settings = _settings(model) if isinstance(model, Head) else _pixels(cfg, model)
+def _scorer(cfg: Config, model: HeadSettings | OnnxClasses) -> registry.Scorer:
+    settings = _settings(model) if isinstance(model, HeadSettings) else _pixels(cfg, model)
     return registry.scorer(settings, cfg.models.device)
 
 

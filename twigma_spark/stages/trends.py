@@ -12,7 +12,7 @@ from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import themes
-from twigma_spark.stats.themes import Activity, Rule, Scored
+from twigma_spark.stats.themes import Activity, Scored, TrendRule
 from twigma_spark.transforms import activity
 
 
@@ -32,7 +32,7 @@ def run(
     data, images_by_month = _activity(cfg, kept, images, tweets, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
     context.log(f"trends: {size}, {len(data.strata)} strata")
-    rule = Rule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence)
+    rule = TrendRule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence)
     found = list(themes.theme_results(data, rule))
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
     found += themes.activity_results(posts, images_by_month)

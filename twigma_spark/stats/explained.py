@@ -12,7 +12,7 @@ from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
 
 
 @dataclass(frozen=True)
-class Sums:
+class GroupSums:
     """What the analysis of variance needs of each of g groups; vectors are centred by their common mean.
 
     Attributes:
@@ -39,16 +39,16 @@ class Explained:
     component: Floats
 
 
-def group_sums(vectors: Vectors, codes: Codes) -> Sums:
+def group_sums(vectors: Vectors, codes: Codes) -> GroupSums:
     """Return the sums of the groups of rows (n, d)."""
     groups = int(codes.max()) + 1
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     rows = np.bincount(codes, minlength=groups).astype(np.float64)
     squares = resampling.totals(np.einsum("ij,ij->i", centred, centred), codes, groups)
-    return Sums(rows, resampling.totals(centred, codes, groups), squares)
+    return GroupSums(rows, resampling.totals(centred, codes, groups), squares)
 
 
-def explained(sums: Sums, weights: Vectors | Floats) -> Explained:
+def explained(sums: GroupSums, weights: Vectors | Floats) -> Explained:
     """Return how much groups explain, for each bootstrap sample of groups; ones for the sample itself.
 
     Sums of squares are over all dimensions. Where nothing varies, nothing is explained: 0.

@@ -44,7 +44,7 @@ class GridSpec:
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
+class GridCell:
     """One way to compute the divergence: smoothing is the name of a measure in `SMOOTHING`."""
 
     smoothing: str
@@ -65,7 +65,7 @@ class CellDivergence:
 class Grid:
     """Values by cell and ordered pair (p, q); `units` are the groups and their unit by corpus."""
 
-    values: Mapping[Cell, Mapping[tuple[str, str], CellDivergence]]
+    values: Mapping[GridCell, Mapping[tuple[str, str], CellDivergence]]
     units: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -90,7 +90,7 @@ def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
         spec: the cells.
     """
     used = {name: sample.drawn(spec.images, spec.seed) for name, sample in samples.items() if len(sample.vectors)}
-    values: dict[Cell, dict[tuple[str, str], CellDivergence]] = {}
+    values: dict[GridCell, dict[tuple[str, str], CellDivergence]] = {}
     for share in spec.shares:
         drawn = {name: _draw(sample, share, i, spec) for i, (name, sample) in enumerate(used.items())}
         for p, q in combinations(drawn, 2):
@@ -176,7 +176,7 @@ def _draw(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
 
 def _of_pair(
     first: tuple[str, _Drawn], second: tuple[str, _Drawn], share: float, spec: GridSpec
-) -> Iterator[tuple[Cell, tuple[str, str], CellDivergence]]:
+) -> Iterator[tuple[GridCell, tuple[str, str], CellDivergence]]:
     """Yield the values of a pair, both ways; principal components once, a clustering for each k and seed."""
     (p, one), (q, other) = first, second
     points = reduce_dimensions(np.concatenate([one.vectors, other.vectors]), spec.variance)
@@ -185,7 +185,7 @@ def _of_pair(
         bins = int(labels.max()) + 1
         a, b = _counts(one, labels[: len(one.codes)], bins), _counts(other, labels[len(one.codes) :], bins)
         for smoothing in SMOOTHING:
-            cell = Cell(smoothing, k, seed, share)
+            cell = GridCell(smoothing, k, seed, share)
             yield cell, (p, q), _value(smoothing, a, b)
             yield cell, (q, p), _value(smoothing, b, a)
 

@@ -18,7 +18,7 @@ Labels = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Rule:
+class TrendRule:
     """When a trend is an arrow.
 
     Attributes:
@@ -75,7 +75,7 @@ def gather_units(
     return table.astype(np.float64), month[first].astype(np.int64), first
 
 
-def theme_results(data: Activity, by: Rule) -> Iterator[Result]:
+def theme_results(data: Activity, by: TrendRule) -> Iterator[Result]:
     """Yield the shares of all clusters, by month and by stratum, and their trends."""
     if not data.hits.size:
         absent = not_computed("no dated image of the posts is in a theme", 0, UNIT)
@@ -96,13 +96,13 @@ def _part(data: Activity, rows: NDArray[np.bool_]) -> Activity:
     return Activity(data.hits[rows], data.month[rows], {}, data.of)
 
 
-def _shares(analysis: str, metric: str, labels: Labels, data: Activity, by: Rule) -> Iterator[Result]:
+def _shares(analysis: str, metric: str, labels: Labels, data: Activity, by: TrendRule) -> Iterator[Result]:
     shares = share_estimates(data.hits, data.sizes, UNIT, data.of, by.confidence)
     for cluster, value in enumerate(shares):
         yield Result.of(analysis, metric, value, cluster=cluster, **labels)
 
 
-def month_shares(data: Activity, by: Rule) -> Iterator[Result]:
+def month_shares(data: Activity, by: TrendRule) -> Iterator[Result]:
     """Yield the share of each cluster among the images of each month; a month without images is said to be one."""
     for month in range(int(data.month.min()), int(data.month.max()) + 1):
         rows, labels = data.month == month, {"month": month_name(month)}
@@ -113,7 +113,7 @@ def month_shares(data: Activity, by: Rule) -> Iterator[Result]:
             yield Result.of("trends", "month_share", absent, **labels)
 
 
-def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: Rule) -> Iterator[Result]:
+def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: TrendRule) -> Iterator[Result]:
     """Yield slope, relative change, q and arrow of each cluster in each part; q is over all of them."""
     fitted: list[tuple[Labels, Activity, Trend | str]] = [
         ({"cluster": str(cluster), **labels}, part, trend(column, part.sizes, part.month, by.confidence))
@@ -130,7 +130,7 @@ def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: Rule) -
                 yield Result.of(analysis, metric, value, **labels)
 
 
-def _describe_trend(found: Trend, q: float, by: Rule, of: str) -> Iterator[tuple[str, Value]]:
+def _describe_trend(found: Trend, q: float, by: TrendRule, of: str) -> Iterator[tuple[str, Value]]:
     errors = f"{by.confidence:.0%} t interval, errors clustered by {found.groups:,} {of}"
     how = f"binomial regression of the share on the month over {found.months} months; {errors}"
     method = f"last month over first month - 1; {how}"
@@ -143,7 +143,7 @@ def _describe_trend(found: Trend, q: float, by: Rule, of: str) -> Iterator[tuple
     yield "arrow", Value(sign, None, None, found.n, UNIT, method)
 
 
-def _slope(found: Trend, by: Rule) -> Value:
+def _slope(found: Trend, by: TrendRule) -> Value:
     from scipy.stats import t
 
     half = found.error * float(t.ppf((1 + by.confidence) / 2, found.groups - 2))

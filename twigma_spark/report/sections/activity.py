@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure
 from twigma_spark.report.numbers import count, signed_percent
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 
@@ -72,4 +72,4 @@ def findings(data: ReportData) -> list[Finding]:
     ]
 
 
-SECTION = Section("activity", "Posts over time", context, findings)
+SECTION = ReportSection("activity", "Posts over time", context, findings)

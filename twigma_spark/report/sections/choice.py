@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
-from twigma_spark.report.section import Section
+from twigma_spark.report.section import ReportSection
 from twigma_spark.results import Result
 
 ANALYSIS = "choice_of_k"
@@ -55,4 +55,4 @@ def _line(data: ReportData, name: str, metric: str, place: int) -> go.Scatter:
     )
 
 
-SECTION = Section("choice", "How many clusters", context)
+SECTION = ReportSection("choice", "How many clusters", context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, number
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 NAMES = {
@@ -45,4 +45,4 @@ def findings(data: ReportData) -> list[Finding]:
     ]
 
 
-SECTION = Section("concordance", "Annotators", context, findings)
+SECTION = ReportSection("concordance", "Annotators", context, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, percent
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 
 TIERS = ("media", "bytes", "embedding", "near")
 
@@ -30,4 +30,4 @@ def findings(data: ReportData) -> list[Finding]:
     return [Finding(text, "Complete count of files; no interval.")]
 
 
-SECTION = Section("corpora", "Corpora and funnel", context, findings)
+SECTION = ReportSection("corpora", "Corpora and funnel", context, findings)

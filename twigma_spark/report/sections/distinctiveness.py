@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, figure, label
 from twigma_spark.report.numbers import count, interval, number
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 ANALYSIS = "distinctiveness"
@@ -193,4 +193,4 @@ def _arrow(row: Result) -> str:
     return f"{row.labels['p']} to {row.labels['q']}"
 
 
-SECTION = Section("distinctiveness", "How distinct", context, findings)
+SECTION = ReportSection("distinctiveness", "How distinct", context, findings)

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure
-from twigma_spark.report.section import Section
+from twigma_spark.report.section import ReportSection
 from twigma_spark.results import Result
 
 ANALYSIS = "duplicates"
@@ -63,4 +63,4 @@ def _line(name: str, points: list[tuple[int, Result, Result]], place: int) -> go
     )
 
 
-SECTION = Section("duplicates", "Duplicates found and missed", context)
+SECTION = ReportSection("duplicates", "Duplicates found and missed", context)

@@ -10,7 +10,7 @@ from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, number, signed_percent
 from twigma_spark.report.rows import section_rows
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 QUINTILES = ("1", "2", "3", "4", "5")
@@ -30,7 +30,7 @@ TRUSTED = "poisson_author"
 
 
 @dataclass(frozen=True)
-class Row:
+class LikesRow:
     """One level of a regression: its name and a cell for each model."""
 
     level: str
@@ -132,10 +132,10 @@ def _describe(means: dict[str, dict[str, Result]]) -> str:
     return f"Least against most similar: {', '.join(changes)} likes." if changes else ""
 
 
-def _table(data: ReportData, reference: str) -> list[Row]:
+def _table(data: ReportData, reference: str) -> list[LikesRow]:
     models = [data.by_label("likes_regression", metric, "level", reference=reference) for metric in MODELS]
     levels = dict.fromkeys(level for rows in models for level in sorted(rows))
-    return [Row(level, tuple(_cell(rows.get(level)) for rows in models)) for level in levels]
+    return [LikesRow(level, tuple(_cell(rows.get(level)) for rows in models)) for level in levels]
 
 
 def _cell(result: Result | None) -> str:
@@ -199,4 +199,4 @@ def _finding(result: Result) -> Finding:
     return Finding(text, f"n = {count(result.n)} {result.unit}; {result.method}.")
 
 
-SECTION = Section("likes", "Likes", context, findings)
+SECTION = ReportSection("likes", "Likes", context, findings)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import BestMatches, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Z95, count, wilson
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 
@@ -91,4 +91,4 @@ def findings(data: ReportData) -> list[Finding]:
     return [Finding(text, basis)]
 
 
-SECTION = Section("neighbours", "Nearest images", context, findings)
+SECTION = ReportSection("neighbours", "Nearest images", context, findings)

@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import OriginCount, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 
 @dataclass(frozen=True)
-class Table:
+class OriginTable:
     """One clustering: images by cluster and corpus, with the totals of the corpora."""
 
     id: str
@@ -48,19 +48,19 @@ class Table:
         return {corpus: rate / whole for corpus, rate in rates.items()}
 
 
-def tables(data: ReportData) -> list[Table]:
+def tables(data: ReportData) -> list[OriginTable]:
     """Return one table a clustering, corpora in the order of the page."""
     return [_table(data, name) for name in dict.fromkeys(o.clustering for o in data.origins)]
 
 
-def _table(data: ReportData, name: str) -> Table:
+def _table(data: ReportData, name: str) -> OriginTable:
     rows: list[OriginCount] = [o for o in data.origins if o.clustering == name]
     corpora = sorted({o.corpus for o in rows}, key=data.corpus_order)
     clusters = sorted({o.cluster for o in rows})
     images = {(o.cluster, o.corpus): o.images for o in rows}
     shares = data.select("origins", "share", clustering=name)
     results = {(r.labels["cluster"], r.labels["corpus"]): r for r in shares}
-    return Table(name, tuple(corpora), tuple(clusters), images, results)
+    return OriginTable(name, tuple(corpora), tuple(clusters), images, results)
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -68,7 +68,7 @@ def context(data: ReportData) -> dict[str, object]:
     return {"tables": [(table, chart(table, i)) for i, table in enumerate(tables(data))]}
 
 
-def chart(table: Table, index: int) -> Figure:
+def chart(table: OriginTable, index: int) -> Figure:
     """Return bars, one a cluster, stacked by corpus; corpora weigh the same."""
     names = [f"cluster {c}" for c in table.clusters]
     traces = [
@@ -97,7 +97,7 @@ def chart(table: Table, index: int) -> Figure:
     return figure(f"fig-origins-{index}", traces, layout, caption)
 
 
-def _describe(table: Table) -> str:
+def _describe(table: OriginTable) -> str:
     """Return which corpus fills most of a cluster."""
     top = {cluster: max(table.mix(cluster).items(), key=lambda item: item[1]) for cluster in table.clusters}
     cluster, (corpus, share) = max(top.items(), key=lambda item: item[1][1])
@@ -110,7 +110,7 @@ def findings(data: ReportData) -> list[Finding]:
     return [f for f in found if f]
 
 
-def _largest_cluster(table: Table, posts: str, data: ReportData) -> Finding | None:
+def _largest_cluster(table: OriginTable, posts: str, data: ReportData) -> Finding | None:
     shares = {c: s for c in table.clusters if (s := table.share(c, posts))}
     ranked = sorted(shares, key=lambda c: (-shares[c].estimate, c))
     if len(ranked) < 2 or shares[ranked[0]].low <= shares[ranked[1]].high:
@@ -124,4 +124,4 @@ def _largest_cluster(table: Table, posts: str, data: ReportData) -> Finding | No
     return Finding(f"{text}; it holds {also}." if also else f"{text}.", basis)
 
 
-SECTION = Section("origins", "Origin clusters", context, findings)
+SECTION = ReportSection("origins", "Origin clusters", context, findings)

@@ -7,10 +7,10 @@ from math import log1p
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.data import Cell, ReportData
+from twigma_spark.report.data import MapCell, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count
-from twigma_spark.report.section import Section
+from twigma_spark.report.section import ReportSection
 
 ANALYSIS = "projection"
 METRICS = ("trustworthiness", "continuity", "drift")
@@ -62,12 +62,12 @@ def by_date(data: ReportData) -> Figure:
     return figure("fig-map-date", [trace], _layout(), caption)
 
 
-def _posts(data: ReportData) -> list[Cell]:
+def _posts(data: ReportData) -> list[MapCell]:
     names = data.of_role("posts")
     return [cell for cell in data.cells if cell.corpus in names]
 
 
-def _dots(cells: list[Cell], name: str, place: int, top: int) -> go.Scatter:
+def _dots(cells: list[MapCell], name: str, place: int, top: int) -> go.Scatter:
     return go.Scatter(
         x=[round(cell.x, 4) for cell in cells],
         y=[round(cell.y, 4) for cell in cells],
@@ -90,4 +90,4 @@ def _layout() -> dict[str, object]:
     }  # fmt: skip
 
 
-SECTION = Section("projection", "Map of all images", context)
+SECTION = ReportSection("projection", "Map of all images", context)

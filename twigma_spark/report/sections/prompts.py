@@ -10,7 +10,7 @@ from scipy.stats import t
 from twigma_spark.report.data import PromptDistance, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, interval, number
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 ANALYSIS = "prompt_length"
@@ -92,4 +92,4 @@ def _p(row: Result | None) -> str:
     return ", p < 0.001" if row.estimate < 0.001 else f", p = {row.estimate:.3f}"
 
 
-SECTION = Section("prompts", "Prompt length", context, findings)
+SECTION = ReportSection("prompts", "Prompt length", context, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 
 REASONS = {
     "duplicate_key": "the metadata names the file again",
@@ -41,4 +41,4 @@ def findings(data: ReportData) -> list[Finding]:
     return [Finding(text, "Complete count of the table rejects; no interval.")]
 
 
-SECTION = Section("rejects", "Rejected", context, findings)
+SECTION = ReportSection("rejects", "Rejected", context, findings)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, interval, percent
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 METRIC = "kl_kt"
@@ -116,4 +116,4 @@ def _order_by_corpus(data: ReportData, rows: dict[str, Result]) -> list[Result]:
     return [rows[c.name] for c in data.corpora if c.name in rows]
 
 
-SECTION = Section("robustness", "Robustness", context, findings)
+SECTION = ReportSection("robustness", "Robustness", context, findings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.section import Section
+from twigma_spark.report.section import ReportSection
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -30,4 +30,4 @@ def versions(data: ReportData) -> list[tuple[str, str, str]]:
     ]
 
 
-SECTION = Section("runs", "Provenance", context)
+SECTION = ReportSection("runs", "Provenance", context)

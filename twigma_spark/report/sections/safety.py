@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import Picture, ReportData, Safety
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, count, percent, wilson
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 
@@ -112,4 +112,4 @@ def _above(safety: Safety, threshold: float) -> Finding | None:
     )
 
 
-SECTION = Section("safety", "Safety", context, findings)
+SECTION = ReportSection("safety", "Safety", context, findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, interval, number
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.report.sections.variation import COLUMNS, apart, groups, ridgelines
 from twigma_spark.results import Result
 
@@ -46,4 +46,4 @@ def _rank(data: ReportData) -> list[Result]:
     return sorted(known, key=lambda r: (r.estimate or 0.0, r.key))
 
 
-SECTION = Section("texts", "Texts", context, findings)
+SECTION = ReportSection("texts", "Texts", context, findings)

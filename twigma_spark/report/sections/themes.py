@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 
 from twigma_spark.report.courses import Arrow, Course, arrows, course, strata
 from twigma_spark.report.courses import month_shares as clustered_months
-from twigma_spark.report.data import ReportData, Theme
+from twigma_spark.report.data import ReportData, ThemeSummary
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 WORDS = 10  # listed beside a theme; the cloud has all that are kept
@@ -27,7 +27,7 @@ class Card:
         cloud: word, size in rem and weight, in order of the alphabet.
     """
 
-    theme: Theme
+    theme: ThemeSummary
     colour: str
     share: Share | None
     course: Course | None
@@ -35,7 +35,7 @@ class Card:
     cloud: tuple[tuple[str, float, float], ...]
 
 
-def groups(data: ReportData) -> list[tuple[Theme, ...]]:
+def groups(data: ReportData) -> list[tuple[ThemeSummary, ...]]:
     """Return the themes of each clustering, in order of their number."""
     names = dict.fromkeys(t.clustering for t in data.themes)
     return [tuple(sorted((t for t in data.themes if t.clustering == n), key=lambda t: t.cluster)) for n in names]
@@ -55,7 +55,7 @@ def context(data: ReportData) -> dict[str, object]:
     }
 
 
-def _cards(data: ReportData, themes: tuple[Theme, ...], index: int) -> list[Card]:
+def _cards(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> list[Card]:
     images = sum(t.size for t in themes)
     moved = arrows(data) if index == 0 else {}
     return [
@@ -64,23 +64,23 @@ def _cards(data: ReportData, themes: tuple[Theme, ...], index: int) -> list[Card
     ]
 
 
-def _course(data: ReportData, theme: Theme, index: int) -> Course | None:
+def _course(data: ReportData, theme: ThemeSummary, index: int) -> Course | None:
     shares = clustered_months(data, theme.cluster) if index == 0 else []
     return course(shares) if len(shares) > 1 else None
 
 
-def cloud(theme: Theme) -> tuple[tuple[str, float, float], ...]:
+def cloud(theme: ThemeSummary) -> tuple[tuple[str, float, float], ...]:
     """Return the words of a theme with a size that follows the root of the weight, as areas do."""
     top = max((weight for _, weight in theme.words), default=0) or 1.0
     sized = [(word, round(0.75 + 1.45 * max(weight / top, 0) ** 0.5, 2), weight) for word, weight in theme.words]
     return tuple(sorted(sized))
 
 
-def _charts(data: ReportData, themes: tuple[Theme, ...], index: int) -> list[Figure]:
+def _charts(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> list[Figure]:
     return [sizes(themes, index)] + ([months(data, themes, index)] if len(month_totals(themes)) > 1 else [])
 
 
-def month_totals(themes: tuple[Theme, ...]) -> dict[str, int]:
+def month_totals(themes: tuple[ThemeSummary, ...]) -> dict[str, int]:
     """Return the images of each month over all themes, in order of time; 0 in a month between that has none."""
     totals: Counter[str] = Counter()
     for theme in themes:
@@ -96,7 +96,7 @@ def _span(months: list[str]) -> list[str]:
     return [f"{m // 12:04d}-{m % 12 + 1:02d}" for m in range(ends[0], ends[1] + 1)]
 
 
-def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
+def sizes(themes: tuple[ThemeSummary, ...], index: int) -> Figure:
     """Return bars of the sizes of the themes, each with its words."""
     images = sum(t.size for t in themes)
     trace = go.Bar(
@@ -120,7 +120,7 @@ def sizes(themes: tuple[Theme, ...], index: int) -> Figure:
     return figure(f"fig-theme-sizes-{index}", [trace], layout, caption)
 
 
-def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
+def months(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> Figure:
     """Return a line a theme: its share among the images of each month, open where a month has none."""
     totals = month_totals(themes)
     intervals = _month_intervals(data, themes) if index == 0 else {}
@@ -144,7 +144,7 @@ def months(data: ReportData, themes: tuple[Theme, ...], index: int) -> Figure:
     return figure(f"fig-theme-months-{index}", traces, layout, caption)
 
 
-def _month_intervals(data: ReportData, themes: tuple[Theme, ...]) -> dict[tuple[int, str], Result]:
+def _month_intervals(data: ReportData, themes: tuple[ThemeSummary, ...]) -> dict[tuple[int, str], Result]:
     """Return the shares with their intervals by cluster and month."""
     return {
         (theme.cluster, month): share
@@ -153,7 +153,7 @@ def _month_intervals(data: ReportData, themes: tuple[Theme, ...]) -> dict[tuple[
     }
 
 
-def _moved_words(data: ReportData, themes: tuple[Theme, ...], index: int) -> str:
+def _moved_words(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> str:
     """Return how many themes rise, fall and hold."""
     signs = Counter(a.sign for cluster, a in arrows(data).items() if cluster in {t.cluster for t in themes})
     if index or not signs:
@@ -161,7 +161,9 @@ def _moved_words(data: ReportData, themes: tuple[Theme, ...], index: int) -> str
     return f"Of {len(themes)} themes {signs[1]} rise, {signs[-1]} fall and {signs[0]} are steady."
 
 
-def _line(theme: Theme, totals: dict[str, int], intervals: Mapping[tuple[int, str], Result], index: int) -> go.Scatter:
+def _line(
+    theme: ThemeSummary, totals: dict[str, int], intervals: Mapping[tuple[int, str], Result], index: int
+) -> go.Scatter:
     mine = dict(theme.months)
     shares = [mine.get(month, 0) / n if n else None for month, n in totals.items()]
     return go.Scatter(
@@ -178,7 +180,7 @@ def _line(theme: Theme, totals: dict[str, int], intervals: Mapping[tuple[int, st
     )
 
 
-def _share(theme: Theme, hits: int, n: int, intervals: Result | None) -> str:
+def _share(theme: ThemeSummary, hits: int, n: int, intervals: Result | None) -> str:
     if intervals is None or intervals.estimate is None:
         return str(wilson(hits, n) or "–")
     return f"{percent(intervals.estimate)} [{percent(intervals.low)}, {percent(intervals.high)}]"
@@ -190,7 +192,7 @@ def findings(data: ReportData) -> list[Finding]:
     return [f for f in [*(_largest(themes) for themes in groups(data)), *found] if f]
 
 
-def _largest(themes: tuple[Theme, ...]) -> Finding | None:
+def _largest(themes: tuple[ThemeSummary, ...]) -> Finding | None:
     images = sum(t.size for t in themes)
     ranked = sorted(themes, key=lambda t: (-t.size, t.cluster))
     shares = [wilson(t.size, images) for t in ranked[:2]]
@@ -203,15 +205,15 @@ def _largest(themes: tuple[Theme, ...]) -> Finding | None:
     )
 
 
-def _rising(data: ReportData, themes: tuple[Theme, ...]) -> Finding | None:
+def _rising(data: ReportData, themes: tuple[ThemeSummary, ...]) -> Finding | None:
     return _most(data, themes, 1)
 
 
-def _falling(data: ReportData, themes: tuple[Theme, ...]) -> Finding | None:
+def _falling(data: ReportData, themes: tuple[ThemeSummary, ...]) -> Finding | None:
     return _most(data, themes, -1)
 
 
-def _most(data: ReportData, themes: tuple[Theme, ...], sign: int) -> Finding | None:
+def _most(data: ReportData, themes: tuple[ThemeSummary, ...], sign: int) -> Finding | None:
     """Return the theme that changed most in one direction; none where no arrow points there."""
     moved = arrows(data)
     there = [(t, moved[t.cluster]) for t in themes if t.cluster in moved and moved[t.cluster].sign == sign]
@@ -224,8 +226,8 @@ def _most(data: ReportData, themes: tuple[Theme, ...], sign: int) -> Finding | N
     return Finding(text + also, f"n = {count(arrow.change.n)} {arrow.change.unit}; {arrow.change.method}.")
 
 
-def _weights(theme: Theme) -> str:
+def _weights(theme: ThemeSummary) -> str:
     return label(", ".join(f"{word} {weight:.2f}" for word, weight in theme.words[:8]), 110) or "no words: no captions"
 
 
-SECTION = Section("themes", "Themes", context, findings)
+SECTION = ReportSection("themes", "Themes", context, findings)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import count, interval, number, percent
-from twigma_spark.report.section import Finding, Section
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 ANALYSIS = "variation"
@@ -21,7 +21,7 @@ SHARES = {"share_explained": "share of the sum of squares", "variance_component"
 
 
 @dataclass(frozen=True)
-class Row:
+class VariationRow:
     """One corpus, or the groups within it: measures by name, None where there is none, and the Monte-Carlo error."""
 
     name: str
@@ -41,9 +41,9 @@ def context(data: ReportData) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _table_row(data: ReportData, distance: Result) -> Row:
+def _table_row(data: ReportData, distance: Result) -> VariationRow:
     cells = tuple(data.get(ANALYSIS, metric, **distance.labels) for metric in COLUMNS)
-    return Row(distance.label_text, cells, data.get(ANALYSIS, "monte_carlo_error", **distance.labels))
+    return VariationRow(distance.label_text, cells, data.get(ANALYSIS, "monte_carlo_error", **distance.labels))
 
 
 def groups(data: ReportData, analysis: str) -> list[Result]:
@@ -173,4 +173,4 @@ def _basis(row: Result) -> str:
     return f"n = {count(row.n)} {row.unit}; {row.method}."
 
 
-SECTION = Section("variation", "How varied", context, findings)
+SECTION = ReportSection("variation", "How varied", context, findings)

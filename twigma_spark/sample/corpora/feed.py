@@ -17,7 +17,7 @@ NAME = "posts"
 
 
 @dataclass
-class Feed:
+class PostFeed:
     """Tweets and their media files.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Any
 from twigma_spark.sample.captions import describe
 from twigma_spark.sample.corpora import reposts
 from twigma_spark.sample.corpora.albums import Album
-from twigma_spark.sample.corpora.feed import NAME, Feed
+from twigma_spark.sample.corpora.feed import NAME, PostFeed
 from twigma_spark.sample.corpora.likes import LIKES, draw_likes
 from twigma_spark.sample.corpora.pages import split_pages, tweet_json, write_pages
 from twigma_spark.sample.corpora.timeline import draw_theme, draw_time
@@ -31,7 +31,7 @@ def draw_posts(folder: Path, count: int, seed: int, ledger: Ledger, references: 
     """Writes the corpus under `folder`, with about `count` usable images; some copy the references, asked for last."""
     dice = Dice(stream(seed, NAME))
     authors = [draw_author(serial, dice) for serial in range(max(12, count // 8))]
-    feed = Feed(folder, ledger, authors)
+    feed = PostFeed(folder, ledger, authors)
     shared, groups, near, copies = (
         max(2, count // 90),
         max(1, count // 90),
@@ -63,7 +63,7 @@ class _Set:
     suffix: str
 
 
-def _post_set(feed: Feed, dice: Dice) -> None:
+def _post_set(feed: PostFeed, dice: Dice) -> None:
     """Posts one to four pictures of a theme; a twentieth of the sets hold a sensitive one."""
     when = draw_time(dice)
     sensitive, natural = dice.chance(0.06), dice.chance(0.25)
@@ -78,7 +78,7 @@ def _post_set(feed: Feed, dice: Dice) -> None:
     feed.donors.extend(zip(feed.post(media, what, when, dice), media, strict=True))
 
 
-def _picture(feed: Feed, pictures: _Set, hidden: bool, dice: Dice) -> tuple[Media, str]:
+def _picture(feed: PostFeed, pictures: _Set, hidden: bool, dice: Dice) -> tuple[Media, str]:
     """A stored picture of the set, and the phrase for what it shows."""
     theme = THEMES[_SENSITIVE if hidden else pictures.theme]
     mix = min(1.0, max(0.0, pictures.mix + dice.uniform(-0.05, 0.05)))
@@ -88,7 +88,7 @@ def _picture(feed: Feed, pictures: _Set, hidden: bool, dice: Dice) -> tuple[Medi
     return feed.store(media, encode(scene.image, pictures.suffix)), describe(theme, spec.traits, spec.traits)
 
 
-def _write(feed: Feed, seed: int) -> None:
+def _write(feed: PostFeed, seed: int) -> None:
     """Draws the likes, enters what they were drawn from, and writes the pages."""
     pages = split_pages(feed.tweets)
     tweets = [tweet for page in pages for tweet in page]
@@ -111,7 +111,7 @@ def _truth(tweet: Tweet) -> TweetTruth:
     )
 
 
-def _plant_collected_twice(feed: Feed, pages: list[list[Tweet]], records: list[list[dict[str, Any]]]) -> None:
+def _plant_collected_twice(feed: PostFeed, pages: list[list[Tweet]], records: list[list[dict[str, Any]]]) -> None:
     """The last tweet of the first page comes again on the second, as when pages overlap."""
     again = pages[0][-1]
     pages[1].insert(0, again)
@@ -119,7 +119,7 @@ def _plant_collected_twice(feed: Feed, pages: list[list[Tweet]], records: list[l
     feed.ledger.odd(NAME, again.tweet_id, "collected_twice", "duplicate_key", unit="tweet")
 
 
-def _plant_without_id(feed: Feed, records: list[list[dict[str, Any]]]) -> None:
+def _plant_without_id(feed: PostFeed, records: list[list[dict[str, Any]]]) -> None:
     """The last record of the last page has lost its id and its media."""
     lost = {key: value for key, value in records[-1][-1].items() if key not in ("id", "attachments")}
     records[-1].append(lost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twigma_spark.sample.corpora.albums import Album
-from twigma_spark.sample.corpora.feed import NAME, Feed
+from twigma_spark.sample.corpora.feed import NAME, PostFeed
 from twigma_spark.sample.corpora.oddities import FILES
 from twigma_spark.sample.corpora.timeline import draw_time
 from twigma_spark.sample.dice import Dice
@@ -22,7 +22,7 @@ _AGAIN = (
 )
 
 
-def plant_shared_media(feed: Feed, count: int, dice: Dice) -> None:
+def plant_shared_media(feed: PostFeed, count: int, dice: Dice) -> None:
     """Posts media again under their own media keys, as a quoting tweet does."""
     for _ in range(count):
         source_key, media = feed.take(dice)
@@ -32,7 +32,7 @@ def plant_shared_media(feed: Feed, count: int, dice: Dice) -> None:
         feed.ledger.shared_media.append(SharedMedia(media_key=media.key, source_keys=tuple(keys)))
 
 
-def plant_byte_copies(feed: Feed, groups: int, dice: Dice) -> None:
+def plant_byte_copies(feed: PostFeed, groups: int, dice: Dice) -> None:
     """Posts the same bytes again under new media keys."""
     for _ in range(groups):
         source_key, media = feed.take(dice)
@@ -45,7 +45,7 @@ def plant_byte_copies(feed: Feed, groups: int, dice: Dice) -> None:
         feed.ledger.byte_duplicates.append(DuplicateGroup(corpus=NAME, source_keys=tuple(keys)))
 
 
-def plant_near_copies(feed: Feed, count: int, dice: Dice) -> None:
+def plant_near_copies(feed: PostFeed, count: int, dice: Dice) -> None:
     """Posts changed copies of earlier media, one kind of change after the other."""
     for index in range(count):
         source_key, media = feed.take(dice)
@@ -56,7 +56,7 @@ def plant_near_copies(feed: Feed, count: int, dice: Dice) -> None:
         feed.ledger.near_duplicates.append(NearDuplicate(corpus=NAME, source_key=key, of=source_key, kind=kind))
 
 
-def plant_reference_copies(feed: Feed, albums: Sequence[Album], count: int, dice: Dice) -> None:
+def plant_reference_copies(feed: PostFeed, albums: Sequence[Album], count: int, dice: Dice) -> None:
     """Posts changed copies of images of the reference corpora, from each in turn."""
     for index in range(count):
         album, kind, when = albums[index % len(albums)], list(CHANGES)[index % len(CHANGES)], draw_time(dice)
@@ -68,7 +68,7 @@ def plant_reference_copies(feed: Feed, albums: Sequence[Album], count: int, dice
         feed.ledger.reference_copies.append(entry)
 
 
-def plant_odd(feed: Feed, kind: str, scene: Scene, dice: Dice) -> None:
+def plant_odd(feed: PostFeed, kind: str, scene: Scene, dice: Dice) -> None:
     """Posts a file of one of the kinds of oddities.FILES."""
     make, suffix, reason = FILES[kind]
     when = draw_time(dice)
@@ -78,7 +78,7 @@ def plant_odd(feed: Feed, kind: str, scene: Scene, dice: Dice) -> None:
     feed.ledger.odd(NAME, key, kind, reason)
 
 
-def plant_missing(feed: Feed, dice: Dice) -> None:
+def plant_missing(feed: PostFeed, dice: Dice) -> None:
     """Posts a medium whose file was never downloaded."""
     when = draw_time(dice)
     (key,) = feed.post([feed.new_media(when, ".jpg", (128, 128), None)], "Gone by now", when, dice)

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 from twigma_spark.sample.dice import Dice
-from twigma_spark.sample.records import Trend
+from twigma_spark.sample.records import TrendTruth
 
 MONTHS = tuple((2021 + index // 12, index % 12 + 1) for index in range(27))
 SLOPES: dict[str, float] = {
@@ -44,11 +44,11 @@ def draw_theme(when: datetime, dice: Dice) -> str:
     return dice.weighted(list(SLOPES), [math.exp(slope * away) for slope in SLOPES.values()])
 
 
-def trends() -> dict[str, Trend]:
+def trends() -> dict[str, TrendTruth]:
     """The planted trend of every theme of the posts."""
     signs = {1: "rising", 0: "steady", -1: "falling"}
     return {
-        theme: Trend(slope_per_month=slope, direction=signs[(slope > 0) - (slope < 0)])
+        theme: TrendTruth(slope_per_month=slope, direction=signs[(slope > 0) - (slope < 0)])
         for theme, slope in SLOPES.items()
     }
 
