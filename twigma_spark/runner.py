@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import StageError
 from twigma_spark.io.runs import Run, now, package_versions, record, state_of
+from twigma_spark.io.session import is_alive
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
 from twigma_spark.stages.stage import Account, Stage, StageContext
@@ -20,9 +21,14 @@ from twigma_spark.stages.stage import Account, Stage, StageContext
 Log = Callable[[str], None]
 # Writes and counts of a stage that run side by side.
 AT_ONCE = 2
-# The state that a stage's last good run began with, and the versions of the tables that it wrote.
 # Reasons of rejects in a line of progress.
 REASONS = 3
+SPARK_ENDED = (
+    "Spark has ended, most often for lack of memory. Give its driver more, such as "
+    "--set 'spark.conf={spark.driver.memory: 4g}', or take in less at once: ingest.max_bytes, embed.arrow_batch. "
+    "What was committed is kept; the same command goes on from there."
+)
+# The state that a stage's last good run began with, and the versions of the tables that it wrote.
 LastRun = tuple[str, Mapping[str, int]]
 
 
@@ -223,6 +229,8 @@ class Runner:
         try:
             yield
         except Exception as error:
+            if not is_alive(self.store.spark):
+                raise StageError(self.stage.name, self.table, SPARK_ENDED) from error
             detail = brief(error)
             self.staging.drop()
             record(self.store, replace(self._blank(), error=detail))

@@ -88,6 +88,19 @@ def test_a_killed_run_is_resumed_and_redoes_one_chunk_at_most(store: Store, cont
     assert last["rows_out"]["embeddings"] == IMAGES - done
 
 
+def test_a_jvm_that_ends_is_one_sentence(store: Store, contents: list[bytes]) -> None:
+    """As it does where its memory does not suffice."""
+    write_images(store, contents)
+    run = Embedding(store.root)
+    wait_for(lambda: Path(store.path("embeddings")).exists())
+    (java,) = [p for p in psutil.Process(run.process.pid).children() if p.name() == "java"]
+    java.kill()
+    status, said = run.end()
+    assert status == 1 and "stage 'embed' failed" in said, said
+    assert "Spark has ended, most often for lack of memory" in said, said
+    assert "Traceback" not in said and "py4j" not in said
+
+
 def test_a_lost_worker_costs_a_retry_and_no_row(store: Store, contents: list[bytes]) -> None:
     wanted = write_images(store, contents)
     run = Embedding(store.root, "spark.master=local[2,4]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyspark
+from pyspark.accumulators import AccumulatorServer
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -79,11 +81,18 @@ def open_session(
         short: on a local master, take the settings for small data (SHORT, SHORT_JVM).
         worker_imports: modules that the Python workers of a short session have loaded when they start.
     """
+    # Where the JVM has ended, py4j and PySpark's server of accumulators print traces; who made a call gets its error.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    AccumulatorServer.handle_error = _ignore  # type: ignore[assignment]
     active = SparkSession.getActiveSession()
     spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
     for key, value in {**SQL, **(conf or {} if active else {})}.items():
         spark.conf.set(key, value)
     return spark, active is None
+
+
+def _ignore(server: object, request: object, client: object) -> None:
+    """Do nothing about an error of a connection."""
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -115,6 +124,15 @@ def new_session(spark: SparkSession, keys: Iterable[str] = ()) -> SparkSession:
             with suppress(PySparkException):
                 other.conf.set(key, value)
     return other
+
+
+def is_alive(spark: SparkSession) -> bool:
+    """Return whether Spark answers; its JVM ends where its memory does (-XX:+ExitOnOutOfMemoryError)."""
+    try:
+        _ = spark.version
+    except Exception:  # py4j raises its own errors, the socket's, and more
+        return False
+    return True
 
 
 def cancel_jobs(spark: SparkSession) -> None:

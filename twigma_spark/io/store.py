@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from twigma_spark.config.models import Blip, OpenClip
 from twigma_spark.config.settings import Config
 from twigma_spark.io.local_files import hold_at_most
-from twigma_spark.io.session import open_session
+from twigma_spark.io.session import is_alive, open_session
 from twigma_spark.io.tables import Store
 
 # Files of a session that is called short: below, starting and planning take longer than the work.
@@ -34,7 +34,7 @@ def open_store(cfg: Config, stages: Collection[str] = ()) -> Iterator[Store]:
     try:
         yield Store(spark, cfg.store.root)
     finally:
-        if ours:
+        if ours and is_alive(spark):
             spark.stop()
 
 
