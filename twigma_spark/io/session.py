@@ -83,12 +83,18 @@ def open_session(
     """
     # Where the JVM has ended, py4j and PySpark's server of accumulators print traces; who made a call gets its error.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_of_py4j)  # which logs some of them by the root
     AccumulatorServer.handle_error = _ignore  # type: ignore[assignment]
     active = SparkSession.getActiveSession()
     spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
     for key, value in {**SQL, **(conf or {} if active else {})}.items():
         spark.conf.set(key, value)
     return spark, active is None
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    """Return whether a record is not py4j's of a call on a JVM that has ended."""
+    return record.getMessage() != "Exception while sending command."
 
 
 def _ignore(server: object, request: object, client: object) -> None:
