@@ -125,21 +125,20 @@ def run(
     with open_store(cfg, [] if dry_run else names) as store:
         from twigma_spark import pipeline
 
-        stages = pipeline.select(names)
         if dry_run:
-            for name, runs in pipeline.plan_run(cfg, store, stages, force).items():
+            for name, runs in pipeline.plan_run(cfg, store, pipeline.select(names), force).items():
                 terminal.log(f"{name:<16} {'would run' if runs else 'would be skipped'}")
         else:
-            _run(cfg, store, [stage.name for stage in stages], force, start)
+            _run(cfg, store, names, force, start)
 
 
 def _check(cfg: Config, names: Sequence[str]) -> None:
     """Show what is wrong with the configuration before Spark is started, which takes seconds."""
     number = f"{len(names)} stage{'s' if len(names) > 1 else ''}"
     terminal.log(f"twigma {_version()}: {number}, tables in {cfg.store.root}")
-    from twigma_spark import checks
+    from twigma_spark.checks import configuration
 
-    checks.check(cfg, names, terminal.log)
+    configuration.check(cfg, names, terminal.log)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from twigma_spark import metrics
-from twigma_spark.config.settings import Config
+from twigma_spark.config.settings import Config, select_stages
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
@@ -63,10 +63,9 @@ STAGES: tuple[Stage, ...] = (
 
 
 def select(only: Sequence[str] = (), first: str | None = None, last: str | None = None) -> list[Stage]:
-    """Return the stages asked for, in order; their names must be stages' (`config.settings.check_stages`)."""
-    names = [stage.name for stage in STAGES]
-    start, end = names.index(first or names[0]), names.index(last or names[-1])
-    return [s for i, s in enumerate(STAGES) if start <= i <= end and (not only or s.name in only)]
+    """Return the stages asked for, in order, as `config.settings.select_stages` their names."""
+    names = select_stages(only, first, last)
+    return [stage for stage in STAGES if stage.name in names]
 
 
 def draw_sample(cfg: Config, log: Log) -> None:

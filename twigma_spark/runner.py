@@ -49,10 +49,10 @@ class Outcome:
             what = "skipped: inputs and configuration are unchanged"
         else:
             what = ", ".join(f"{n:,} {table}" for table, n in self.rows.items() if table != "rejects") or "no rows"
-            what += self._refused()
+            what += self._describe_rejects()
         return f"{self.stage:<16} {self.seconds:6.1f} s  {what}" + (f" -> {self.published}" if self.published else "")
 
-    def _refused(self) -> str:
+    def _describe_rejects(self) -> str:
         """Return the number of rejects with the reasons that most of them have."""
         if not self.rejects:
             return ""

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import yaml
 
-from twigma_spark.checks import metadata_columns
+from twigma_spark.checks.metadata import read_columns
 from twigma_spark.config.data import Columns
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files
+from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES
 
 # Words in a folder's name that tell a role; the first that fits.
 ROLES = {
@@ -31,7 +32,6 @@ NAMES = {
     "caption": ("caption", "description"),
     "created_at": ("created_at", "date", "created", "timestamp", "year"),
 }
-METADATA = (".csv", ".tsv", ".jsonl", ".ndjson")
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.
 # role: posts (what is asked about), generated, natural or art (what it is compared with).
@@ -103,8 +103,8 @@ def _metadata(folder: Path) -> tuple[Path | None, dict[str, str]]:
     """Return the first file in a folder or beside it that has a column of file names, and its columns by ours."""
     beside = [path for path in folder.parent.iterdir() if path.stem.startswith(folder.name)]
     for path in [*sorted(folder.iterdir()), *sorted(beside)]:
-        if path.is_file() and path.suffix.lower() in METADATA:
-            there = {name.lower(): name for name in metadata_columns(path)}
+        if path.is_file() and path.suffix.lower() in (*CSV_SUFFIXES, *JSON_SUFFIXES):
+            there = {name.lower(): name for name in read_columns(path)}
             columns = {ours: there[n] for ours, names in NAMES.items() for n in names[::-1] if n in there}
             if "file" in columns:
                 return path, columns

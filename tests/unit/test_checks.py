@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from twigma_spark.checks import find_problems
+from twigma_spark.checks.configuration import find_problems
 from twigma_spark.cli import main
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import stage_names

@@ -241,9 +241,9 @@ def test_posts_over_time_say_truthfully_what_is_missing() -> None:
     data = replace(demo(), results=())
     folder = (replace(data.corpora[0], name="mine", role="posts", since=datetime(2022, 1, 1, tzinfo=UTC)),)
     ran = (StageRun("trends", datetime(2022, 1, 1, tzinfo=UTC), 1.0),)
-    assert activity.missing(replace(data, runs=())) == "The stage trends has not run."
-    assert "mine has dated images without posts: the reader x_api" in activity.missing(
+    assert activity.explain_absence(replace(data, runs=())) == "The stage trends has not run."
+    assert "mine has dated images without posts: the reader x_api" in activity.explain_absence(
         replace(data, corpora=folder, runs=ran)
     )
     undated = (replace(folder[0], since=None),)
-    assert activity.missing(replace(data, corpora=undated, runs=ran)) == "None of the posts of mine has a date."
+    assert activity.explain_absence(replace(data, corpora=undated, runs=ran)) == "None of the posts of mine has a date."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from twigma_spark.checks import find_problems
+from twigma_spark.checks.configuration import find_problems
 from twigma_spark.config.overlays import load
 from twigma_spark.errors import CorpusError
 from twigma_spark.starter import write_configuration

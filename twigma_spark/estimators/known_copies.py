@@ -13,8 +13,8 @@ from twigma_spark.estimators.components import least_members
 from twigma_spark.estimators.duplicates import TIERS
 from twigma_spark.io import known_copies
 from twigma_spark.io.known_copies import KnownCopy
-from twigma_spark.results import Result, Value
-from twigma_spark.stats.intervals import wilson
+from twigma_spark.results import Result
+from twigma_spark.stats.intervals import wilson_value
 
 SIMILARITIES = (0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999)
 BITS = (8, 16, 24, 32, 40, 48, 64, 96, 256)
@@ -97,5 +97,4 @@ def _same(label: NDArray[np.int64], pairs: Edges) -> NDArray[np.bool_]:
 
 def _share(metric: str, labels: Mapping[str, str], hits: NDArray[np.bool_], unit: str) -> Iterator[Result]:
     if len(hits):
-        share, low, high = (float(x) for x in wilson(hits.sum(), len(hits)))
-        yield Result("duplicates", metric, labels, Value(share, low, high, len(hits), unit, METHOD))
+        yield Result("duplicates", metric, labels, wilson_value(int(hits.sum()), len(hits), unit, METHOD))

@@ -6,8 +6,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.near import FEW, Reach, exact_pairs
-from twigma_spark.results import Result, Value
-from twigma_spark.stats.intervals import wilson
+from twigma_spark.results import Result
+from twigma_spark.stats.intervals import wilson_value
 
 SAMPLE = 500
 
@@ -30,7 +30,6 @@ def recall_results(searched: DataFrame, near: DataFrame, reach: Reach, few: int 
     n, hits = found.agg(F.count("*"), F.count("found")).collect()[0]
     if not n:
         return []
-    share, low, high = (float(x) for x in wilson(hits, n))
     method = f"pairs of {SAMPLE} images against exact search; {reach.buckets} buckets an image; Wilson, 95%"
-    value = Value(share, low, high, n, "pairs", method)
+    value = wilson_value(hits, n, "pairs", method)
     return [Result.of("duplicates", "recall_of_search", value, similarity=f"{reach.similarity:.3f}")]

@@ -19,7 +19,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Ingest
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files
-from twigma_spark.io.local_files import IMAGE_SUFFIXES, as_utf8, is_image, lies_in
+from twigma_spark.io.local_files import CSV_SUFFIXES, IMAGE_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, lies_in
 
 GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in IMAGE_SUFFIXES) + "}"
 BAD = "_bad"
@@ -113,7 +113,7 @@ def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int)
 def list_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) -> DataFrame:
     """Return the source_key of each image file below `path`, in a listing of its own; contents are not read."""
     if local_files.is_local(path):
-        names = [(name,) for name in _walk(os.path.normpath(path), ingest.follow_links)]
+        names = [(name,) for name in _walk(path, ingest.follow_links)]
         return arrow.local_frame(spark, names, "source_key STRING")
     listed = _files(spark, corpus, path, GLOB)
     return (
@@ -158,9 +158,9 @@ def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
         CorpusError: where the file does not exist or is of another kind.
     """
     path = str(corpus.metadata)
-    if path.endswith((".jsonl", ".ndjson")):
+    if path.endswith(JSON_SUFFIXES):
         raw, names = _read_jsonl(spark, corpus, path)
-    elif path.endswith((".csv", ".tsv")):
+    elif path.endswith(CSV_SUFFIXES):
         raw, names = _read_csv(spark, corpus, path)
     else:
         raise CorpusError(f"corpus '{corpus.name}': metadata must be a .csv, .tsv or .jsonl file. Got {path!r}.")

@@ -49,15 +49,15 @@ def _read(entry: Path) -> Commit:
         actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
         info = next((action["commitInfo"] for action in actions if "commitInfo" in action), None)
     except (ValueError, TypeError) as error:
-        raise _damaged(entry, f"it is cut off ({error})") from error
+        raise _damage_error(entry, f"it is cut off ({error})") from error
     if info is None:
-        raise _damaged(entry, "it is empty" if not actions else "it has no commitInfo")
+        raise _damage_error(entry, "it is empty" if not actions else "it has no commitInfo")
     rows = info.get("operationMetrics", {}).get("numOutputRows")
     committed = datetime.fromtimestamp(info["timestamp"] / 1000, UTC).replace(tzinfo=None)
     return Commit(int(entry.stem), committed, None if rows is None else int(rows), info.get("userMetadata"))
 
 
-def _damaged(entry: Path, what: str) -> StoreError:
+def _damage_error(entry: Path, what: str) -> StoreError:
     table, checksum = entry.parent.parent, entry.with_name(f".{entry.name}.crc")
     return StoreError(
         f"the newest commit of table {table.name!r} must be whole. Got {str(entry)!r}: {what}. Remove that file and "

@@ -13,6 +13,8 @@ from typing import NamedTuple
 URL = re.compile(r"^\w+:/")  # s3://, dbfs:/ and the like
 CATALOG = re.compile(r"^\w+\.\w+$")  # catalog.schema, and many a file's name
 
+# Of metadata files.
+CSV_SUFFIXES, JSON_SUFFIXES = (".csv", ".tsv"), (".jsonl", ".ndjson")
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 
 
@@ -118,31 +120,31 @@ def as_utf8(name: str) -> str:
 def _below(folder: str, root: str, inside: str | None, parents: tuple[tuple[int, int], ...]) -> Iterator[LocalFile]:
     """Yield the files below a folder; `parents` are the device and inode of it and of those above it."""
 
-    def broken(path: str, fault: str, end: str = "") -> LocalFile:
+    def faulty_file(path: str, fault: str, end: str = "") -> LocalFile:
         return LocalFile(os.fsencode(path), as_utf8(os.path.relpath(path, root)) + end, 0, 0, fault)
 
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
     except OSError:
-        yield broken(folder, "unreadable_folder", "/")
+        yield faulty_file(folder, "unreadable_folder", "/")
         return
     for entry in found:
         if inside is not None and entry.is_symlink() and not lies_in(os.path.realpath(entry.path), inside):
-            yield broken(entry.path, "link_out_of_corpus")
+            yield faulty_file(entry.path, "link_out_of_corpus")
             continue
         try:
             status = entry.stat()
         except OSError:
-            yield broken(entry.path, "dangling_link" if entry.is_symlink() else "unreadable_file")
+            yield faulty_file(entry.path, "dangling_link" if entry.is_symlink() else "unreadable_file")
             continue
         place = (status.st_dev, status.st_ino)
         if place in parents:
-            yield broken(entry.path, "link_circle", "/")
+            yield faulty_file(entry.path, "link_circle", "/")
         elif stat.S_ISDIR(status.st_mode):
             yield from _below(entry.path, root, inside, (*parents, place))
         elif not stat.S_ISREG(status.st_mode):
-            yield broken(entry.path, "not_a_file")
+            yield faulty_file(entry.path, "not_a_file")
         else:
             key = as_utf8(os.path.relpath(entry.path, root))
             yield LocalFile(os.fsencode(entry.path), key, status.st_size, status.st_mtime_ns)

@@ -46,7 +46,7 @@ class Staging:
         folder = self.store.folder(name)
         if folder is not None:
             if self._lock is None:
-                self._lock = _take(folder.with_name(f"{self.prefix}{self.run_id}{LOCK}"))
+                self._lock = _take(self._lock_file(self.run_id))
             # Plain files: nobody else reads them, and the log of a Delta table costs as much as few rows.
             frame.write.parquet(str(folder))
             return self.store.spark.read.schema(frame.schema).parquet(str(folder))
@@ -72,8 +72,10 @@ class Staging:
         Where files cannot be locked, those are the ones of a day ago or more. In an object store tables cannot be
         listed without its own tools; a lifecycle rule does it there.
         """
-        for run_id in sorted({name.removeprefix(self.prefix).rpartition("_")[0] for name in self._left()}):
-            names = [name for name in self._left() if name.startswith(f"{self.prefix}{run_id}_")]
+        by_run: dict[str, list[str]] = {}
+        for name in self._left():
+            by_run.setdefault(name.removeprefix(self.prefix).rpartition("_")[0], []).append(name)
+        for run_id, names in by_run.items():
             with _free(self._lock_file(run_id) if self.store.folder(names[0]) else None) as free:
                 for name in names:
                     if free or (free is None and self._is_old(name)):

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
-from importlib import import_module
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from twigma_spark.config.data import READERS, Corpus
+from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
 from twigma_spark.io.session import arrow_batches, slots
 from twigma_spark.schemas import IMAGES, TABLES
-from twigma_spark.stages.readers.reader import CorpusFrames, Reader
+from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms import images
 
@@ -72,18 +71,13 @@ def _in_order(found: DataFrame) -> DataFrame:
     return images.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
 
 
-def _reader(corpus: Corpus) -> Reader:
-    reader: Reader = import_module(READERS[corpus.reader]).READER
-    return reader
-
-
 def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    return _reader(corpus).read(cfg, spark, corpus)
+    return reader_of(corpus).read(cfg, spark, corpus)
 
 
 def _count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many images a corpus brought, at most its limit."""
-    came = _reader(corpus).count_images(cfg, spark, frames, corpus)
+    came = reader_of(corpus).count_images(cfg, spark, frames, corpus)
     return min(came, corpus.limit or came)
 
 

@@ -20,7 +20,7 @@ from twigma_spark.results import Result, Value
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
-from twigma_spark.stats.intervals import wilson
+from twigma_spark.stats.intervals import wilson_value
 from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
 from twigma_spark.transforms.vectors import fault, vector_rejects
 
@@ -169,10 +169,9 @@ def _copy_results(
         f"power law of the cosine distance to the best match, fitted to {tail.n} images between the 90th and the "
         f"97th percentile (exponent {tail.dimension:.2f}); extrapolated to a false-match rate of {rate:g}"
     )
-    share, low, high = (float(x) for x in wilson(n, total))
     values = {
         "threshold": Value(*threshold, total, "images", f"{fitted}; percentile bootstrap of images, 95%"),
-        "candidates": Value(share, low, high, total, "images", f"{fitted}; Wilson, 95%"),
+        "candidates": wilson_value(n, total, "images", f"{fitted}; Wilson, 95%"),
     }
     if n:
         # What chance alone would give, of what was found.

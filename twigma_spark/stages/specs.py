@@ -40,7 +40,7 @@ def captioner(cfg: Config) -> Model | None:
 
 def scorers(cfg: Config) -> dict[str, registry.Scorer]:
     """Return the configured scorers by the name of their score."""
-    return {kind: _scorer(cfg, model) for kind, model in cfg.models.scores.items()}
+    return {kind: scorer(cfg, model) for kind, model in cfg.models.scores.items()}
 
 
 def scorer_id(cfg: Config, model: registry.Scorer) -> str:
@@ -51,7 +51,8 @@ def scorer_id(cfg: Config, model: registry.Scorer) -> str:
     return f"{model.model_id}/{encoder.model_id}/{encoder.preprocess_rev}"
 
 
-def _scorer(cfg: Config, model: HeadSettings | OnnxClasses) -> registry.Scorer:
+def scorer(cfg: Config, model: HeadSettings | OnnxClasses) -> registry.Scorer:
+    """Return the spec of one scorer."""
     settings = _settings(model) if isinstance(model, HeadSettings) else _pixels(cfg, model)
     return registry.scorer(settings, cfg.models.device)
 

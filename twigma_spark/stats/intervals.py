@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from twigma_spark.results import Value
+
 Floats = NDArray[np.float64]
 
 
@@ -32,6 +34,12 @@ def wilson(successes: ArrayLike, totals: ArrayLike, confidence: float = 0.95) ->
         # Rounding must not carry an end past the share itself, nor out of [0, 1].
         low, high = np.minimum(centre - half, share), np.maximum(centre + half, share)
     return share, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+
+
+def wilson_value(successes: int, total: int, unit: str, method: str) -> Value:
+    """Return one share with its Wilson interval of 95%, as `wilson`; NaN where the total is 0."""
+    share, low, high = (float(x) for x in wilson(successes, total))
+    return Value(share, low, high, total, unit, method)
 
 
 def count_table(groups: NDArray[Any] | None, bins: NDArray[np.integer[Any]], k: int) -> Floats:

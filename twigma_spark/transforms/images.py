@@ -90,12 +90,12 @@ def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes
         for path, *given in zip(*(batch.column(n).to_pylist() for n in ("path", *READ)), strict=True):
             rows.append(_probe(path, _Probed(*given), max_pixels, max_bytes))
             if sum(row.n_bytes or 0 for row in rows) >= BATCH_BYTES:
-                yield _filled(batch, rows)
+                yield _fill_batch(batch, rows)
                 batch, rows = batch.slice(len(rows)), []
-        yield _filled(batch, rows)
+        yield _fill_batch(batch, rows)
 
 
-def _filled(batch: pa.RecordBatch, rows: list[_Probed]) -> pa.RecordBatch:
+def _fill_batch(batch: pa.RecordBatch, rows: list[_Probed]) -> pa.RecordBatch:
     """Return the first rows of the batch, with what was read and probed in place of what was given."""
     arrays: dict[str, pa.Array] = {n: batch.column(n).slice(0, len(rows)) for n in batch.schema.names if n != "path"}
     kinds = {"content": pa.binary(), "n_bytes": pa.int64(), "width": pa.int32(), "height": pa.int32()}

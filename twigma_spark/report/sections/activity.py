@@ -15,10 +15,10 @@ def context(data: ReportData) -> dict[str, object]:
     """Return the chart, the months without posts, and why there is no chart."""
     dated = data.by_label("activity", "posts", "month")
     gaps = [month for month, r in dated.items() if r.estimate is None]
-    return {"charts": [months(data, dated)] if dated else [], "gaps": gaps, "reason": missing(data)}
+    return {"charts": [months(data, dated)] if dated else [], "gaps": gaps, "reason": explain_absence(data)}
 
 
-def missing(data: ReportData) -> str:
+def explain_absence(data: ReportData) -> str:
     """Return what would have to be there for the chart."""
     if not any(run.stage == "trends" for run in data.runs):
         return "The stage trends has not run."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from operator import attrgetter
 
 from pyspark.sql import DataFrame, SparkSession
 
-from twigma_spark.config.data import Corpus
+from twigma_spark.config.data import READERS, Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.stages.stage import Frames
 
@@ -34,7 +36,15 @@ class Reader:
         read: returns what the corpus holds, lazily.
         count_images: returns how many images the corpus brought, counted at the source and not in the tables:
             files, and names without a file or named again; `corpus.limit` is applied by the caller.
+        image_folder: returns where the images of the corpus lie.
     """
 
     read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
     count_images: Callable[[Config, SparkSession, Frames, Corpus], int]
+    image_folder: Callable[[Corpus], str] = attrgetter("path")
+
+
+def reader_of(corpus: Corpus) -> Reader:
+    """Return the reader of a corpus."""
+    reader: Reader = import_module(READERS[corpus.reader]).READER
+    return reader

@@ -34,4 +34,4 @@ def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpu
     return shown.count() + names.join(shown, "media_key", "left_anti").count()
 
 
-READER = Reader(read, count_images)
+READER = Reader(read, count_images, x_api.media_folder)

@@ -1,0 +1,172 @@
+"""What is known to be wrong before Spark starts: paths, metadata, models, numbers of images, places to write to."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from twigma_spark.checks.metadata import check_metadata
+from twigma_spark.checks.problem import Problem, absolute, require_path
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.models import OpenClip
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError, ModelError
+from twigma_spark.io import local_files
+from twigma_spark.io.local_files import URL, is_elsewhere
+from twigma_spark.stages import specs
+from twigma_spark.stages.readers.reader import reader_of
+
+# Files of a corpus that are counted; where there are more, there are enough.
+MOST_FILES = 50_000
+
+
+def check(cfg: Config, stages: Collection[str], log: Callable[[str], None]) -> None:
+    """Show warnings, and raise all faults at once.
+
+    Args:
+        cfg: the configuration.
+        stages: names of those that shall run; what none of them needs is not checked.
+        log: shows a line.
+
+    Raises:
+        ConfigError: a stage would fail.
+    """
+    problems = find_problems(cfg, stages)
+    for problem in problems:
+        if not problem.fatal:
+            log(f"warning: {problem}")
+    if faults := [problem for problem in problems if problem.fatal]:
+        raise ConfigError("the run must be able to start. Faults:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def find_problems(cfg: Config, stages: Collection[str]) -> list[Problem]:
+    """Return the faults and warnings of a configuration; a path that is not on this machine is not looked at."""
+    found: list[Problem] = []
+    if not _is_on_cluster():
+        found += _check_places(cfg, stages)
+        if cfg.sample.out is None or Path(cfg.sample.out).exists():  # else it is drawn before the first stage
+            found += _check_corpora(cfg, stages) if "ingest" in stages else []
+            found += _check_inputs(cfg, stages)
+    return [*found, *_check_models(cfg, stages)]
+
+
+def _is_on_cluster() -> bool:
+    """Return whether spark-submit or Databricks runs this, where a path without a scheme need not be this machine's."""
+    return bool({"PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION"} & os.environ.keys())
+
+
+def _check_corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
+    if not cfg.corpora:
+        yield Problem(
+            "corpora", "must name a corpus. Got none; name a file with --conf, such as a copy of conf/folder.yaml"
+        )
+    images: dict[str, int] = {}
+    for corpus in cfg.corpora:
+        key = f"corpora.{corpus.name}"
+        if URL.match(corpus.path):
+            continue
+        if not Path(corpus.path).exists():
+            yield require_path(f"{key}.path", corpus.path)
+            continue
+        images[corpus.name], problems = _count_images(cfg, corpus, f"{key}.path")
+        yield from problems
+        if corpus.metadata is not None and not URL.match(corpus.metadata):
+            yield from check_metadata(corpus, f"{key}.metadata")
+    if "cluster" in stages:
+        yield from _check_clusterings(cfg, images)
+
+
+def _count_images(cfg: Config, corpus: Corpus, key: str) -> tuple[int, list[Problem]]:
+    """Return how many images a corpus has, MOST_FILES files and its limit at most, and that it has none."""
+    folder = reader_of(corpus).image_folder(corpus)
+    files = [file.key for file in islice(local_files.list_files(folder, cfg.ingest.follow_links), MOST_FILES)]
+    images = sum(map(local_files.is_image, files))
+    if images or len(files) == MOST_FILES:
+        return min(images, corpus.limit or images), []
+    suffixes = ", ".join(local_files.IMAGE_SUFFIXES)
+    text = f"must hold images ({suffixes}). Got none among {len(files):,} files in {absolute(folder)}"
+    return 0, [Problem(key, text)]
+
+
+def _check_clusterings(cfg: Config, images: Mapping[str, int]) -> Iterator[Problem]:
+    for clustering in cfg.cluster.clusterings:
+        names = cfg.of_role(*clustering.roles)
+        if names and all(name in images for name in names):
+            number = sum(images[name] for name in names)
+            if 0 < number < clustering.k:
+                rule, place = "must be at most the number of images", ", ".join(names)
+                text = f"{rule}. Got {clustering.k}, and {number} images in {place}"
+                yield Problem(f"cluster.clusterings.{clustering.id}.k", text)
+
+
+def _check_inputs(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong with other files that stages read."""
+    files = {
+        "deduplicate.known_copies": cfg.deduplicate.known_copies if "deduplicate" in stages else None,
+        "concordance.answers": cfg.concordance.answers if "concordance" in stages else None,
+        **{f"texts.{text.name}.path": text.path for text in cfg.texts if "embed_text" in stages},
+    }
+    for key, path in files.items():
+        if path is not None and not URL.match(path) and not Path(path).exists():
+            yield require_path(key, path)
+
+
+def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
+    if "embed" in stages:
+        yield from _try("models.image", partial(_load_image_encoder, cfg))
+    if "score" in stages:
+        for name in cfg.models.scores:
+            yield from _try(f"models.scores.{name}", partial(_load_scorer, cfg, name))
+    if "report" in stages and "nsfw" not in cfg.models.scores:
+        text = "has no nsfw: the report hides every picture that its post did not flag as harmless"
+        yield Problem("models.scores", text, fatal=False)
+
+
+def _try(key: str, load: Callable[[], None]) -> Iterator[Problem]:
+    try:
+        load()
+    except ModelError as error:
+        yield Problem(key, str(error))
+
+
+def _load_scorer(cfg: Config, name: str) -> None:
+    specs.scorer(cfg, cfg.models.scores[name]).setup()
+
+
+def _load_image_encoder(cfg: Config) -> None:
+    model = specs.image_encoder(cfg)
+    if not isinstance(cfg.models.image, OpenClip):
+        model.setup()  # the network's inputs and outputs; of open_clip, importing torch alone takes seconds
+        return
+    _ = model.model_id
+    name, known = cfg.models.image.name, _list_architectures()
+    if name is None or not known or specs.is_path(name) or name.startswith("hf-hub:"):
+        return
+    if name.replace("/", "-") not in known:
+        raise ModelError(f"name must be an architecture of open_clip, such as ViT-L-14. Got {name!r}.")
+
+
+def _list_architectures() -> set[str]:
+    """Return the names that open_clip knows, from its files: importing it takes seconds."""
+    spec = importlib.util.find_spec("open_clip")
+    folder = Path(spec.origin).parent / "model_configs" if spec and spec.origin else None
+    return {path.stem for path in folder.glob("*.json")} if folder and folder.is_dir() else set()
+
+
+def _check_places(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the places that are written to."""
+    places = {"store.root": cfg.store.root, "store.artifacts": cfg.store.artifacts}
+    if "report" in stages:
+        places["report.path"] = cfg.report.path.rpartition("/")[0] or "."
+    for key, path in places.items():
+        if path is None or is_elsewhere(path):
+            continue
+        there = next(folder for folder in (Path(path).absolute(), *Path(path).absolute().parents) if folder.exists())
+        if not there.is_dir():
+            yield Problem(key, f"must be a folder, or lie in one. Got {path!r}, and {str(there)!r} is a file")
+        elif not os.access(there, os.W_OK | os.X_OK):
+            yield Problem(key, f"must be a folder that can be written to. Got {path!r}, and {str(there)!r} cannot")

@@ -1,0 +1,109 @@
+"""What the beginning of a metadata file shows: its separator, encoding and columns, and whether it names files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from twigma_spark.checks.problem import Problem, absolute, require_path
+from twigma_spark.config.data import Corpus
+from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES
+
+HEAD_BYTES = 2**20
+HEAD_ROWS = 1000
+SEPARATORS = {",": "a comma", ";": "';'", "\t": "a tab", "|": "'|'"}
+Rows = list[dict[str, str]]
+
+
+def check_metadata(corpus: Corpus, key: str) -> Iterator[Problem]:
+    """Yield what is wrong with the metadata of a corpus that has some."""
+    path = Path(str(corpus.metadata))
+    suffix = path.suffix.lower()
+    if suffix not in (*CSV_SUFFIXES, *JSON_SUFFIXES):
+        hint = "; save the sheet as CSV" if suffix in (".xlsx", ".xls", ".ods") else ""
+        yield Problem(key, f"must be a .csv, .tsv, .jsonl or .ndjson file. Got {path.name!r}{hint}")
+    elif not path.is_file():
+        yield require_path(key, str(path))
+    else:
+        head = _read_head(path)
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            yield Problem(key, "must be UTF-8. Got UTF-16; save it as UTF-8")
+        elif not head.strip():
+            yield Problem(key, f"must describe images. Got an empty file, {absolute(str(path))}")
+        else:
+            yield from _check_head(corpus, key, head, suffix)
+
+
+def read_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a metadata file, as its beginning shows them."""
+    return _parse(_read_head(path).decode("utf-8-sig", "replace"), path.suffix.lower())[1]
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _check_head(corpus: Corpus, key: str, head: bytes, suffix: str) -> Iterator[Problem]:
+    cut = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]
+    try:
+        text = cut.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte, line = cut[error.start], cut[: error.start].count(b"\n") + 1
+        said = f"must be UTF-8, or its lines become rejects. Got byte 0x{byte:02x} in line {line} (latin-1?)"
+        yield Problem(key, said, fatal=False)
+        text = cut.decode("utf-8-sig", "replace")
+    wanted = corpus.columns.file
+    rows, columns = _parse(text, suffix, corpus.header)
+    if not columns:
+        yield Problem(key, f"must have a line of JSON for each image. Got {text.strip()[:60]!r}")
+    elif wanted not in columns:
+        yield Problem(key, _explain_columns(corpus, text, columns, suffix))
+    elif doubled := sorted({name for name in columns if columns.count(name) > 1}):
+        yield Problem(key, f"must have columns of different names. Got twice: {', '.join(doubled)}")
+    elif rows and not any(_names_file(corpus, row.get(wanted) or "") for row in rows):
+        said = f"its column {wanted!r} must name files below {absolute(corpus.path)}"
+        text = f"{said}. Got no file in {len(rows):,} rows, such as {rows[0].get(wanted)!r}"
+        yield Problem(key, text, fatal=False)
+
+
+def _explain_columns(corpus: Corpus, text: str, columns: list[str], suffix: str) -> str:
+    """Return why the column of file names may be missing, and what to do."""
+    wanted, first = corpus.columns.file, text.splitlines()[0]
+    said = f"must have a column {wanted!r} with the names of the files"
+    for separator, name in SEPARATORS.items():
+        if wanted in [part.strip('" ') for part in first.split(separator)] and len(columns) == 1:
+            other = "name it .tsv" if separator == "\t" else "save it with commas"
+            return f"{said}. The separator seems to be {name}; {other}"
+    named = suffix in JSON_SUFFIXES or corpus.header
+    header = "" if named else ", or header to the names of a file without a first line of them"
+    return f"{said}. Got {', '.join(columns)}; set corpora.{corpus.name}.columns.file to the column's name{header}"
+
+
+def _parse(text: str, suffix: str, header: Sequence[str] | None = None) -> tuple[Rows, list[str]]:
+    """Return the first rows and the names of the columns."""
+    if suffix in JSON_SUFFIXES:
+        return _parse_json_lines(text)
+    lines = csv.reader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
+    columns = list(header) if header else next(lines, [])
+    return [dict(zip(columns, row, strict=False)) for row in islice(lines, HEAD_ROWS)], columns
+
+
+def _parse_json_lines(text: str) -> tuple[Rows, list[str]]:
+    rows = []
+    for line in islice((line for line in text.splitlines() if line.strip()), HEAD_ROWS):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append({name: value if isinstance(value, str) else "" for name, value in row.items()})
+    return rows, list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _names_file(corpus: Corpus, name: str) -> bool:
+    folders = (Path(corpus.path), Path(str(corpus.metadata)).parent)
+    return bool(name) and any((folder / name).is_file() for folder in folders)
