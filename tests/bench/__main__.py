@@ -1,9 +1,10 @@
 """`make bench`: every benchmark, one after another."""
 
-from tests.bench import inference, small_world, statistics, vectors
+from tests.bench import gpu, inference, small_world, statistics, vectors
 
 if __name__ == "__main__":
     small_world.main()
-    inference.main()
+    inference.main([])
+    gpu.main([])
     vectors.main()
     statistics.main()

@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from tests.bench.pictures import fill, forget, pictures
+from tests.bench.picture_table import fill, forget
+from tests.bench.pictures import pictures
 from tests.bench.records import Record, alternate, has_amx, seconds
 from tests.onnx_network import mean_colour_network
 from twigma_spark import pipeline

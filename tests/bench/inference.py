@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from tests.bench import captions, gpu, heads, worker_memory
+from tests.bench import captions, heads, worker_memory
 from tests.bench.embedding import bare, no_network, readme_loop, setting, two_udfs
 from tests.bench.records import Record, keep
 from twigma_spark.io.session import open_session
@@ -76,15 +76,9 @@ def peak(bench: Bench) -> Iterator[Record]:
     yield worker_memory.flat(bench.asked.memory_first, bench.asked.memory_images)
 
 
-def cuda(bench: Bench) -> Iterator[Record]:
-    """The GPU, where there is one."""
-    yield from gpu.shares(bench.asked.gpu_images, bench.asked.gpu_decode_threads)
-
-
 # From the cheapest to the dearest, so that an end in the middle costs little.
 PARTS: Mapping[str, Callable[[Bench], Iterator[Record]]] = {
     "start": start,
-    "gpu": cuda,
     "memory": peak,
     "heads": head,
     "blip": blip,
@@ -101,8 +95,6 @@ SIZES = {
     "vectors": 805_650,
     "memory-first": 5000,
     "memory-images": 50_000,
-    "gpu-images": 8192,
-    "gpu-decode-threads": 8,
     "rounds": 3,
     "threads": 2,
 }

@@ -89,13 +89,16 @@ def seconds(side: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def keep(name: str, part: str, record: Record) -> None:
-    """Print a record, and put it into build/bench/<name>.json in the place of an older one of the same name."""
+def keep(name: str, part: str, record: Record, on: str = "") -> None:
+    """Print a record, and put it into build/bench/<name>.json in the place of an older one of the same name.
+
+    `on` is the machine; else `machine` says which.
+    """
     print(record.line(), flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     file = FOLDER / f"{name}.json"
     kept = json.loads(file.read_text()) if file.exists() else []
-    new = {"part": part, **asdict(record), "machine": machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%S")}
+    new = {"part": part, **asdict(record), "machine": on or machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%S")}
     kept = [each for each in kept if (each["part"], each["name"]) != (part, record.name)] + [new]
     file.write_text(json.dumps(kept, indent=2) + "\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -139,3 +139,43 @@ def test_one_item_that_does_not_fit_is_an_error() -> None:
 def test_sizes_are_checked() -> None:
     with pytest.raises(ModelError, match="at least 1"):
         list(run_batches([[1]], Doubler(), batch_size=0))
+
+
+class Ahead(Doubler):
+    """Begins two batches before the first one's values are taken, as on a GPU; finds items from 1,000 broken."""
+
+    in_flight = 2
+
+    def __init__(self, fits: int = 10**9) -> None:
+        super().__init__(fits)
+        self.events: list[str] = []
+
+    def begin(self, prepared: Sequence[Array]) -> Callable[[], list[object]]:
+        values = self.forward(np.stack(prepared))
+        number = len(self.sizes)
+        self.events.append(f"begin {number}")
+
+        def take() -> list[object]:
+            self.events.append(f"take {number}")
+            return [ImageError("undecodable", "late") if value >= 2000 else value for value in values]
+
+        return take
+
+
+def test_a_gpu_has_the_next_batch_before_values_are_taken() -> None:
+    loaded = Ahead()
+    results = list(run_batches([[1, 2], [3, -1, 4], [5]], loaded, batch_size=2))
+    assert results == [expected([1, 2]), expected([3, -1, 4]), expected([5])]
+    assert loaded.events == ["begin 1", "begin 2", "take 1", "begin 3", "take 2", "take 3"]
+
+
+def test_an_image_that_turns_out_to_be_broken_is_an_error() -> None:
+    (result,) = run_batches([[1, 1000, 2]], Ahead(), batch_size=2)
+    assert result == BatchResult([2, None, 4], [None, "undecodable: late", None])
+
+
+def test_out_of_memory_with_a_batch_in_flight() -> None:
+    loaded = Ahead(fits=3)
+    batches = [list(range(8))] * 2
+    assert list(run_batches(batches, loaded, batch_size=4)) == [expected(batch) for batch in batches]
+    assert loaded.sizes == [2] * 8

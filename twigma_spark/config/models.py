@@ -11,6 +11,7 @@ from twigma_spark.config.section import Name, Section
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Decode = Literal["fast", "pillow"]
+DecodeOrGpu = Literal["fast", "pillow", "nvjpeg"]
 Rgb = tuple[float, float, float]
 
 
@@ -25,7 +26,7 @@ class OpenClip(Section):
     pretrained: str | None = None
     path: str | None = None
     precision: Precision = "auto"
-    decode: Decode = "fast"
+    decode: DecodeOrGpu = "fast"
 
 
 class OnnxSettings(Section):
@@ -69,7 +70,7 @@ class Blip(Section):
     min_length: int = Field(0, ge=0)
     max_length: int = Field(20, ge=1)
     precision: Precision = "auto"
-    decode: Decode = "fast"
+    decode: DecodeOrGpu = "fast"
 
 
 class HeadSettings(Section):

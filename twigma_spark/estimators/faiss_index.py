@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
+from twigma_spark.estimators import torch_index
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
@@ -131,9 +132,16 @@ def check_length(index: Any, vectors: NDArray[np.float32]) -> None:
 
 
 def _on_gpus(index: Any) -> Any:
-    """Return a copy on all GPUs, sharded over them, or None where FAISS sees none (or was built without)."""
-    if not getattr(faiss, "get_num_gpus", int)():
+    """Return a copy on all GPUs, sharded over them, or None where there is none.
+
+    FAISS built for GPUs makes it; without that, torch does for a flat index.
+    """
+    if getattr(faiss, "get_num_gpus", int)():
+        options = faiss.GpuMultipleClonerOptions()
+        options.shard = True
+        return faiss.index_cpu_to_all_gpus(index, options)
+    if not isinstance(index, faiss.IndexFlat) or not index.ntotal:
         return None
-    options = faiss.GpuMultipleClonerOptions()
-    options.shard = True
-    return faiss.index_cpu_to_all_gpus(index, options)
+    devices = torch_index.cuda_devices()
+    vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+    return torch_index.TorchFlatIndex(vectors, devices) if devices else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twigma_spark.errors import ModelError
+from twigma_spark.models.decode import ImageError
 
 Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
@@ -27,11 +28,17 @@ class Loaded(ABC):
 
     `prepare` turns one item (image bytes, a text) into the array that the network takes and may run in
     many threads at once; `forward` takes a stack of those and runs in one thread.
+
+    Attributes:
+        in_flight: batches that may be begun before the values of the first are taken; 2 where a device
+            computes one while the next is brought to it.
     """
 
+    in_flight: int = 1
+
     @abstractmethod
-    def prepare(self, item: Any) -> Array:
-        """Return one item as the network's input, without the batch axis.
+    def prepare(self, item: Any) -> Any:
+        """Return one item as the network's input, an array without the batch axis, or what `begin` makes one of.
 
         Raises:
             ImageError: The item is an image that cannot be used.
@@ -40,6 +47,14 @@ class Loaded(ABC):
     @abstractmethod
     def forward(self, batch: Array) -> Sequence[Any] | Array:
         """Return one value for each row of `batch`, in order."""
+
+    def begin(self, prepared: Sequence[Any]) -> Callable[[], Sequence[Any] | Array]:
+        """Return a call that waits for the values of the prepared items, one for each, in order.
+
+        Where an item turns out only here to be unusable, its value is an ImageError.
+        """
+        values = self.forward(np.stack(prepared))
+        return lambda: values
 
     @abstractmethod
     def empty(self) -> Sequence[Any] | Array:
@@ -53,7 +68,11 @@ class Loaded(ABC):
         """
         if len(items) == 0:
             return self.empty()
-        return self.forward(np.stack([self.prepare(item) for item in items]))
+        values = self.begin([self.prepare(item) for item in items])()
+        for value in values:
+            if isinstance(value, ImageError):
+                raise value
+        return values
 
     def release(self) -> None:  # noqa: B027 - a CPU model has nothing to give back
         """Give cached device memory back; called after an out-of-memory error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from twigma_spark.models.base import (
     file_digest,
     local_path,
 )
-from twigma_spark.models.clip import to_device, torch_dtype
+from twigma_spark.models.clip import torch_dtype
 from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import free_memory, limit_threads
-from twigma_spark.models.pixels import DECODERS, Pixels, Preparation, prepare, revision
+from twigma_spark.models.image_input import ImageInput, Prepared
+from twigma_spark.models.nvjpeg import JpegFile
+from twigma_spark.models.pixels import DECODERS, GPU_DECODERS, Pixels, Preparation, revision
 
 _HUB_SIZE = 384  # of both captioning models that Salesforce published
 _WEIGHTS = "model.safetensors"
@@ -39,7 +42,7 @@ class BlipCaptioner:
         max_length: Most tokens of a caption, the start token counted (transformers' `max_length`).
         min_length: Fewest tokens, counted alike.
         precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
-        decode: "fast" or "pillow".
+        decode: "fast", "pillow", or "nvjpeg" to decode on the GPU.
         max_pixels: Larger images are refused.
     """
 
@@ -54,7 +57,7 @@ class BlipCaptioner:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
+        check_choice("decode", self.decode, (*DECODERS, *GPU_DECODERS))
         if not (self.num_beams >= 1 and 0 <= self.min_length <= self.max_length):
             got = (self.num_beams, self.min_length, self.max_length)
             raise ModelError(f"num_beams must be >= 1 and min_length <= max_length. Got {got!r}.")
@@ -104,8 +107,6 @@ class LoadedBlip(Loaded):
     """A captioning model, its tokenizer and its image settings in memory."""
 
     def __init__(self, spec: BlipCaptioner, device: str) -> None:
-        import torch
-
         model, self._tokenizer, images = _load(spec)
         self._asked = {
             "num_beams": spec.num_beams,
@@ -113,27 +114,29 @@ class LoadedBlip(Loaded):
             "min_length": spec.min_length,
             "do_sample": False,
         }
-        self._how = _preparation(spec, images)
         self._device = device
-        self._dtype = torch_dtype(spec.precision)
-        self._model = model.eval().requires_grad_(False).to(device=device, dtype=self._dtype)
-        self._mean = torch.tensor(images.image_mean, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(images.image_std, device=device).view(1, 3, 1, 1)
+        dtype = torch_dtype(spec.precision)
+        self._images = ImageInput(_preparation(spec, images), images.image_mean, images.image_std, device, dtype)
+        self._model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
 
-    def prepare(self, item: bytes) -> Pixels:
-        """Return an image as uint8 of shape (3, height, width)."""
-        return prepare(item, self._how)
+    def prepare(self, item: bytes) -> Pixels | JpegFile:
+        """Return an image as uint8 of shape (3, height, width), or its file where the GPU is to decode it."""
+        return self._images.prepare(item)
 
-    def forward(self, batch: Array) -> list[str]:
-        """Return n captions for uint8 pixels of shape (n, 3, height, width)."""
+    def begin(self, prepared: Prepared) -> Callable[[], list[Any]]:
+        """Return a call for the captions of prepared images, which are there already."""
         import torch
 
         with torch.inference_mode():
-            pixels = to_device(batch, self._device).to(torch.float32)
-            scaled = pixels.div_(255).sub_(self._mean).div_(self._std)
-            tokens = self._model.generate(pixel_values=scaled.to(self._dtype), **self._asked)
-        texts: list[str] = self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)
-        return [text.strip() for text in texts]
+            pixels, errors = self._images.tensor(prepared)
+            tokens = self._model.generate(pixel_values=pixels, **self._asked)
+        texts = self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)
+        captions = [errors.get(row, text.strip()) for row, text in enumerate(texts)]
+        return lambda: captions
+
+    def forward(self, batch: Array) -> list[str]:
+        """Return n captions for uint8 pixels of shape (n, 3, height, width)."""
+        return self.begin(batch)()
 
     def empty(self) -> list[str]:
         """Return an empty list."""

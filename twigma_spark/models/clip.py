@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from twigma_spark.models.base import PRECISIONS, Array, Floats, Loaded, check_ch
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
 from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import free_memory, limit_threads
-from twigma_spark.models.pixels import DECODERS, Pixels, Preparation, prepare, revision
+from twigma_spark.models.image_input import ImageInput, Prepared, to_device, to_host
+from twigma_spark.models.nvjpeg import JpegFile
+from twigma_spark.models.pixels import DECODERS, GPU_DECODERS, Pixels, Preparation, revision
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ClipImage:
         source: Which model.
         precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast (autocast is slower
             than fp32 on a CPU).
-        decode: "fast", or "pillow" for the model's own transform bit for bit.
+        decode: "fast"; "pillow" for the model's own transform bit for bit; "nvjpeg" to decode on the GPU.
         max_pixels: Larger images are refused.
     """
 
@@ -35,7 +37,7 @@ class ClipImage:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
+        check_choice("decode", self.decode, (*DECODERS, *GPU_DECODERS))
 
     @property
     def model_id(self) -> str:
@@ -99,31 +101,34 @@ class LoadedClipImage(Loaded):
     """The image tower in memory."""
 
     def __init__(self, spec: ClipImage, model: Any, device: str) -> None:
-        import torch
-
-        config = model.visual.preprocess_cfg
+        config, dtype = model.visual.preprocess_cfg, torch_dtype(spec.precision)
         self.dim = spec.dim
         self.how = _preparation(spec, config)
+        self.in_flight = 2 if device.startswith("cuda") else 1
         self._device = device
-        self._dtype = torch_dtype(spec.precision)
+        self._images = ImageInput(self.how, config["mean"], config["std"], device, dtype)
         # The text tower is not kept: half of the memory.
-        self._tower = model.visual.to(device=device, dtype=self._dtype)
-        self._mean = torch.tensor(config["mean"], device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(config["std"], device=device).view(1, 3, 1, 1)
+        self._tower = model.visual.to(device=device, dtype=dtype)
 
-    def prepare(self, item: bytes) -> Pixels:
-        """Return an image as uint8 of shape (3, height, width)."""
-        return prepare(item, self.how)
+    def prepare(self, item: bytes) -> Pixels | JpegFile:
+        """Return an image as uint8 of shape (3, height, width), or its file where the GPU is to decode it."""
+        return self._images.prepare(item)
 
-    def forward(self, batch: Array) -> Floats:
-        """Return unit vectors, (n, dim) float32, for uint8 pixels of shape (n, 3, height, width)."""
+    def begin(self, prepared: Prepared) -> Callable[[], Floats | list[Any]]:
+        """Return a call for the unit vectors, (n, dim) float32, of prepared images."""
         import torch
 
         with torch.inference_mode():
-            pixels = to_device(batch, self._device).to(torch.float32)
-            # The order of the model's own ToTensor and Normalize, for the same bits.
-            scaled = pixels.div_(255).sub_(self._mean).div_(self._std)
-            return _unit(self._tower(scaled.to(self._dtype)))
+            pixels, errors = self._images.tensor(prepared)
+            wait = to_host(_unit(self._tower(pixels)))
+        if not errors:
+            return wait
+        return lambda: [errors.get(row, vector) for row, vector in enumerate(wait())]
+
+    def forward(self, batch: Array) -> Floats:
+        """Return unit vectors, (n, dim) float32, for uint8 pixels of shape (n, 3, height, width)."""
+        vectors: Floats = np.asarray(self.begin(batch)())
+        return vectors
 
     def empty(self) -> Floats:
         """Return an array of shape (0, dim)."""
@@ -155,7 +160,8 @@ class LoadedClipText(Loaded):
         import torch
 
         with torch.inference_mode():
-            return _unit(self._model.encode_text(to_device(batch, self._device)))
+            vectors: Floats = _unit(self._model.encode_text(to_device(batch, self._device))).cpu().numpy()
+            return vectors
 
     def empty(self) -> Floats:
         """Return an array of shape (0, dim)."""
@@ -173,22 +179,11 @@ def torch_dtype(precision: str) -> Any:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def to_device(batch: Array, device: str) -> Any:
-    """Return an array as a tensor on `device`; pinned on the way to a GPU, so as not to wait."""
-    import torch
-
-    tensor = torch.from_numpy(batch)
-    if device.startswith("cuda"):
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor
-
-
-def _unit(features: Any) -> Floats:
+def _unit(features: Any) -> Any:
     """Return the rows as float32 of length 1; normalised in float32 whatever the model's precision."""
     from torch.nn.functional import normalize
 
-    rows: Floats = normalize(features.float(), dim=-1).cpu().numpy()
-    return rows
+    return normalize(features.float(), dim=-1)
 
 
 def _preparation(spec: ClipImage, config: dict[str, Any]) -> Preparation:

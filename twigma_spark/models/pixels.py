@@ -18,7 +18,8 @@ from twigma_spark.models.decode import BAND, MAX_PIXELS, ImageError, describe, o
 
 Pixels = npt.NDArray[np.uint8]
 
-DECODERS = ("fast", "pillow")
+DECODERS = ("fast", "pillow")  # of a CPU
+GPU_DECODERS = ("nvjpeg",)
 REVISION = "v1"
 _FITS = ("shortest", "squash")
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -36,7 +37,7 @@ class Preparation:
     Attributes:
         fit: "shortest" scales the shorter side and cuts the middle out; "squash" ignores the aspect.
         interpolation: "bicubic" or "bilinear", both antialiased.
-        decode: "fast" or "pillow".
+        decode: one of DECODERS, or of GPU_DECODERS, which `prepare` does not do.
         max_pixels: Larger images are refused.
     """
 
@@ -50,7 +51,7 @@ class Preparation:
     def __post_init__(self) -> None:
         check_choice("fit", self.fit, _FITS)
         check_choice("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
-        check_choice("decode", self.decode, DECODERS)
+        check_choice("decode", self.decode, (*DECODERS, *GPU_DECODERS))
 
 
 def revision(decode: str, precision: str, height: int, width: int) -> str:
@@ -89,12 +90,12 @@ def resized_shape(height: int, width: int, how: Preparation) -> tuple[int, int]:
 
 
 def _pillow(image: Image.Image, how: Preparation) -> Pixels:
-    box = _sane_box(image.width, image.height)
+    box = sane_box(image.width, image.height)
     if box != (0, 0, *image.size):
         image = image.crop(box)
     height, width = resized_shape(image.height, image.width, how)
     resized = image.resize((width, height), _INTERPOLATIONS[how.interpolation])
-    top, left = _offsets(height, width, how)
+    top, left = center(height, width, how)
     cut = np.asarray(resized)[top : top + how.height, left : left + how.width]
     return np.ascontiguousarray(cut.transpose(2, 0, 1))
 
@@ -102,14 +103,14 @@ def _pillow(image: Image.Image, how: Preparation) -> Pixels:
 def _fast(content: bytes, image: Image.Image, how: Preparation) -> Pixels:
     full_width, full_height = image.size[::-1] if orientation(image) >= 5 else image.size
     pixels = _decode(content, image, how)
-    left, top, right, bottom = _sane_box(pixels.shape[2], pixels.shape[1])
+    left, top, right, bottom = sane_box(pixels.shape[2], pixels.shape[1])
     if (right, bottom) != (pixels.shape[2], pixels.shape[1]):
         pixels = pixels[:, top:bottom, left:right]
         full_width, full_height = right - left, bottom - top
     # The target comes from the full size, so that scaled decoding cannot move it by a rounding.
     height, width = resized_shape(full_height, full_width, how)
     pixels = _resize(pixels, height, width, how.interpolation)
-    top, left = _offsets(height, width, how)
+    top, left = center(height, width, how)
     cut = pixels[:, top : top + how.height, left : left + how.width]
     return np.ascontiguousarray(cut.numpy())
 
@@ -132,7 +133,7 @@ def _decode(content: bytes, image: Image.Image, how: Preparation) -> Any:
     """Return the decoded image as a uint8 tensor (3, h, w), by whichever decoder suits it."""
     import torch
 
-    scale = _draft_scale(image, how)
+    scale = draft_scale(image, how)
     if scale > 1:
         image.draft(None, (image.width // scale, image.height // scale))
     elif (tensor := _torchvision(content, image)) is not None:
@@ -175,7 +176,7 @@ def _torchvision(content: bytes, image: Image.Image) -> Any:
     return tensor if tensor.dtype == torch.uint8 else None
 
 
-def _draft_scale(image: Image.Image, how: Preparation) -> int:
+def draft_scale(image: Image.Image, how: Preparation) -> int:
     """Return 1, 2, 4 or 8: how much smaller libjpeg may decode this image (1 for other formats)."""
     if image.format not in ("JPEG", "MPO"):
         return 1
@@ -183,12 +184,12 @@ def _draft_scale(image: Image.Image, how: Preparation) -> int:
     return next((scale for scale in (8, 4, 2) if room >= scale * _DRAFT_GAP), 1)
 
 
-def _offsets(height: int, width: int, how: Preparation) -> tuple[int, int]:
+def center(height: int, width: int, how: Preparation) -> tuple[int, int]:
     """Return (top, left) of the centre crop, rounded as torchvision's `center_crop` rounds."""
     return round((height - how.height) / 2.0), round((width - how.width) / 2.0)
 
 
-def _sane_box(width: int, height: int) -> tuple[int, int, int, int]:
+def sane_box(width: int, height: int) -> tuple[int, int, int, int]:
     """Return (left, top, right, bottom) of the whole image, or of the middle of an extreme strip."""
     keep_w, keep_h = min(width, _MAX_ASPECT * height), min(height, _MAX_ASPECT * width)
     left, top = (width - keep_w) // 2, (height - keep_h) // 2

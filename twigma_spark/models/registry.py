@@ -11,7 +11,7 @@ from twigma_spark.models.base import Model
 from twigma_spark.models.blip import BlipCaptioner
 from twigma_spark.models.clip import ClipImage, ClipText
 from twigma_spark.models.clip_source import ClipSource
-from twigma_spark.models.device import resolve_precision
+from twigma_spark.models.device import check_decoder, resolve_precision
 from twigma_spark.models.heads import HEAD_KINDS, HeadSpec
 from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
 
@@ -142,6 +142,7 @@ def _record(record: type[T], kind: str, given: dict[str, Any], **made: Any) -> T
 
 
 def _resolve_precision(given: dict[str, Any], device: str) -> dict[str, Any]:
+    check_decoder(given.get("decode", "fast"), device)
     return {**given, "precision": resolve_precision(given.get("precision", "fp32"), device)}
 
 

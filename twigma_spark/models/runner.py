@@ -1,25 +1,26 @@
 """The inner loop, without Spark: batches of items in, one value or one error for each item out.
 
 Decoding of the next items runs in threads (the decoders release the GIL) while the network works on this
-batch. The network's batch size has nothing to do with the sizes in which items arrive.
+batch; a GPU has the next batch before this one's values are taken. The network's batch size has nothing to do
+with the sizes in which items arrive.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from twigma_spark.errors import ModelError
 from twigma_spark.models.base import Array, Loaded
 from twigma_spark.models.decode import ImageError
 
 _log = logging.getLogger(__name__)
+
+_Values = Callable[[], "Sequence[Any] | Array"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def run_batches(
 class _Group:
     """An input batch on its way: futures of prepared items first, then their values and errors."""
 
-    futures: list[Future[Array | ImageError]]
+    futures: list[Future[Any]]
     values: list[Any] = field(default_factory=list)
     errors: list[str | None] = field(default_factory=list)
     missing: int = 0
@@ -108,40 +109,56 @@ class _Network:
     def __init__(self, loaded: Loaded, batch_size: int) -> None:
         self._loaded = loaded
         self._batch_size = batch_size
-        self._waiting: list[tuple[Array, _Group, int]] = []
+        self._waiting: list[tuple[Any, _Group, int]] = []
+        self._begun: deque[tuple[list[tuple[_Group, int]], _Values]] = deque()
 
-    def add(self, prepared: Array, group: _Group, row: int) -> None:
-        """Compute once a batch is full."""
+    def add(self, prepared: Any, group: _Group, row: int) -> None:
+        """Begin a batch once it is full."""
         self._waiting.append((prepared, group, row))
         if len(self._waiting) >= self._batch_size:
-            self.flush()
+            self._begin_waiting()
 
     def flush(self) -> None:
         """Compute what waits, and give each value to its group."""
+        self._begin_waiting()
+        while self._begun:
+            self._take_values()
+
+    def _begin_waiting(self) -> None:
         while self._waiting:
             part = self._waiting[: self._batch_size]
-            values = self._forward(np.stack([prepared for prepared, _, _ in part]))
+            values = self._begin([prepared for prepared, _, _ in part])
             if values is None:
                 continue  # again, with the smaller size
-            for (_, group, row), value in zip(part, values, strict=True):
-                group.values[row] = value
-                group.missing -= 1
             del self._waiting[: len(part)]
+            self._begun.append(([(group, row) for _, group, row in part], values))
+            while len(self._begun) >= self._loaded.in_flight:
+                self._take_values()
 
-    def _forward(self, batch: Array) -> Sequence[Any] | Array | None:
-        """Return the values, or None after a GPU ran out of memory and the size was halved."""
+    def _take_values(self) -> None:
+        """Wait for the batch that was begun first, and give each value, or error, to its group."""
+        places, values = self._begun.popleft()
+        for (group, row), value in zip(places, values(), strict=True):
+            if isinstance(value, ImageError):
+                group.errors[row] = str(value)
+            else:
+                group.values[row] = value
+            group.missing -= 1
+
+    def _begin(self, prepared: list[Any]) -> _Values | None:
+        """Return the call for the values, or None after a GPU ran out of memory and the size was halved."""
         try:
-            return self._loaded.forward(batch)
+            return self._loaded.begin(prepared)
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, without importing torch
                 raise
-            if len(batch) == 1:
+            if len(prepared) == 1:
                 raise ModelError(
                     "CUDA out of memory at batch size 1. Take a smaller model, another precision or a larger GPU."
                 ) from error
         self._loaded.release()  # only here, where the error no longer holds its tensors
-        self._batch_size = max(1, len(batch) // 2)
-        _log.warning("GPU out of memory at batch size %d: going on with %d", len(batch), self._batch_size)
+        self._batch_size = max(1, len(prepared) // 2)
+        _log.warning("GPU out of memory at batch size %d: going on with %d", len(prepared), self._batch_size)
         return None
 
 
@@ -160,7 +177,7 @@ def _read_ahead(
     yield from begun
 
 
-def _prepare_item(loaded: Loaded, item: Any) -> Array | ImageError:
+def _prepare_item(loaded: Loaded, item: Any) -> Any:
     """Return the prepared item, or the reason why there is none; never an exception for a bad image."""
     try:
         return loaded.prepare(item)
