@@ -21,7 +21,7 @@ FLOORS = {
     "cli": 7,
 }  # fmt: skip
 ONLY_IN = {
-    "torch": ("models/", "estimators/reward.py"),
+    "torch": ("models/", "estimators/reward.py", "estimators/torch_index.py"),
     "torchvision": ("models/",),
     "open_clip": ("models/",),
     "transformers": ("models/",),

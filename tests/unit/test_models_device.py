@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -101,3 +104,25 @@ def test_the_cache_keeps_one_model_a_process() -> None:
     assert len(cache._held) == 1
     cache.clear()
     assert not cache._held
+
+
+def test_models_need_neither_spark_nor_tables() -> None:
+    """As on a machine with a GPU that has torch, torchvision, transformers, open_clip, numpy and Pillow alone."""
+    code = """
+import importlib, pkgutil, sys
+others = "pyspark", "delta", "pandas", "pyarrow", "pydantic", "typer", "scipy", "sklearn", "faiss", "statsmodels"
+sys.modules.update(dict.fromkeys(others))
+from twigma_spark import models
+for module in pkgutil.iter_modules(models.__path__, "twigma_spark.models."):
+    importlib.import_module(module.name)
+import twigma_spark.estimators.torch_index
+from twigma_spark.models.clip import ClipImage
+from twigma_spark.models.clip_source import ClipSource
+from twigma_spark.models.runner import run_batches
+loaded = ClipImage(ClipSource(path="sample:clip")).setup()
+print(next(run_batches([[b"text"]], loaded)).errors)
+"""
+    env = {**os.environ, "USE_TF": "0"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert ended.returncode == 0, ended.stderr
+    assert "not_an_image" in ended.stdout
