@@ -6,7 +6,7 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests.tables import table
-from twigma_spark.transforms.gallery import closest_pairs, pictures, theme_examples, thumbnails
+from twigma_spark.transforms.gallery import closest_pairs, duplicate_groups, pictures, theme_examples, thumbnails
 
 
 def jpeg(width: int, height: int) -> bytes:
@@ -39,6 +39,7 @@ def test_pairs_are_the_most_similar_first_matches_of_each_reference(spark: Spark
     rows = [
         ("p1", "art", 1, "x", 0.5), ("p2", "art", 1, "y", 0.9), ("p3", "art", 1, "z", 0.9),
         ("p1", "art", 2, "y", 0.99), ("p1", "photo", 1, "q", 0.1),
+        ("p4", "art", 1, "y", 0.9), ("p5", "art", 1, "y", 0.8),
     ]  # fmt: skip
     names = ("image_id", "reference", "rank", "neighbour_id", "similarity")
     neighbours = table(spark, "neighbours", [dict(zip(names, r, strict=True)) for r in rows])
@@ -49,6 +50,23 @@ def test_pairs_are_the_most_similar_first_matches_of_each_reference(spark: Spark
         ("art", 1, "p2", "y", 0.9, None),
         ("art", 2, "p3", "z", 0.9, 0.01),
         ("photo", 1, "p1", "q", 0.1, None),
+    ]
+
+
+def test_groups_to_look_at_have_near_duplicates_first(spark: SparkSession) -> None:
+    rows = [
+        ("a", "k1", "bytes", 1.0), ("b", "k1", "bytes", 1.0), ("c", "k1", "bytes", 1.0),
+        ("d", "k2", "near", 0.95), ("e", "k2", "embedding", 1.0), ("f", "k2", "near", 0.91),
+        ("g", "k3", "media", None),
+    ]  # fmt: skip
+    names = ("image_id", "canonical_id", "tier", "similarity")
+    duplicates = table(spark, "duplicates", [dict(zip(names, r, strict=True)) for r in rows])
+    found = duplicate_groups(duplicates, 2, 2)
+    assert sorted(map(tuple, found.collect())) == [
+        (1, "k2", 3, 1, "f", "near", 0.91),
+        (1, "k2", 3, 2, "d", "near", 0.95),
+        (2, "k1", 3, 1, "a", "bytes", 1.0),
+        (2, "k1", 3, 2, "b", "bytes", 1.0),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import inputs, specs
 
@@ -25,6 +26,23 @@ def test_vectors_of_duplicates_and_of_images_that_are_gone_are_left_out(
     found = inputs.kept_vectors(Config(), images, embeddings, duplicates)
     assert found.columns == ["image_id", "corpus", "embedding"]
     assert sorted((r.image_id, r.embedding) for r in found.collect()) == [("a", [1.0]), ("c", [1.0])]
+
+
+def test_themes_are_told_by_captions_and_else_by_what_came_with_the_images(spark: SparkSession) -> None:
+    images = spark.createDataFrame(
+        [("a", "a prompt", "a title", None), ("b", None, "a title", "its own"), ("c", None, None, "its own")],
+        "image_id STRING, prompt STRING, title STRING, caption STRING",
+    )
+    cfg = load([], ["models.caption=null"])
+    captioner = specs.captioner(Config())
+    assert captioner
+    captions = spark.createDataFrame(
+        [("a", captioner.model_id, "made"), ("b", "another", "older")],
+        "image_id STRING, model_id STRING, caption STRING",
+    )
+    assert inputs.theme_texts(Config(), images, captions).collect() == [("a", "made")]
+    found = dict(map(tuple, inputs.theme_texts(cfg, images, captions).collect()))
+    assert found == {"a": "a prompt", "b": "a title", "c": "its own"}
 
 
 def test_where_nothing_is_left_out_the_vectors_are_read_as_they_are(spark: SparkSession) -> None:

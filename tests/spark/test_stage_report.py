@@ -17,7 +17,7 @@ from twigma_spark.errors import SchemaError
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages.report import STAGE, collect, publish, run
+from twigma_spark.stages.report import STAGE, _link, collect, publish, run
 from twigma_spark.stages.stage import StageContext
 
 NOW = datetime(2026, 3, 14, 9, 26)
@@ -183,3 +183,15 @@ def test_publish_without_a_report_names_the_way_out(cfg: Config, spark: SparkSes
 def test_empty_tables_make_a_report_too(context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:
     (row,) = run(Config(), context, **tables({}))["reports"].collect()
     assert "nothing to report yet" in row["html"]
+
+
+def test_pictures_are_named_and_linked_from_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "my images"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a%b <c>.jpg").write_bytes(b"x")
+    page = str(tmp_path / "out" / "report.html")
+    folders = {"posts": str(folder), "far": "s3a://bucket/images"}
+    assert _link(page, folders, "posts", "sub/a%b <c>.jpg") == "../my%20images/sub/a%25b%20%3Cc%3E.jpg"
+    assert _link(page, folders, "posts", "gone.jpg") == ""
+    assert _link(page, folders, "far", "a.jpg") == _link(page, folders, "unknown", "a.jpg") == ""
+    assert _link("s3a://bucket/report.html", folders, "posts", "sub/a%b <c>.jpg") == ""

@@ -22,11 +22,13 @@ from report_demo_trends import likes, trends
 from twigma_spark.report.data import (
     BestMatches,
     CorpusSummary,
+    DuplicateGroup,
     OriginCount,
     Pair,
     Picture,
     PromptDistance,
     Reject,
+    Repeat,
     ReportData,
     Safety,
     StageRun,
@@ -70,7 +72,8 @@ def picture(seed: int, corpus: str = "posts", score: float | None = 0.02, sensit
     full = drawing(seed)
     small = io.BytesIO()
     Image.open(io.BytesIO(full)).resize((10, 10)).save(small, "WEBP")
-    return Picture(f"{seed:032x}", corpus, text, full, small.getvalue(), score, sensitive)
+    file = f"{corpus}/drawing {seed}.webp"
+    return Picture(f"{seed:032x}", corpus, text, full, small.getvalue(), score, sensitive, file)
 
 
 def _theme(cluster: int) -> ThemeSummary:
@@ -195,6 +198,15 @@ def _runs(start: datetime) -> tuple[StageRun, ...]:
     )
 
 
+def _groups() -> tuple[DuplicateGroup, ...]:
+    repeats = (
+        Repeat(picture(41), "near", 0.912),
+        Repeat(picture(42, score=0.9), "near", 0.95),
+        Repeat(picture(43), "media"),
+    )
+    return DuplicateGroup(picture(40), 9, repeats), DuplicateGroup(picture(44), 1, (Repeat(picture(45), "bytes", 1.0),))
+
+
 @cache
 def demo() -> ReportData:
     """Return the page of a made-up world: posts, diffusion, photo and art."""
@@ -251,6 +263,7 @@ def demo() -> ReportData:
             *quality([c.name for c in corpora], ["diffusion", "photo", "art"]),
         ),
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
+        duplicate_groups=_groups(),
         themes=tuple(_theme(k) for k in range(10)),
         matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),
         pairs=tuple(

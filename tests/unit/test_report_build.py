@@ -5,7 +5,7 @@ from typing import Any
 from made_results import result
 
 from twigma_spark.report import build
-from twigma_spark.report.data import Picture
+from twigma_spark.report.data import Picture, Repeat
 
 
 def outcome(corpus: str, name: str, files: int, since: datetime | None = None) -> dict[str, Any]:
@@ -49,13 +49,30 @@ def test_themes_gather_their_rows_in_order() -> None:
     assert (zero.cluster, zero.size, zero.mean_distance) == (0, 9, None)
     assert [w for w, _ in zero.words] == ["w1", "w2"] and zero.months == (("2022-01", 2), ("2022-02", 2))
     assert [p.image_id for p in zero.pictures] == ["a", "b"]
-    assert (one.words, one.months, one.pictures, one.name) == ((), (), (), "cluster 1")
+    assert (one.words, one.months, one.pictures, one.name) == ((), (), (), "theme 1")
 
 
 def test_pictures_are_bytes_and_nan_is_no_score() -> None:
-    row = {"image_id": "a", "corpus": "c", "text": "t", "sensitive": None, "score": math.nan}
-    made = build.pictures([{**row, "thumbnail": bytearray(b"x"), "preview": None}])["a"]
-    assert made == Picture("a", "c", "t", b"x", None, None, None)
+    row = {"image_id": "a", "corpus": "c", "file": "d/a.jpg", "text": "t", "sensitive": None, "score": math.nan}
+    rows = [{**row, "thumbnail": bytearray(b"x"), "preview": None}]
+    made = build.pictures(rows, lambda corpus, file: f"../{corpus}/{file}")["a"]
+    assert made == Picture("a", "c", "t", b"x", None, None, None, "d/a.jpg", "../c/d/a.jpg")
+    assert build.pictures(rows)["a"].link == ""
+
+
+def test_groups_of_duplicates_show_what_has_a_picture() -> None:
+    shown = {i: Picture(i, "c") for i in "abc"}
+
+    def row(place: int, canonical: str, number: int, image: str) -> dict[str, object]:
+        return {
+            "place": place, "canonical_id": canonical, "size": 7, "number": number, "image_id": image,
+            "tier": "near", "similarity": math.nan,
+        }  # fmt: skip
+
+    rows = [row(2, "gone", 1, "a"), row(1, "a", 2, "c"), row(1, "a", 1, "b"), row(1, "a", 3, "gone")]
+    (group,) = build.duplicate_groups(rows, shown)
+    assert (group.kept, group.size) == (shown["a"], 7)
+    assert group.repeats == (Repeat(shown["b"], "near"), Repeat(shown["c"], "near"))
 
 
 def test_pairs_without_a_picture_are_left_out() -> None:

@@ -141,6 +141,16 @@ def test_the_themes_that_rose_and_fell_most_follow_the_arrows() -> None:
     assert "“down” fell most: its share of the images changed by −50% [−60%, −40%] over the months." in found
 
 
+def test_small_months_make_no_headline() -> None:
+    def found(first: int, last: int) -> list[str]:
+        data = pair_of_themes(*moved(0, 1, 1.5, 1.0, 2.0))
+        up = replace(data.themes[0], months=(("2022-01", first), ("2022-02", 900), ("2022-04", last)))
+        return [f.text for f in themes.findings(replace(data, themes=(up, data.themes[1]))) if "most:" in f.text]
+
+    assert found(20, 400) == found(400, 29) == []
+    assert len(found(30, 30)) == 1
+
+
 def test_steady_themes_and_those_without_a_trend_make_no_finding() -> None:
     for rows in (moved(0, 0, 1.5, -0.1, 4.0), ()):
         assert not [f for f in themes.findings(pair_of_themes(*rows)) if "most:" in f.text]

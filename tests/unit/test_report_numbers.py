@@ -68,3 +68,8 @@ def test_wilson_holds_the_share_and_mirrors(case: tuple[int, int]) -> None:
     assert share and mirror
     assert 0 <= share.low <= share.estimate + 1e-12 and share.estimate - 1e-12 <= share.high <= 1
     assert share.low == pytest.approx(1 - mirror.high, abs=1e-9)
+
+
+def test_a_share_of_few_says_the_count() -> None:
+    assert str(wilson(5, 12)) == "5 of 12, 42% [19%, 68%]"
+    assert str(wilson(42, 100)) == "42% [33%, 52%]"

@@ -71,7 +71,9 @@ def page(html: str) -> Page:
 
 def with_picture(shown: Picture) -> Page:
     """Return a page whose only picture is `shown`."""
-    return Page(render(replace(demo(), themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),), pairs=())))
+    return Page(
+        render(replace(demo(), themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),), pairs=(), duplicate_groups=()))
+    )
 
 
 def test_every_section_is_there_and_in_the_navigation(page: Page) -> None:
@@ -140,7 +142,7 @@ def test_infinity_is_explained(page: Page) -> None:
 
 def evil() -> ReportData:
     """Return a page in which every text from outside is hostile."""
-    bad = Picture(EVIL, EVIL, EVIL, drawing(1), None, 0.9)
+    bad = Picture(EVIL, EVIL, EVIL, drawing(1), None, 0.9, None, EVIL)
     open_bad = replace(bad, score=0.0)
     return ReportData(
         title=EVIL,
@@ -209,6 +211,19 @@ def test_a_picture_is_hidden_where_it_may_not_be_safe(
         assert buttons[0]["type"] == "button" and "Hidden picture" in str(buttons[0]["aria-label"])
         assert buttons[0]["data-full"] == full
         assert [a.get("src") for a in page.all("img")] == [data_uri(shown.preview)] != [full]
+
+
+def test_a_picture_has_the_name_of_its_file_and_a_link_where_there_is_one() -> None:
+    alone = with_picture(replace(picture(3), file="a/<b>.jpg"))
+    assert "a/<b>.jpg" in alone.text
+    assert not [a for a in alone.all("a") if a.get("target")]
+    linked = with_picture(replace(picture(3), file="a/b.jpg", link="../a/b.jpg"))
+    (link,) = [a for a in linked.all("a") if a.get("target")]
+    assert (link["href"], link["rel"]) == ("../a/b.jpg", "noopener")
+
+
+def test_the_groups_of_duplicates_say_how_each_was_found(page: Page) -> None:
+    assert "near, 0.912" in page.text and "kept" in page.text and "and 6 more" in page.text
 
 
 def test_a_hidden_picture_without_a_preview_shows_nothing() -> None:

@@ -112,5 +112,6 @@ class Report(StageSection):
     nsfw_threshold: float = Field(0.5, ge=0, le=1)
     examples: int = Field(12, ge=1)
     pairs: int = Field(24, ge=1)
-    thumbnail: int = Field(160, ge=16)
+    duplicate_groups: int = Field(8, ge=0)
+    thumbnail: int = Field(224, ge=16)
     map_bins: int = Field(80, ge=10, le=300)

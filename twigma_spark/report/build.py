@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,12 +12,14 @@ from twigma_spark.report.data import (
     ROLES,
     BestMatches,
     CorpusSummary,
+    DuplicateGroup,
     MapCell,
     OriginCount,
     Pair,
     Picture,
     PromptDistance,
     Reject,
+    Repeat,
     Safety,
     StageRun,
     ThemeSummary,
@@ -107,13 +109,26 @@ def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[ThemeSumma
     return tuple(found)
 
 
-def pictures(rows: Rows) -> dict[str, Picture]:
-    """Return pictures by id; `rows` are of `gallery.thumbnails`."""
+def pictures(rows: Rows, link: Callable[[str, str], str] = lambda corpus, file: "") -> dict[str, Picture]:
+    """Return pictures by id; `rows` are of `gallery.thumbnails`, and `link` makes one of corpus and file."""
     found = {}
     for row in rows:
         blobs = {name: bytes(row[name]) if row[name] is not None else None for name in ("thumbnail", "preview")}
-        found[row["image_id"]] = Picture(**{**row, **blobs, "score": _number(row["score"])})
+        known = {"score": _number(row["score"]), "link": link(row["corpus"], row["file"])}
+        found[row["image_id"]] = Picture(**{**row, **blobs, **known})
     return found
+
+
+def duplicate_groups(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[DuplicateGroup, ...]:
+    """Return the groups in order; `rows` are of `gallery.duplicate_groups`."""
+    ordered = sorted(rows, key=lambda r: (r["place"], r["number"]))
+    found = []
+    for _, same in groupby(ordered, lambda r: int(r["place"])):
+        group = [row for row in same if row["image_id"] in pictures]
+        if group and group[0]["canonical_id"] in pictures:
+            repeats = [Repeat(pictures[r["image_id"]], r["tier"], _number(r["similarity"])) for r in group]
+            found.append(DuplicateGroup(pictures[group[0]["canonical_id"]], group[0]["size"], tuple(repeats)))
+    return tuple(found)
 
 
 def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:

@@ -46,6 +46,8 @@ class Picture:
         preview: a few pixels of it, shown blurred in place of a hidden picture.
         score: NSFW score, 0 to 1; None where no model has scored it.
         sensitive: the flag that came with it; None where there is none.
+        file: its place in the corpus; from outside.
+        link: from the page to the file; "" where the file lies on another machine.
     """
 
     image_id: str
@@ -55,6 +57,8 @@ class Picture:
     preview: bytes | None = None
     score: float | None = None
     sensitive: bool | None = None
+    file: str = ""
+    link: str = ""
 
     def hidden_because(self, threshold: float) -> str | None:
         """Return why the picture must not be shown unasked, or None where it may be."""
@@ -85,8 +89,13 @@ class ThemeSummary:
 
     @property
     def name(self) -> str:
-        """The three best words, or the number of the cluster."""
-        return ", ".join(word for word, _ in self.words[:3]) or f"cluster {self.cluster}"
+        """The three best words, or the number of the theme."""
+        return ", ".join(word for word, _ in self.words[:3]) or f"theme {self.cluster}"
+
+    @property
+    def heading(self) -> str:
+        """The number and the words."""
+        return f"{self.cluster} · {self.name}" if self.words else self.name
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,24 @@ class Pair:
     match: Picture
     similarity: float
     false_match_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """An image that repeats another one: how it was found, and the cosine of the two."""
+
+    picture: Picture
+    tier: str
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """An image that is kept and some of those that repeat it; `size` counts them all."""
+
+    kept: Picture
+    size: int
+    repeats: tuple[Repeat, ...]
 
 
 @dataclass(frozen=True)
@@ -219,6 +246,7 @@ class ReportData:
     themes: tuple[ThemeSummary, ...] = ()
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    duplicate_groups: tuple[DuplicateGroup, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
     cells: tuple[MapCell, ...] = ()
     safety: tuple[Safety, ...] = ()

@@ -9,6 +9,8 @@ from twigma_spark.stats import intervals
 
 Z95 = 1.959963984540054
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# Below so many a share is said as a count, drawn pale, and never a headline.
+FEW = 30
 WILSON = "95% Wilson interval, images taken as independent"
 
 
@@ -21,7 +23,10 @@ class Share(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        return f"{percent(self.estimate)} [{percent(self.low)}, {percent(self.high)}]"
+        ends = f"[{percent(self.low)}, {percent(self.high)}]"
+        if self.n < FEW:
+            return f"{round(self.estimate * self.n)} of {self.n}, {percent(self.estimate)} {ends}"
+        return f"{percent(self.estimate)} {ends}"
 
 
 def wilson(hits: int, n: int) -> Share | None:

@@ -33,13 +33,12 @@ def run(
 ) -> Mapping[str, DataFrame]:
     """Return centroids, clusters, themes, results and rejects of all clusterings."""
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
-    captioner = specs.captioner(cfg)
-    own = captions.where(F.col("model_id") == captioner.model_id) if captioner else captions.limit(0)
-    return together(_cluster(cfg, context, clustering, vectors, own) for clustering in cfg.cluster.clusterings)
+    texts = inputs.theme_texts(cfg, images, captions)
+    return together(_cluster(cfg, context, clustering, vectors, texts) for clustering in cfg.cluster.clusterings)
 
 
 def _cluster(
-    cfg: Config, context: StageContext, clustering: Clustering, vectors: DataFrame, captions: DataFrame
+    cfg: Config, context: StageContext, clustering: Clustering, vectors: DataFrame, texts: DataFrame
 ) -> Mapping[str, DataFrame]:
     members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
     model, about_k = _fit(cfg, clustering, members)
@@ -48,7 +47,7 @@ def _cluster(
     largest_first = sizes(found).collect()
     numbered = renumber(found, [row["cluster"] for row in largest_first])
     context.log(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
-    words = theme_words(captions.join(numbered, "image_id"), cfg.cluster.words if clustering.themes else 0)
+    words = theme_words(texts.join(numbered, "image_id"), cfg.cluster.words if clustering.themes else 0)
     named = F.lit(clustering.id)
     return {
         "centroids": _centroids(context, clustering.id, largest_first, model.centroids),

@@ -46,6 +46,14 @@ def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicat
     return own.join(F.broadcast(known), "image_id", "left_anti").select(*own.columns)
 
 
+def theme_texts(cfg: Config, images: DataFrame, captions: DataFrame) -> DataFrame:
+    """Return image_id and caption: the configured captioner's; without one the image's prompt, title or caption."""
+    captioner = specs.captioner(cfg)
+    if captioner:
+        return captions.where(F.col("model_id") == captioner.model_id).select("image_id", "caption")
+    return images.select("image_id", F.coalesce("prompt", "title", "caption").alias("caption"))
+
+
 def other_texts(cfg: Config, spark: SparkSession) -> DataFrame | None:
     """Return the lines of the configured files of texts, those that cannot be read too; None without any."""
     return plain_texts.read_texts(spark, cfg.texts) if cfg.texts else None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -12,18 +16,21 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
 from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
+from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
-from twigma_spark.report.data import Pair, Picture, ReportData, ThemeSummary
+from twigma_spark.report.data import DuplicateGroup, Pair, Picture, ReportData, ThemeSummary
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import inputs, records, specs
+from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import density, gallery, summaries
 
 REPORT_ID = "report"
 BIN = 0.02
 REJECT_EXAMPLES = 3
+REPEATS = 5  # shown of a group of duplicates
 
 
 def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
@@ -41,7 +48,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(_rows(summaries.image_outcomes(tables["images"], tables["duplicates"], rejects)), roles)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    themes, pairs = _gallery(cfg, spark, tables)
+    themes, pairs, groups = _gallery(cfg, spark, tables)
     return ReportData(
         title=cfg.report.title,
         created_at=now,
@@ -56,6 +63,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
             BIN,
         ),
         pairs=pairs,
+        duplicate_groups=groups,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
         cells=build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins))),
         safety=build.safety(_rows(_safety(cfg, tables)), order),
@@ -82,13 +90,17 @@ def _safety(cfg: Config, tables: Frames) -> DataFrame:
     return summaries.safety(kept, tables["scores"], cfg.report.nsfw_threshold)
 
 
-def _gallery(cfg: Config, spark: SparkSession, tables: Frames) -> tuple[tuple[ThemeSummary, ...], tuple[Pair, ...]]:
-    """Return the themes and the closest pairs with their pictures, each shrunk once."""
+def _gallery(
+    cfg: Config, spark: SparkSession, tables: Frames
+) -> tuple[tuple[ThemeSummary, ...], tuple[Pair, ...], tuple[DuplicateGroup, ...]]:
+    """Return the themes, the closest pairs and groups of duplicates with their pictures, each shrunk once."""
     themes = _theme_rows(cfg, tables)
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
-    shown = {row["image_id"] for row in (*themes.examples, *pairs)} | {row["neighbour_id"] for row in pairs}
+    groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
+    shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups)}
+    shown |= {row["neighbour_id"] for row in pairs} | {row["canonical_id"] for row in groups}
     pictures = _pictures(cfg, spark, tables, shown)
-    return build.themes(themes, pictures), build.pairs(pairs, pictures)
+    return build.themes(themes, pictures), build.pairs(pairs, pictures), build.duplicate_groups(groups, pictures)
 
 
 def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
@@ -108,7 +120,19 @@ def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str]) -
     chosen = arrow.local_frame(spark, [(i,) for i in sorted(ids)], "image_id string")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
     with arrow_batches(spark, cfg.embed.arrow_batch):
-        return build.pictures(_rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels)))
+        rows = _rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels))
+    folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}
+    return build.pictures(rows, partial(_link, cfg.report.path, folders))
+
+
+def _link(page: str, folders: Mapping[str, str], corpus: str, file: str) -> str:
+    """Return the link from the page to an image's file; "" unless both lie on this machine."""
+    folder = folders.get(corpus)
+    if folder is None or is_elsewhere(page) or is_elsewhere(folder):
+        return ""
+    path = Path(folder).resolve() / file
+    here = Path(page).resolve().parent
+    return quote(os.fsencode(os.path.relpath(path, here))) if path.is_file() else ""
 
 
 def _rows(frame: DataFrame) -> list[dict[str, Any]]:

@@ -35,15 +35,41 @@ def closest_pairs(neighbours: DataFrame, copies: DataFrame, pairs: int) -> DataF
 
     The columns are reference, place (from 1), image_id, neighbour_id, similarity and false_match_rate, which is
     null where the pair is no candidate in `copies`. An image of the posts has one pair in a reference; equal
-    similarities are put in order of the ids.
+    similarities are put in order of the ids. An image of the reference is shown once, with its closest post.
     """
-    highest = Window.partitionBy("reference").orderBy(F.desc("similarity"), "image_id", "neighbour_id")
-    closest = neighbours.where("rank = 1").withColumn("place", F.row_number().over(highest))
+    order = F.desc("similarity"), "image_id", "neighbour_id"
+    first = F.row_number().over(Window.partitionBy("reference", "neighbour_id").orderBy(*order))
+    once = neighbours.where("rank = 1").withColumn("first", first).where("first = 1")
+    closest = once.withColumn("place", F.row_number().over(Window.partitionBy("reference").orderBy(*order)))
     candidates = copies.select("image_id", "reference", "false_match_rate")
     return (
         closest.where(F.col("place") <= pairs)
         .join(candidates, ["image_id", "reference"], "left")
         .select("reference", "place", "image_id", "neighbour_id", "similarity", "false_match_rate")
+    )
+
+
+def duplicate_groups(duplicates: DataFrame, groups: int, repeats: int) -> DataFrame:
+    """Return members of the groups that are worth a look: those with most near-duplicates, then the largest.
+
+    The columns are place (of the group, from 1), canonical_id, size (all that repeat it), number (from 1),
+    image_id, tier and similarity; near-duplicates first, the least similar before others.
+
+    Args:
+        duplicates: rows of the table `duplicates`.
+        groups: groups at most.
+        repeats: repeated images of a group at most.
+    """
+    near = F.col("tier") == "near"
+    sized = duplicates.groupBy("canonical_id").agg(F.sum(near.cast("int")).alias("n_near"), F.count("*").alias("size"))
+    chosen = sized.orderBy(F.desc("n_near"), F.desc("size"), "canonical_id").limit(groups)
+    by_worth = Window.orderBy(F.desc("n_near"), F.desc("size"), "canonical_id")
+    in_group = Window.partitionBy("canonical_id").orderBy(F.desc(near), "similarity", "image_id")
+    return (
+        duplicates.join(F.broadcast(chosen.withColumn("place", F.row_number().over(by_worth))), "canonical_id")
+        .withColumn("number", F.row_number().over(in_group))
+        .where(F.col("number") <= repeats)
+        .select("place", "canonical_id", "size", "number", "image_id", "tier", "similarity")
     )
 
 
@@ -69,6 +95,7 @@ def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: 
         .select(
             "image_id",
             "corpus",
+            F.col("source_key").alias("file"),
             F.coalesce(F.when(work != "", work), "prompt", "caption", "said", F.lit("")).alias("text"),
             "sensitive",
             "score",
@@ -91,7 +118,7 @@ def thumbnails(pictures: DataFrame, side: int, max_pixels: int) -> DataFrame:
 
     udf = pandas_udf(shrink, SMALL).asNondeterministic()  # type: ignore[call-overload]
     return pictures.withColumn("small", udf("content")).select(
-        "image_id", "corpus", "text", "sensitive", "score", "small.thumbnail", "small.preview"
+        "image_id", "corpus", "file", "text", "sensitive", "score", "small.thumbnail", "small.preview"
     )
 
 

@@ -63,4 +63,4 @@ def _line(name: str, points: list[tuple[int, Result, Result]], place: int) -> go
     )
 
 
-SECTION = ReportSection("duplicates", "Duplicates found and missed", context)
+SECTION = ReportSection("duplicates", "Duplicates", context)

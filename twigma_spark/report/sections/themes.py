@@ -12,7 +12,7 @@ from twigma_spark.report.courses import Arrow, Course, arrows, course, strata
 from twigma_spark.report.courses import month_shares as clustered_months
 from twigma_spark.report.data import ReportData, ThemeSummary
 from twigma_spark.report.figures import Figure, colour, figure, label
-from twigma_spark.report.numbers import WILSON, Share, count, percent, wilson
+from twigma_spark.report.numbers import FEW, WILSON, Share, count, percent, wilson
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
@@ -52,6 +52,7 @@ def context(data: ReportData) -> dict[str, object]:
         "strata": strata(data, first),
         "clusters": first,
         "rule": next(iter(rules), ""),
+        "unit": _unit(_month_intervals(data, found[0])) if found else "",
     }
 
 
@@ -135,11 +136,12 @@ def months(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> Fi
             "title": {"text": "share of the month's images"},
         },
     }
-    how = "95% interval, clustered by tweet" if intervals else WILSON
+    how = f"95% interval over {_unit(intervals)}" if intervals else WILSON
     caption = (
         f"Share of each theme among the images of a month; n = {count(sum(totals.values()))} dated images in "
         f"{sum(1 for n in totals.values() if n)} months. Point at a month for its {how}; click a name to hide its "
-        f"line, double-click to see it alone. {_moved_words(data, themes, index)}"
+        f"line, double-click to see it alone. Pale points are of months with fewer "
+        f"than {FEW} images. {_moved_words(data, themes, index)}"
     )
     return figure(f"fig-theme-months-{index}", traces, layout, caption)
 
@@ -151,6 +153,11 @@ def _month_intervals(data: ReportData, themes: tuple[ThemeSummary, ...]) -> dict
         for theme in themes
         for month, share in data.by_label("trends", "month_share", "month", cluster=theme.cluster).items()
     }
+
+
+def _unit(intervals: Mapping[tuple[int, str], Result]) -> str:
+    """Return what the intervals count as independent, such as tweets."""
+    return next((share.unit or "images" for share in intervals.values()), "images")
 
 
 def _moved_words(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> str:
@@ -169,8 +176,9 @@ def _line(
     return go.Scatter(
         x=[f"{month}-01" for month in totals],
         y=shares,
-        name=label(f"{theme.cluster} · {theme.name}", 40),
-        mode="lines",
+        name=label(theme.heading, 40),
+        mode="lines+markers",
+        marker={"size": 5, "opacity": [1 if n >= FEW else 0.3 for n in totals.values()]},
         connectgaps=False,
         line={"color": colour(index), "width": 2.2},
         customdata=[
@@ -214,7 +222,10 @@ def _falling(data: ReportData, themes: tuple[ThemeSummary, ...]) -> Finding | No
 
 
 def _most(data: ReportData, themes: tuple[ThemeSummary, ...], sign: int) -> Finding | None:
-    """Return the theme that changed most in one direction; none where no arrow points there."""
+    """Return the theme that changed most in one direction; none where no arrow points there, or months are small."""
+    ends = [n for n in month_totals(themes).values() if n]
+    if ends and min(ends[0], ends[-1]) < FEW:
+        return None
     moved = arrows(data)
     there = [(t, moved[t.cluster]) for t in themes if t.cluster in moved and moved[t.cluster].sign == sign]
     if not there:

@@ -49,13 +49,34 @@
     if (image) image.alt = hide ? "" : tile.dataset.text;
     tile.classList.toggle("veiled", hide);
     tile.setAttribute("aria-pressed", String(!hide));
-    tile.setAttribute("aria-label", hide ? `Hidden picture (${tile.dataset.why}): show` : `${tile.dataset.text || "Picture"} (${tile.dataset.why}): hide`);
+    tile.setAttribute("aria-label", hide ? `Hidden picture (${tile.dataset.why}): show` : `${tile.dataset.text || "Picture"} (${tile.dataset.why}): enlarge`);
     tile.title = hide ? "" : tile.dataset.text;
   }
 
-  const tiles = [...document.querySelectorAll("button.tile")];
+  // A click shows a hidden picture; on one that is shown it opens the picture large, where it can be hidden again.
+  const tiles = [...document.querySelectorAll("button.tile[data-why]")];
   const all = document.getElementById("unveil");
-  for (const tile of tiles) tile.addEventListener("click", () => veil(tile, !tile.classList.contains("veiled")));
+  const large = document.getElementById("large");
+  const hide = large.querySelector("[data-hide]");
+  const picture = document.createElement("img");
+  large.prepend(picture);
+  let opened = null;
+  function open(tile) {
+    opened = tile;
+    const name = tile.parentElement.querySelector("figcaption a, figcaption span");
+    picture.src = tile.querySelector("img").src;
+    picture.alt = tile.dataset.text || "Picture";
+    const single = tile.parentElement.classList.contains("shot");
+    large.querySelector("p").replaceChildren(tile.dataset.text || "", " ", single && name ? name.cloneNode(true) : "");
+    hide.hidden = !tile.dataset.why;
+    large.showModal();
+  }
+  for (const tile of document.querySelectorAll("button.tile")) {
+    tile.addEventListener("click", () => (tile.classList.contains("veiled") ? veil(tile, false) : open(tile)));
+  }
+  large.querySelector("[data-close]").addEventListener("click", () => large.close());
+  large.addEventListener("click", (event) => { if (event.target === large) large.close(); });
+  hide.addEventListener("click", () => { veil(opened, true); large.close(); });
   all.hidden = tiles.length === 0;
   all.addEventListener("click", () => {
     const show = all.getAttribute("aria-pressed") === "false";
