@@ -39,7 +39,8 @@ def right(world, truth) -> RunResults:
     ]:
         duplicates |= {(corpus, key): ((corpus, keys[0]), tier) for key in keys[1:]}
     neighbours = {("posts", e.source_key): [("art", "x"), (e.of_corpus, e.of)] for e in truth.reference_copies}
-    kl = {("posts", "diffusion"): 0.1, ("posts", "photo"): 0.9, ("posts", "art"): 0.4}
+    kl = {name: (v, v - 0.05, v + 0.1) for name, v in {"diffusion": 0.1, "photo": 0.9, "art": 0.4}.items()}
+    kl = {("posts", name): value for name, value in kl.items()}
     images = {(image.corpus, image.source_key) for image in load_images(world / "truth_images.jsonl")}
     labels = [i for i in load_images(world / "truth_images.jsonl") if i.corpus == "posts" and i.theme in truth.trends]
     names = sorted(truth.trends)
@@ -135,9 +136,17 @@ def test_sources_that_are_not_near_their_copies(truth, right, failed):
 
 
 def test_divergence_in_the_wrong_order_or_missing(truth, right, failed):
-    for value in ({("posts", "diffusion"): 0.5}, {}):
-        kl = {**right.kl, **value} if value else {("posts", "diffusion"): 0.1}
+    for value in ({("posts", "diffusion"): (0.7, 0.6, 0.8)}, {}):
+        kl = {**right.kl, **value} if value else {("posts", "diffusion"): (0.1, 0.05, 0.2)}
         assert failed(truth, replace(right, kl=kl)) == ["divergence from posts in order"]
+
+
+def test_divergences_of_a_large_world_must_lie_apart(truth, right, failed, monkeypatch):
+    close = replace(right, kl={**right.kl, ("posts", "diffusion"): (0.5, 0.3, 0.6)})
+    assert failed(truth, close) == []
+    monkeypatch.setattr("twigma_spark.sample.truth.LARGE", 1)
+    assert failed(truth, right) == []
+    assert failed(truth, close) == ["divergence from posts in order"]
 
 
 def test_a_follower_band_that_is_not_the_planted_one(truth, right, failed):

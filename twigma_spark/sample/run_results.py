@@ -38,7 +38,7 @@ def collect_results(tables: Mapping[str, Any]) -> RunResults:
         rejects=[(row["unit"], f"{row['corpus']}/{row['key']}", row["reason"]) for row in rows["rejects"]],
         duplicates={keys[r["image_id"]]: (keys[r["canonical_id"]], r["tier"]) for r in rows["duplicates"]},
         # The smoothed divergences; the plug-in ones may all be infinite, which has no order.
-        kl={(row["labels"]["p"], row["labels"]["q"]): row["estimate"] for row in kl},
+        kl={(row["labels"]["p"], row["labels"]["q"]): (row["estimate"], row["low"], row["high"]) for row in kl},
         neighbours=_neighbours(rows["neighbours"], keys),
         changes={
             (r["labels"]["reference"], r["labels"]["level"]): (r["estimate"], r["low"], r["high"])
