@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +18,7 @@ from twigma_spark.models.device import resolve_precision
 from twigma_spark.models.runner import run_batches
 
 TOKENS, BATCH, SIZE, WORDS = 20, 8, 384, 30_524
+ASKED = {"max_length": TOKENS, "min_length": TOKENS}
 
 
 def save_base(folder: Path) -> Path:
@@ -35,24 +38,12 @@ def save_base(folder: Path) -> Path:
 def against_documentation(root: Path, images: int, rounds: int, threads: int) -> Record:
     """Return images/s of the inner loop at `auto` against the documentation's loop, and whether fp32 agrees."""
     import torch
-    from transformers import AutoProcessor, BlipForConditionalGeneration
 
     folder, files = save_base(root / "blip-base"), pictures(images, 512)
-    batches = [files[at : at + BATCH] for at in range(0, len(files), BATCH)]
-    asked = {"max_length": TOKENS, "min_length": TOKENS}
-    processor = AutoProcessor.from_pretrained(folder)
-    model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-
-    def documented() -> list[str]:
-        texts = []
-        for batch in batches:
-            raw = [Image.open(io.BytesIO(file)).convert("RGB") for file in batch]
-            tokens = model.generate(**processor(images=raw, return_tensors="pt"), **asked)
-            texts += processor.batch_decode(tokens, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+    documented = _documented(folder, files, "cpu", torch.float32)
 
     def spec(precision: str) -> BlipCaptioner:
-        return BlipCaptioner(str(folder), precision=precision, **asked)
+        return BlipCaptioner(str(folder), precision=precision, **ASKED)
 
     exact = spec("fp32").setup("cpu", threads)
     same = np.mean([a == b for a, b in zip(exact(files[:BATCH]), documented()[:BATCH], strict=True)])
@@ -71,20 +62,10 @@ def against_documentation(root: Path, images: int, rounds: int, threads: int) ->
 def on_gpu(root: Path, device: str, images: int = 512, batch: int = 64) -> Record:
     """Return tokens/s of the inner loop in fp16 against the documentation's loop in fp16, both on the GPU."""
     import torch
-    from transformers import AutoProcessor, BlipForConditionalGeneration
 
     folder, files = save_base(root / "blip-base"), pictures(images, 512)
-    asked = {"max_length": TOKENS, "min_length": TOKENS}
-    processor = AutoProcessor.from_pretrained(folder)
-    model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float16).eval().to(device)
-
-    def documented() -> None:
-        for at in range(0, images, BATCH):
-            raw = [Image.open(io.BytesIO(file)).convert("RGB") for file in files[at : at + BATCH]]
-            inputs = processor(images=raw, return_tensors="pt").to(device, torch.float16)
-            processor.batch_decode(model.generate(**inputs, **asked), skip_special_tokens=True)
-
-    loaded = BlipCaptioner(str(folder), precision="fp16", **asked).setup(device, 1)
+    documented = _documented(folder, files, device, torch.float16)
+    loaded = BlipCaptioner(str(folder), precision="fp16", **ASKED).setup(device, 1)
 
     def ours() -> None:
         list(run_batches([files], loaded, batch_size=batch, decode_threads=8))
@@ -96,3 +77,21 @@ def on_gpu(root: Path, device: str, images: int = 512, batch: int = 64) -> Recor
     notes = f"{images / times.ours:,.0f} images/s"
     beside = f"transformers' documentation, batches of {BATCH}"
     return Record(name, *rates, times.speedup, notes=notes, beside=beside)
+
+
+def _documented(folder: Path, files: list[bytes], device: str, dtype: Any) -> Callable[[], list[str]]:
+    """Return the loop of transformers' documentation over the files, BATCH at once."""
+    from transformers import AutoProcessor, BlipForConditionalGeneration
+
+    processor = AutoProcessor.from_pretrained(folder)
+    model = BlipForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval().to(device)
+
+    def caption() -> list[str]:
+        texts = []
+        for at in range(0, len(files), BATCH):
+            raw = [Image.open(io.BytesIO(file)).convert("RGB") for file in files[at : at + BATCH]]
+            inputs = processor(images=raw, return_tensors="pt").to(device, dtype)
+            texts += processor.batch_decode(model.generate(**inputs, **ASKED), skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    return caption

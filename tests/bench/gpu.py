@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.bench import captions
 from tests.bench.pictures import pictures
-from tests.bench.records import Record, keep, machine
+from tests.bench.records import Record, keep, machine, seconds
 from twigma_spark.estimators.torch_index import TorchFlatIndex
 from twigma_spark.models.clip import ClipImage, LoadedClipImage
 from twigma_spark.models.clip_source import ClipSource, load_clip
@@ -62,7 +62,7 @@ def forward(lease: Lease) -> Iterator[Record]:
                 compiled = torch.compile(tower)
                 others["torch.compile"] = _rate(partial(compiled, pixels), BATCH)
             others["fp16"] = _rate(partial(tower.to(torch.float16), pixels.half()), BATCH)
-        notes = ", ".join(f"{how} {other:,.0f}" for how, other in others.items())
+        notes = ", ".join(f"{variant} {other:,.0f}" for variant, other in others.items())
         yield Record(f"{name}, bf16, the network alone, batches of {BATCH}", rate, "images/s", notes=notes)
         del tower
         torch.cuda.empty_cache()
@@ -133,13 +133,13 @@ def search(lease: Lease) -> Iterator[Record]:
     )
     index = TorchFlatIndex(references, [DEVICE])
     index.search(queries[:10_000], K + 3)
-    seconds = statistics.median(_seconds(partial(index.search, queries, K + 3)) for _ in range(3))
+    took = statistics.median(seconds(partial(index.search, queries, K + 3)) for _ in range(3))
     few = queries[: QUERIES // 20]
     name = f"{K} nearest of {REFERENCES:,} x {DIM} for {QUERIES:,} queries, torch, fp32"
     try:
         import faiss
     except ImportError:
-        yield Record(name, seconds, "s", notes="FAISS is not installed here")
+        yield Record(name, took, "s", notes="FAISS is not installed here")
         return
     flat = faiss.IndexFlatIP(DIM)
     flat.add(references)
@@ -150,7 +150,7 @@ def search(lease: Lease) -> Iterator[Record]:
     same = float((index.search(few, K + 3)[1][:, :K] == theirs[:, :K]).mean())
     notes = f"{same:.4%} of {few.shape[0] * K:,} rows are FAISS's; FAISS timed on a twentieth of the queries"
     beside = f"FAISS Flat on {faiss.omp_get_max_threads()} cores"
-    yield Record(name, seconds, "s", on_cores, seconds / on_cores, notes=notes, beside=beside)
+    yield Record(name, took, "s", on_cores, took / on_cores, notes=notes, beside=beside)
 
 
 PARTS: Mapping[str, Callable[[Lease], Iterator[Record]]] = {
@@ -229,13 +229,7 @@ def _graph(tower: Any, pixels: Any) -> Callable[[], None]:
 def _run(loaded: Any, files: list[bytes], threads: int) -> float:
     """Return the seconds of the inner loop."""
     batches = [files[at : at + ROWS] for at in range(0, len(files), ROWS)]
-    return _seconds(lambda: list(run_batches(batches, loaded, batch_size=BATCH, decode_threads=threads)))
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return seconds(lambda: list(run_batches(batches, loaded, batch_size=BATCH, decode_threads=threads)))
 
 
 _ready: Any = None  # the barrier of a task's process

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from tests.bench.pictures import jpeg, pictures
+from tests.jpegs import overfill_huffman_table
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.torch_index import TorchFlatIndex, cuda_devices
 from twigma_spark.models import nvjpeg
@@ -36,9 +37,7 @@ def mixed() -> list[bytes]:
     image.save(png, "PNG")
     image.save(progressive, "JPEG", progressive=True)
     image.convert("L").save(grey, "JPEG")
-    whole = jpeg(9, 300)
-    tables = whole.index(b"\xff\xc4") + 4
-    broken = whole[: tables + 1] + b"\xff" * 16 + whole[tables + 17 :]
+    broken = overfill_huffman_table(jpeg(9, 300))
     sizes = [jpeg(seed, side) for seed, side in enumerate((96, 224, 288, 288, 640, 1536, 288))]
     return [*sizes, png.getvalue(), progressive.getvalue(), grey.getvalue(), broken, b"text", b""]
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 
+from tests.jpegs import overfill_huffman_table
 from tests.unit.test_decode_paths import jpeg
 from twigma_spark.errors import ModelError
 from twigma_spark.models import nvjpeg
@@ -78,11 +79,11 @@ def cpu_as_gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("fit", ["shortest", "squash"])
 def test_pixels_are_those_of_the_fast_path(cpu_as_gpu: list[int], fit: str) -> None:
-    how = Preparation(64, 64, fit, decode="nvjpeg")
+    how = Preparation(64, 64, fit)
     contents = [jpeg(90, 70), saved(kind="PNG"), jpeg(64, 64), turned(), jpeg(90, 70), jpeg(200, 333)]
-    images = ImageInput(how, [0, 0, 0], [1, 1, 1], "cpu", torch.float32)
+    images = ImageInput(how, "nvjpeg", [0, 0, 0], [1, 1, 1], "cpu", torch.float32)
     tensor, errors = images.tensor([images.prepare(each) for each in contents])
-    fast = [prepare(each, Preparation(64, 64, fit)).astype(int) for each in contents]
+    fast = [prepare(each, how).astype(int) for each in contents]
     assert not errors
     assert np.abs((tensor.numpy() * 255).round() - np.stack(fast)).max() <= 3
     assert cpu_as_gpu == [4]
@@ -97,9 +98,8 @@ def test_few_pixels_are_decoded_at_once(cpu_as_gpu: list[int], monkeypatch: pyte
 
 def test_a_broken_file_is_an_error_of_its_own(cpu_as_gpu: list[int]) -> None:
     whole = jpeg(90, 70)
-    tables = whole.index(b"\xff\xc4") + 4
-    broken = whole[: tables + 1] + b"\xff" * 16 + whole[tables + 17 :]  # more codes than there are
-    images = ImageInput(Preparation(64, 64, decode="nvjpeg"), [0, 0, 0], [1, 1, 1], "cpu", torch.float32)
+    broken = overfill_huffman_table(whole)
+    images = ImageInput(HOW, "nvjpeg", [0, 0, 0], [1, 1, 1], "cpu", torch.float32)
     prepared = [images.prepare(each) for each in (whole, broken, whole)]
     assert all(isinstance(each, JpegFile) for each in prepared)
     tensor, errors = images.tensor(prepared)
@@ -107,6 +107,11 @@ def test_a_broken_file_is_an_error_of_its_own(cpu_as_gpu: list[int]) -> None:
     torch.testing.assert_close(tensor[0], tensor[2])
     assert tensor[0].any()
     assert not tensor[1].any()
+
+
+def test_other_models_and_the_cpu_s_path_refuse_it() -> None:
+    with pytest.raises(ModelError, match=r"decode must be one of fast, pillow\. Got 'nvjpeg'"):
+        Preparation(64, 64, decode="nvjpeg")
 
 
 def test_a_cpu_has_no_such_decoder() -> None:

@@ -10,8 +10,8 @@ from pydantic import Field
 from twigma_spark.config.section import Name, Section
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Decode = Literal["fast", "pillow"]
-DecodeOrGpu = Literal["fast", "pillow", "nvjpeg"]
+CpuDecode = Literal["fast", "pillow"]
+Decode = Literal["fast", "pillow", "nvjpeg"]
 Rgb = tuple[float, float, float]
 
 
@@ -26,7 +26,7 @@ class OpenClip(Section):
     pretrained: str | None = None
     path: str | None = None
     precision: Precision = "auto"
-    decode: DecodeOrGpu = "fast"
+    decode: Decode = "fast"
 
 
 class OnnxSettings(Section):
@@ -40,7 +40,7 @@ class OnnxSettings(Section):
     scale: float = 1 / 255
     mean: Rgb = (0.0, 0.0, 0.0)
     std: Rgb = (1.0, 1.0, 1.0)
-    decode: Decode = "fast"
+    decode: CpuDecode = "fast"
 
 
 class Onnx(OnnxSettings):
@@ -70,7 +70,7 @@ class Blip(Section):
     min_length: int = Field(0, ge=0)
     max_length: int = Field(20, ge=1)
     precision: Precision = "auto"
-    decode: DecodeOrGpu = "fast"
+    decode: Decode = "fast"
 
 
 class HeadSettings(Section):

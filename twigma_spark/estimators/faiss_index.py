@@ -140,8 +140,7 @@ def _on_gpus(index: Any) -> Any:
         options = faiss.GpuMultipleClonerOptions()
         options.shard = True
         return faiss.index_cpu_to_all_gpus(index, options)
-    if not isinstance(index, faiss.IndexFlat) or not index.ntotal:
+    if not isinstance(index, faiss.IndexFlat) or not index.ntotal or not (devices := torch_index.cuda_devices()):
         return None
-    devices = torch_index.cuda_devices()
     vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
-    return torch_index.TorchFlatIndex(vectors, devices) if devices else None
+    return torch_index.TorchFlatIndex(vectors, devices)

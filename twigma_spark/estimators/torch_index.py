@@ -47,10 +47,10 @@ class TorchFlatIndex:
         import torch
 
         rows = max(1, CELLS // max(1, self.ntotal))
-        found = [self._search_block(queries[at : at + rows], k) for at in range(0, len(queries), rows)]
-        if not found:
+        blocks = [self._search_block(queries[at : at + rows], k) for at in range(0, len(queries), rows)]
+        if not blocks:
             return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-        products, places = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+        products, places = (torch.cat(parts).numpy() for parts in zip(*blocks, strict=True))
         return products, places
 
     def _search_block(self, queries: NDArray[np.float32], k: int) -> tuple[Any, Any]:

@@ -21,9 +21,9 @@ from twigma_spark.models.base import (
 from twigma_spark.models.clip import torch_dtype
 from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import free_memory, limit_threads
-from twigma_spark.models.image_input import ImageInput, Prepared
+from twigma_spark.models.image_input import DECODERS, ImageInput, Prepared
 from twigma_spark.models.nvjpeg import JpegFile
-from twigma_spark.models.pixels import DECODERS, GPU_DECODERS, Pixels, Preparation, revision
+from twigma_spark.models.pixels import Pixels, Preparation, revision
 
 _HUB_SIZE = 384  # of both captioning models that Salesforce published
 _WEIGHTS = "model.safetensors"
@@ -57,7 +57,7 @@ class BlipCaptioner:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, (*DECODERS, *GPU_DECODERS))
+        check_choice("decode", self.decode, DECODERS)
         if not (self.num_beams >= 1 and 0 <= self.min_length <= self.max_length):
             got = (self.num_beams, self.min_length, self.max_length)
             raise ModelError(f"num_beams must be >= 1 and min_length <= max_length. Got {got!r}.")
@@ -116,7 +116,8 @@ class LoadedBlip(Loaded):
         }
         self._device = device
         dtype = torch_dtype(spec.precision)
-        self._images = ImageInput(_preparation(spec, images), images.image_mean, images.image_std, device, dtype)
+        how = _preparation(spec, images)
+        self._images = ImageInput(how, spec.decode, images.image_mean, images.image_std, device, dtype)
         self._model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
 
     def prepare(self, item: bytes) -> Pixels | JpegFile:
@@ -184,4 +185,4 @@ def _preparation(spec: BlipCaptioner, images: Any) -> Preparation:
             f"images of {spec.name!r} must be resized to {spec.image_size}, bicubic. "
             f"Got {size!r} with filter {images.resample!r}."
         )
-    return Preparation(*size, fit="squash", decode=spec.decode, max_pixels=spec.max_pixels)
+    return Preparation(*size, fit="squash", max_pixels=spec.max_pixels)

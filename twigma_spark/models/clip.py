@@ -13,9 +13,9 @@ from twigma_spark.models.base import PRECISIONS, Array, Floats, Loaded, check_ch
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
 from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import free_memory, limit_threads
-from twigma_spark.models.image_input import ImageInput, Prepared, to_device, to_host
+from twigma_spark.models.image_input import DECODERS, ImageInput, Prepared, to_device, to_host
 from twigma_spark.models.nvjpeg import JpegFile
-from twigma_spark.models.pixels import DECODERS, GPU_DECODERS, Pixels, Preparation, revision
+from twigma_spark.models.pixels import Pixels, Preparation, revision
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ClipImage:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, (*DECODERS, *GPU_DECODERS))
+        check_choice("decode", self.decode, DECODERS)
 
     @property
     def model_id(self) -> str:
@@ -103,10 +103,10 @@ class LoadedClipImage(Loaded):
     def __init__(self, spec: ClipImage, model: Any, device: str) -> None:
         config, dtype = model.visual.preprocess_cfg, torch_dtype(spec.precision)
         self.dim = spec.dim
-        self.how = _preparation(spec, config)
         self.in_flight = 2 if device.startswith("cuda") else 1
         self._device = device
-        self._images = ImageInput(self.how, config["mean"], config["std"], device, dtype)
+        how = _preparation(spec, config)
+        self._images = ImageInput(how, spec.decode, config["mean"], config["std"], device, dtype)
         # The text tower is not kept: half of the memory.
         self._tower = model.visual.to(device=device, dtype=dtype)
 
@@ -200,7 +200,6 @@ def _preparation(spec: ClipImage, config: dict[str, Any]) -> Preparation:
         width,
         fit=config["resize_mode"],
         interpolation=config["interpolation"],
-        decode=spec.decode,
         max_pixels=spec.max_pixels,
     )
 

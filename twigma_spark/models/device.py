@@ -63,16 +63,6 @@ def resolve_precision(precision: str, device: str, cpu_flags: frozenset[str] | N
     return "bf16" if flags & {"amx_bf16", "avx512_bf16"} else "fp32"
 
 
-def check_decoder(decode: str, device: str) -> None:
-    """Return nothing where `device` has the decoder.
-
-    Raises:
-        ModelError: "nvjpeg" on a CPU.
-    """
-    if decode == "nvjpeg" and not device.startswith("cuda"):
-        raise ModelError("decode must be fast or pillow on a CPU. Got 'nvjpeg'. Set models.device=cuda for a GPU's.")
-
-
 def cpu_features() -> frozenset[str]:
     """Return the CPU's flags as Linux names them; nothing where they cannot be read."""
     try:

@@ -8,22 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from twigma_spark.models import nvjpeg
+from twigma_spark.errors import ModelError
+from twigma_spark.models import nvjpeg, pixels
 from twigma_spark.models.base import Array
 from twigma_spark.models.decode import ImageError
-from twigma_spark.models.device import check_decoder
 from twigma_spark.models.nvjpeg import JpegFile
 from twigma_spark.models.pixels import Pixels, Preparation, prepare
 
 # Images of one batch as `ImageInput.prepare` returns them: a sequence, or an array (n, 3, height, width).
 Prepared = Any
+DECODERS = (*pixels.DECODERS, nvjpeg.NAME)
 
 
 class ImageInput:
     """How one model on one device is fed with images.
 
     Args:
-        how: size, cut and decoder; `nvjpeg` decodes on the device what it can, and the rest as `fast` does.
+        how: size and cut.
+        decode: one of DECODERS; `nvjpeg` decodes on the device what it can, and the rest as `fast` does.
         mean: of each channel, for values from 0 to 1.
         std: likewise.
         device: "cpu" or "cuda:0".
@@ -33,14 +35,16 @@ class ImageInput:
         ModelError: A decoder that the device does not have.
     """
 
-    def __init__(self, how: Preparation, mean: Sequence[float], std: Sequence[float], device: str, dtype: Any) -> None:
+    def __init__(
+        self, how: Preparation, decode: str, mean: Sequence[float], std: Sequence[float], device: str, dtype: Any
+    ) -> None:
         import torch
 
-        check_decoder(how.decode, device)
-        self._nvjpeg = how.decode == nvjpeg.NAME
+        check_decoder(decode, device)
+        self._nvjpeg = decode == nvjpeg.NAME
         if self._nvjpeg:
             nvjpeg.check(device)
-        self._how = replace(how, decode="fast") if self._nvjpeg else how
+        self._how = replace(how, decode="fast" if self._nvjpeg else decode)
         self._device = device
         self._dtype = dtype
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
@@ -57,9 +61,9 @@ class ImageInput:
 
     def tensor(self, prepared: Prepared) -> tuple[Any, dict[int, ImageError]]:
         """Return the network's input (n, 3, height, width), and the errors of rows that hold nothing in it."""
-        pixels, errors = self._decode(prepared) if self._nvjpeg else (to_device(prepared, self._device), {})
+        levels, errors = self._decode(prepared) if self._nvjpeg else (to_device(prepared, self._device), {})
         # The order of the models' own ToTensor and Normalize, for the same bits.
-        scaled = pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        scaled = levels.float().div_(255).sub_(self._mean).div_(self._std)
         return scaled.to(self._dtype), errors
 
     def _decode(self, prepared: Prepared) -> tuple[Any, dict[int, ImageError]]:
@@ -73,6 +77,16 @@ class ImageInput:
             images |= zip(before, to_device([prepared[row] for row in before], self._device).float(), strict=True)
         empty = torch.zeros((3, self._how.height, self._how.width), device=self._device)
         return torch.stack([images.get(row, empty) for row in range(len(prepared))]), errors
+
+
+def check_decoder(decode: str, device: str) -> None:
+    """Return nothing where `device` has the decoder.
+
+    Raises:
+        ModelError: "nvjpeg" on a CPU.
+    """
+    if decode == nvjpeg.NAME and not device.startswith("cuda"):
+        raise ModelError(f"decode must be fast or pillow on a CPU. Got {decode!r}. Set models.device=cuda for a GPU's.")
 
 
 def to_device(arrays: Any, device: str) -> Any:
@@ -92,8 +106,8 @@ def to_host(tensor: Any) -> Callable[[], Array]:
     import torch
 
     if tensor.device.type != "cuda":
-        array: Array = tensor.numpy()
-        return lambda: array
+        values: Array = tensor.numpy()
+        return lambda: values
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     host.copy_(tensor, non_blocking=True)
     done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -101,7 +115,7 @@ def to_host(tensor: Any) -> Callable[[], Array]:
 
     def wait() -> Array:
         done.synchronize()
-        found: Array = host.numpy().copy()  # pinned memory is scarce and goes back
-        return found
+        array: Array = host.numpy().copy()  # pinned memory is scarce and goes back
+        return array
 
     return wait

@@ -18,8 +18,7 @@ from twigma_spark.models.decode import BAND, MAX_PIXELS, ImageError, describe, o
 
 Pixels = npt.NDArray[np.uint8]
 
-DECODERS = ("fast", "pillow")  # of a CPU
-GPU_DECODERS = ("nvjpeg",)
+DECODERS = ("fast", "pillow")
 REVISION = "v1"
 _FITS = ("shortest", "squash")
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -37,7 +36,7 @@ class Preparation:
     Attributes:
         fit: "shortest" scales the shorter side and cuts the middle out; "squash" ignores the aspect.
         interpolation: "bicubic" or "bilinear", both antialiased.
-        decode: one of DECODERS, or of GPU_DECODERS, which `prepare` does not do.
+        decode: "fast" or "pillow".
         max_pixels: Larger images are refused.
     """
 
@@ -51,7 +50,7 @@ class Preparation:
     def __post_init__(self) -> None:
         check_choice("fit", self.fit, _FITS)
         check_choice("interpolation", self.interpolation, tuple(_INTERPOLATIONS))
-        check_choice("decode", self.decode, (*DECODERS, *GPU_DECODERS))
+        check_choice("decode", self.decode, DECODERS)
 
 
 def revision(decode: str, precision: str, height: int, width: int) -> str:

@@ -11,8 +11,9 @@ from twigma_spark.models.base import Model
 from twigma_spark.models.blip import BlipCaptioner
 from twigma_spark.models.clip import ClipImage, ClipText
 from twigma_spark.models.clip_source import ClipSource
-from twigma_spark.models.device import check_decoder, resolve_precision
+from twigma_spark.models.device import resolve_precision
 from twigma_spark.models.heads import HEAD_KINDS, HeadSpec
+from twigma_spark.models.image_input import check_decoder
 from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
 
 Settings = Mapping[str, Any]

@@ -122,13 +122,13 @@ def pictures(rows: Rows, link: Callable[[str, str], str] = lambda corpus, file: 
 def duplicate_groups(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[DuplicateGroup, ...]:
     """Return the groups in order; `rows` are of `gallery.duplicate_groups`."""
     ordered = sorted(rows, key=lambda r: (r["place"], r["number"]))
-    found = []
+    groups = []
     for _, same in groupby(ordered, lambda r: int(r["place"])):
         group = [row for row in same if row["image_id"] in pictures]
         if group and group[0]["canonical_id"] in pictures:
             repeats = [Repeat(pictures[r["image_id"]], r["tier"], _number(r["similarity"])) for r in group]
-            found.append(DuplicateGroup(pictures[group[0]["canonical_id"]], group[0]["size"], tuple(repeats)))
-    return tuple(found)
+            groups.append(DuplicateGroup(pictures[group[0]["canonical_id"]], group[0]["size"], tuple(repeats)))
+    return tuple(groups)
 
 
 def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:

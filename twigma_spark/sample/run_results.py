@@ -38,16 +38,22 @@ def collect_results(tables: Mapping[str, Any]) -> RunResults:
         rejects=[(row["unit"], f"{row['corpus']}/{row['key']}", row["reason"]) for row in rows["rejects"]],
         duplicates={keys[r["image_id"]]: (keys[r["canonical_id"]], r["tier"]) for r in rows["duplicates"]},
         # The smoothed divergences; the plug-in ones may all be infinite, which has no order.
-        kl={(row["labels"]["p"], row["labels"]["q"]): (row["estimate"], row["low"], row["high"]) for row in kl},
+        kl={(row["labels"]["p"], row["labels"]["q"]): _with_ends(row) for row in kl if _has_ends(row)},
         neighbours=_neighbours(rows["neighbours"], keys),
         changes={
-            (r["labels"]["reference"], r["labels"]["level"]): (r["estimate"], r["low"], r["high"])
-            for r in changes
-            if None not in (r["low"], r["high"])
+            (row["labels"]["reference"], row["labels"]["level"]): _with_ends(row) for row in changes if _has_ends(row)
         },
         clusters={keys[r["image_id"]]: r["cluster"] for r in rows["clusters"] if r["image_id"] in keys},
         arrows={int(row["labels"]["cluster"]): int(row["estimate"]) for row in arrows if row["estimate"] is not None},
     )
+
+
+def _has_ends(row: Mapping[str, Any]) -> bool:
+    return None not in (row["low"], row["high"])
+
+
+def _with_ends(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    return row["estimate"], row["low"], row["high"]
 
 
 def _rows(tables: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -25,7 +25,7 @@ def run(
     """Yield the captions of the kept images that have none yet, and rejects."""
     model = specs.captioner(cfg)
     if model is None:
-        context.log("caption: models.caption names no model; themes go without words")
+        context.log("caption: models.caption names no model; themes have the words of prompts or titles")
         return
     done = captions.where(F.col("model_id") == model.model_id)
     kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)

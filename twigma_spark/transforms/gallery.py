@@ -62,11 +62,12 @@ def duplicate_groups(duplicates: DataFrame, groups: int, repeats: int) -> DataFr
     """
     near = F.col("tier") == "near"
     sized = duplicates.groupBy("canonical_id").agg(F.sum(near.cast("int")).alias("n_near"), F.count("*").alias("size"))
-    chosen = sized.orderBy(F.desc("n_near"), F.desc("size"), "canonical_id").limit(groups)
-    by_worth = Window.orderBy(F.desc("n_near"), F.desc("size"), "canonical_id")
+    most_near = F.desc("n_near"), F.desc("size"), "canonical_id"
+    chosen = sized.orderBy(*most_near).limit(groups)
+    place = F.row_number().over(Window.orderBy(*most_near))
     in_group = Window.partitionBy("canonical_id").orderBy(F.desc(near), "similarity", "image_id")
     return (
-        duplicates.join(F.broadcast(chosen.withColumn("place", F.row_number().over(by_worth))), "canonical_id")
+        duplicates.join(F.broadcast(chosen.withColumn("place", place)), "canonical_id")
         .withColumn("number", F.row_number().over(in_group))
         .where(F.col("number") <= repeats)
         .select("place", "canonical_id", "size", "number", "image_id", "tier", "similarity")

@@ -238,7 +238,7 @@ def _most(data: ReportData, themes: tuple[ThemeSummary, ...], sign: int) -> Find
 
 
 def _weights(theme: ThemeSummary) -> str:
-    return label(", ".join(f"{word} {weight:.2f}" for word, weight in theme.words[:8]), 110) or "no words: no captions"
+    return label(", ".join(f"{word} {weight:.2f}" for word, weight in theme.words[:8]), 110) or "no words"
 
 
 SECTION = ReportSection("themes", "Themes", context, findings)

@@ -63,11 +63,10 @@
   let opened = null;
   function open(tile) {
     opened = tile;
-    const name = tile.parentElement.querySelector("figcaption a, figcaption span");
+    const name = tile.closest(".shot")?.querySelector("figcaption a, figcaption span");
     picture.src = tile.querySelector("img").src;
     picture.alt = tile.dataset.text || "Picture";
-    const single = tile.parentElement.classList.contains("shot");
-    large.querySelector("p").replaceChildren(tile.dataset.text || "", " ", single && name ? name.cloneNode(true) : "");
+    large.querySelector("p").replaceChildren(tile.dataset.text || "", " ", name ? name.cloneNode(true) : "");
     hide.hidden = !tile.dataset.why;
     large.showModal();
   }
