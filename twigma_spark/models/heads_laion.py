@@ -4,6 +4,8 @@ The published Keras models treat a few columns of the embedding as categories: t
 "%.6f" and looked up in a vocabulary, whose index (0 for a miss) takes its place. Every word of the
 vocabulary is a float16 value, so float32 embeddings miss and the score moves by up to 0.26. Embeddings are
 therefore cast to float16 first, as those that the detectors were trained on were stored.
+
+The layers are computed in float64: in float32 the scores depend on the processor in their sixth decimal.
 """
 
 from __future__ import annotations
@@ -46,13 +48,13 @@ class NsfwNet:
 
     def score(self, embeddings: Floats) -> Floats:
         """Return (n,) float32 probabilities of NSFW."""
-        values = self._encode_categories(embeddings)
+        values = self._encode_categories(embeddings).astype(np.float64)
         values -= self.mean
         values /= self.scale
         for kernel, bias in self.layers[:-1]:
             values = np.maximum(values @ kernel + bias, 0)
         kernel, bias = self.layers[-1]
-        logits = (values @ kernel + bias)[:, 0].astype(np.float64)
+        logits = (values @ kernel + bias)[:, 0]
         return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
 
     def _encode_categories(self, embeddings: Floats) -> Floats:
