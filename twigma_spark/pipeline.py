@@ -34,6 +34,7 @@ from twigma_spark.stages import (
     ingest,
     likes,
     neighbours,
+    phash,
     project,
     report,
     score,
@@ -46,6 +47,7 @@ from twigma_spark.stages.stage import Stage
 STAGES: tuple[Stage, ...] = (
     ingest.STAGE,
     embed.STAGE,
+    phash.STAGE,
     deduplicate.STAGE,
     score.STAGE,
     caption.STAGE,

@@ -159,6 +159,20 @@ EMBEDDINGS = Table(
     checks={"embedding_length": "size(embedding) = dim"},
 )
 
+HASHES = Table(
+    "hashes",
+    "Perceptual hashes of the images that have an embedding.",
+    _columns("""
+        image_id STRING: image
+        model_id STRING: kind of hash
+        preprocess_rev STRING: version of what is done to the pixels before
+        vector BINARY: pixel vector: 63 floats of 16 bits, the lowest frequencies of the grey picture; 0 where flat
+        windows BINARY: 19 hashes of 256 bits, of the whole picture and of 18 windows of it
+    """),
+    key=("image_id", "model_id", "preprocess_rev"),
+    mode="merge",
+)
+
 DUPLICATES = Table(
     "duplicates",
     "Images that repeat another one; images that are not listed here are kept.",
@@ -173,6 +187,21 @@ DUPLICATES = Table(
         "not_itself": "image_id <> canonical_id",
         "tier_known": "tier IN ('media', 'bytes', 'embedding', 'near')",
     },
+)
+
+SHARED_IMAGES = Table(
+    "shared_images",
+    "Kept images of a corpus that are in another corpus too; they stay in both.",
+    _columns("""
+        image_id STRING: image
+        corpus STRING: its corpus
+        other_id STRING: image of the other corpus
+        other_corpus STRING: corpus of that image, later in the alphabet
+        tier STRING: how the pair was found (bytes, near)
+        bits INT: of 256, in which the hashes differ
+    """),
+    key=("image_id", "other_id"),
+    checks={"two_corpora": "corpus < other_corpus", "tier_known": "tier IN ('bytes', 'near')"},
 )
 
 SCORES = Table(
@@ -408,8 +437,8 @@ RUNS = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        TWEETS, MEDIA, IMAGES, EMBEDDINGS, DUPLICATES, SCORES, CAPTIONS, TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS,
-        THEMES, NEIGHBOURS, COPIES, PROJECTION, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS,
+        TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS, TEXT_EMBEDDINGS,
+        CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS,
         REJECTS, RUNS,
     )
 }  # fmt: skip

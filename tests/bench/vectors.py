@@ -244,7 +244,7 @@ def identical(b: Bench) -> Iterator[Record]:
 
 def near(b: Bench) -> Iterator[Record]:
     """Near-duplicates by embeddings alone: seconds, recall and precision."""
-    table, size = b.table(b.world), f"{b.world.rows:,} x {b.world.dim}"
+    table, size = b.table(b.world).withColumn("turn", F.lit(0)), f"{b.world.rows:,} x {b.world.dim}"
     with watched() as peak:
         seconds, rows = timed(lambda: close_pairs(table, b.world.rows, Reach(0.97, 7)).collect())
     exact_copies = data.planted(b.world, "exact")

@@ -6,7 +6,14 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests.tables import table
-from twigma_spark.transforms.gallery import closest_pairs, duplicate_groups, pictures, theme_examples, thumbnails
+from twigma_spark.transforms.gallery import (
+    closest_pairs,
+    duplicate_groups,
+    pictures,
+    shared_pairs,
+    theme_examples,
+    thumbnails,
+)
 
 
 def jpeg(width: int, height: int) -> bytes:
@@ -68,6 +75,16 @@ def test_groups_to_look_at_have_near_duplicates_first(spark: SparkSession) -> No
         (2, "k1", 3, 1, "a", "bytes", 1.0),
         (2, "k1", 3, 2, "b", "bytes", 1.0),
     ]
+
+
+def test_shared_images_to_look_at_are_the_least_alike_of_each_two_corpora(spark: SparkSession) -> None:
+    rows = [
+        ("a", "art", "p1", "posts", "bytes", 0), ("b", "art", "p2", "posts", "near", 30),
+        ("c", "art", "p3", "posts", "near", 7), ("d", "art", "q1", "photo", "near", 2),
+    ]  # fmt: skip
+    names = ("image_id", "corpus", "other_id", "other_corpus", "tier", "bits")
+    shared = table(spark, "shared_images", [dict(zip(names, row, strict=True)) for row in rows])
+    assert [row.image_id for row in shared_pairs(shared, 3).collect()] == ["d", "b", "c"]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from twigma_spark.report.data import (
     Repeat,
     ReportData,
     Safety,
+    SharedPair,
     StageRun,
     ThemeSummary,
 )
@@ -207,6 +208,10 @@ def _groups() -> tuple[DuplicateGroup, ...]:
     return DuplicateGroup(picture(40), 9, repeats), DuplicateGroup(picture(44), 1, (Repeat(picture(45), "bytes", 1.0),))
 
 
+def _shared() -> tuple[SharedPair, ...]:
+    return (SharedPair(picture(46), picture(47), "near", 21), SharedPair(picture(48), picture(49), "bytes", 0))
+
+
 @cache
 def demo() -> ReportData:
     """Return the page of a made-up world: posts, diffusion, photo and art."""
@@ -264,6 +269,7 @@ def demo() -> ReportData:
         ),
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         duplicate_groups=_groups(),
+        shared_pairs=_shared(),
         themes=tuple(_theme(k) for k in range(10)),
         matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),
         pairs=tuple(

@@ -29,10 +29,14 @@ def quality(corpora: Sequence[str], references: Sequence[str]) -> Iterator[Resul
         yield of("origins", "share", 0.6, clustering="origins", cluster=i, corpus=corpus)
     for metric in ("iev", "pmv", "vendi", "entropy"):
         yield of("text_variation", metric, 2.5, kind="posts captions")
-    for labels in ({"tier": "media"}, *({"tier": "near", "similarity": "0.950", "bits": bits} for bits in (16, 32))):
+    for labels in ({"tier": "media"}, *({"tier": "near", "candidates": "both", "bits": bits} for bits in (16, 32))):
         yield of("duplicates", "precision", 0.97, 0.02, **labels)
         yield of("duplicates", "recall", 0.81, 0.04, **labels)
-    yield of("duplicates", "recall_of_search", 0.999, 0.0005, similarity="0.950")
+    yield of("duplicates", "recall_of_search", 0.999, 0.0005, candidates="pixels")
+    yield of("duplicates", "hash_bits", 32.0, 0.0)
+    yield of("duplicates", "false_pairs", 0.004, 0.001, bits=32)
+    yield of("duplicates", "candidate_similarity", 0.81, 0.0)
+    yield of("duplicates", "shared_images", 0.02, 0.005, corpus="posts", other="art")
     for k in (5, 10):
         yield of("choice_of_k", "silhouette", 0.3, clustering="themes", k=k)
         yield of("choice_of_k", "adjusted_rand", 0.7, clustering="themes", k=k)

@@ -7,10 +7,26 @@ import io
 import imagehash
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
+from scipy.fft import dctn, idctn
 
+from twigma_spark.models import hashes
 from twigma_spark.models.decode import ImageError
-from twigma_spark.models.hashes import _ONES, BITS, SIZE, distance, hashes
+from twigma_spark.models.hashes import (
+    _ONES,
+    DIM,
+    FLIP,
+    LOW,
+    MIRROR,
+    NEGATIVE,
+    SIZE,
+    TRANSPOSE,
+    Hasher,
+    compute_hash,
+    distance,
+    turn_vectors,
+    turn_windows,
+)
 
 
 def drawn(seed: int) -> Image.Image:
@@ -25,7 +41,11 @@ def file(image: Image.Image, name: str = "PNG", **options: int) -> bytes:
 
 
 def apart(one: bytes, other: bytes) -> int:
-    return int(distance(hashes(one)[None], hashes(other)[None])[0])
+    return int(distance(compute_hash(one).windows[None], compute_hash(other).windows[None])[0])
+
+
+def alike(one: bytes, other: bytes) -> float:
+    return float(compute_hash(one).vector.astype(float) @ compute_hash(other).vector.astype(float))
 
 
 @pytest.mark.parametrize(
@@ -43,19 +63,83 @@ def test_a_changed_copy_is_near(changed: bytes) -> None:
     assert apart(file(drawn(1)), changed) <= 24
 
 
+@pytest.mark.parametrize("box", [(12, 12, 288, 288), (0, 0, 285, 285), (15, 0, 300, 300)])
+def test_a_crop_is_a_candidate(box: tuple[int, int, int, int]) -> None:
+    """Of a picture with the spectrum that photographs have: amplitude falls with the frequency."""
+    rng = np.random.default_rng(1)
+    amplitude = 1 / np.maximum(np.hypot(*np.indices((300, 300))), 1)
+    levels = idctn(rng.standard_normal((300, 300)) * amplitude)
+    levels = (levels - levels.mean()) / levels.std() * 50 + 128
+    picture = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    assert alike(file(picture), file(picture.crop(box))) >= 0.8
+    assert alike(file(picture), file(picture, "JPEG", quality=30)) >= 0.99
+
+
 def test_another_picture_is_far() -> None:
     assert min(apart(file(drawn(1)), file(drawn(seed))) for seed in range(2, 12)) > 60
+    assert max(alike(file(drawn(1)), file(drawn(seed))) for seed in range(2, 12)) < 0.6
 
 
-def test_the_first_hash_is_that_of_imagehash_on_the_shrunk_picture() -> None:
+def test_the_bits_are_the_signs_of_scipy_s_transform() -> None:
     small = drawn(3).convert("L").resize((128, 128), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    whole, window = (
-        small,
-        small.crop((0, 0, 128, 128)).resize((64, 64), Image.Resampling.LANCZOS, (5.12, 0, 122.88, 117.76)),
-    )
-    found = hashes(file(drawn(3)))
-    assert (np.unpackbits(found[0])[:BITS] == imagehash.phash(whole, hash_size=SIZE).hash.ravel()).all()
-    assert (np.unpackbits(found[13])[:BITS] == imagehash.phash(window, hash_size=SIZE).hash.ravel()).all()
+    found = compute_hash(file(drawn(3))).windows
+    for place, box in ((0, (0, 0, 128, 128)), (13, (5.12, 0, 122.88, 117.76))):
+        window = np.asarray(small.resize((64, 64), Image.Resampling.LANCZOS, box), float)
+        low = dctn(window)[:SIZE, :SIZE]
+        low[0, 0] = 0
+        assert (np.unpackbits(found[place]).reshape(SIZE, SIZE) == (low > 0)).all()
+
+
+def test_the_bits_are_those_of_imagehash_but_for_its_median() -> None:
+    """Against the median as many bits are 1 as 0; the median of frequencies is about 0."""
+    small = drawn(3).convert("L").resize((128, 128), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    found = np.unpackbits(compute_hash(file(drawn(3))).windows[0])
+    assert (found == imagehash.phash(small, hash_size=SIZE).hash.ravel()).mean() >= 0.95
+
+
+def test_the_pixel_vector_is_the_lowest_frequencies_times_their_own() -> None:
+    small = drawn(3).convert("L").resize((128, 128), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    low = dctn(np.asarray(small.resize((64, 64), Image.Resampling.LANCZOS), float))[:LOW, :LOW]
+    wanted = (low * np.hypot(*np.indices((LOW, LOW)))).ravel()[1:]
+    found = compute_hash(file(drawn(3))).vector
+    assert found.shape == (DIM,) and found == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-3)
+
+
+TURNED = {
+    MIRROR: ImageOps.mirror,
+    FLIP: ImageOps.flip,
+    MIRROR + FLIP: lambda image: image.rotate(180),
+    TRANSPOSE: lambda image: image.transpose(Image.Transpose.TRANSPOSE),
+    TRANSPOSE + MIRROR: lambda image: image.transpose(Image.Transpose.ROTATE_270),
+    TRANSPOSE + FLIP: lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    TRANSPOSE + MIRROR + FLIP: lambda image: image.transpose(Image.Transpose.TRANSVERSE),
+    NEGATIVE: ImageOps.invert,
+}
+
+
+@pytest.mark.parametrize("turn", TURNED)
+def test_the_hash_of_a_turned_picture_is_the_turned_hash(turn: int) -> None:
+    one, turned = compute_hash(file(drawn(1))), compute_hash(file(TURNED[turn](drawn(1))))
+    assert distance(turn_windows(one.windows[None], turn), turned.windows[None])[0] <= 2
+    assert distance(one.windows[None], turned.windows[None])[0] > 60
+    vector = turn_vectors(one.vector[None].astype(np.float32), turn)[0]
+    assert vector == pytest.approx(turned.vector.astype(np.float32), abs=5e-3)
+
+
+def test_a_flat_picture_has_no_pixel_vector() -> None:
+    grey = Image.new("RGB", (40, 30), (90, 91, 92))
+    assert not compute_hash(file(grey, "JPEG")).vector.any()
+    grey.putpixel((3, 3), (94, 91, 92))
+    assert not compute_hash(file(grey)).vector.any()
+
+
+def test_the_hasher_gives_the_bytes_of_both_parts_and_an_error_for_a_broken_file() -> None:
+    (value,) = Hasher().setup()([file(drawn(1))])
+    own = compute_hash(file(drawn(1)))
+    assert value == own.vector.tobytes() + own.windows.tobytes()
+    assert len(value) == hashes.VECTOR_BYTES + hashes.WINDOW_BYTES
+    with pytest.raises(ImageError):
+        Hasher(max_pixels=100).setup()([file(drawn(1))])
 
 
 def test_the_distance_is_the_least_of_whole_against_window_either_way() -> None:
@@ -74,4 +158,4 @@ def test_the_distance_is_the_least_of_whole_against_window_either_way() -> None:
 
 def test_a_broken_file_is_an_error() -> None:
     with pytest.raises(ImageError):
-        hashes(b"broken")
+        compute_hash(b"broken")

@@ -36,30 +36,29 @@ def test_shares_by_tier() -> None:
 
 
 def test_shares_by_threshold() -> None:
-    """The pair 2-0 stands for 2-1, since 0 and 1 are one already; without bits a pair passes every number."""
-    pairs, how = np.array([[2, 0], [3, 4], [5, 4]]), {"similarity": [0.99, 0.96, 0.97], "bits": [4, 30, 20]}
-    found = shares(list(known_copies._by_threshold(MADE, MADE["bytes"], pairs, pd.DataFrame(how), 6)))
-    assert found["precision", "near|0.950|32"] == (2 / 3, 3)
-    assert found["recall", "near|0.950|32"] == (1.0, 2)
-    assert found["precision", "near|0.980|8"] == (1.0, 1)
-    assert found["recall", "near|0.980|8"] == (0.5, 2)
-    assert ("precision", "near|0.999|8") not in found
-    assert found["recall", "near|0.999|8"] == (0.0, 2)
-    unhashed = shares(
-        list(known_copies._by_threshold(MADE, MADE["bytes"], pairs, pd.DataFrame({**how, "bits": [None] * 3}), 6))
-    )
-    assert unhashed["precision", "near|0.950|8"] == (2 / 3, 3)
+    """The pair 2-0 stands for 2-1, since 0 and 1 are one already."""
+    pairs, by = np.array([[2, 0], [3, 4], [5, 4]]), {"similarity": [0.99, None, 0.97], "pixels": [None, 0.9, 0.9]}
+    candidates = pd.DataFrame({**by, "bits": [4, 30, 20]})
+    found = shares(list(known_copies._by_threshold(MADE, MADE["bytes"], pairs, candidates, 6)))
+    assert found["precision", "near|both|32"] == (2 / 3, 3)
+    assert found["recall", "near|both|32"] == (1.0, 2)
+    assert found["precision", "near|embeddings|8"] == (1.0, 1)
+    assert found["recall", "near|embeddings|8"] == (0.5, 2)
+    assert found["precision", "near|pixels|24"] == (0.0, 1)
+    assert found["recall", "near|pixels|32"] == (0.5, 2)
+    assert ("precision", "near|pixels|8") not in found
+    assert found["recall", "near|pixels|8"] == (0.0, 2)
 
 
-def test_the_report_draws_one_line_a_similarity() -> None:
+def test_the_report_draws_one_line_for_each_kind_of_candidates() -> None:
     rows = [
-        result("duplicates", metric, value, 0, 1, tier="near", similarity=s, bits=bits)
-        for s, bits, value in (("0.950", 16, 0.5), ("0.950", 8, 0.25), ("0.990", 8, 0.2))
+        result("duplicates", metric, value, 0, 1, tier="near", candidates=name, bits=bits)
+        for name, bits, value in (("pixels", 16, 0.5), ("pixels", 8, 0.25), ("both", 8, 0.2))
         for metric in ("precision", "recall")
     ]
     found = duplicates.context(type(demo())(title="t", created_at=demo().created_at, results=tuple(rows)))
     chart = found["chart"]
-    assert isinstance(chart, duplicates.Figure) and chart.json.count("cosine") == 2
+    assert isinstance(chart, duplicates.Figure) and '"name":"both"' in chart.json
     assert '"x":[0.25,0.5]' in chart.json and found["rows"] == []
     assert duplicates.context(type(demo())(title="t", created_at=demo().created_at))["chart"] is None
 

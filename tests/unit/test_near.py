@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -18,7 +20,19 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def batch(rows: np.ndarray, corpora: list[str]) -> pa.RecordBatch:
     names = pa.array([f"{n:03d}" for n in range(len(rows))])
-    return pa.record_batch([names, pa.array(corpora), arrow.lists(rows.astype(np.float32))], ["i", "c", "e"])
+    turns = pa.array(np.zeros(len(rows), np.int32))
+    return pa.record_batch([names, pa.array(corpora), arrow.lists(rows.astype(np.float32)), turns], list(near.COLUMNS))
+
+
+def block(rows: np.ndarray, turns: list[int] | None = None) -> near._Block:
+    ids = np.array([f"{n:03d}" for n in range(len(rows))], object)
+    corpora = np.array(["p", "q"] * len(rows), object)[: len(rows)]
+    return near._Block(ids, corpora, rows.astype(np.float32), np.array(turns or [0] * len(rows), np.int32))
+
+
+def pairs(batches: Iterable[pa.RecordBatch]) -> set[tuple[str, str, int, bool]]:
+    columns = ("a", "b", "turn", "across")
+    return {row for part in batches for row in zip(*(part.column(c).to_pylist() for c in columns), strict=True)}
 
 
 @settings(max_examples=40, deadline=None)
@@ -45,11 +59,17 @@ def test_one_bucket_gives_all_pairs_of_a_corpus(seed: int, n: int) -> None:
 
 def test_blocks_of_a_large_bucket_are_compared_with_each_other(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     rows = unit(np.random.default_rng(1).standard_normal((40, 3))).astype(np.float32)
-    ids = np.array([f"{n:03d}" for n in range(40)], object)
-    whole = near._within(ids, rows, Reach(0.8)).to_pydict()
+    whole = pairs(near._within(block(rows), Reach(0.8)))
     monkeypatch.setattr(near, "BLOCK", 7)
-    parts = near._within(ids, rows, Reach(0.8)).to_pydict()
-    assert set(zip(whole["a"], whole["b"], strict=True)) == set(zip(parts["a"], parts["b"], strict=True)) and whole["a"]
+    assert pairs(near._within(block(rows), Reach(0.8))) == whole != set()
+
+
+def test_turned_vectors_are_compared_with_upright_ones_alone() -> None:
+    """Rows 0 and 1 are upright, 2 and 3 turned copies of both; all point the same way."""
+    images = block(np.tile([1.0, 0.0], (4, 1)), [0, 0, 1, 1])
+    images.ids[2:] = images.ids[:2]
+    found = pairs(near._within(images, Reach(0.9, across=True)))
+    assert found == {("000", "001", 0, True), ("000", "001", 1, True), ("001", "000", 1, True)}
 
 
 def test_a_row_keeps_its_closest_pairs_only() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from made_results import result
 
 from twigma_spark.report import build
-from twigma_spark.report.data import Picture, Repeat
+from twigma_spark.report.data import Picture, Repeat, SharedPair
 
 
 def outcome(corpus: str, name: str, files: int, since: datetime | None = None) -> dict[str, Any]:
@@ -73,6 +73,13 @@ def test_groups_of_duplicates_show_what_has_a_picture() -> None:
     (group,) = build.duplicate_groups(rows, shown)
     assert (group.kept, group.size) == (shown["a"], 7)
     assert group.repeats == (Repeat(shown["b"], "near"), Repeat(shown["c"], "near"))
+
+
+def test_shared_images_without_a_picture_are_left_out() -> None:
+    shown = {i: Picture(i, "c") for i in "ab"}
+    row = {"image_id": "a", "other_id": "b", "corpus": "c", "other_corpus": "d", "tier": "near", "bits": 7}
+    found = build.shared_pairs([row, {**row, "other_id": "gone"}], shown)
+    assert found == (SharedPair(shown["a"], shown["b"], "near", 7),)
 
 
 def test_pairs_without_a_picture_are_left_out() -> None:

@@ -72,7 +72,7 @@ def page(html: str) -> Page:
 def with_picture(shown: Picture) -> Page:
     """Return a page whose only picture is `shown`."""
     return Page(
-        render(replace(demo(), themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),), pairs=(), duplicate_groups=()))
+        render(replace(demo(), themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),), pairs=(), duplicate_groups=(), shared_pairs=()))
     )
 
 

@@ -113,5 +113,6 @@ class Report(StageSection):
     examples: int = Field(12, ge=1)
     pairs: int = Field(24, ge=1)
     duplicate_groups: int = Field(8, ge=0)
+    shared_pairs: int = Field(8, ge=0)
     thumbnail: int = Field(224, ge=16)
     map_bins: int = Field(80, ge=10, le=300)

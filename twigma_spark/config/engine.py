@@ -28,12 +28,27 @@ class Inference(StageSection):
     commit_every: int = Field(50_000, ge=1)
 
 
+class Candidates(Section):
+    """Which vectors are close enough for their images to be compared."""
+
+    similarity: Share | None = None
+    buckets: int = Field(2, ge=1)
+
+
+class PixelCandidates(Section):
+    """Which pixel vectors are close enough for their images to be compared."""
+
+    similarity: Share = 0.8
+    buckets: int = Field(3, ge=1)
+
+
 class Near(Section):
     """When two images with other bytes are near-duplicates."""
 
-    similarity: Share = 0.95
-    hash_bits: int | None = Field(16, ge=0, le=256)
-    buckets: int = Field(2, ge=1)
+    pixels: PixelCandidates = PixelCandidates()
+    embeddings: Candidates | None = Candidates()
+    hash_bits: int | None = Field(None, ge=0, le=256)
+    orientations: Literal["upright", "mirrored", "all"] = "upright"
 
 
 class Deduplicate(StageSection):

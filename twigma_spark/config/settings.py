@@ -44,6 +44,7 @@ class Config(Section):
     models: Models = Models()
     ingest: Ingest = Ingest()
     embed: Inference = Inference()
+    phash: Inference = Inference()
     deduplicate: Deduplicate = Deduplicate()
     score: Inference = Inference()
     caption: Inference = Inference()

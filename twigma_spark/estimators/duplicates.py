@@ -18,8 +18,9 @@ from pyspark.sql import functions as F
 from twigma_spark.estimators import components
 from twigma_spark.estimators.components import Once, least_members
 from twigma_spark.estimators.identical import edges_by_key, edges_by_vector
-from twigma_spark.estimators.lookalikes import Likeness, lookalikes
+from twigma_spark.estimators.lookalikes import Likeness, find_lookalikes
 from twigma_spark.io import arrow
+from twigma_spark.results import Result
 from twigma_spark.vectors import unit_rows
 
 # From strict to loose.
@@ -50,17 +51,20 @@ class FoundDuplicates:
 
     Attributes:
         duplicates: image_id, canonical_id, tier, similarity.
-        near: the pairs that were looked at for the tier near, as `lookalikes` returns them.
-        searched: the vectors among which they were looked for: one of each strict group.
+        near: the candidates of the tier near, as `find_lookalikes` returns them; of each strict group one image is
+            compared, also with those of other corpora.
+        results: the thresholds of the tier near, and what they rest on.
     """
 
     duplicates: DataFrame
     near: DataFrame
-    searched: DataFrame
+    results: list[Result]
 
 
-def find_duplicates(images: DataFrame, vectors: DataFrame, rule: DuplicateRule, once: Once) -> FoundDuplicates:
-    """Return the images that repeat another, and the pairs with close embeddings as `lookalikes` returns them.
+def find_duplicates(
+    images: DataFrame, vectors: DataFrame, hashes: DataFrame, rule: DuplicateRule, once: Once
+) -> FoundDuplicates:
+    """Return the images that repeat another, and the candidates as `find_lookalikes` returns them.
 
     Only images that have a vector take part, so that a survivor can be used and a reject is not counted
     as a duplicate as well. Of a group survives the earliest (unknown times last), then the largest, then the
@@ -68,8 +72,9 @@ def find_duplicates(images: DataFrame, vectors: DataFrame, rule: DuplicateRule, 
     through media and bytes, and so on.
 
     Args:
-        images: image_id, corpus, media_key, sha256, created_at, width, height, content.
+        images: image_id, corpus, media_key, sha256, created_at, width, height.
         vectors: image_id, corpus, embedding; usable vectors of one length.
+        hashes: image_id, vector, windows; an image without a row is near to none.
         rule: what makes two images one.
         once: computes a frame one time and returns what was computed.
     """
@@ -78,14 +83,14 @@ def find_duplicates(images: DataFrame, vectors: DataFrame, rule: DuplicateRule, 
     tiers["embedding"] = edges_by_vector(vectors, rule.tolerance)
     strict = once(_union_tiers(tiers))
     others = vectors.join(strict.select(F.col("a").alias("image_id")), "image_id", "left_anti")
-    near = lookalikes(usable, others, rule.near, once)
-    edges = strict.union(_union_tiers({"near": near.where("near")}))
+    near = find_lookalikes(hashes, others, rule.near, once)
+    edges = strict.union(_union_tiers({"near": near.pairs.where("near AND NOT across")}))
     facts = usable.select(
         "image_id", F.unix_micros("created_at").alias("created_at"),
         (F.col("width").cast("long") * F.col("height")).alias("pixels"),
     )  # fmt: skip
     pairs = _survivors(facts, edges, rule.driver_bytes, once)
-    return FoundDuplicates(_with_similarity(pairs, vectors), near, others)
+    return FoundDuplicates(_with_similarity(pairs, vectors), near.pairs, near.results)
 
 
 def survivors(images: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:

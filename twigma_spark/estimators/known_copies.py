@@ -16,7 +16,7 @@ from twigma_spark.io.known_copies import KnownCopy
 from twigma_spark.results import Result
 from twigma_spark.stats.intervals import wilson_value
 
-SIMILARITIES = (0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999)
+CANDIDATES = ("pixels", "embeddings", "both")
 BITS = (8, 16, 24, 32, 40, 48, 64, 96, 256)
 METHOD = "against the known copies; Wilson, 95%, pairs as the units"
 Edges = NDArray[np.int64]
@@ -25,7 +25,7 @@ Edges = NDArray[np.int64]
 def known_copy_results(
     known: Collection[KnownCopy], images: DataFrame, duplicates: DataFrame, near: DataFrame
 ) -> list[Result]:
-    """Return precision and recall by tier, and of the tier near over a grid of thresholds.
+    """Return precision and recall by tier, and of the tier near by candidates and bits.
 
     Precision is of pairs: an image and its survivor, or two near images, that the known copies connect; it holds
     where all copies are known. Recall is of known copies: those that are connected to what they repeat. Images that
@@ -35,7 +35,7 @@ def known_copy_results(
         known: copies; none give no results.
         images: image_id, corpus, source_key.
         duplicates: rows of the table.
-        near: a, b, similarity, bits of the pairs that were compared.
+        near: a, b, across, similarity, pixels, bits of the candidates.
     """
     if not known:
         return []
@@ -44,7 +44,7 @@ def known_copy_results(
     labelled = _known_edges(known, pd.MultiIndex.from_frame(rows[["corpus", "source_key"]]))
     repeats = duplicates.select("image_id", "canonical_id", "tier").toPandas()
     tiers, own = repeats["tier"].to_numpy(object), _edges(ids, repeats[["image_id", "canonical_id"]])
-    pairs = near.select("a", "b", "similarity", "bits").toPandas()
+    pairs = near.where("NOT across").select("a", "b", "similarity", "pixels", "bits").toPandas()
     return [
         *_by_tier(labelled, own, tiers, len(ids)),
         *_by_threshold(labelled, own[tiers != "near"], _edges(ids, pairs[["a", "b"]]), pairs, len(ids)),
@@ -77,16 +77,18 @@ def _by_tier(known: dict[str, Edges], own: Edges, tier: NDArray[np.object_], n: 
 
 
 def _by_threshold(
-    known: dict[str, Edges], strict: Edges, pairs: Edges, closeness: pd.DataFrame, n: int
+    known: dict[str, Edges], strict: Edges, pairs: Edges, candidates: pd.DataFrame, n: int
 ) -> Iterator[Result]:
     """Yield both shares of the near tier; what a strict tier has joined stays joined at every threshold."""
     root = least_members(np.concatenate(list(known.values())), n)
-    similarity, bits = closeness["similarity"].to_numpy(np.float64), closeness["bits"].to_numpy(np.float64)
-    for least in SIMILARITIES:
+    by_pixels, by_embeddings = candidates["pixels"].notna().to_numpy(), candidates["similarity"].notna().to_numpy()
+    chosen = dict(zip(CANDIDATES, (by_pixels, by_embeddings, by_pixels | by_embeddings), strict=True))
+    bits = candidates["bits"].to_numpy(np.int64)
+    for name, rows in chosen.items():
         for most in BITS:
-            close = pairs[(similarity >= least) & ~(bits > most)]
+            close = pairs[rows & (bits <= most)]
             joined = least_members(np.concatenate([strict, close]), n)
-            labels = {"tier": "near", "similarity": f"{least:.3f}", "bits": str(most)}
+            labels = {"tier": "near", "candidates": name, "bits": str(most)}
             yield from _share("precision", labels, _same(root, close), "pairs")
             yield from _share("recall", labels, _same(joined, known["near"]), "known copies")
 

@@ -1,13 +1,15 @@
-"""Near-duplicates: images of a corpus with close embeddings whose perceptual hashes agree.
+"""Near-duplicates: images whose perceptual hashes agree, found among candidates by pixels and by embeddings.
 
-Embeddings alone take two pictures of one thing for one picture; hashes alone meet by chance among millions.
+Embeddings alone take two pictures of one thing for one picture, and lose a copy of half the size where the encoder
+does; pixel vectors alone lose a picture in a frame. Each finds candidates, and the windows of the hashes decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +18,14 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.components import Once
 from twigma_spark.estimators.near import Reach, close_pairs
+from twigma_spark.estimators.near_recall import recall_results
+from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity
 from twigma_spark.io import arrow
-from twigma_spark.io.session import arrow_batches
-from twigma_spark.models.decode import MAX_PIXELS, ImageError
-from twigma_spark.models.hashes import BITS, distance, hashes
+from twigma_spark.models.hashes import BITS, TURNS, distance, turn_vectors, turn_windows
+from twigma_spark.results import Result
 
-PAIRS = "a STRING, b STRING, similarity DOUBLE, bits INT"
-# Files that travel to Python at once.
-FILES = 64
+PIXELS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>, turn INT"
+PAIRS = "a STRING, b STRING, turn INT, across BOOLEAN, similarity DOUBLE, pixels DOUBLE, bits INT"
 
 
 @dataclass(frozen=True)
@@ -31,61 +33,130 @@ class Likeness:
     """What makes two images near-duplicates.
 
     Attributes:
-        reach: which embeddings are close.
-        bits: of 256, in which their perceptual hashes may differ; None compares no pixels.
-        max_pixels: larger images are not hashed, and so are near to none.
+        pixels: pixel vectors that make candidates, of one corpus or of two.
+        embeddings: embeddings that make candidates; None none.
+        calibrate: whether the least cosine of `embeddings` is replaced by what unrelated images reach.
+        bits: of 256, in which the hashes may differ; None is calibrated.
+        orientations: copies that are searched for: "upright", "mirrored" or "all" (mirrored and rotated).
     """
 
-    reach: Reach
+    pixels: Reach = field(default_factory=lambda: Reach(0.8, buckets=3, across=True))
+    embeddings: Reach | None = None
+    calibrate: bool = False
     bits: int | None = None
-    max_pixels: int = MAX_PIXELS
+    orientations: str = "upright"
 
 
-def lookalikes(images: DataFrame, vectors: DataFrame, how: Likeness | None, once: Once) -> DataFrame:
-    """Return a, b, similarity, bits and near of the pairs with close embeddings; none without a likeness.
+class Lookalikes(NamedTuple):
+    """What was found.
+
+    Attributes:
+        pairs: the candidates: a, b, turn (of a), across, bits, near, and similarity and pixels, the cosines of the
+            embeddings and of the pixel vectors; null where the pair is no candidate by them.
+        results: the thresholds, what they rest on, and the recall of the searches.
+    """
+
+    pairs: DataFrame
+    results: list[Result]
+
+
+def find_lookalikes(images: DataFrame, vectors: DataFrame, how: Likeness | None, once: Once) -> Lookalikes:
+    """Return the candidates, which of them are near, and the thresholds; nothing without a likeness.
 
     Args:
-        images: image_id, content; only those of a pair are decoded.
+        images: image_id, vector and windows, rows of the table `hashes`; an image without one is near to none.
         vectors: image_id, corpus, embedding.
         how: what makes two images near.
         once: computes a frame one time and returns what was computed.
     """
     if how is None:
-        return arrow.local_frame(images.sparkSession, [], f"{PAIRS}, near BOOLEAN")
-    close = once(close_pairs(vectors, vectors.count(), how.reach))
-    if how.bits is None:
-        return close.withColumns({"bits": F.lit(None).cast("int"), "near": F.lit(True)})
-    with arrow_batches(images.sparkSession, FILES):
-        hashed = once(_hashes(images, close, how.max_pixels))
-    both = close.join(hashed.toDF("a", "one"), "a").join(hashed.toDF("b", "other"), "b")
-    compared = both.select("a", "b", "similarity", "one", "other").mapInArrow(_compare_hashes, PAIRS)
-    return once(compared.withColumn("near", F.col("bits") <= how.bits))
+        return Lookalikes(arrow.local_frame(vectors.sparkSession, [], f"{PAIRS}, near BOOLEAN"), [])
+    ids = vectors.select("image_id", "corpus")
+    hashes = once(ids.join(images, "image_id").select("image_id", "corpus", "vector", "windows"))
+    rows, upright = hashes.count(), pixel_vectors(hashes, (0,))
+    turned = pixel_vectors(hashes, TURNS[how.orientations])
+    searches, results = {"pixels": (turned, how.pixels)}, []
+    if how.embeddings is not None:
+        own, reach = vectors.withColumn("turn", F.lit(0)), how.embeddings
+        if how.calibrate:
+            threshold = calibrate_similarity(own, upright, rows, how.pixels)
+            results.append(threshold)
+            reach = replace(reach, similarity=threshold.estimate or reach.similarity)
+        searches["embeddings"] = (own, reach)
+    found = {name: close_pairs(searched, rows, reach) for name, (searched, reach) in searches.items()}
+    compare = partial(compare_windows, hashes=hashes)
+    pairs = once(compare(_merge(found)))
+    bits, calibrated = calibrate_bits(pairs, upright, rows, how.pixels, how.bits, how.orientations, compare)
+    near = pairs.withColumn("near", F.col("bits") <= bits)
+    for name, (searched, reach) in searches.items():
+        known = near.where(F.col({"pixels": "pixels", "embeddings": "similarity"}[name]).isNotNull())
+        alike = partial(_near_ones, compare=compare, bits=bits)
+        calibrated += recall_results(name, searched, rows, known, reach, alike)
+    return Lookalikes(near, results + calibrated)
 
 
-def _hashes(images: DataFrame, pairs: DataFrame, max_pixels: int) -> DataFrame:
-    ids = pairs.select(F.col("a").alias("image_id")).union(pairs.select("b")).distinct()
-    shown = images.select("image_id", "content").join(F.broadcast(ids), "image_id", "left_semi")
-    return shown.mapInArrow(partial(_hash_batches, max_pixels=max_pixels), "image_id STRING, hashes BINARY")
+def _near_ones(pairs: DataFrame, compare: Callable[[DataFrame], DataFrame], bits: int) -> DataFrame:
+    return compare(pairs).where(F.col("bits") <= bits)
 
 
-def _hash_batches(batches: Iterable[pa.RecordBatch], max_pixels: int) -> Iterator[pa.RecordBatch]:
-    """Yield the hashes of the images that can be decoded."""
+def pixel_vectors(hashes: DataFrame, turns: Sequence[int]) -> DataFrame:
+    """Return image_id, corpus, embedding and turn: each image's pixel vector in each orientation, none of flat ones."""
+    return hashes.select("image_id", "corpus", "vector").mapInArrow(partial(_turn, turns=turns), PIXELS)
+
+
+def compare_windows(pairs: DataFrame, hashes: DataFrame) -> DataFrame:
+    """Return the pairs with `bits`, in which the hashes of the two differ; a is turned before.
+
+    Args:
+        pairs: a, b, turn, across, similarity, pixels.
+        hashes: image_id, windows.
+    """
+    windows = hashes.select("image_id", "windows")
+    both = pairs.join(windows.toDF("a", "one"), "a").join(windows.toDF("b", "other"), "b")
+    columns = [*(field.name for field in pairs.schema.fields), "one", "other"]
+    kept = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in pairs.schema.fields)
+    return both.select(*columns).mapInArrow(_compare, f"{kept}, bits INT")
+
+
+def _merge(found: dict[str, DataFrame]) -> DataFrame:
+    """Return each pair once, with its cosine by each search that found it."""
+    columns = {"embeddings": "similarity", "pixels": "pixels"}
+    parts = []
+    for name, pairs in found.items():
+        own = {
+            column: F.col("similarity") if by == name else F.lit(None).cast("double") for by, column in columns.items()
+        }
+        parts.append(pairs.select("a", "b", "turn", "across", *(value.alias(column) for column, value in own.items())))
+    return (
+        reduce(DataFrame.unionByName, parts)
+        .groupBy("a", "b", "turn", "across")
+        .agg(F.max("similarity").alias("similarity"), F.max("pixels").alias("pixels"))
+    )
+
+
+def _turn(batches: Iterable[pa.RecordBatch], turns: Sequence[int]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        names, found = [], []
-        for name, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
-            try:
-                found.append(hashes(content.as_py() or b"", max_pixels).tobytes())
-            except ImageError:
-                continue
-            names.append(name)
-        yield pa.record_batch([pa.array(names, pa.string()), pa.array(found, pa.binary())], ["image_id", "hashes"])
+        if not batch.num_rows:
+            continue
+        halves = np.frombuffer(b"".join(batch.column(2).to_pylist()), np.float16).reshape(batch.num_rows, -1)
+        known = np.flatnonzero(halves.any(axis=1))
+        ids, corpora = batch.column(0).take(pa.array(known)), batch.column(1).take(pa.array(known))
+        for turn in turns:
+            vectors = turn_vectors(halves[known].astype(np.float32), turn)
+            columns = [ids, corpora, arrow.lists(vectors), pa.array(np.full(len(known), turn, np.int32))]
+            yield pa.record_batch(columns, ["image_id", "corpus", "embedding", "turn"])
 
 
-def _compare_hashes(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _compare(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield in how many bits the hashes of each pair differ, in place of them."""
     for batch in batches:
-        if batch.num_rows:
-            joined = (b"".join(batch.column(n).to_pylist()) for n in (3, 4))
-            one, other = (np.frombuffer(h, np.uint8).reshape(batch.num_rows, -1, BITS // 8) for h in joined)
-            bits = pa.array(distance(one, other).astype(np.int32))
-            yield pa.record_batch([*batch.columns[:3], bits], ["a", "b", "similarity", "bits"])
+        if not batch.num_rows:
+            continue
+        joined = (b"".join(batch.column(name).to_pylist()) for name in ("one", "other"))
+        one, other = (np.frombuffer(part, np.uint8).reshape(batch.num_rows, -1, BITS // 8) for part in joined)
+        turns, bits = batch.column("turn").to_numpy(), np.empty(batch.num_rows, np.int32)
+        for turn in np.unique(turns):
+            rows = turns == turn
+            bits[rows] = distance(turn_windows(one[rows], int(turn)), other[rows])
+        names = [name for name in batch.schema.names if name not in ("one", "other")]
+        yield pa.record_batch([*(batch.column(name) for name in names), pa.array(bits)], [*names, "bits"])

@@ -1,4 +1,4 @@
-"""Pairs of vectors of one corpus whose cosine is at least a bound, without comparing all with all.
+"""Pairs of vectors whose cosine is at least a bound, without comparing all with all.
 
 Each vector goes to the buckets of its two nearest pivots and is compared with what else is there. Two vectors
 as close as near-duplicates share a bucket unless the borders of several fall between them; how often that is
@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from twigma_spark.estimators.coreset import Vectors, groups
 from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.io import arrow
 from twigma_spark.vectors import unit_rows
 
-PAIRS = "a STRING, b STRING, similarity DOUBLE"
-PLACED = "bucket INT, image_id STRING, corpus STRING, vector BINARY"
+PAIRS = "a STRING, b STRING, similarity DOUBLE, turn INT, across BOOLEAN"
+COLUMNS = ("image_id", "corpus", "embedding", "turn")
+PLACED = "bucket INT, image_id STRING, corpus STRING, vector BINARY, turn INT"
 # So few vectors are compared all with all.
 FEW = 8192
 # Vectors that the pivots are found on, a pivot.
@@ -43,49 +43,57 @@ class Reach:
         seed: of the sample that the pivots are found on.
         buckets: pivots that a vector goes to; more find more of the pairs and cost as much more.
         most: pairs of a vector in a bucket at most, the closest ones: a thousand versions of one picture
-            hang together all the same.
+            are connected all the same.
+        across: whether images of two corpora are a pair too.
     """
 
     similarity: float
     seed: int = 0
     buckets: int = 2
     most: int = 64
+    across: bool = False
 
 
 def close_pairs(vectors: DataFrame, rows: int, reach: Reach) -> DataFrame:
-    """Return pairs a < b of one corpus and their cosine; may run a job to find the pivots.
+    """Return the pairs a, b, their cosine, the turn of a, and whether they are of two corpora.
+
+    Of upright images a < b. A vector that was turned is compared with the upright ones alone. May run a job to find
+    the pivots.
 
     Args:
-        vectors: image_id, corpus, embedding; usable vectors of one length.
+        vectors: image_id, corpus, embedding, turn (0 upright); usable vectors of one length.
         rows: how many there are.
         reach: which pairs are close.
     """
     pivots = _pivots(vectors, rows, reach)
-    placed = vectors.select("image_id", "corpus", "embedding").mapInArrow(
+    placed = vectors.select(*COLUMNS).mapInArrow(
         partial(_assign_buckets, pivots=pivots, buckets=min(reach.buckets, len(pivots))), PLACED
     )
     tasks = ceil(rows * min(reach.buckets, len(pivots)) * 2 * max(pivots.shape[1], 1) / TASK)
     gathered = placed.repartition(max(1, min(tasks, len(pivots))), "bucket")
-    return gathered.mapInArrow(partial(_pairs, reach=reach), PAIRS).dropDuplicates(["a", "b"])
+    return gathered.mapInArrow(partial(_pairs, reach=reach), PAIRS).dropDuplicates(["a", "b", "turn"])
 
 
 def exact_pairs(queries: DataFrame, vectors: DataFrame, reach: Reach) -> DataFrame:
-    """Return the close pairs that a few queries are in, found in one pass that compares them with all vectors."""
-    table = arrow.collect(queries.select("image_id", "corpus", "embedding"))
+    """Return the close pairs that a few queries are in, found in one pass that compares them with all vectors.
+
+    Args:
+        queries: as `close_pairs`; all of one turn.
+        vectors: likewise; those that were turned are compared with nothing.
+        reach: which pairs are close.
+    """
+    table = arrow.collect(queries.select(*COLUMNS))
     if not len(table):
         return arrow.local_frame(queries.sparkSession, [], PAIRS)
-    asked = partial(_against, ids=table.column(0).to_pylist(), corpora=table.column(1).to_pylist(),
-                    queries=unit_rows(arrow.matrix(table.column(2).combine_chunks())), reach=reach)  # fmt: skip
-    found = vectors.select("image_id", "corpus", "embedding").mapInArrow(asked, PAIRS)
-    return found.dropDuplicates(["a", "b"])
+    asked = partial(_against, queries=_block(table.combine_chunks().to_batches()[0]), reach=reach)
+    found = vectors.where("turn = 0").select(*COLUMNS).mapInArrow(asked, PAIRS)
+    return found.dropDuplicates(["a", "b", "turn"])
 
 
 def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
     """Return unit vectors (√rows, d) that lie where the vectors do; one where there are few vectors."""
-    first = vectors.select(F.size("embedding").alias("dim")).first()
-    dim = int(first["dim"]) if first is not None else 1
     if rows <= FEW:
-        return np.zeros((1, dim), np.float32)
+        return np.zeros((1, 1), np.float32)
     wanted = isqrt(rows)
     some = draw_rows(vectors, 1.1 * SAMPLED * wanted / rows, reach.seed)
     table = arrow.collect(some.select("image_id", "embedding")).sort_by("image_id")
@@ -101,11 +109,11 @@ def _assign_buckets(batches: Iterable[pa.RecordBatch], pivots: Vectors, buckets:
         rows = unit_rows(arrow.matrix(batch.column(2)))
         nearest = _nearest(rows, pivots, buckets)
         again = pa.array(np.repeat(np.arange(len(rows)), buckets))
-        yield pa.record_batch(
-            [pa.array(nearest.ravel().astype(np.int32)), batch.column(0).take(again), batch.column(1).take(again),
-             _pack_vectors(rows).take(again)],
-            ["bucket", "image_id", "corpus", "vector"],
-        )  # fmt: skip
+        ids, corpora, vectors, turns = (
+            column.take(again) for column in (batch.column(0), batch.column(1), _pack_vectors(rows), batch.column(3))
+        )
+        columns = [pa.array(nearest.ravel().astype(np.int32)), ids, corpora, vectors, turns]
+        yield pa.record_batch(columns, ["bucket", "image_id", "corpus", "vector", "turn"])
 
 
 def _nearest(rows: Vectors, pivots: Vectors, buckets: int) -> NDArray[np.int64]:
@@ -123,6 +131,28 @@ def _pack_vectors(rows: Vectors) -> pa.Array:
     return pa.BinaryArray.from_buffers(pa.binary(), len(rows), buffers)
 
 
+_NO_PAIRS = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Images that are compared with one another."""
+
+    ids: NDArray[np.object_]
+    corpora: NDArray[np.object_]
+    vectors: Vectors
+    turns: NDArray[np.int32]
+
+    def take(self, rows: NDArray[np.int64]) -> _Block:
+        return _Block(self.ids[rows], self.corpora[rows], self.vectors[rows], self.turns[rows])
+
+
+def _block(batch: pa.RecordBatch) -> _Block:
+    """Return the images of a batch of COLUMNS."""
+    ids, corpora, turns = (batch.column(n).to_numpy(zero_copy_only=False) for n in (0, 1, 3))
+    return _Block(ids, corpora, unit_rows(arrow.matrix(batch.column(2))), turns)
+
+
 def _pairs(batches: Iterable[pa.RecordBatch], reach: Reach) -> Iterator[pa.RecordBatch]:
     """Yield the close pairs of the buckets of a partition."""
     held = [batch for batch in batches if batch.num_rows]
@@ -130,26 +160,43 @@ def _pairs(batches: Iterable[pa.RecordBatch], reach: Reach) -> Iterator[pa.Recor
         return
     table = pa.Table.from_batches(held).combine_chunks()
     bucket, corpus = table.column("bucket").to_numpy(), table.column("corpus").combine_chunks().dictionary_encode()
-    order = np.lexsort((corpus.indices.to_numpy(), bucket))
-    key = bucket[order].astype(np.int64) * len(corpus.dictionary) + corpus.indices.to_numpy()[order]
+    own = np.zeros(len(bucket), np.int64) if reach.across else corpus.indices.to_numpy().astype(np.int64)
+    order = np.lexsort((own, bucket))
+    key = bucket[order].astype(np.int64) * len(corpus.dictionary) + own[order]
     for rows in np.split(order, np.flatnonzero(np.diff(key)) + 1):
         if len(rows) > 1:
-            part = table.take(pa.array(rows))
-            packed = part.column("vector").combine_chunks()
-            vectors = np.frombuffer(packed.buffers()[2], np.float16).reshape(len(rows), -1)
-            yield _within(part.column("image_id").to_numpy(), vectors.astype(np.float32), reach)
+            yield from _within(_unpack(table.take(pa.array(rows))), reach)
 
 
-def _within(ids: NDArray[np.object_], vectors: Vectors, reach: Reach) -> pa.RecordBatch:
-    """Return the close pairs of one bucket, of each row the closest `reach.most` later ones."""
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
-    for start in range(0, len(ids), BLOCK):
-        close = vectors[start : start + BLOCK] @ vectors[start:].T
-        one, other = np.nonzero(np.triu(close >= reach.similarity, 1))
-        found.append((one + start, other + start, close[one, other]))
+def _unpack(part: pa.Table) -> _Block:
+    """Return the images of rows of PLACED."""
+    packed = part.column("vector").combine_chunks()
+    vectors = np.frombuffer(packed.buffers()[2], np.float16).reshape(len(packed), -1).astype(np.float32)
+    ids, corpora, turns = (part.column(name).to_numpy() for name in ("image_id", "corpus", "turn"))
+    return _Block(ids, corpora, vectors, turns)
+
+
+def _within(block: _Block, reach: Reach) -> Iterator[pa.RecordBatch]:
+    """Yield the close pairs of one bucket: of upright images, then of turned ones with upright ones."""
+    upright = block.take(np.flatnonzero(block.turns == 0))
+    turned = block.take(np.flatnonzero(block.turns != 0))
+    yield _closest_pairs(upright, upright, reach, once=True)
+    if len(turned.ids):
+        yield _closest_pairs(turned, upright, reach)
+
+
+def _closest_pairs(rows: _Block, others: _Block, reach: Reach, once: bool = False) -> pa.RecordBatch:
+    """Return the close pairs, of each row the closest `reach.most`; with `once` each row with later ones alone."""
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = [_NO_PAIRS]
+    for start in range(0, len(rows.ids), BLOCK):
+        first = start if once else 0
+        cosine = rows.vectors[start : start + BLOCK] @ others.vectors[first:].T
+        close = cosine >= reach.similarity
+        one, other = np.nonzero(np.triu(close, 1) if once else close)
+        found.append((one + start, other + first, cosine[one, other]))
     one, other, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
     kept = _closest(one, cosine, reach.most)
-    return _batch(ids[one[kept]], ids[other[kept]], cosine[kept])
+    return _batch(rows, one[kept], others, other[kept], cosine[kept])
 
 
 def _closest(rows: NDArray[np.int64], cosine: NDArray[np.float32], most: int) -> NDArray[np.int64]:
@@ -160,21 +207,29 @@ def _closest(rows: NDArray[np.int64], cosine: NDArray[np.float32], most: int) ->
     return np.asarray(order[place < most], np.int64)
 
 
-def _batch(one: NDArray[np.object_], other: NDArray[np.object_], cosine: NDArray[np.float32]) -> pa.RecordBatch:
-    swapped = one > other
-    least, largest = np.where(swapped, other, one), np.where(swapped, one, other)
-    columns = [pa.array(least, pa.string()), pa.array(largest, pa.string()), pa.array(cosine.astype(np.float64))]
-    return pa.record_batch(columns, ["a", "b", "similarity"])
+def _batch(
+    rows: _Block, one: NDArray[np.int64], others: _Block, other: NDArray[np.int64], cosine: NDArray[np.float32]
+) -> pa.RecordBatch:
+    """Return rows of PAIRS; an image is no pair with itself."""
+    apart = rows.ids[one] != others.ids[other]
+    one, other, cosine = one[apart], other[apart], cosine[apart]
+    a, b, turn = rows.ids[one], others.ids[other], rows.turns[one]
+    swapped = (a > b) & (turn == 0)
+    across = rows.corpora[one] != others.corpora[other]
+    columns = [
+        pa.array(np.where(swapped, b, a), pa.string()), pa.array(np.where(swapped, a, b), pa.string()),
+        pa.array(cosine.astype(np.float64)), pa.array(turn, pa.int32()), pa.array(across.astype(bool)),
+    ]  # fmt: skip
+    return pa.record_batch(columns, ["a", "b", "similarity", "turn", "across"])
 
 
-def _against(
-    batches: Iterable[pa.RecordBatch], ids: list[str], corpora: list[str], queries: Vectors, reach: Reach
-) -> Iterator[pa.RecordBatch]:
-    names, wanted = np.array(ids, object), np.array(corpora, object)
+def _against(batches: Iterable[pa.RecordBatch], queries: _Block, reach: Reach) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
-            own, corpus = (batch.column(n).to_numpy(zero_copy_only=False) for n in (0, 1))
-            close = queries @ unit_rows(arrow.matrix(batch.column(2))).T
+            images = _block(batch)
+            close = queries.vectors @ images.vectors.T
             row, column = np.nonzero(close >= reach.similarity)
-            right = (names[row] != own[column]) & (wanted[row] == corpus[column])
-            yield _batch(names[row[right]], own[column[right]], close[row[right], column[right]])
+            if not reach.across:
+                same = queries.corpora[row] == images.corpora[column]
+                row, column = row[same], column[same]
+            yield _batch(queries, row, images, column, close[row, column])

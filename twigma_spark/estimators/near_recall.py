@@ -1,6 +1,8 @@
-"""How many of the close pairs the search in buckets found, measured against exact search for a sample."""
+"""How many of the near pairs the searches in buckets found, measured against exact search for a sample."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,24 +14,36 @@ from twigma_spark.stats.intervals import wilson_value
 SAMPLE = 500
 
 
-def recall_results(searched: DataFrame, near: DataFrame, reach: Reach, few: int = FEW) -> list[Result]:
-    """Return the recall of the search as a result; none where all pairs were compared or there are none.
+def recall_results(
+    candidates: str,
+    searched: DataFrame,
+    rows: int,
+    found: DataFrame,
+    reach: Reach,
+    near: Callable[[DataFrame], DataFrame],
+    few: int = FEW,
+) -> list[Result]:
+    """Return the recall of one search as a result; none where all pairs were compared or there are none.
 
     Args:
-        searched: image_id, corpus, embedding that were searched.
-        near: a, b of the pairs that were found.
-        reach: which pairs are close.
+        candidates: what was searched: "pixels" or "embeddings".
+        searched: image_id, corpus, embedding, turn that were searched.
+        rows: how many of them are upright.
+        found: a, b, turn of the pairs that it found.
+        reach: which pairs it was to find.
+        near: keeps the near ones of such pairs: the others are found for nothing.
         few: vectors that are compared all with all.
     """
-    if searched.count() <= few:
+    if rows <= few:
         return []
+    upright = searched.where("turn = 0")
     order = F.xxhash64("image_id", F.lit(reach.seed))
-    drawn = searched.select("image_id").orderBy(order, "image_id").limit(SAMPLE)
-    true = exact_pairs(searched.join(F.broadcast(drawn), "image_id", "left_semi"), searched, reach)
-    found = true.join(near.select("a", "b", F.lit(1).alias("found")), ["a", "b"], "left")
-    n, hits = found.agg(F.count("*"), F.count("found")).collect()[0]
+    drawn = upright.select("image_id").orderBy(order, "image_id").limit(SAMPLE)
+    true = near(exact_pairs(upright.join(F.broadcast(drawn), "image_id", "left_semi"), upright, reach))
+    hits = true.join(found.select("a", "b", "turn", F.lit(1).alias("found")), ["a", "b", "turn"], "left")
+    n, known = hits.agg(F.count("*"), F.count("found")).collect()[0]
     if not n:
         return []
-    method = f"pairs of {SAMPLE} images against exact search; {reach.buckets} buckets an image; Wilson, 95%"
-    value = wilson_value(hits, n, "pairs", method)
-    return [Result.of("duplicates", "recall_of_search", value, similarity=f"{reach.similarity:.3f}")]
+    method = f"near pairs of {SAMPLE} images against exact search; {reach.buckets} buckets an image; Wilson, 95%"
+    value = wilson_value(known, n, "pairs", method)
+    return [Result.of("duplicates", "recall_of_search", value, candidates=candidates)]

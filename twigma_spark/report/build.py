@@ -21,6 +21,7 @@ from twigma_spark.report.data import (
     Reject,
     Repeat,
     Safety,
+    SharedPair,
     StageRun,
     ThemeSummary,
 )
@@ -129,6 +130,12 @@ def duplicate_groups(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Dupli
             repeats = [Repeat(pictures[r["image_id"]], r["tier"], _number(r["similarity"])) for r in group]
             groups.append(DuplicateGroup(pictures[group[0]["canonical_id"]], group[0]["size"], tuple(repeats)))
     return tuple(groups)
+
+
+def shared_pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[SharedPair, ...]:
+    """Return the pairs in order; `rows` are of `gallery.shared_pairs`."""
+    shown = [row for row in rows if {row["image_id"], row["other_id"]} <= pictures.keys()]
+    return tuple(SharedPair(pictures[r["image_id"]], pictures[r["other_id"]], r["tier"], r["bits"]) for r in shown)
 
 
 def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:

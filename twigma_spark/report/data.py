@@ -163,6 +163,16 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True)
+class SharedPair:
+    """An image of one corpus and its copy in another; `bits` of 256 in which their hashes differ."""
+
+    one: Picture
+    other: Picture
+    tier: str
+    bits: int
+
+
+@dataclass(frozen=True)
 class MapCell:
     """What one corpus has in one cell of the map.
 
@@ -247,6 +257,7 @@ class ReportData:
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
     duplicate_groups: tuple[DuplicateGroup, ...] = ()
+    shared_pairs: tuple[SharedPair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
     cells: tuple[MapCell, ...] = ()
     safety: tuple[Safety, ...] = ()

@@ -7,29 +7,41 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.settings import Config
-from twigma_spark.estimators import near_recall
 from twigma_spark.estimators.duplicates import DuplicateRule, find_duplicates
 from twigma_spark.estimators.known_copies import known_copy_results
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
+from twigma_spark.estimators.shared_images import find_shared_images, shared_image_results
 from twigma_spark.io.known_copies import fingerprint, read_known_copies
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
+from twigma_spark.transforms.vectors import made_by
 
 
-def run(cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame) -> Mapping[str, DataFrame]:
+def run(
+    cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame, hashes: DataFrame
+) -> Mapping[str, DataFrame]:
     """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
 
-    As results: the recall of the search for close pairs where it is not exact, and where copies are known how many of
-    them were found at which thresholds.
+    Copies across corpora stay in both, and are listed. As results: the thresholds of near-duplicates, the recall of the
+    searches where they are not exact, how many images two corpora share, and where copies are known how many of them
+    were found at which thresholds.
     """
     rule, known = _rule(cfg), cfg.deduplicate.known_copies
     copies = read_known_copies(known) if known else []
-    found = find_duplicates(images, inputs.own_vectors(cfg, embeddings), rule, context.materialize)
+    hasher = specs.hasher(cfg)
+    own = made_by(hashes, hasher.model_id, hasher.preprocess_rev)
+    found = find_duplicates(images, inputs.own_vectors(cfg, embeddings), own, rule, context.materialize)
     duplicates = context.materialize(found.duplicates)
-    results = near_recall.recall_results(found.searched, found.near, rule.near.reach) if rule.near else []
-    results += known_copy_results(copies, images, duplicates, found.near)
-    return {"duplicates": duplicates, "results": records.result_rows(context.spark, "deduplicate", results)}
+    kept = inputs.kept_images(cfg, images, embeddings, duplicates)
+    shared = context.materialize(find_shared_images(images, kept, duplicates, found.near))
+    results = [
+        *found.results,
+        *shared_image_results(shared, kept),
+        *known_copy_results(copies, images, duplicates, found.near),
+    ]
+    rows = records.result_rows(context.spark, "deduplicate", results)
+    return {"duplicates": duplicates, "shared_images": shared, "results": rows}
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
@@ -44,19 +56,27 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
 
 
 def _rule(cfg: Config) -> DuplicateRule:
-    how, near = cfg.deduplicate, cfg.deduplicate.near
-    likeness = None
-    if near is not None:
-        reach = Reach(near.similarity, cfg.seed, near.buckets)
-        likeness = Likeness(reach, near.hash_bits, cfg.ingest.max_pixels)
-    return DuplicateRule(10.0**-how.decimals, likeness, how.driver_gb * 1e9)
+    rule = cfg.deduplicate
+    return DuplicateRule(10.0**-rule.decimals, _likeness(cfg), rule.driver_gb * 1e9)
+
+
+def _likeness(cfg: Config) -> Likeness | None:
+    near = cfg.deduplicate.near
+    if near is None:
+        return None
+    pixels = Reach(near.pixels.similarity, cfg.seed, near.pixels.buckets, across=True)
+    if near.embeddings is None:
+        return Likeness(pixels, None, False, near.hash_bits, near.orientations)
+    least = near.embeddings.similarity
+    embeddings = Reach(1.0 if least is None else least, cfg.seed, near.embeddings.buckets)
+    return Likeness(pixels, embeddings, least is None, near.hash_bits, near.orientations)
 
 
 STAGE = Stage(
     name="deduplicate",
     summary="same media, same bytes, identical embedding, near-duplicate: one survivor a group",
-    reads=("images", "embeddings"),
-    writes=("duplicates", "results"),
+    reads=("images", "embeddings", "hashes"),
+    writes=("duplicates", "shared_images", "results"),
     config=("deduplicate", "seed", *specs.IMAGE_ENCODER),
     run=run,
     account=account,

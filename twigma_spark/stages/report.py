@@ -19,7 +19,7 @@ from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
-from twigma_spark.report.data import DuplicateGroup, Pair, Picture, ReportData, ThemeSummary
+from twigma_spark.report.data import DuplicateGroup, Pair, Picture, ReportData, SharedPair, ThemeSummary
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import inputs, records, specs
@@ -48,7 +48,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(_rows(summaries.image_outcomes(tables["images"], tables["duplicates"], rejects)), roles)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    themes, pairs, groups = _gallery(cfg, spark, tables)
+    themes, pairs, groups, shared = _gallery(cfg, spark, tables)
     return ReportData(
         title=cfg.report.title,
         created_at=now,
@@ -64,6 +64,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         ),
         pairs=pairs,
         duplicate_groups=groups,
+        shared_pairs=shared,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
         cells=build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins))),
         safety=build.safety(_rows(_safety(cfg, tables)), order),
@@ -92,15 +93,21 @@ def _safety(cfg: Config, tables: Frames) -> DataFrame:
 
 def _gallery(
     cfg: Config, spark: SparkSession, tables: Frames
-) -> tuple[tuple[ThemeSummary, ...], tuple[Pair, ...], tuple[DuplicateGroup, ...]]:
-    """Return the themes, the closest pairs and groups of duplicates with their pictures, each shrunk once."""
+) -> tuple[tuple[ThemeSummary, ...], tuple[Pair, ...], tuple[DuplicateGroup, ...], tuple[SharedPair, ...]]:
+    """Return the themes, the closest pairs, duplicates and shared images with their pictures, each shrunk once."""
     themes = _theme_rows(cfg, tables)
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
     groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
-    shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups)}
+    shared = _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs))
+    shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups, *shared)}
     shown |= {row["neighbour_id"] for row in pairs} | {row["canonical_id"] for row in groups}
-    pictures = _pictures(cfg, spark, tables, shown)
-    return build.themes(themes, pictures), build.pairs(pairs, pictures), build.duplicate_groups(groups, pictures)
+    pictures = _pictures(cfg, spark, tables, shown | {row["other_id"] for row in shared})
+    return (
+        build.themes(themes, pictures),
+        build.pairs(pairs, pictures),
+        build.duplicate_groups(groups, pictures),
+        build.shared_pairs(shared, pictures),
+    )
 
 
 def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
@@ -143,7 +150,7 @@ STAGE = Stage(
     name="report",
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
-        "images", "embeddings", "duplicates", "scores", "captions", "centroids", "clusters",
+        "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
         "themes", "neighbours", "copies", "projection", "results", "group_distances", "rejects", "runs",
     ),
     writes=("reports",),

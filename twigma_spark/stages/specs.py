@@ -11,6 +11,7 @@ from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
+from twigma_spark.models.hashes import Hasher
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.transforms.inference import Feed
 
@@ -29,6 +30,11 @@ def text_encoder(cfg: Config) -> Model | None:
     if cfg.models.image.kind != "open_clip":
         return None
     return registry.text_encoder(_settings(cfg.models.image), cfg.models.device)
+
+
+def hasher(cfg: Config) -> Hasher:
+    """Return the perceptual hash's spec."""
+    return Hasher(cfg.ingest.max_pixels)
 
 
 def captioner(cfg: Config) -> Model | None:

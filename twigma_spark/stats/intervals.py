@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 from twigma_spark.results import Value
 
@@ -40,6 +40,16 @@ def wilson_value(successes: int, total: int, unit: str, method: str) -> Value:
     """Return one share with its Wilson interval of 95%, as `wilson`; NaN where the total is 0."""
     share, low, high = (float(x) for x in wilson(successes, total))
     return Value(share, low, high, total, unit, method)
+
+
+def poisson(count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the ends of the exact interval of the mean of a Poisson variable of which `count` was seen.
+
+    Source: Garwood 1936.
+    """
+    tail = (1.0 - confidence) / 2.0
+    low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    return float(low), float(chi2.ppf(1.0 - tail, 2 * count + 2) / 2)
 
 
 def count_table(groups: NDArray[Any] | None, bins: NDArray[np.integer[Any]], k: int) -> Floats:

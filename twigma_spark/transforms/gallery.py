@@ -74,6 +74,19 @@ def duplicate_groups(duplicates: DataFrame, groups: int, repeats: int) -> DataFr
     )
 
 
+def shared_pairs(shared: DataFrame, pairs: int) -> DataFrame:
+    """Return the images that two corpora share and that are worth a look: of each two corpora the least alike first.
+
+    Args:
+        shared: rows of the table `shared_images`.
+        pairs: rows at most, in order.
+    """
+    order = F.desc("bits"), "image_id", "other_id"
+    place = F.row_number().over(Window.partitionBy("corpus", "other_corpus").orderBy(*order))
+    chosen = shared.withColumn("place", place).where(F.col("place") <= pairs)
+    return chosen.orderBy("place", "corpus", "other_corpus").limit(pairs).drop("place")
+
+
 def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: DataFrame) -> DataFrame:
     """Return the chosen images with what is known of them, and their content.
 
