@@ -96,7 +96,7 @@ def test_every_kept_image_has_a_place_on_the_map(done: Done) -> None:
 
 def test_near_duplicates_are_told_by_tier_and_threshold(done: Done) -> None:
     labels = {joined(r) for r in done.store.read("results").where("analysis = 'duplicates'").collect()}
-    assert {"media", "bytes", "near", "near|0.950|16"} <= labels
+    assert {"media", "bytes", "near", "near|both|16"} <= labels
 
 
 def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
