@@ -20,7 +20,7 @@ from tests.jobs.images import jpeg, write_images
 from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.slow
-IMAGES, CHUNK = 200, 50
+IMAGES, CHUNK = 150, 50
 TWIGMA = str(Path(sys.executable).parent / "twigma")
 
 

@@ -1,4 +1,4 @@
-"""jobs/run_all.py by spark-submit on a small cluster of two processes: the same images, captions and neighbours."""
+"""jobs/run_all.py by spark-submit on a small cluster of two processes: the same images, duplicates and neighbours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.slow
 # Those that send images and vectors to other machines; all of them in a cluster take as long as all other tests.
-STAGES = ("ingest", "embed", "deduplicate", "caption", "neighbours")
+STAGES = ("ingest", "embed", "phash", "deduplicate", "neighbours")
 
 
 def test_a_local_cluster_finds_the_same(done: Done, conf_in: Callable[..., Path], tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_local_cluster_finds_the_same(done: Done, conf_in: Callable[..., Path]
     assert f"{len(STAGES)} stages run" in ended.stdout
     assert ended.stderr.count("\n") < 10, ended.stderr
     store = Store(done.store.spark, load([conf]).store.root)
-    for table in ("images", "captions"):
+    for table in ("images", "hashes"):
         columns = [name for name in store.read(table).columns if name != "content"]
         one, other = (s.read(table).select(*columns) for s in (store, done.store))
         assert one.exceptAll(other).count() == other.exceptAll(one).count() == 0, table

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from tests.realdata.copies import CHANGES, write_copies
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
@@ -19,6 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 CONF = Path(__file__).resolve().parents[2] / "conf" / "folder.yaml"
 SMALL = CONF.parents[1] / "tests" / "jobs" / "small.yaml"
 LIMITS = {"genai": 240, "art": 80, "photo": 60}
+# Images of genai that are in a corpus of their own too, with changed copies of each.
+COPIED = 12
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,9 @@ def cfg(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     for name, limit in LIMITS.items():
         text = text.replace(f"- name: {name} ", f"- limit: {limit}\n    name: {name} ")
         text = text.replace(f"- name: {name}\n", f"- limit: {limit}\n    name: {name}\n")
-    (out / "folder.yaml").write_text(text)
+    write_copies(sorted((shared_data / "genai").glob("*.jpg"))[: LIMITS["genai"] : LIMITS["genai"] // COPIED], out)
+    copies = f"  - {{name: copies, role: generated, path: {out / 'copies'}}}\n"
+    (out / "folder.yaml").write_text(text.replace("corpora:\n", f"corpora:\n{copies}"))
     return load([out / "folder.yaml", SMALL])
 
 
@@ -43,13 +49,16 @@ def store(cfg: Config, spark: SparkSession) -> Store:
 
 def test_the_images_are_counted_and_sized(store: Store) -> None:
     images = store.read("images")
-    assert {r.corpus: r["count"] for r in images.groupBy("corpus").count().collect()} == LIMITS
+    assert {r.corpus: r["count"] for r in images.groupBy("corpus").count().collect()} == {
+        **LIMITS, "copies": COPIED * (len(CHANGES) + 1),
+    }  # fmt: skip
     sizes = images.where("corpus = 'genai'").select("width", "height", "format").distinct().collect()
     assert [tuple(row) for row in sizes] == [(288, 288, "JPEG")]
     longest = images.where("corpus = 'art'").selectExpr("max(greatest(width, height))").collect()[0][0]
     assert longest == 448
     assert images.where("corpus = 'genai' AND prompt IS NULL").count() == 0
-    assert store.count("rejects") == store.count("duplicates") == 0
+    assert store.count("rejects") == 0
+    assert store.read("duplicates").join(images.where("corpus <> 'copies'"), "image_id", "left_semi").count() == 0
 
 
 def test_images_of_one_prompt_are_nearer_than_those_of_others(store: Store) -> None:
@@ -78,5 +87,26 @@ def test_the_nearest_images_are_mostly_of_the_own_kind(store: Store) -> None:
 
 def test_scores_are_probabilities_and_the_report_is_there(store: Store, cfg: Config) -> None:
     low, high, n = store.read("scores").selectExpr("min(score)", "max(score)", "count(*)").collect()[0]
-    assert 0 <= low < high <= 1 and n == sum(LIMITS.values())
+    # Of the copies, the images themselves and the mirrored ones are kept.
+    assert 0 <= low < high <= 1 and n == sum(LIMITS.values()) + 2 * COPIED
     assert Path(cfg.report.path).stat().st_size > 1_000_000
+
+
+def test_planted_copies_are_found_and_nothing_else(store: Store) -> None:
+    names = store.read("images").select("image_id", "corpus", "source_key")
+    repeats = store.read("duplicates").join(names, "image_id")
+    pairs = repeats.join(names.select("image_id", "source_key").toDF("canonical_id", "canonical"), "canonical_id")
+    group = {row["source_key"]: row["canonical"] for row in pairs.collect()}
+    found: Counter[str] = Counter()
+    for copy, canonical in group.items():
+        assert Path(copy).stem.split("~")[0] == Path(canonical).stem.split("~")[0], (copy, canonical)
+    for key in {row["source_key"] for row in names.where("corpus = 'copies'").collect()}:
+        stem, _, change = Path(key).stem.partition("~")
+        found[change] += change != "" and group.get(key, key) == group.get(f"{stem}.jpg", f"{stem}.jpg")
+    assert {name: found[name] for name in CHANGES} == {name: 0 if name == "mirror" else COPIED for name in CHANGES}
+
+
+def test_copies_in_another_corpus_are_found_and_stay(store: Store) -> None:
+    assert store.read("shared_images").where("corpus = 'copies' AND other_corpus = 'genai'").count() == COPIED
+    (row,) = store.read("results").where("metric = 'shared_images' AND labels['corpus'] = 'genai'").collect()
+    assert row["estimate"] == COPIED / LIMITS["genai"] and row["n"] == LIMITS["genai"]

@@ -51,6 +51,23 @@ def test_words_without_meaning_are_left_out_and_ties_are_in_order(spark: SparkSe
     assert [term for term, _ in found[3]] == ["fire", "woman", "zebra", "été"]
 
 
+def test_words_of_most_texts_of_every_cluster_are_left_out(spark: SparkSession) -> None:
+    """Style is in two of three texts of both clusters; castle in all of one cluster and in none of the other."""
+    rows = [
+        (0, "castle style, style"),
+        (0, "castle style"),
+        (0, "castle"),
+        (1, "style river"),
+        (1, "style"),
+        (1, "sea"),
+    ]
+    found = words(spark, rows, 9)
+    assert [term for term, _ in found[0]] == ["castle"] and [term for term, _ in found[1]] == ["river", "sea"]
+    # Half of the texts of one cluster are not most of them, and of a single cluster words are told as they are.
+    assert {term for term, _ in words(spark, [*rows, (1, None), (1, "hill")], 9)[1]} >= {"style", "river"}
+    assert [term for term, _ in words(spark, rows[:3], 9)[0]] == ["castle", "style"]
+
+
 def test_a_cluster_without_words_has_no_rows(spark: SparkSession) -> None:
     assert words(spark, [(0, None), (1, "a photo of the"), (2, "castle")], 2).keys() == {2}
     assert words(spark, [(0, None)], 2) == {}

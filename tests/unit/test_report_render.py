@@ -72,7 +72,15 @@ def page(html: str) -> Page:
 def with_picture(shown: Picture) -> Page:
     """Return a page whose only picture is `shown`."""
     return Page(
-        render(replace(demo(), themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),), pairs=(), duplicate_groups=(), shared_pairs=()))
+        render(
+            replace(
+                demo(),
+                themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),),
+                pairs=(),
+                duplicate_groups=(),
+                shared_pairs=(),
+            )
+        )
     )
 
 
@@ -270,6 +278,15 @@ def test_an_empty_report_says_so_everywhere() -> None:
     ):
         assert words in page.text
     assert [a for a, _ in page.scripts if "data-figure" in a] == []
+    assert len(page.all("section", "empty")) == len(SECTIONS)
+
+
+def test_only_sections_without_a_table_a_picture_or_a_number_are_folded() -> None:
+    assert Page(render(demo())).all("section", "empty") == []
+    others = tuple(row for row in demo().results if row.analysis != "concordance")
+    page = Page(render(replace(demo(), results=others)))
+    assert [section["id"] for section in page.all("section", "empty")] == ["concordance"]
+    assert "No annotator has answered" in page.text
 
 
 def test_rejects_and_their_examples_are_listed(page: Page) -> None:
