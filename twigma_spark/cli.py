@@ -261,32 +261,58 @@ def results(
     _check_export(form, out)
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
-        from twigma_spark import pipeline
+        from twigma_spark import queries
 
-        _export(pipeline.results_frame(store, analysis or []), form, out)
+        _export(queries.results_frame(store, analysis or []), form, out)
 
 
 @app.command()
 def rejects(conf: Conf = None, overrides: Overrides = None, form: Format = "csv", out: Out = None) -> None:
     """Export what could not be used: the stage, what it was, its corpus and key, the reason and what was seen."""
-    _export_table("rejects", conf, overrides, form, out)
+    _export_query("rejects_frame", conf, overrides, form, out)
 
 
 @app.command()
-def duplicates(conf: Conf = None, overrides: Overrides = None, form: Format = "csv", out: Out = None) -> None:
+def duplicates(
+    conf: Conf = None,
+    overrides: Overrides = None,
+    across: Annotated[bool, typer.Option("--across", help="Images that two corpora share instead.")] = False,
+    form: Format = "csv",
+    out: Out = None,
+) -> None:
     """Export the images that repeat another: both by corpus and key, and what they share."""
-    _export_table("duplicates", conf, overrides, form, out)
+    _export_query("shared_images_frame" if across else "duplicates_frame", conf, overrides, form, out)
 
 
-def _export_table(
+@app.command()
+def similar(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A file that need not be in the store.")],
+    conf: Conf = None,
+    overrides: Overrides = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Images at most.")] = 10,
+    form: Format = "csv",
+    out: Out = None,
+) -> None:
+    """Export the images nearest to a file: cosine of the embeddings, and bits in which the perceptual hashes differ."""
+    _check_export(form, out)
+    if not image.is_file():
+        raise ConfigError(f"IMAGE must be a readable file. Got {str(image)!r}.")
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        from twigma_spark import queries
+
+        _export(queries.similar_images_frame(cfg, store, image, count), form, out)
+
+
+def _export_query(
     name: str, conf: Sequence[str] | None, overrides: Sequence[str] | None, form: str, out: str | None
 ) -> None:
     _check_export(form, out)
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
-        from twigma_spark import pipeline
+        from twigma_spark import queries
 
-        _export(pipeline.table_frame(store, name), form, out)
+        _export(getattr(queries, name)(store), form, out)
 
 
 def _check_export(form: str, out: str | None) -> None:

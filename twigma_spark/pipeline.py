@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-from pyspark.sql import functions as F
-
-from twigma_spark import metrics
 from twigma_spark.config.settings import Config, select_stages
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
 from twigma_spark.io.tables import Store
-from twigma_spark.results import tidy
 from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
 from twigma_spark.sample import run_results
 from twigma_spark.sample.truth import check_results, format_checks, load_images, load_truth
@@ -41,7 +36,6 @@ from twigma_spark.stages import (
     trends,
     variation,
 )
-from twigma_spark.stages.records import read_results
 from twigma_spark.stages.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
@@ -135,29 +129,6 @@ def annotate(cfg: Config, store: Store, out: str) -> str:
     """Return what was written for the annotators: a blind sheet and a page, in the folder `out`."""
     tables = {name: store.read(name) for name in ("images", "clusters", "scores")}
     return annotation.annotate(cfg, store.spark, tables, out)
-
-
-def results_frame(store: Store, analyses: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of `results` of some analyses (none: of all), a column for each label, title and scale."""
-    table = store.read("results")
-    results = read_results(table.where(F.col("analysis").isin(list(analyses))) if analyses else table)
-    names, values = tidy(results)
-    rows = pd.DataFrame(values, columns=names)
-    entries = [metrics.find(r.analysis, r.metric) for r in results]
-    rows.insert(2, "title", [entry.title if entry else "" for entry in entries])
-    rows.insert(3, "scale", [entry.scale if entry else "" for entry in entries])
-    return rows
-
-
-def table_frame(store: Store, name: str) -> pd.DataFrame:
-    """Return the rows of `rejects` or `duplicates` as people read them: images by corpus and key, not by id."""
-    if name == "rejects":
-        return store.read("rejects").orderBy("stage", "corpus", "reason", "key").toPandas()
-    keys = store.read("images").select("image_id", "corpus", "source_key")
-    kept = keys.select(F.col("image_id").alias("canonical_id"), F.col("source_key").alias("copy_of"))
-    rows = store.read("duplicates").select("image_id", "canonical_id", "tier").join(keys, "image_id")
-    rows = rows.join(kept, "canonical_id").select("corpus", "source_key", "copy_of", "tier")
-    return rows.orderBy("corpus", "copy_of", "source_key").toPandas()
 
 
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pyspark.sql import functions as F
 
 from tests.jobs.conftest import Done
 from tests.unit.made_results import joined
-from twigma_spark import metrics, pipeline
+from twigma_spark import metrics, pipeline, queries
 from twigma_spark.config.overlays import load
+from twigma_spark.errors import ConfigError
 from twigma_spark.sample import run_results
 from twigma_spark.stages.records import read_results
 
@@ -74,12 +76,39 @@ def test_every_post_has_five_neighbours_in_every_reference(done: Done) -> None:
 
 
 def test_rejects_and_duplicates_are_exported_by_corpus_and_file(done: Done) -> None:
-    refused, repeats = (pipeline.table_frame(done.store, name) for name in ("rejects", "duplicates"))
+    refused, repeats = queries.rejects_frame(done.store), queries.duplicates_frame(done.store)
     assert {"stage", "corpus", "key", "reason", "detail"} <= set(refused.columns) and len(refused) > 10
     assert list(repeats.columns) == ["corpus", "source_key", "copy_of", "tier"]
     assert len(repeats) == done.store.count("duplicates") > 0 and (repeats.source_key != repeats.copy_of).all()
     (line,) = [outcome.line() for outcome in done.outcomes if outcome.stage == "ingest"]
     assert re.search(r"; \d+ rejects \(\w+ \d+, .* more reasons\): twigma rejects$", line), line
+
+
+def test_the_images_nearest_to_a_file_are_found_whether_or_not_it_is_in_the_store(done: Done, tmp_path: Path) -> None:
+    folder = Path(str(done.cfg.sample.out)) / "art" / "images"
+    row = done.store.read("images").where("corpus = 'art' AND width > 100").orderBy("image_id").first()
+    assert row is not None
+    small = tmp_path / "small.png"
+    Image.open(folder / row.source_key).convert("RGB").resize((90, 90)).save(small)
+    for file, similarity in ((folder / row.source_key, 0.999), (small, 0.9)):
+        found = queries.similar_images_frame(done.cfg, done.store, file, 5)
+        assert list(found.columns) == ["corpus", "source_key", "similarity", "bits"] and len(found) == 5
+        assert found.similarity.is_monotonic_decreasing and found.similarity[0] > similarity
+        same = found[found.source_key == row.source_key]
+        assert len(same) == 1 and same.bits.iloc[0] <= 12
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    with pytest.raises(ConfigError, match="must be an image that can be decoded"):
+        queries.similar_images_frame(done.cfg, done.store, broken, 5)
+    other = load([done.conf], ["models.image.precision=bf16"])
+    with pytest.raises(ConfigError, match="must hold vectors"):
+        queries.similar_images_frame(other, done.store, small, 5)
+
+
+def test_images_that_corpora_share_are_exported(done: Done) -> None:
+    shared = queries.shared_images_frame(done.store)
+    assert list(shared.columns) == ["corpus", "source_key", "other_corpus", "other_key", "tier", "bits"]
+    assert len(shared) == done.store.count("shared_images") and (shared.corpus < shared.other_corpus).all()
 
 
 def test_every_kept_image_has_a_place_on_the_map(done: Done) -> None:
@@ -110,10 +139,10 @@ def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
 
 
 def test_every_statistic_is_in_the_catalogue_and_can_be_exported(done: Done) -> None:
-    frame = pipeline.results_frame(done.store, [])
+    frame = queries.results_frame(done.store, [])
     results = read_results(done.store.read("results"))
     assert [r for r in results if not metrics.describes(r)] == [] and len(frame) == len(results)
-    likes = pipeline.results_frame(done.store, ["likes"])
+    likes = queries.results_frame(done.store, ["likes"])
     assert list(likes.columns[4:6]) == ["reference", "quintile"] and set(likes["analysis"]) == {"likes"}
     assert "Mean likes" in set(likes["title"])
 

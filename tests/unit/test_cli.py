@@ -91,3 +91,8 @@ def test_a_wrong_export_is_refused_before_spark_is_started(
 ) -> None:
     assert ended("results", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_said_before_spark_is_started(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("similar", "gone.png") == 2
+    assert "IMAGE must be a readable file. Got 'gone.png'." in capsys.readouterr().err

@@ -60,11 +60,11 @@ class Lookalikes(NamedTuple):
     results: list[Result]
 
 
-def find_lookalikes(images: DataFrame, vectors: DataFrame, how: Likeness | None, once: Once) -> Lookalikes:
+def find_lookalikes(hashes: DataFrame, vectors: DataFrame, how: Likeness | None, once: Once) -> Lookalikes:
     """Return the candidates, which of them are near, and the thresholds; nothing without a likeness.
 
     Args:
-        images: image_id, vector and windows, rows of the table `hashes`; an image without one is near to none.
+        hashes: image_id, vector and windows, rows of the table; an image without one is near to none.
         vectors: image_id, corpus, embedding.
         how: what makes two images near.
         once: computes a frame one time and returns what was computed.
@@ -72,19 +72,19 @@ def find_lookalikes(images: DataFrame, vectors: DataFrame, how: Likeness | None,
     if how is None:
         return Lookalikes(arrow.local_frame(vectors.sparkSession, [], f"{PAIRS}, near BOOLEAN"), [])
     ids = vectors.select("image_id", "corpus")
-    hashes = once(ids.join(images, "image_id").select("image_id", "corpus", "vector", "windows"))
-    rows, upright = hashes.count(), pixel_vectors(hashes, (0,))
-    turned = pixel_vectors(hashes, TURNS[how.orientations])
+    own = once(ids.join(hashes, "image_id").select("image_id", "corpus", "vector", "windows"))
+    rows, upright = own.count(), pixel_vectors(own, (0,))
+    turned = pixel_vectors(own, TURNS[how.orientations])
     searches, results = {"pixels": (turned, how.pixels)}, []
     if how.embeddings is not None:
-        own, reach = vectors.withColumn("turn", F.lit(0)), how.embeddings
+        embeddings, reach = vectors.withColumn("turn", F.lit(0)), how.embeddings
         if how.calibrate:
-            threshold = calibrate_similarity(own, upright, rows, how.pixels)
+            threshold = calibrate_similarity(embeddings, upright, rows, how.pixels)
             results.append(threshold)
             reach = replace(reach, similarity=threshold.estimate or reach.similarity)
-        searches["embeddings"] = (own, reach)
+        searches["embeddings"] = (embeddings, reach)
     found = {name: close_pairs(searched, rows, reach) for name, (searched, reach) in searches.items()}
-    compare = partial(compare_windows, hashes=hashes)
+    compare = partial(compare_windows, hashes=own)
     pairs = once(compare(_merge(found)))
     bits, calibrated = calibrate_bits(pairs, upright, rows, how.pixels, how.bits, how.orientations, compare)
     near = pairs.withColumn("near", F.col("bits") <= bits)
