@@ -183,7 +183,7 @@ def test_constant_vectors_and_one_prompt_are_stated(stage: Stage, run: Callable[
     all_are_stated(found)
     by_key = {(r.metric, joined(r)): r for r in found}
     if stage.name == "variation":
-        assert "all vectors are equal" in by_key["iev", "diffusion"].method
+        assert "all vectors are equal" in by_key["effective_rank", "diffusion"].method
         assert by_key["pair_distance", "diffusion"].estimate == pytest.approx(0.0, abs=1e-6)
         assert "not computed" in by_key["share_explained", "diffusion|prompts"].method
         assert "there are 1" in by_key["kendall_tau", "diffusion"].method

@@ -16,7 +16,13 @@ from twigma_spark.stats.histograms import HISTOGRAMS, entropy
 from twigma_spark.stats.moments import Moments, moments
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
 from twigma_spark.stats.sample import Codes, Vectors
-from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi
+from twigma_spark.stats.spread import (
+    effective_rank,
+    generalised_variance,
+    inverse_explained_variance,
+    pseudo_multivariate_variance,
+    vendi,
+)
 
 # What may be done to the vectors: rows in another order, all turned, all there twice, all longer, all moved.
 CHANGES = ("order", "rotation", "duplicates", "scale", "shift")
@@ -117,9 +123,15 @@ MEASURES: dict[str, Measure] = {
     "density": Measure(partial(_manifold, "density"), ALL_BUT_DUPLICATES, symmetric=False),
     "coverage": Measure(partial(_manifold, "coverage"), ALL_BUT_DUPLICATES, high=1.0, alike=1.0, symmetric=False),
     "pair_distance": Measure(_pair_distance, ("order", "rotation", "shift")),
-    "iev": Measure(partial(_moment, lambda m: inverse_explained_variance(m.variances())), CHANGES, low=1.0),
-    "pmv": Measure(
-        partial(_moment, lambda m: pseudo_multivariate_variance(m.variances())), ("order", "rotation", "shift")
+    "iev": Measure(
+        partial(_moment, lambda m: inverse_explained_variance(m.second())),
+        ("order", "rotation", "duplicates", "scale"),
+        low=1.0,
+    ),
+    "pmv": Measure(partial(_moment, lambda m: pseudo_multivariate_variance(m.feature_variances())), ("order", "shift")),
+    "effective_rank": Measure(partial(_moment, lambda m: effective_rank(m.variances())), CHANGES, low=1.0),
+    "generalised_variance": Measure(
+        partial(_moment, lambda m: generalised_variance(m.variances())), ("order", "rotation", "shift")
     ),
     "vendi": Measure(
         partial(_moment, lambda m: vendi(m.second())), ("order", "rotation", "duplicates", "scale"), low=1.0

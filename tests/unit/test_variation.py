@@ -16,7 +16,14 @@ from twigma_spark.stats.groups import within_groups
 from twigma_spark.stats.matching import match_on_words
 from twigma_spark.stats.moments import add_moments, moments
 from twigma_spark.stats.sample import Sample
-from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi, vendi_of_rows
+from twigma_spark.stats.spread import (
+    effective_rank,
+    generalised_variance,
+    inverse_explained_variance,
+    pseudo_multivariate_variance,
+    vendi,
+    vendi_of_rows,
+)
 from twigma_spark.stats.texts import of_texts
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
 
@@ -46,16 +53,20 @@ def test_eigenvalues_are_those_of_numpys_covariance() -> None:
     x = unit(80, 1)
     truth = np.linalg.eigvalsh(np.cov(x.T.astype(float)))[::-1]
     np.testing.assert_allclose(moments(x).variances(), truth, rtol=1e-9)
-    assert pseudo_multivariate_variance(moments(x).variances()) == pytest.approx(
-        np.linalg.det(np.cov(x.T.astype(float))) ** (1 / 5)
+    assert generalised_variance(moments(x).variances()) == pytest.approx(
+        np.linalg.det(np.cov(x.T.astype(float))) ** 0.2
     )
-    assert inverse_explained_variance(truth) == pytest.approx(np.trace(np.cov(x.T.astype(float))) / truth[0])
+    assert effective_rank(truth) == pytest.approx(np.trace(np.cov(x.T.astype(float))) / truth[0])
+    np.testing.assert_allclose(moments(x).feature_variances(), x.astype(float).var(axis=0, ddof=1), rtol=1e-9)
+    assert moments(np.ones((9, 3))).feature_variances().tolist() == [0, 0, 0]
 
 
 def test_spread_worked_by_hand() -> None:
-    assert inverse_explained_variance(np.array([4.0, 2.0, 2.0])) == 2.0
-    assert pseudo_multivariate_variance(np.array([8.0, 1.0, 1.0])) == pytest.approx(2.0)
-    assert pseudo_multivariate_variance(np.full(768, 1e-3)) == pytest.approx(1e-3)
+    assert effective_rank(np.array([4.0, 2.0, 2.0])) == 2.0 and effective_rank(np.zeros(3)) is None
+    assert generalised_variance(np.array([8.0, 1.0, 1.0])) == pytest.approx(2.0)
+    assert generalised_variance(np.full(768, 1e-3)) == pytest.approx(1e-3)
+    assert inverse_explained_variance(np.array([16.0, 4.0, 1.0])) == pytest.approx((4 + 2 + 1) / 4)
+    assert pseudo_multivariate_variance(np.array([64.0, 1.0, 1.0])) == pytest.approx(2.0)
     assert vendi(np.array([0.5, 0.5, 0.0])) == pytest.approx(2.0)
     assert vendi_of_rows(np.eye(4)[[0, 0, 1, 2]]) == pytest.approx(np.exp(shannon([0.5, 0.25, 0.25])))
 
@@ -126,13 +137,23 @@ def test_intervals_of_distances_are_wider_where_images_come_in_groups() -> None:
     assert 1.7 < widths[0] / widths[1] < 3.5
 
 
-def test_moments_give_three_measures_with_jackknife_intervals() -> None:
+def test_moments_give_measures_with_jackknife_intervals() -> None:
     x = unit(400, 1)
     found = by_metric(of_moments([moments(x[i::10]) for i in range(10)], {"corpus": "posts"}, "posts", 0.95))
-    assert list(found) == ["iev", "pmv", "vendi"]
+    assert list(found) == ["iev", "pmv", "effective_rank", "generalised_variance", "vendi"]
     for s in found.values():
         assert s.low is not None and s.high is not None and s.estimate is not None
         assert s.low < s.estimate < s.high and s.n == 400 and "95% jackknife over 10 blocks of posts" in s.method
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 40), d=st.integers(1, 60))
+def test_iev_and_pmv_are_the_paper_s(seed: int, n: int, d: int) -> None:
+    """From the singular values and the columns' standard deviations, also with fewer vectors than dimensions."""
+    x = np.random.default_rng(seed).normal(size=(n, d)) + 1.0
+    singular = np.linalg.svd(x, compute_uv=False)
+    found = by_metric(of_moments([moments(x[:1]), moments(x[1:])], {"corpus": "p"}, "posts", 0.95))
+    assert found["iev"].estimate == pytest.approx(singular.sum() / singular[0], rel=1e-5)
+    assert found["pmv"].estimate == pytest.approx(np.prod(x.std(axis=0, ddof=1) ** (1 / d)), rel=1e-9)
 
 
 def test_the_jackknife_worked_by_hand() -> None:
@@ -174,8 +195,9 @@ def test_variation_within_prompts_is_less_than_between() -> None:
     assert groups is not None and len(groups.code) == 30
     assert own["pair_distance"].labels == {"corpus": "diffusion", "within": "prompts"} and own["pair_distance"].n == 30
     assert own["pair_distance"].estimate == pytest.approx(0.1 * (2 * 5) ** 0.5, rel=0.15)
-    assert own["pmv"].estimate == pytest.approx(0.01, rel=0.25) and "pooled within prompts" in own["pmv"].method
-    assert own["iev"].estimate is not None and 3 < own["iev"].estimate < 5
+    assert own["pmv"].estimate == pytest.approx(0.1, rel=0.12) and "pooled within prompts" in own["pmv"].method
+    assert own["generalised_variance"].estimate == pytest.approx(0.01, rel=0.25)
+    assert own["effective_rank"].estimate is not None and 3 < own["effective_rank"].estimate < 5
     assert own["entropy"].estimate == 0
 
 
@@ -187,13 +209,17 @@ def test_little_and_equal_images_are_said() -> None:
     assert of_pairs(Sample(np.empty((0, 5), np.float32)), {"corpus": "p"}, SPEC)[0].estimate is None
     assert all(s.method == "not computed: no vectors" for s in of_moments([], {"corpus": "p"}, "posts", 0.95))
     one = by_metric(of_moments([moments(unit(1, 1))], {"corpus": "p"}, "posts", 0.95))
-    assert one["iev"].method == "not defined: one vector, there is no variance" and one["vendi"].estimate == 1
+    assert one["effective_rank"].method == "not defined: one vector, there is no variance"
+    assert one["iev"].estimate == pytest.approx(1) and one["vendi"].estimate == 1
     same = np.repeat(unit(1, 1), 50, axis=0)
     equal = by_metric(of_moments([moments(same[:20]), moments(same[20:])], {"corpus": "p"}, "posts", 0.95))
-    assert equal["iev"].method == "not defined: all vectors are equal, there is no variance"
-    assert equal["pmv"].estimate == 0 and equal["vendi"].estimate == pytest.approx(1.0)
-    few = by_metric(of_moments([moments(unit(4, 1))], {"corpus": "p"}, "posts", 0.95))["pmv"]
-    assert few.estimate == 0 and "4 vectors of 5 dimensions leave directions without variance" in few.method
+    assert equal["effective_rank"].method == "not defined: all vectors are equal, there is no variance"
+    assert equal["iev"].estimate == pytest.approx(1) and equal["pmv"].estimate == 0
+    assert equal["vendi"].estimate == pytest.approx(1.0)
+    few = by_metric(of_moments([moments(unit(4, 1))], {"corpus": "p"}, "posts", 0.95))
+    assert few["generalised_variance"].estimate == 0
+    assert "4 vectors of 5 dimensions leave directions without variance" in few["generalised_variance"].method
+    assert few["pmv"].estimate is not None and few["pmv"].estimate > 0
     single, groups = within(Sample(unit(5, 1), np.arange(5), "prompts"), np.zeros(5, np.int64), "d", SPEC)
     assert groups is None and single[0].method == "not computed: none of the prompts has two images"
     alone = by_metric(of_pairs(Sample(unit(5, 1), np.zeros(5), "artists"), {"corpus": "p"}, SPEC))["pair_distance"]

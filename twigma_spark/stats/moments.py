@@ -47,6 +47,14 @@ class Moments:
         covariance = (self.outer - self.n * np.outer(mean, mean)) / (self.n - 1)
         return _spectrum(covariance, float(np.trace(self.outer)) / self.n)
 
+    def feature_variances(self) -> Floats:
+        """Return the sample variance of each dimension (d,); n - 1 in it, zeros where there are fewer than two rows."""
+        if self.n < 2:
+            return np.zeros(len(self.total))
+        squares = np.diag(self.outer)
+        values = (squares - self.total**2 / self.n) / (self.n - 1)
+        return np.where(values > ROUNDING * squares / self.n, values, 0.0)
+
     def second(self) -> Floats:
         """Return the eigenvalues of the mean outer product, not centred (d,), largest first; they add up to 1.
 

@@ -14,15 +14,25 @@ from twigma_spark.stats.histograms import entropy
 from twigma_spark.stats.moments import Moments, add_moments, moments
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
 from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
-from twigma_spark.stats.spread import inverse_explained_variance, pseudo_multivariate_variance, vendi
+from twigma_spark.stats.spread import (
+    effective_rank,
+    generalised_variance,
+    inverse_explained_variance,
+    pseudo_multivariate_variance,
+    vendi,
+)
 
 ANALYSIS = "variation"
 Labels = Mapping[str, str]
 MOMENT_WORDS = {
-    "iev": "inverse explained variance, sum of the covariance's eigenvalues over the largest",
-    "pmv": "pseudo-multivariate variance, geometric mean of the covariance's eigenvalues, by logarithms",
+    "iev": "inverse explained variance, sum of the singular values over the largest, not centred",
+    "pmv": "pseudo-multivariate variance, geometric mean of the dimensions' standard deviations",
+    "effective_rank": "effective rank, sum of the covariance's eigenvalues over the largest",
+    "generalised_variance": "generalised variance, geometric mean of the covariance's eigenvalues",
     "vendi": "Vendi score, exponential of the entropy of the eigenvalues of the cosines",
 }
+# Measures that are 0 where one of these has no variance; the others are 1 at least.
+WITHOUT_VARIANCE = {"pmv": "dimensions", "generalised_variance": "directions"}
 GROUP_WORDS = {
     "pair_distance": "mean Euclidean distance of unit vectors",
     "vendi": "Vendi score",
@@ -57,7 +67,7 @@ class VariationSpec:
 
 
 def of_moments(blocks: Sequence[Moments], labels: Labels, unit: str, confidence: float) -> list[Result]:
-    """Return `iev`, `pmv` and `vendi` of blocks of rows, with delete-a-block jackknife intervals.
+    """Return the measures of MOMENT_WORDS of blocks of rows, with delete-a-block jackknife intervals.
 
     Args:
         blocks: moments of random blocks of whole groups of rows.
@@ -76,11 +86,13 @@ def of_moments(blocks: Sequence[Moments], labels: Labels, unit: str, confidence:
 
 
 def _values(whole: Moments) -> dict[str, float | None]:
-    variances = whole.variances()
+    variances, second = whole.variances(), whole.second()
     return {
-        "iev": inverse_explained_variance(variances),
-        "pmv": pseudo_multivariate_variance(variances),
-        "vendi": vendi(whole.second()),
+        "iev": inverse_explained_variance(second),
+        "pmv": pseudo_multivariate_variance(whole.feature_variances()),
+        "effective_rank": effective_rank(variances),
+        "generalised_variance": generalised_variance(variances),
+        "vendi": vendi(second),
     }
 
 
@@ -92,12 +104,12 @@ def _of_moment(
     if value is None:
         why = "one vector" if whole.n == 1 else "all vectors are equal"
         return blank.with_value(method=f"not defined: {why}, there is no variance")
-    if metric == "pmv" and value == 0.0:
+    if metric in WITHOUT_VARIANCE and value == 0.0:
         d = len(whole.total)
-        why = f"{whole.n} vectors of {d} dimensions leave directions without variance"
+        why = f"{whole.n} vectors of {d} dimensions leave {WITHOUT_VARIANCE[metric]} without variance"
         return blank.with_value(method=f"{blank.method}; 0: {why}; no interval")
     known = [v for v in left_out if v is not None]
-    least = 0.0 if metric == "pmv" else 1.0
+    least = 0.0 if metric in WITHOUT_VARIANCE else 1.0
     low, high = resampling.jackknife(value, known if len(known) == len(left_out) else [], confidence, least)
     words = interval if low is not None else "no interval: two blocks and more variation are needed"
     return blank.with_value(low=low, high=high, method=f"{blank.method}; {words}")
@@ -186,7 +198,7 @@ def _entropy(labels: Labels, sample: Sample, bins: Codes, k: int, how: str, spec
 def within(sample: Sample, bins: Codes, corpus: str, spec: VariationSpec) -> tuple[list[Result], Groups | None]:
     """Return the variation within the groups of a sample, labels corpus and within, and the groups.
 
-    Means over groups, each group weighing the same; IEV and PMV are of the covariance within groups, pooled.
+    Means over groups, each group weighing the same; those of moments are of rows centred by their group, pooled.
 
     Args:
         sample: unit vectors with their groups.
@@ -223,7 +235,7 @@ BLOCKS = 10
 
 
 def _pool_covariance(sample: Sample, found: Groups, labels: Labels, spec: VariationSpec) -> list[Result]:
-    """Return IEV and PMV of the covariance within groups: moments of rows centred by their group's mean."""
+    """Return the measures of moments but for Vendi's, of rows centred by their group's mean."""
     codes = sample.codes
     taken = np.isin(codes, found.code)
     rows, own = sample.vectors[taken].astype(np.float64), np.unique(codes[taken], return_inverse=True)[1].reshape(-1)
