@@ -95,7 +95,9 @@ def calibrate_bits(
     if n:
         low, high = poisson(int(agreed[bits]))
         name = "negatives" if decoy == NEGATIVE else "upside-down images"
-        method = f"pairs with {name} of a sample of {share:.2g} that agree, against the pairs found; exact Poisson, 95%"
+        method = (
+            f"pairs that agree with {name}, of {share:.2%} of the images, against the pairs found; exact Poisson, 95%"
+        )
         share_of = [min(1.0, count * scale / n) for count in (float(agreed[bits]), low, high)]
         value = Value(share_of[0], share_of[1], share_of[2], n, "near-duplicate pairs", method)
         results.append(Result.of("duplicates", "false_pairs", value, bits=bits))
