@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -258,18 +258,13 @@ def results(
     """Export statistics, one row each, with their n, unit, interval and method."""
     if unknown := [name for name in analysis or [] if name not in ANALYSES]:
         raise ConfigError(f"--analysis must be one of {', '.join(ANALYSES)}. Got {', '.join(unknown)!r}.")
-    _check_export(form, out)
-    cfg = load(conf, overrides)
-    with open_store(cfg) as store:
-        from twigma_spark import queries
-
-        _export(queries.results_frame(store, analysis or []), form, out)
+    _export_query(lambda queries, cfg, store: queries.results_frame(store, analysis or []), conf, overrides, form, out)
 
 
 @app.command()
 def rejects(conf: Conf = None, overrides: Overrides = None, form: Format = "csv", out: Out = None) -> None:
     """Export what could not be used: the stage, what it was, its corpus and key, the reason and what was seen."""
-    _export_query("rejects_frame", conf, overrides, form, out)
+    _export_query(lambda queries, cfg, store: queries.rejects_frame(store), conf, overrides, form, out)
 
 
 @app.command()
@@ -281,7 +276,11 @@ def duplicates(
     out: Out = None,
 ) -> None:
     """Export the images that repeat another: both by corpus and key, and what they share."""
-    _export_query("shared_images_frame" if across else "duplicates_frame", conf, overrides, form, out)
+
+    def ask(queries: Any, cfg: Config, store: Any) -> Any:
+        return queries.shared_images_frame(store) if across else queries.duplicates_frame(store)
+
+    _export_query(ask, conf, overrides, form, out)
 
 
 @app.command()
@@ -294,25 +293,29 @@ def similar(
     out: Out = None,
 ) -> None:
     """Export the images nearest to a file: cosine of the embeddings, and bits in which the perceptual hashes differ."""
-    _check_export(form, out)
     if not image.is_file():
         raise ConfigError(f"IMAGE must be a readable file. Got {str(image)!r}.")
-    cfg = load(conf, overrides)
-    with open_store(cfg) as store:
-        from twigma_spark import queries
 
-        _export(queries.similar_images_frame(cfg, store, image, count), form, out)
+    def ask(queries: Any, cfg: Config, store: Any) -> Any:
+        return queries.similar_images_frame(cfg, store, image, count)
+
+    _export_query(ask, conf, overrides, form, out)
 
 
 def _export_query(
-    name: str, conf: Sequence[str] | None, overrides: Sequence[str] | None, form: str, out: str | None
+    ask: Callable[[Any, Config, Any], Any],
+    conf: Sequence[str] | None,
+    overrides: Sequence[str] | None,
+    form: str,
+    out: str | None,
 ) -> None:
+    """Export what `ask` returns for the module of queries, the configuration and the open store."""
     _check_export(form, out)
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
         from twigma_spark import queries
 
-        _export(getattr(queries, name)(store), form, out)
+        _export(ask(queries, cfg, store), form, out)
 
 
 def _check_export(form: str, out: str | None) -> None:

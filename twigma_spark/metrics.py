@@ -82,6 +82,16 @@ def _metrics(analysis: str, section: str, source: str, *rows: tuple[str, ...]) -
 
 
 REGRESSION = "percent change of the mean likes of a level against the reference level"
+# Of images and of texts.
+_OF_MOMENTS: tuple[tuple[str, ...], ...] = (
+    ("iev", "Inverse explained variance", "Sum of the vectors' singular values over the largest.", "1 to d"),
+    ("pmv", "Pseudo-multivariate variance", "Geometric mean of the dimensions' standard deviations.", "0 to 1"),
+    ("effective_rank", "Effective rank", "Sum of the covariance's eigenvalues over the largest.", "1 to d",
+     "Koltchinskii & Lounici 2017", TABLE_ONLY),
+    ("generalised_variance", "Generalised variance", "Geometric mean of the covariance's eigenvalues.", "0 to 1",
+     "Wilks 1932", TABLE_ONLY),
+)  # fmt: skip
+
 CATALOGUE: tuple[Metric, ...] = (
     *_metrics(
         "distinctiveness", "distinctiveness", TWIGMA,
@@ -134,12 +144,7 @@ CATALOGUE: tuple[Metric, ...] = (
         ("pair_distance", "Mean pair distance", "Mean Euclidean distance of two unit vectors.", "0 to 2"),
         ("monte_carlo_error", "Monte-Carlo error", "Standard error of the mean distance from drawing pairs.", "0 to 2"),
         ("pair_share", "Distribution of distances", "Fraction of the pairs in a bin of distance.", "0 to 1"),
-        ("iev", "Inverse explained variance", "Sum of the vectors' singular values over the largest.", "1 to d"),
-        ("pmv", "Pseudo-multivariate variance", "Geometric mean of the dimensions' standard deviations.", "0 to 1"),
-        ("effective_rank", "Effective rank", "Sum of the covariance's eigenvalues over the largest.", "1 to d",
-         "Koltchinskii & Lounici 2017", TABLE_ONLY),
-        ("generalised_variance", "Generalised variance", "Geometric mean of the covariance's eigenvalues.", "0 to 1",
-         "Wilks 1932", TABLE_ONLY),
+        *_OF_MOMENTS,
         ("vendi", "Vendi score", "Effective number of different images.", "1 to min(n, d)", "Friedman & Dieng 2023"),
         ("entropy", "Entropy", "Plug-in entropy over clusters of all corpora.", "nats"),
         ("share_explained", "Share explained by groups", "Between-group over total sum of squares.", "0 to 1"),
@@ -152,12 +157,7 @@ CATALOGUE: tuple[Metric, ...] = (
         ("monte_carlo_error", "Monte-Carlo error", "Standard error of the mean distance from drawing pairs.", "0 to 2",
          TWIGMA, TABLE_ONLY),
         ("pair_share", "Distribution of distances", "Fraction of the pairs in a bin of distance.", "0 to 1"),
-        ("iev", "Inverse explained variance", "Sum of the vectors' singular values over the largest.", "1 to d"),
-        ("pmv", "Pseudo-multivariate variance", "Geometric mean of the dimensions' standard deviations.", "0 to 1"),
-        ("effective_rank", "Effective rank", "Sum of the covariance's eigenvalues over the largest.", "1 to d",
-         "Koltchinskii & Lounici 2017", TABLE_ONLY),
-        ("generalised_variance", "Generalised variance", "Geometric mean of the covariance's eigenvalues.", "0 to 1",
-         "Wilks 1932", TABLE_ONLY),
+        *_OF_MOMENTS,
         ("vendi", "Vendi score", "Effective number of different texts.", "1 to min(n, d)", "Friedman & Dieng 2023"),
         ("entropy", "Entropy", "Plug-in entropy over clusters of all kinds of text.", "nats"),
     ),

@@ -18,7 +18,7 @@ from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow
 from twigma_spark.io.tables import Store
 from twigma_spark.models.decode import ImageError
-from twigma_spark.models.hashes import BITS, compute_hash, distance
+from twigma_spark.models.hashes import compute_hash, distance, unpack_windows
 from twigma_spark.results import tidy
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.records import read_results
@@ -123,8 +123,7 @@ def _bits(cfg: Config, store: Store, ids: Sequence[str], hashed: NDArray[np.uint
     """Return image_id and bits of the images that have a hash."""
     hasher = specs.hasher(cfg)
     rows = made_by(store.read("hashes"), hasher.model_id, hasher.preprocess_rev)
-    found = rows.where(F.col("image_id").isin(list(ids))).select("image_id", "windows").toPandas()
-    windows = np.frombuffer(b"".join(found["windows"]), np.uint8).reshape(len(found), -1, BITS // 8)
-    own = np.broadcast_to(hashed, (len(found), *hashed.shape))
-    bits = distance(own, windows) if len(found) else np.empty(0, np.int64)
-    return pd.DataFrame({"image_id": found["image_id"], "bits": pd.array(bits, dtype="Int64")})
+    known = rows.where(F.col("image_id").isin(list(ids))).select("image_id", "windows").toPandas()
+    windows = unpack_windows(known["windows"].tolist())
+    bits = distance(np.broadcast_to(hashed, windows.shape), windows)
+    return pd.DataFrame({"image_id": known["image_id"], "bits": pd.array(bits, dtype="Int64")})

@@ -26,6 +26,7 @@ from twigma_spark.models.hashes import (
     distance,
     turn_vectors,
     turn_windows,
+    unpack_windows,
 )
 
 
@@ -154,6 +155,12 @@ def test_the_distance_is_the_least_of_whole_against_window_either_way() -> None:
     ]
     assert distance(one, other).tolist() == wanted
     assert _ONES[0b1011] == 3
+
+
+def test_windows_come_back_from_their_bytes_also_of_no_image() -> None:
+    own = compute_hash(file(drawn(1))).windows
+    assert (unpack_windows([own.tobytes()] * 2) == own).all()
+    assert unpack_windows([]).shape == (0, *own.shape) and distance(unpack_windows([]), unpack_windows([])).size == 0
 
 
 def test_a_broken_file_is_an_error() -> None:

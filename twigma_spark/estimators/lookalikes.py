@@ -6,13 +6,11 @@ does; pixel vectors alone lose a picture in a frame. Each finds candidates, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -20,12 +18,14 @@ from twigma_spark.estimators.components import Once
 from twigma_spark.estimators.near import Reach, close_pairs
 from twigma_spark.estimators.near_recall import recall_results
 from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity
+from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
 from twigma_spark.io import arrow
-from twigma_spark.models.hashes import BITS, TURNS, distance, turn_vectors, turn_windows
+from twigma_spark.models.hashes import TURNS
 from twigma_spark.results import Result
 
-PIXELS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>, turn INT"
 PAIRS = "a STRING, b STRING, turn INT, across BOOLEAN, similarity DOUBLE, pixels DOUBLE, bits INT"
+# The column of the cosine by which each search finds its candidates.
+COSINES = {"pixels": "pixels", "embeddings": "similarity"}
 
 
 @dataclass(frozen=True)
@@ -60,36 +60,36 @@ class Lookalikes(NamedTuple):
     results: list[Result]
 
 
-def find_lookalikes(hashes: DataFrame, vectors: DataFrame, how: Likeness | None, once: Once) -> Lookalikes:
+def find_lookalikes(hashes: DataFrame, vectors: DataFrame, likeness: Likeness | None, once: Once) -> Lookalikes:
     """Return the candidates, which of them are near, and the thresholds; nothing without a likeness.
 
     Args:
         hashes: image_id, vector and windows, rows of the table; an image without one is near to none.
         vectors: image_id, corpus, embedding.
-        how: what makes two images near.
+        likeness: what makes two images near.
         once: computes a frame one time and returns what was computed.
     """
-    if how is None:
+    if likeness is None:
         return Lookalikes(arrow.local_frame(vectors.sparkSession, [], f"{PAIRS}, near BOOLEAN"), [])
     ids = vectors.select("image_id", "corpus")
     own = once(ids.join(hashes, "image_id").select("image_id", "corpus", "vector", "windows"))
     rows, upright = own.count(), pixel_vectors(own, (0,))
-    turned = pixel_vectors(own, TURNS[how.orientations])
-    searches, results = {"pixels": (turned, how.pixels)}, []
-    if how.embeddings is not None:
-        embeddings, reach = vectors.withColumn("turn", F.lit(0)), how.embeddings
-        if how.calibrate:
-            threshold = calibrate_similarity(embeddings, upright, rows, how.pixels)
+    turned = pixel_vectors(own, TURNS[likeness.orientations])
+    searches, results = {"pixels": (turned, likeness.pixels)}, []
+    if likeness.embeddings is not None:
+        embeddings, reach = vectors.withColumn("turn", F.lit(0)), likeness.embeddings
+        if likeness.calibrate:
+            threshold = calibrate_similarity(embeddings, upright, rows, likeness.pixels)
             results.append(threshold)
             reach = replace(reach, similarity=threshold.estimate or reach.similarity)
         searches["embeddings"] = (embeddings, reach)
-    found = {name: close_pairs(searched, rows, reach) for name, (searched, reach) in searches.items()}
+    candidates = {name: close_pairs(searched, rows, reach) for name, (searched, reach) in searches.items()}
     compare = partial(compare_windows, hashes=own)
-    pairs = once(compare(_merge(found)))
-    bits, calibrated = calibrate_bits(pairs, upright, rows, how.pixels, how.bits, how.orientations, compare)
+    pairs = once(compare(_merge(candidates)))
+    bits, calibrated = calibrate_bits(pairs, own, rows, likeness.pixels, likeness.bits, likeness.orientations)
     near = pairs.withColumn("near", F.col("bits") <= bits)
     for name, (searched, reach) in searches.items():
-        known = near.where(F.col({"pixels": "pixels", "embeddings": "similarity"}[name]).isNotNull())
+        known = near.where(F.col(COSINES[name]).isNotNull())
         alike = partial(_near_ones, compare=compare, bits=bits)
         calibrated += recall_results(name, searched, rows, known, reach, alike)
     return Lookalikes(near, results + calibrated)
@@ -99,32 +99,12 @@ def _near_ones(pairs: DataFrame, compare: Callable[[DataFrame], DataFrame], bits
     return compare(pairs).where(F.col("bits") <= bits)
 
 
-def pixel_vectors(hashes: DataFrame, turns: Sequence[int]) -> DataFrame:
-    """Return image_id, corpus, embedding and turn: each image's pixel vector in each orientation, none of flat ones."""
-    return hashes.select("image_id", "corpus", "vector").mapInArrow(partial(_turn, turns=turns), PIXELS)
-
-
-def compare_windows(pairs: DataFrame, hashes: DataFrame) -> DataFrame:
-    """Return the pairs with `bits`, in which the hashes of the two differ; a is turned before.
-
-    Args:
-        pairs: a, b, turn, across, similarity, pixels.
-        hashes: image_id, windows.
-    """
-    windows = hashes.select("image_id", "windows")
-    both = pairs.join(windows.toDF("a", "one"), "a").join(windows.toDF("b", "other"), "b")
-    columns = [*(field.name for field in pairs.schema.fields), "one", "other"]
-    kept = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in pairs.schema.fields)
-    return both.select(*columns).mapInArrow(_compare, f"{kept}, bits INT")
-
-
-def _merge(found: dict[str, DataFrame]) -> DataFrame:
+def _merge(candidates: dict[str, DataFrame]) -> DataFrame:
     """Return each pair once, with its cosine by each search that found it."""
-    columns = {"embeddings": "similarity", "pixels": "pixels"}
     parts = []
-    for name, pairs in found.items():
+    for name, pairs in candidates.items():
         own = {
-            column: F.col("similarity") if by == name else F.lit(None).cast("double") for by, column in columns.items()
+            column: F.col("similarity") if by == name else F.lit(None).cast("double") for by, column in COSINES.items()
         }
         parts.append(pairs.select("a", "b", "turn", "across", *(value.alias(column) for column, value in own.items())))
     return (
@@ -132,31 +112,3 @@ def _merge(found: dict[str, DataFrame]) -> DataFrame:
         .groupBy("a", "b", "turn", "across")
         .agg(F.max("similarity").alias("similarity"), F.max("pixels").alias("pixels"))
     )
-
-
-def _turn(batches: Iterable[pa.RecordBatch], turns: Sequence[int]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        halves = np.frombuffer(b"".join(batch.column(2).to_pylist()), np.float16).reshape(batch.num_rows, -1)
-        known = np.flatnonzero(halves.any(axis=1))
-        ids, corpora = batch.column(0).take(pa.array(known)), batch.column(1).take(pa.array(known))
-        for turn in turns:
-            vectors = turn_vectors(halves[known].astype(np.float32), turn)
-            columns = [ids, corpora, arrow.lists(vectors), pa.array(np.full(len(known), turn, np.int32))]
-            yield pa.record_batch(columns, ["image_id", "corpus", "embedding", "turn"])
-
-
-def _compare(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield in how many bits the hashes of each pair differ, in place of them."""
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        joined = (b"".join(batch.column(name).to_pylist()) for name in ("one", "other"))
-        one, other = (np.frombuffer(part, np.uint8).reshape(batch.num_rows, -1, BITS // 8) for part in joined)
-        turns, bits = batch.column("turn").to_numpy(), np.empty(batch.num_rows, np.int32)
-        for turn in np.unique(turns):
-            rows = turns == turn
-            bits[rows] = distance(turn_windows(one[rows], int(turn)), other[rows])
-        names = [name for name in batch.schema.names if name not in ("one", "other")]
-        yield pa.record_batch([*(batch.column(name) for name in names), pa.array(bits)], [*names, "bits"])

@@ -9,8 +9,6 @@ are negatives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -19,8 +17,9 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.estimators.near import Reach, exact_pairs
+from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
 from twigma_spark.io import arrow
-from twigma_spark.models.hashes import BITS, FLIP, NEGATIVE, turn_vectors
+from twigma_spark.models.hashes import BITS, FLIP, NEGATIVE
 from twigma_spark.results import Result, Value
 from twigma_spark.stats.intervals import poisson
 from twigma_spark.vectors import unit_rows
@@ -45,7 +44,7 @@ def calibrate_similarity(vectors: DataFrame, pixels: DataFrame, rows: int, alike
     some = draw_rows(vectors, BACKGROUND / max(rows, 1), alike.seed).select("image_id", "corpus", "embedding")
     own = pixels.select("image_id", F.col("embedding").alias("pixels"))
     table = arrow.collect(some.join(own, "image_id").select("image_id", "corpus", "embedding", "pixels"))
-    cosines = _unrelated(table.combine_chunks(), alike.similarity)
+    cosines = _compare_unrelated(table.combine_chunks(), alike.similarity)
     share = min(1.0, UNRELATED / max(rows - 1, 1))
     estimate = float(np.quantile(cosines, 1 - share, method="higher")) if len(cosines) else None
     method = (
@@ -57,40 +56,36 @@ def calibrate_similarity(vectors: DataFrame, pixels: DataFrame, rows: int, alike
 
 def calibrate_bits(
     pairs: DataFrame,
-    pixels: DataFrame,
+    hashes: DataFrame,
     rows: int,
     alike: Reach,
     bits: int | None,
     orientations: str,
-    compare: Callable[[DataFrame], DataFrame],
 ) -> tuple[int, list[Result]]:
     """Return in how many bits the hashes may differ, and as results that number and the false pairs expected.
 
     Args:
         pairs: the candidates with their `bits`.
-        pixels: the pixel vectors of upright images.
+        hashes: image_id, corpus, vector, windows.
         rows: how many there are.
         alike: which pixel vectors make candidates; its seed draws the images with decoys.
         bits: what is configured; None for the largest number, up to MOST_BITS, with at most MOST_FALSE false pairs.
         orientations: which copies were searched for.
-        compare: gives pairs their `bits`.
     """
     decoy = NEGATIVE if orientations == "all" else FLIP
     share = min(1.0, DECOYS / max(rows, 1))
-    schema = pixels.schema
-    drawn = draw_rows(pixels, share, alike.seed)
-    turned = drawn.mapInArrow(lambda batches: (_turn_batch(batch, decoy) for batch in batches), schema)
-    agreed = _count_bits(compare(exact_pairs(turned, pixels, alike)))
-    found = _count_bits(pairs)
+    decoys = pixel_vectors(draw_rows(hashes, share, alike.seed), (decoy,))
+    agreed = _count_bits(compare_windows(exact_pairs(decoys, pixel_vectors(hashes, (0,)), alike), hashes))
+    accepted = _count_bits(pairs)
     # A pair of two images has two decoys, one of each, if both are drawn.
     scale = 1 / (2 * share)
     if bits is None:
-        allowed = np.flatnonzero(agreed[: MOST_BITS + 1] * scale <= MOST_FALSE * found[: MOST_BITS + 1])
+        allowed = np.flatnonzero(agreed[: MOST_BITS + 1] * scale <= MOST_FALSE * accepted[: MOST_BITS + 1])
         bits = int(allowed[-1]) if len(allowed) else 0
         why = f"most bits, up to {MOST_BITS}, at which at most {MOST_FALSE:.0%} of the pairs are expected to be false"
     else:
         why = "as configured"
-    n = int(found[bits])
+    n = int(accepted[bits])
     results = [Result.of("duplicates", "hash_bits", Value(float(bits), None, None, n, "near-duplicate pairs", why))]
     if n:
         low, high = poisson(int(agreed[bits]))
@@ -104,15 +99,6 @@ def calibrate_bits(
     return bits, results
 
 
-def _turn_batch(batch: pa.RecordBatch, turn: int) -> pa.RecordBatch:
-    """Return the pixel vectors of a batch turned."""
-    if not batch.num_rows:
-        return batch
-    vectors = arrow.lists(turn_vectors(arrow.matrix(batch.column(2)), turn))
-    turns = pa.array(np.full(batch.num_rows, turn, np.int32))
-    return pa.record_batch([batch.column(0), batch.column(1), vectors, turns], batch.schema.names)
-
-
 def _count_bits(pairs: DataFrame) -> NDArray[np.int64]:
     """Return how many pairs differ in at most 0, 1, ... 256 bits."""
     counts = np.zeros(BITS + 1, np.int64)
@@ -121,7 +107,7 @@ def _count_bits(pairs: DataFrame) -> NDArray[np.int64]:
     return np.cumsum(counts)
 
 
-def _unrelated(table: pa.Table, alike: float) -> NDArray[np.float32]:
+def _compare_unrelated(table: pa.Table, alike: float) -> NDArray[np.float32]:
     """Return the cosines of all pairs of one corpus whose pixel vectors are not alike."""
     corpus = table.column("corpus").to_numpy()
     embeddings, pixels = (

@@ -88,6 +88,11 @@ def distance(one: Bytes, other: Bytes) -> NDArray[np.int64]:
     return np.asarray(np.minimum(there.min(axis=1), back.min(axis=1)), np.int64)
 
 
+def unpack_windows(rows: Sequence[bytes]) -> Bytes:
+    """Return windows (n, 19, 32) from their bytes, as the table `hashes` holds them."""
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), WINDOWS, BITS // 8)
+
+
 def turn_vectors(vectors: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
     """Return the pixel vectors (n, 63) of the pictures as `turn` leaves them: first transposed, then flipped."""
     grid = np.pad(vectors, ((0, 0), (1, 0))).reshape(-1, LOW, LOW)
