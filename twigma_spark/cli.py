@@ -33,6 +33,7 @@ Conf = Annotated[
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as embed.batch_size=64.")]
 Format = Annotated[str, typer.Option("--format", help="csv, json or parquet.")]
 Out = Annotated[str | None, typer.Option(help="A file or URL; without one the rows are printed.")]
+Strict = Annotated[bool, typer.Option("--strict", help="End at a stage that refuses more than a tenth of a corpus.")]
 Force = Annotated[bool, typer.Option("--force", help="Run also what is unchanged.")]
 
 
@@ -116,6 +117,7 @@ def run(
     first: Annotated[str | None, typer.Option("--from", help="The first stage to run.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last stage to run.")] = None,
     force: Force = False,
+    strict: Strict = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which stages would run.")] = False,
 ) -> None:
     """Run the stages; those whose inputs and configuration are unchanged are skipped."""
@@ -129,7 +131,7 @@ def run(
             for name, runs in pipeline.plan_run(cfg, store, pipeline.select(names), force).items():
                 terminal.log(f"{name:<16} {'would run' if runs else 'would be skipped'}")
         else:
-            _run(cfg, store, names, force, start)
+            _run(cfg, store, names, force, start, strict)
 
 
 def _check(cfg: Config, names: Sequence[str]) -> None:
@@ -149,11 +151,11 @@ def check(conf: Conf = None, overrides: Overrides = None) -> None:
     terminal.log("ready to run")
 
 
-def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float) -> None:
+def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float, strict: bool = False) -> None:
     from twigma_spark import pipeline
 
     with _interruptible():
-        outcomes = pipeline.run(cfg, store, pipeline.select(names), terminal.log, force, terminal.update)
+        outcomes = pipeline.run(cfg, store, pipeline.select(names), terminal.log, force, terminal.update, strict)
     ran = sum(not outcome.skipped for outcome in outcomes)
     seconds = time.monotonic() - start
     terminal.log(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {seconds:.0f} s")
@@ -194,9 +196,11 @@ def demo(overrides: Overrides = None, force: Force = False) -> None:
 
 
 @app.command()
-def stage(name: str, conf: Conf = None, overrides: Overrides = None, force: Force = False) -> None:
+def stage(
+    name: str, conf: Conf = None, overrides: Overrides = None, force: Force = False, strict: Strict = False
+) -> None:
     """Run one stage."""
-    run(conf, overrides, only=[name], force=force)
+    run(conf, overrides, only=[name], force=force, strict=strict)
 
 
 @app.command()

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from twigma_spark.config.settings import Config, select_stages
-from twigma_spark.errors import ConfigError
+from twigma_spark.errors import ConfigError, StageError
+from twigma_spark.io.reject_shares import describe_large_shares
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
 from twigma_spark.io.tables import Store
@@ -75,11 +76,18 @@ def draw_sample(cfg: Config, log: Log) -> None:
 
 
 def run(
-    cfg: Config, store: Store, stages: Sequence[Stage], log: Log, force: bool = False, update: Log = quiet
+    cfg: Config,
+    store: Store,
+    stages: Sequence[Stage],
+    log: Log,
+    force: bool = False,
+    update: Log = quiet,
+    strict: bool = False,
 ) -> list[Outcome]:
     """Return how each of `stages` went; those that do not depend on each other run side by side.
 
     With `force`, stages run although nothing has changed. `log` shows a line, `update` one that the next replaces.
+    A stage that refused more than a tenth of a corpus is said; with `strict`, the run ends there.
 
     Raises:
         StageError: names the stage that failed; what the others wrote stays.
@@ -98,9 +106,22 @@ def run(
         own = new_session(store.spark, cfg.spark.conf) if parallel > 1 else None
         outcome = Runner(stage, cfg, store.in_session(own or store.spark), run_id, progress).run(known.get(stage.name))
         progress.log(outcome.line())
+        _check_rejects(store, outcome, strict, progress.log)
         return outcome
 
     return run_in_order(stages, run_one, parallel, partial(cancel_jobs, store.spark))
+
+
+def _check_rejects(store: Store, outcome: Outcome, strict: bool, log: Log) -> None:
+    """Show of which corpora a stage refused much; where that ends the run, also if it was refused in an earlier one."""
+    if not (outcome.rejects or strict):
+        return
+    large = describe_large_shares(store, outcome.stage)
+    if large and strict:
+        way_out = "see twigma rejects; without --strict the run goes on"
+        raise StageError(outcome.stage, "rejects", f"{'; '.join(large)}: {way_out}")
+    for sentence in large:
+        log(f"warning: {sentence}: twigma rejects")
 
 
 def plan_run(cfg: Config, store: Store, stages: Sequence[Stage], force: bool = False) -> dict[str, bool]:

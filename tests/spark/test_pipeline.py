@@ -193,3 +193,41 @@ def test_stages_are_selected_by_name_and_range() -> None:
     assert [s.name for s in pipeline.select(first="caption", last="embed_text")] == ["caption", "embed_text"]
     with pytest.raises(ConfigError, match="must be one of ingest, embed"):
         check_stages(["embed", None, "embedd"])
+
+
+def images_of(store: Store, corpus: str, number: int) -> DataFrame:
+    names = TABLES["images"].column_names
+    rows = [
+        {"image_id": f"{n:032x}", "corpus": corpus, "source_key": f"{n}.png", "width": 1, "height": 1}
+        for n in range(number)
+    ]
+    return store.spark.createDataFrame(
+        [tuple(row.get(name) for name in names) for row in rows], TABLES["images"].schema
+    )
+
+
+def refusing(store: Store, *rejects: tuple[str, str]) -> Stage:
+    """A stage that refuses files by (corpus, key)."""
+    rows = [("score", "image", corpus, key, "gone", "") for corpus, key in rejects]
+    frame = store.spark.createDataFrame(rows, TABLES["rejects"].schema)
+    return replace(SCORE, reads=(), run=lambda cfg, context: {"rejects": frame})
+
+
+def test_a_corpus_with_many_rejects_is_said_and_ends_a_strict_run(store: Store) -> None:
+    store.write("images", images_of(store, "few", 1), stage="ingest")
+    stage, said = refusing(store, ("few", "1"), ("none", "1"), ("none", "2")), []
+    pipeline.run(Config(), store, [stage], said.append)
+    assert [line.split("] ")[1] for line in said[1:]] == [
+        "warning: corpus 'few' has 1 reject beside 1 images (gone 1): twigma rejects",
+        "warning: corpus 'none' has 2 rejects beside 0 images (gone 2): twigma rejects",
+    ]
+    # What is skipped now was refused before.
+    with pytest.raises(StageError, match=r"corpus 'none' has 2 rejects .* without --strict the run goes on"):
+        pipeline.run(Config(), store, [stage], said.append, strict=True)
+
+
+def test_a_tenth_of_rejects_is_not_worth_a_word(store: Store) -> None:
+    store.write("images", images_of(store, "own", 9), stage="ingest")
+    said: list[str] = []
+    pipeline.run(Config(), store, [refusing(store, ("own", "9"))], said.append, strict=True)
+    assert len(said) == 1

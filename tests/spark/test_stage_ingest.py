@@ -16,8 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 from twigma_spark.config.data import Columns, Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import corpora, local_files
+from twigma_spark.io import arrow, corpora, local_files
 from twigma_spark.io.tables import Store
+from twigma_spark.schemas import IMAGES
 from twigma_spark.stages import ingest
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import chunks
@@ -41,7 +42,8 @@ def bomb() -> bytes:
 
 def taken(spark: SparkSession, cfg: Config) -> dict[str, DataFrame]:
     """Return what the stage gives, computed once in memory."""
-    return dict(ingest.run(cfg, StageContext(spark, lambda frame: frame.localCheckpoint(), print)))
+    context = StageContext(spark, lambda frame: frame.localCheckpoint(), print)
+    return dict(ingest.run(cfg, context, images=arrow.local_frame(spark, [], IMAGES.schema)))
 
 
 @pytest.fixture
@@ -217,3 +219,22 @@ def test_a_chunk_of_images_is_read_from_its_own_files(
     rows = store.read("images").where(inside).select("image_id", "content").collect()
     assert sorted(row.image_id for row in rows) == wanted
     assert all(row.content for row in rows)
+
+
+def test_what_changed_since_the_last_run_is_shown(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("same.png", "gone.png", "changed.png"):
+        (tmp_path / name).write_bytes(picture())
+    cfg = Config(corpora=(Corpus(name="own", role="posts", path=str(tmp_path)),))
+    before = taken(spark, cfg)["images"].localCheckpoint()
+    shown: list[str] = []
+    context = StageContext(
+        spark, lambda frame: frame.localCheckpoint(), shown.append, table_version=lambda name: "1@2024-01-01"
+    )
+    ingest.run(cfg, context, images=before)
+    assert shown == ["ingest: the same images as in the last run"]
+    (tmp_path / "gone.png").unlink()
+    (tmp_path / "changed.png").write_bytes(picture(size=(9, 9)))
+    for name in ("new.png", "new2.png"):
+        (tmp_path / name).write_bytes(picture())
+    ingest.run(cfg, context, images=before)
+    assert shown[1:] == ["ingest: 2 new, 1 gone, 1 changed since the last run"]

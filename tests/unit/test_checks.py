@@ -12,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.onnx_network import mean_colour_network
 from twigma_spark.checks.configuration import find_problems
 from twigma_spark.cli import main
 from twigma_spark.config.overlays import load
@@ -208,3 +209,15 @@ def test_the_answer_comes_at_once(folder: Path) -> None:
     began = time.monotonic()
     find_problems(load([config(folder)]), stage_names())
     assert time.monotonic() - began < 20
+
+
+def test_a_network_that_nobody_said_how_to_feed_is_warned_of(folder: Path) -> None:
+    path = mean_colour_network(folder / "net.onnx", ["n", 3, 224, 224], "n")
+    model = {"kind": "onnx", "path": path}
+
+    def warnings(**how: Any) -> list[str]:
+        found = find_problems(load([config(folder, models={"image": {**model, **how}})], []), ["embed"])
+        return [str(problem) for problem in found if not problem.fatal]
+
+    assert ["models.image: is fed pixels from 0 to 1" in text for text in warnings()] == [True]
+    assert warnings(preset="clip") == warnings(preset="zero_to_one") == warnings(mean=[0, 0, 0]) == []

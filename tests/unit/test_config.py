@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from twigma_spark.config.models import Onnx
 from twigma_spark.config.overlays import load
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
@@ -112,3 +113,12 @@ def test_sections_are_frozen() -> None:
     assert Section.model_config["frozen"]
     with pytest.raises(ValueError, match="frozen"):
         Config().seed = 3  # type: ignore[misc]
+
+
+def test_a_preset_fills_in_what_is_not_given() -> None:
+    given = ["models.image={kind: onnx, path: net.onnx, preset: clip, std: [1, 1, 1]}"]
+    model = load([], given).models.image
+    assert isinstance(model, Onnx)
+    assert (model.fit, model.interpolation, model.mean[0], model.std) == ("shortest", "bicubic", 0.48145466, (1, 1, 1))
+    with pytest.raises(ConfigError, match="preset"):
+        load([], ["models.image={kind: onnx, path: net.onnx, preset: vgg}"])

@@ -12,7 +12,8 @@ from pathlib import Path
 from twigma_spark.checks.metadata import check_metadata
 from twigma_spark.checks.problem import Problem, absolute, require_path
 from twigma_spark.config.data import Corpus
-from twigma_spark.config.models import OpenClip
+from twigma_spark.config.models import OnnxSettings, OpenClip
+from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, ModelError
 from twigma_spark.io import local_files
@@ -118,12 +119,24 @@ def _check_inputs(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
 def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
     if "embed" in stages:
         yield from _try("models.image", partial(_load_image_encoder, cfg))
+        yield from _check_scaling("models.image", cfg.models.image)
     if "score" in stages:
-        for name in cfg.models.scores:
+        for name, model in cfg.models.scores.items():
             yield from _try(f"models.scores.{name}", partial(_load_scorer, cfg, name))
+            yield from _check_scaling(f"models.scores.{name}", model)
     if "report" in stages and "nsfw" not in cfg.models.scores:
         text = "has no nsfw: the report hides every picture that its post did not flag as harmless"
         yield Problem("models.scores", text, fatal=False)
+
+
+def _check_scaling(key: str, model: Section) -> Iterator[Problem]:
+    """Yield a warning where nobody said which numbers an ONNX network takes: fed wrongly, it answers all the same."""
+    if isinstance(model, OnnxSettings) and not model.is_scaling_given:
+        text = (
+            "is fed pixels from 0 to 1. If that is right, set preset: zero_to_one; "
+            "else preset: imagenet or clip, or scale, mean and std"
+        )
+        yield Problem(key, text, fatal=False)
 
 
 def _try(key: str, load: Callable[[], None]) -> Iterator[Problem]:

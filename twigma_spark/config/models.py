@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from twigma_spark.config.section import Name, Section
 
@@ -29,10 +29,31 @@ class OpenClip(Section):
     decode: Decode = "fast"
 
 
+# What the images of well-known networks are fed as, by the name of the preset.
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    "zero_to_one": {},
+    # torchvision's classifiers, but for its margin: it scales to 256 and cuts out 224.
+    "imagenet": {
+        "fit": "shortest",
+        "interpolation": "bilinear",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+    },
+    # OpenAI's CLIP and most of open_clip's models.
+    "clip": {
+        "fit": "shortest",
+        "interpolation": "bicubic",
+        "mean": (0.48145466, 0.4578275, 0.40821073),
+        "std": (0.26862954, 0.26130258, 0.27577711),
+    },
+}
+
+
 class OnnxSettings(Section):
-    """An ONNX network and what it wants to be fed."""
+    """An ONNX network and what it wants to be fed; a preset fills in the settings that are not given."""
 
     path: str
+    preset: Literal["zero_to_one", "imagenet", "clip"] | None = None
     output: str | None = None
     size: int = Field(224, ge=8)
     fit: Literal["squash", "shortest"] = "squash"
@@ -41,6 +62,17 @@ class OnnxSettings(Section):
     mean: Rgb = (0.0, 0.0, 0.0)
     std: Rgb = (1.0, 1.0, 1.0)
     decode: CpuDecode = "fast"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, given: Any) -> Any:
+        preset = PRESETS.get(str(given.get("preset"))) if isinstance(given, Mapping) else None
+        return given if preset is None else {**preset, **given}
+
+    @property
+    def is_scaling_given(self) -> bool:
+        """Whether somebody said which numbers the network takes."""
+        return bool({"preset", "scale", "mean", "std"} & self.model_fields_set)
 
 
 class Onnx(OnnxSettings):

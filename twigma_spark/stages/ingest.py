@@ -17,7 +17,7 @@ from twigma_spark.io.session import arrow_batches, slots
 from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
-from twigma_spark.transforms import images
+from twigma_spark.transforms import images as image_rows
 
 # Corpora that are looked at side by side: listing is mostly waiting.
 AT_ONCE = 4
@@ -29,8 +29,8 @@ READ_BYTES = 256 * 2**20
 FILE_BYTES = 256 * 2**20
 
 
-def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
-    """Return images, tweets, media and rejects of all corpora."""
+def run(cfg: Config, context: StageContext, images: DataFrame) -> Mapping[str, DataFrame]:
+    """Return images, tweets, media and rejects of all corpora; `images` are those of the run before."""
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -40,9 +40,14 @@ def run(cfg: Config, context: StageContext) -> Mapping[str, DataFrame]:
     # Both tables come from this frame, and its files are read once.
     with arrow_batches(context.spark, ARROW_BATCH):
         every = context.materialize(_union(context.spark, probed, "images"))
-    rejects = [images.image_rejects(every), *[part.rejects for part in frames_of.values() if part.rejects is not None]]
+    kept = image_rows.usable(every, IMAGES.column_names)
+    _log_changes(context, images, kept)
+    rejects = [
+        image_rows.image_rejects(every),
+        *[part.rejects for part in frames_of.values() if part.rejects is not None],
+    ]
     return {
-        "images": _in_order(images.usable(every, IMAGES.column_names)),
+        "images": _in_order(kept),
         "tweets": _union(context.spark, [p.tweets for p in frames_of.values() if p.tweets is not None], "tweets"),
         "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
         "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
@@ -62,13 +67,22 @@ def _probe(cfg: Config, corpus: Corpus, part: CorpusFrames) -> DataFrame:
     if part.n_bytes is not None:
         # The candidates are a few bytes each, in as few partitions as Spark likes; reading them takes all cores.
         found = found.repartition(max(slots(found.sparkSession), -(-part.n_bytes // READ_BYTES)))
-    return images.probe_images(found, corpus.name, cfg.ingest.max_pixels, cfg.ingest.max_bytes)
+    return image_rows.probe_images(found, corpus.name, cfg.ingest.max_pixels, cfg.ingest.max_bytes)
+
+
+def _log_changes(context: StageContext, before: DataFrame, after: DataFrame) -> None:
+    """Show how many images are new, gone and changed since the run before, where there was one."""
+    if context.table_version("images") == "none":
+        return
+    changes = zip(image_rows.count_changes(before, after), ("new", "gone", "changed"), strict=True)
+    said = ", ".join(f"{number:,} {kind}" for number, kind in changes if number)
+    context.log(f"ingest: {said} since the last run" if said else "ingest: the same images as in the last run")
 
 
 def _in_order(found: DataFrame) -> DataFrame:
     """Return the images in files of about FILE_BYTES, parted by their ids."""
     total = found.agg(F.sum("n_bytes")).collect()[0][0] or 0
-    return images.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
+    return image_rows.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
 
 
 def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
@@ -90,7 +104,7 @@ def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFram
 STAGE = Stage(
     name="ingest",
     summary="image folders with CSV/JSONL metadata and posts in the X API's JSON become tables",
-    reads=(),
+    reads=("images",),
     writes=("images", "tweets", "media", "rejects"),
     config=("corpora", "ingest"),
     run=run,

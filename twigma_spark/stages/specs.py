@@ -83,7 +83,7 @@ def _settings(model: Section) -> dict[str, Any]:
     `name` and `pretrained` may also be a name in a hub or a tag: they are a path only where they look like one, so that
     a folder called "openai" in the working directory is not taken for the weights.
     """
-    settings = model.model_dump()
+    settings = model.model_dump(exclude={"preset"})  # it has filled in the others
     paths = [key for key in ("path", "vocabulary") if settings.get(key)]
     paths += [key for key in ("name", "pretrained") if settings.get(key) and is_path(settings[key])]
     local = {key: str(Path(settings[key]).absolute()) for key in paths if Path(settings[key]).exists()}

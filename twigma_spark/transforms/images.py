@@ -83,6 +83,24 @@ def image_rejects(probed: DataFrame) -> DataFrame:
     )
 
 
+def count_changes(before: DataFrame, after: DataFrame) -> tuple[int, int, int]:
+    """Return how many images are new, gone and changed: their contents differ under the same corpus and key.
+
+    Args:
+        before: rows of `images`.
+        after: rows of `images` that take their place.
+    """
+    key = ["corpus", "source_key"]
+    old, new = (
+        frame.groupBy(key).agg(F.max("image_id").alias(name)) for frame, name in ((before, "old"), (after, "new"))
+    )
+    counted = old.join(new, key, "full").select(
+        *(F.expr(f"count_if({what})") for what in ("old IS NULL", "new IS NULL", "old != new"))
+    )
+    row = counted.collect()[0]
+    return row[0], row[1], row[2]
+
+
 def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
     """Yield the batches with the contents read and the headers probed, cut so that few bytes are held at a time."""
     for batch in batches:
