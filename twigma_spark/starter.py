@@ -31,6 +31,10 @@ NAMES = {
     "title": ("title", "label"),
     "caption": ("caption", "description"),
     "created_at": ("created_at", "date", "created", "timestamp", "year"),
+    "post_id": ("post_id", "tweet_id"),
+    "author_id": ("author_id", "author", "user_id"),
+    "author_followers": ("author_followers", "followers"),
+    "like_count": ("like_count", "likes"),
 }
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.

@@ -34,6 +34,14 @@ def test_every_point_is_in_one_cell(spark: SparkSession) -> None:
     }  # fmt: skip
     assert found["p", 0.5, 0.05].year == pytest.approx(2022) and found["q", 0.5, 0.05].year is None
     assert found["p", 9.5, 0.95].dated == 0
+    assert {r.image_id for r in found.values()} == {"a", "b", "c", "d", "e"}
+
+
+def test_a_cell_is_shown_by_the_image_nearest_to_its_middle(spark: SparkSession) -> None:
+    rows = [("ends", "p", 0.0, 0.0), ("too", "p", 4.0, 4.0), ("edge", "p", 0.1, 0.9), ("middle", "p", 0.9, 1.1)]
+    none = spark.createDataFrame([], "image_id STRING, created_at TIMESTAMP")
+    found = {(r.x, r.y): r.image_id for r in cells(spark.createDataFrame(rows, MAP), none, 2).collect()}
+    assert found == {(1.0, 1.0): "middle", (3.0, 3.0): "too"}
 
 
 def test_points_at_one_place_are_one_cell(spark: SparkSession) -> None:

@@ -238,3 +238,26 @@ def test_what_changed_since_the_last_run_is_shown(spark: SparkSession, tmp_path:
         (tmp_path / name).write_bytes(picture())
     ingest.run(cfg, context, images=before)
     assert shown[1:] == ["ingest: 2 new, 1 gone, 1 changed since the last run"]
+
+
+def test_likes_and_followers_of_a_folder_become_posts(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        (tmp_path / name).write_bytes(picture())
+    rows = ["a.png,7,12,ann,100,2023-01-02", "b.png,7,,ann,100,2023-01-02", "c.png,,3.0,,many,1889", "d.png,,,,,"]
+    rows += ["c.png,,9,,,", "gone.png,8,1,bob,1,2023-01-02"]
+    header = "file,post_id,likes,author_id,author_followers,created_at"
+    (tmp_path / "m.csv").write_text("\n".join([header, *rows]))
+    columns = Columns(like_count="likes")
+    corpus = Corpus(name="own", role="posts", path=str(tmp_path), metadata=str(tmp_path / "m.csv"), columns=columns)
+    made = taken(spark, Config(corpora=(corpus,)))
+    posts = {r.tweet_id: (r.author_id, r.author_followers, r.like_count) for r in made["tweets"].collect()}
+    assert posts == {"7": ("ann", 100, 12), "own/c.png": (None, None, 3), "8": ("bob", 1, 1)}
+    # A painting of 1889 has a date; no post was made then.
+    dates = {r.tweet_id: r.created_at and r.created_at.year for r in made["tweets"].collect()}
+    assert dates == {"7": 2023, "own/c.png": None, "8": 2023}
+    shown = {r.source_key: r.tweet_id for r in made["images"].collect()}
+    assert shown == {"a.png": "7", "b.png": "7", "c.png": "own/c.png", "d.png": None}
+    refused = {(r.key, r.reason, r.detail) for r in made["rejects"].collect()}
+    assert ("m.csv#2", "value_unusable", "author_followers: many") in refused
+    art = Config(corpora=(corpus.model_copy(update={"role": "art"}),))
+    assert taken(spark, art)["tweets"].count() == 0

@@ -57,7 +57,7 @@ ReaderName = Annotated[str, AfterValidator(_check_reader)]
 
 
 class Columns(Section):
-    """Names of the metadata columns that fill the columns of `images`; null where there is none."""
+    """Names of the metadata columns that fill the columns of `images` and `tweets`; null where there is none."""
 
     file: str = "file"
     prompt: str | None = "prompt"
@@ -67,6 +67,10 @@ class Columns(Section):
     title: str | None = "title"
     caption: str | None = "caption"
     created_at: str | None = "created_at"
+    post_id: str | None = "post_id"
+    author_id: str | None = "author_id"
+    author_followers: str | None = "author_followers"
+    like_count: str | None = "like_count"
 
 
 class Corpus(Section):

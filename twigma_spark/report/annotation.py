@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from twigma_spark.report.render import data_uri, environment, script_hash, source
+from twigma_spark.report.figures import data_uri
+from twigma_spark.report.render import environment, script_hash, source
 
 
 @dataclass(frozen=True)

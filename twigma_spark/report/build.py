@@ -175,6 +175,11 @@ def cells(rows: Rows) -> tuple[MapCell, ...]:
     return tuple(sorted((MapCell(**row) for row in rows), key=lambda c: (c.corpus, c.x, c.y)))
 
 
+def fullest_cells(cells: Iterable[MapCell], most: int) -> tuple[MapCell, ...]:
+    """Return the cells with the most images, at most `most`."""
+    return tuple(sorted(cells, key=lambda c: (-c.images, c.corpus, c.x, c.y))[:most])
+
+
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:
     """Return what is known of the corpora, in the given order."""
     place = {name: i for i, name in enumerate(order)}

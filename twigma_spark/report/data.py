@@ -181,6 +181,7 @@ class MapCell:
         y: the cell's middle.
         dated: images with a date.
         year: the mean of their dates, as a decimal year.
+        image_id: the image nearest to the middle.
     """
 
     corpus: str
@@ -189,6 +190,7 @@ class MapCell:
     images: int
     dated: int = 0
     year: float | None = None
+    image_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ class ReportData:
     shared_pairs: tuple[SharedPair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
     cells: tuple[MapCell, ...] = ()
+    map_pictures: Mapping[str, Picture] = field(default_factory=dict)
     safety: tuple[Safety, ...] = ()
     nsfw_threshold: float = 0.5
     rejects: tuple[Reject, ...] = ()

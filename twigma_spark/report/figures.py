@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ PALETTE = (
     "#e07b39", "#4f83b9", "#55a87e", "#9a72b8", "#d0a52c",
     "#c4545e", "#4aa5b5", "#8d7761", "#b56a95", "#7f8b99",
 )  # fmt: skip
+# What the bytes of a picture begin with.
+MAGIC = {b"RIFF": "webp", b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,11 @@ def label(text: str, width: int = 60) -> str:
 def colour(index: int) -> str:
     """Return a colour that can be distinguished from its neighbours on light and on dark ground."""
     return PALETTE[index % len(PALETTE)]
+
+
+def data_uri(content: bytes | None) -> str:
+    """Return an image file as a data URI; empty for anything that is not WebP, JPEG or PNG."""
+    kind = next((k for magic, k in MAGIC.items() if content and content.startswith(magic)), None)
+    if content is None or kind is None:
+        return ""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from twigma_spark.report import numbers
 from twigma_spark.report.data import ReportData
+from twigma_spark.report.figures import data_uri
 from twigma_spark.report.rows import csv_link, section_rows
 from twigma_spark.report.section import ReportSection
 from twigma_spark.report.sections import (
@@ -58,7 +59,6 @@ SECTIONS: tuple[ReportSection, ...] = (
     runs.SECTION,
 )
 
-MAGIC = {b"RIFF": "webp", b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
 FILTERS: dict[str, Callable[..., str]] = {
     "number": numbers.number,
     "count": numbers.count,
@@ -85,14 +85,6 @@ def render(data: ReportData) -> str:
         script_hashes=[script_hash(plotly), script_hash(script)],
     )
     return page
-
-
-def data_uri(content: bytes | None) -> str:
-    """Return an image file as a data URI; empty for anything that is not WebP, JPEG or PNG."""
-    kind = next((k for magic, k in MAGIC.items() if content and content.startswith(magic)), None)
-    if content is None or kind is None:
-        return ""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 @cache

@@ -31,6 +31,7 @@ REPORT_ID = "report"
 BIN = 0.02
 REJECT_EXAMPLES = 3
 REPEATS = 5  # shown of a group of duplicates
+MAP_SIDE = 112  # of a picture on the map, in pixels
 
 
 def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
@@ -49,6 +50,8 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
     themes, pairs, groups, shared = _gallery(cfg, spark, tables)
+    cells = build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins)))
+    on_map = {cell.image_id for cell in build.fullest_cells(cells, cfg.report.map_pictures)}
     return ReportData(
         title=cfg.report.title,
         created_at=now,
@@ -66,7 +69,8 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         duplicate_groups=groups,
         shared_pairs=shared,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
-        cells=build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins))),
+        cells=cells,
+        map_pictures=_pictures(cfg, spark, tables, on_map, min(cfg.report.thumbnail, MAP_SIDE)),
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
@@ -101,7 +105,8 @@ def _gallery(
     shared = _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs))
     shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups, *shared)}
     shown |= {row["neighbour_id"] for row in pairs} | {row["canonical_id"] for row in groups}
-    pictures = _pictures(cfg, spark, tables, shown | {row["other_id"] for row in shared})
+    shown |= {row["other_id"] for row in shared}
+    pictures = _pictures(cfg, spark, tables, shown, cfg.report.thumbnail)
     return (
         build.themes(themes, pictures),
         build.pairs(pairs, pictures),
@@ -122,12 +127,14 @@ def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
     )
 
 
-def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str]) -> dict[str, Picture]:
-    """Return the few pictures that are shown, by id."""
+def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str], side: int) -> dict[str, Picture]:
+    """Return the few pictures that are shown, by id; their longer side has at most `side` pixels."""
+    if not ids:
+        return {}
     chosen = arrow.local_frame(spark, [(i,) for i in sorted(ids)], "image_id string")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
     with arrow_batches(spark, cfg.embed.arrow_batch):
-        rows = _rows(gallery.thumbnails(found, cfg.report.thumbnail, cfg.ingest.max_pixels))
+        rows = _rows(gallery.thumbnails(found, side, cfg.ingest.max_pixels))
     folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}
     return build.pictures(rows, partial(_link, cfg.report.path, folders))
 

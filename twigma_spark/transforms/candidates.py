@@ -8,7 +8,9 @@ from pyspark.sql.types import StringType
 
 from twigma_spark.transforms import values
 
+# What the metadata of a folder says of an image, and of the post that shows it.
 DESCRIBED = ("prompt", "prompt_id", "artist", "genre", "title", "caption", "created_at")
+OF_POST = ("post_id", "author_id", "author_followers", "like_count")
 COLUMNS = (
     "source_key",
     "tweet_id",
@@ -28,7 +30,8 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
 
     Args:
         files: rows of `corpora.ImageFiles`.
-        metadata: row, bad, line, file and `DESCRIBED` as strings; a `bad` row describes nothing.
+        metadata: row, bad, line, file and `DESCRIBED` as strings, and tweet_id where images belong to posts
+            (`posts_in_folder.with_posts`); a `bad` row describes nothing.
 
     A file without metadata is used as it is. A row that names no file is ``missing_file``; a second row for
     the same file is ``duplicate_key``.
@@ -103,7 +106,13 @@ def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
         F.coalesce(F.concat(F.lit("of file "), "file"), F.substring("line", 1, 200), F.lit("")).alias("detail"),
     )
     created = F.col("created_at")
-    unusable = values.unusable({"created_at": (created, values.timestamp(created))})
+    counts = {name: F.col(name) for name in ("author_followers", "like_count") if name in metadata.columns}
+    unusable = values.unusable(
+        {
+            "created_at": (created, values.timestamp(created)),
+            **{name: (text, values.count(text)) for name, text in counts.items()},
+        }
+    )
     dropped = metadata.where("bad IS NULL AND file IS NOT NULL").select(
         F.lit("metadata").alias("unit"),
         key,

@@ -7,7 +7,9 @@ from pyspark.sql import functions as F
 
 
 def cells(projection: DataFrame, images: DataFrame, bins: int) -> DataFrame:
-    """Return corpus, x, y (the cell's middle), images, dated, and year: the mean of the dates as a decimal year.
+    """Return corpus, x, y (the cell's middle), images, dated, year and image_id.
+
+    `year` is the mean of the dates as a decimal year, `image_id` the image nearest to the middle of the cell.
 
     Every point is counted; the grid has `bins` cells a side over the whole map.
 
@@ -21,9 +23,16 @@ def cells(projection: DataFrame, images: DataFrame, bins: int) -> DataFrame:
     placed = dated.crossJoin(F.broadcast(ends))
     years = F.year("created_at") + (F.dayofyear("created_at") - 1) / 366.0
     return (
-        placed.select("corpus", *[_middle(c, bins).alias(c) for c in "xy"], years.alias("year"))
+        placed.select(
+            "corpus", *[_middle(c, bins).alias(c) for c in "xy"], years.alias("year"), "image_id", _off_middle(bins)
+        )
         .groupBy("corpus", "x", "y")
-        .agg(F.count("*").alias("images"), F.count("year").alias("dated"), F.avg("year").alias("year"))
+        .agg(
+            F.count("*").alias("images"),
+            F.count("year").alias("dated"),
+            F.avg("year").alias("year"),
+            F.min(F.struct("off", "image_id"))["image_id"].alias("image_id"),
+        )
     )
 
 
@@ -32,3 +41,9 @@ def _middle(axis: str, bins: int) -> Column:
     low, width = F.col(f"min_{axis}"), (F.col(f"max_{axis}") - F.col(f"min_{axis}")) / bins
     cell = F.least(F.floor((F.col(axis) - low) / width), F.lit(bins - 1))
     return F.when(width > 0, low + (cell + 0.5) * width).otherwise(low)
+
+
+def _off_middle(bins: int) -> Column:
+    """Return the squared distance of a point from the middle of its cell."""
+    x, y = (F.col(axis) - _middle(axis, bins) for axis in "xy")
+    return (x * x + y * y).alias("off")

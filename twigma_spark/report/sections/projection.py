@@ -8,7 +8,7 @@ from math import log1p
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import MapCell, ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, data_uri, figure, label, script_json
 from twigma_spark.report.numbers import count
 from twigma_spark.report.section import ReportSection
 
@@ -24,7 +24,18 @@ def context(data: ReportData) -> dict[str, object]:
     charts = [by_corpus(data)] if data.cells else []
     charts += [by_date(data)] if any(cell.dated for cell in _posts(data)) else []
     rows = [(metric, row) for metric in METRICS for row in data.select(ANALYSIS, metric)]
-    return {"charts": charts, "rows": rows}
+    return {"charts": charts, "rows": rows, "pictures": script_json(_hover_pictures(data))}
+
+
+def _hover_pictures(data: ReportData) -> dict[str, dict[str, str]]:
+    """Return by image what is shown over its cell: the picture, or why it is hidden."""
+    found = {}
+    for image_id, picture in data.map_pictures.items():
+        why = picture.hidden_because(data.nsfw_threshold)
+        uri = "" if why else data_uri(picture.thumbnail)
+        if why or uri:
+            found[image_id] = {"src": uri, "text": f"hidden: {why}" if why else picture.text}
+    return found
 
 
 def by_corpus(data: ReportData) -> Figure:
@@ -33,7 +44,10 @@ def by_corpus(data: ReportData) -> Figure:
     top = max(cell.images for cell in data.cells)
     traces = [_dots([c for c in data.cells if c.corpus == name], name, n, top) for n, name in enumerate(names)]
     sizes = ", ".join(f"{name} {count(sum(c.images for c in data.cells if c.corpus == name))}" for name in names)
-    caption = f"All kept images, by corpus: a dot is what a corpus has in one cell of a grid. n images: {sizes}."
+    pictures = " The picture over a dot is the image nearest to its middle." if data.map_pictures else ""
+    caption = (
+        f"All kept images, by corpus: a dot is what a corpus has in one cell of a grid. n images: {sizes}.{pictures}"
+    )
     return figure("fig-map-corpus", traces, _layout(), caption)
 
 
@@ -71,11 +85,11 @@ def _dots(cells: list[MapCell], name: str, place: int, top: int) -> go.Scatter:
     return go.Scatter(
         x=[round(cell.x, 4) for cell in cells],
         y=[round(cell.y, 4) for cell in cells],
-        customdata=[count(cell.images) for cell in cells],
+        customdata=[[count(cell.images), cell.image_id] for cell in cells],
         name=label(name),
         mode="markers",
         marker={"color": colour(place), "opacity": 0.7, "size": [_size(cell.images, top) for cell in cells]},
-        hovertemplate="%{customdata} images",
+        hovertemplate="%{customdata[0]} images",
     )
 
 

@@ -8,25 +8,30 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, corpora
+from twigma_spark.schemas import TWEETS
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Frames
-from twigma_spark.transforms import candidates
+from twigma_spark.transforms import candidates, posts_in_folder
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    """Return the images of the folder, and the lines of its metadata that cannot be used."""
+    """Return the images of the folder, the posts in its metadata, and the lines of it that cannot be used."""
     files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest)
     if corpus.metadata is None:
         found = candidates.limit_images(candidates.from_folder(files.rows, None), corpus.limit)
         return CorpusFrames(found, n_bytes=files.n_bytes)
     described = corpora.read_metadata(spark, corpus)
-    found = candidates.from_folder(files.rows, described.rows)
+    rows, tweets = described.rows, None
+    if corpus.role == "posts":
+        rows = posts_in_folder.with_posts(rows, corpus.name)
+        tweets = posts_in_folder.tweets(rows, corpus.name, TWEETS.schema)
+    found = candidates.from_folder(files.rows, rows)
     name = corpus.metadata.rsplit("/", 1)[-1]
     rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
     if described.missing:
         row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
         rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
-    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, n_bytes=files.n_bytes)
+    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, tweets, n_bytes=files.n_bytes)
 
 
 def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:

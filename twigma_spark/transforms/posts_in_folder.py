@@ -1,0 +1,58 @@
+"""Posts of a folder of images whose metadata has likes, authors or ids of posts."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as t
+
+from twigma_spark.transforms import values
+from twigma_spark.transforms.candidates import OF_POST
+
+
+def with_posts(metadata: DataFrame, corpus: str) -> DataFrame:
+    """Return the metadata with the tweet_id of each row: its post_id, else the corpus and the file.
+
+    It is null where the row says nothing of a post: none of `OF_POST`.
+
+    Args:
+        metadata: row, bad, file, and `OF_POST` as strings.
+        corpus: name of the corpus.
+    """
+    said = F.coalesce(*[_text(name) for name in OF_POST])
+    own = F.concat_ws("/", F.lit(corpus), "file")
+    return metadata.withColumn("tweet_id", F.when(said.isNotNull(), F.coalesce(_text("post_id"), own)))
+
+
+def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
+    """Return rows of `tweets`, one a post; of several rows of a post the first that has a value gives it.
+
+    Args:
+        metadata: what `with_posts` returns, with created_at as string.
+        corpus: name of the corpus.
+        schema: that of `tweets`.
+    """
+    used = metadata.where("bad IS NULL AND file IS NOT NULL AND tweet_id IS NOT NULL")
+    # A file that is named again is a reject, and says nothing of its post either.
+    nth = F.row_number().over(Window.partitionBy("file").orderBy("row"))
+    used = used.withColumn("nth", nth).where("nth = 1")
+    made = {
+        "author_id": _text("author_id"),
+        "author_followers": values.count(F.col("author_followers")),
+        "created_at": values.post_timestamp(F.col("created_at")),
+        "like_count": values.count(F.col("like_count")),
+    }
+    first = [F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in made.items()]
+    posts = used.groupBy("tweet_id").agg(*first).withColumn("corpus", F.lit(corpus))
+    return posts.select(
+        *(
+            F.col(f.name) if f.name in posts.columns else F.lit(None).cast(f.dataType).alias(f.name)
+            for f in schema.fields
+        )
+    )
+
+
+def _text(name: str) -> Column:
+    """Return a column's text; null where it is blank."""
+    trimmed = F.trim(F.col(name))
+    return F.when(trimmed != "", trimmed)
