@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from pathlib import Path
+
+from PIL import Image
 from pyspark.sql import SparkSession
 
+from tests.tables import table
+from twigma_spark.config.settings import Config
+from twigma_spark.stages.annotation import annotate
 from twigma_spark.transforms import annotation
 
 
@@ -39,3 +47,29 @@ def test_captions_come_back_under_the_same_names(spark: SparkSession) -> None:
         for r in annotation.join_captions(clusters, captions, 3).collect()
     }
     assert found == {"a": (0, "new"), "b": (1, "")}
+
+
+def test_a_page_and_a_sheet_are_written(spark: SparkSession, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(out, "PNG")
+    ids = [f"{n:032x}" for n in range(3)]
+    contents = [out.getvalue(), out.getvalue(), b"broken"]
+    tables = {
+        "images": table(
+            spark,
+            "images",
+            [
+                {"image_id": i, "corpus": "posts", "sensitive": False, "content": c}
+                for i, c in zip(ids, contents, strict=True)
+            ],
+        ),
+        "clusters": table(
+            spark, "clusters", [{"clustering_id": "themes", "image_id": i, "cluster": 0, "distance": 0.0} for i in ids]
+        ),
+        "scores": table(spark, "scores", []),
+    }
+    said = annotate(Config(), spark, tables, str(tmp_path))
+    # What cannot be drawn is not asked about.
+    assert said.startswith("2 images of 1 clusters")
+    assert len(list(csv.DictReader((tmp_path / "sheet.csv").open()))) == 2
+    assert (tmp_path / "sheet.html").read_text().count("data:image/webp;base64,") == 2

@@ -119,7 +119,9 @@ def shown(spark: SparkSession) -> dict[str, Any]:
     ]
     captions = [("posted", "m1", "older"), ("posted", "m2", "a red strip"), ("titled", "m1", "unused")]
     chosen = spark.createDataFrame(
-        [(i["image_id"],) for i in images[:-1]] + [("posted",), ("no such",)], "image_id string"
+        [(i["image_id"], 40 if i["image_id"] == "prompted" else 160) for i in images[:-1]]
+        + [("posted", 160), ("no such", 160)],
+        "image_id string, side int",
     )
     found = pictures(
         table(spark, "images", images),
@@ -135,7 +137,7 @@ def shown(spark: SparkSession) -> dict[str, Any]:
         ),
         chosen,
     )
-    rows = thumbnails(found, side=160, max_pixels=300_000).collect()
+    rows = thumbnails(found, max_pixels=300_000).collect()
     assert len(rows) == len({r["image_id"] for r in rows})
     return {r["image_id"]: r for r in rows}
 
@@ -159,7 +161,8 @@ def test_the_highest_nsfw_score_counts_and_flags_stay(shown: dict[str, Any]) -> 
 
 def test_thumbnails_fit_and_are_not_enlarged(shown: dict[str, Any]) -> None:
     assert size_of(shown["titled"]["thumbnail"]) == ("WEBP", (160, 80))
-    assert size_of(shown["prompted"]["thumbnail"]) == ("WEBP", (60, 30))
+    assert size_of(shown["prompted"]["thumbnail"]) == ("WEBP", (40, 20))
+    assert size_of(shown["posted"]["thumbnail"])[1][1] == 160
     assert max(size_of(shown["posted"]["preview"])[1]) == 10
 
 

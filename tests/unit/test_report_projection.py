@@ -26,7 +26,10 @@ def test_both_maps_count_all_images() -> None:
     assert {"posts", "art"} <= set(names)
     corpus, date = projection.by_corpus(data), projection.by_date(data)
     dots = {trace["name"]: trace for trace in json.loads(corpus.json)["data"]}
-    assert dots["posts"]["customdata"] == [["3", ""], ["1", ""]] and dots["art"]["customdata"] == [["40", ""]]
+    assert dots["posts"]["customdata"] == [["3 images", ""], ["1 image", ""]]
+    assert dots["art"]["customdata"] == [
+        ["40 images", ""]
+    ]
     assert dots["art"]["marker"]["size"] == [projection.LARGE] and min(dots["posts"]["marker"]["size"]) == 3.0
     assert "posts 4" in corpus.caption and "art 40" in corpus.caption
     (trace,) = json.loads(date.json)["data"]

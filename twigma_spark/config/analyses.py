@@ -116,4 +116,4 @@ class Report(StageSection):
     shared_pairs: int = Field(8, ge=0)
     thumbnail: int = Field(224, ge=16)
     map_bins: int = Field(80, ge=10, le=300)
-    map_pictures: int = Field(300, ge=0)
+    map_pictures: int = Field(500, ge=0)

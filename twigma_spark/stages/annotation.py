@@ -49,9 +49,7 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
 def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) -> dict[str, bytes | None]:
     """Return the pictures by image id, small enough for a page."""
     wanted = tables["images"].where(F.col("image_id").isin(ids))
-    blank = wanted.select(
-        "image_id", "corpus", F.lit("").alias("text"), "sensitive", F.lit(None).cast("double").alias("score"), "content"
-    )
+    blind = wanted.select("image_id", "content", F.lit(cfg.concordance.thumbnail).alias("side"))
     with arrow_batches(spark, cfg.embed.arrow_batch):
-        rows = gallery.thumbnails(blank, cfg.concordance.thumbnail, cfg.ingest.max_pixels).collect()
+        rows = gallery.thumbnails(blind, cfg.ingest.max_pixels).collect()
     return {row["image_id"]: bytes(row["thumbnail"]) if row["thumbnail"] is not None else None for row in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ REPORT_ID = "report"
 BIN = 0.02
 REJECT_EXAMPLES = 3
 REPEATS = 5  # shown of a group of duplicates
-MAP_SIDE = 112  # of a picture on the map, in pixels
+MAP_SIDE = 96  # of a picture on the map, in pixels
 
 
 def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
@@ -49,28 +50,28 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(_rows(summaries.image_outcomes(tables["images"], tables["duplicates"], rejects)), roles)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    themes, pairs, groups, shared = _gallery(cfg, spark, tables)
     cells = build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins)))
     on_map = {cell.image_id for cell in build.fullest_cells(cells, cfg.report.map_pictures)}
+    shown = _gallery(cfg, spark, tables, on_map)
     return ReportData(
         title=cfg.report.title,
         created_at=now,
         corpora=corpora,
         results=build.results(records.read_results(tables["results"])),
         origins=build.origins(_rows(summaries.origin_counts(tables["clusters"], plain))),
-        themes=themes,
+        themes=shown.themes,
         matches=build.matches(
             _rows(summaries.best_matches(neighbours)),
             _rows(summaries.similarity_bins(neighbours, BIN)),
             order,
             BIN,
         ),
-        pairs=pairs,
-        duplicate_groups=groups,
-        shared_pairs=shared,
+        pairs=shown.pairs,
+        duplicate_groups=shown.duplicate_groups,
+        shared_pairs=shown.shared_pairs,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
         cells=cells,
-        map_pictures=_pictures(cfg, spark, tables, on_map, min(cfg.report.thumbnail, MAP_SIDE)),
+        map_pictures=shown.map_pictures,
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
@@ -95,10 +96,19 @@ def _safety(cfg: Config, tables: Frames) -> DataFrame:
     return summaries.safety(kept, tables["scores"], cfg.report.nsfw_threshold)
 
 
-def _gallery(
-    cfg: Config, spark: SparkSession, tables: Frames
-) -> tuple[tuple[ThemeSummary, ...], tuple[Pair, ...], tuple[DuplicateGroup, ...], tuple[SharedPair, ...]]:
-    """Return the themes, the closest pairs, duplicates and shared images with their pictures, each shrunk once."""
+@dataclass(frozen=True)
+class _Gallery:
+    """All that is shown with pictures."""
+
+    themes: tuple[ThemeSummary, ...]
+    pairs: tuple[Pair, ...]
+    duplicate_groups: tuple[DuplicateGroup, ...]
+    shared_pairs: tuple[SharedPair, ...]
+    map_pictures: dict[str, Picture]
+
+
+def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str]) -> _Gallery:
+    """Return what is shown with pictures, each shrunk once; those of the map are smaller, where they are only there."""
     themes = _theme_rows(cfg, tables)
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
     groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
@@ -106,12 +116,14 @@ def _gallery(
     shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups, *shared)}
     shown |= {row["neighbour_id"] for row in pairs} | {row["canonical_id"] for row in groups}
     shown |= {row["other_id"] for row in shared}
-    pictures = _pictures(cfg, spark, tables, shown, cfg.report.thumbnail)
-    return (
+    sides = dict.fromkeys(on_map, min(MAP_SIDE, cfg.report.thumbnail)) | dict.fromkeys(shown, cfg.report.thumbnail)
+    pictures = _pictures(cfg, spark, tables, sides)
+    return _Gallery(
         build.themes(themes, pictures),
         build.pairs(pairs, pictures),
         build.duplicate_groups(groups, pictures),
         build.shared_pairs(shared, pictures),
+        {image_id: pictures[image_id] for image_id in sorted(on_map & pictures.keys())},
     )
 
 
@@ -127,14 +139,12 @@ def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
     )
 
 
-def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: set[str], side: int) -> dict[str, Picture]:
-    """Return the few pictures that are shown, by id; their longer side has at most `side` pixels."""
-    if not ids:
-        return {}
-    chosen = arrow.local_frame(spark, [(i,) for i in sorted(ids)], "image_id string")
+def _pictures(cfg: Config, spark: SparkSession, tables: Frames, sides: Mapping[str, int]) -> dict[str, Picture]:
+    """Return the few pictures that are shown, by id; `sides` are the pixels of the longer side at most."""
+    chosen = arrow.local_frame(spark, sorted(sides.items()), "image_id string, side int")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
     with arrow_batches(spark, cfg.embed.arrow_batch):
-        rows = _rows(gallery.thumbnails(found, side, cfg.ingest.max_pixels))
+        rows = _rows(gallery.thumbnails(found, cfg.ingest.max_pixels))
     folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}
     return build.pictures(rows, partial(_link, cfg.report.path, folders))
 

@@ -94,16 +94,16 @@ def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: 
         images: rows of the table `images`.
         scores: rows of `scores`; the highest NSFW score of any scorer counts.
         captions: rows of `captions`; of several models, the last by name counts.
-        chosen: image_id of the few images to show.
+        chosen: image_id and side (the pixels of the thumbnail's longer side at most) of the few images to show.
     """
-    wanted = F.broadcast(chosen.select("image_id").distinct())
+    wanted = F.broadcast(chosen.dropDuplicates(["image_id"]))
     nsfw = scores.where("kind = 'nsfw'").join(wanted, "image_id", "left_semi")
     nsfw = nsfw.groupBy("image_id").agg(F.max("score").alias("score"))
     said = captions.join(wanted, "image_id", "left_semi").withColumnRenamed("caption", "said")
     said = said.groupBy("image_id").agg(F.max_by("said", "model_id").alias("said"))
     work = F.concat_ws(", ", "title", "artist")
     return (
-        images.join(wanted, "image_id", "left_semi")
+        images.join(wanted, "image_id")
         .join(nsfw, "image_id", "left")
         .join(said, "image_id", "left")
         .select(
@@ -113,27 +113,27 @@ def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: 
             F.coalesce(F.when(work != "", work), "prompt", "caption", "said", F.lit("")).alias("text"),
             "sensitive",
             "score",
+            "side",
             "content",
         )
     )
 
 
-def thumbnails(pictures: DataFrame, side: int, max_pixels: int) -> DataFrame:
-    """Return the pictures with `thumbnail` (WebP, at most `side` pixels) and `preview` in place of `content`.
+def thumbnails(pictures: DataFrame, max_pixels: int) -> DataFrame:
+    """Return the pictures with `thumbnail` (WebP, at most `side` pixels) and `preview` in place of side and `content`.
 
     Both are null where the image cannot be decoded. The caller keeps Arrow's batches small: whole files
     travel through them.
     """
 
-    def shrink(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        for batch in batches:
-            small = [_small(content, side, max_pixels) for content in batch]
+    def shrink(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
+        for contents, sides in batches:
+            small = [_small(content, side, max_pixels) for content, side in zip(contents, sides, strict=True)]
             yield pd.DataFrame(small, columns=["thumbnail", "preview"])
 
     udf = pandas_udf(shrink, SMALL).asNondeterministic()  # type: ignore[call-overload]
-    return pictures.withColumn("small", udf("content")).select(
-        "image_id", "corpus", "file", "text", "sensitive", "score", "small.thumbnail", "small.preview"
-    )
+    kept = [name for name in pictures.columns if name not in ("side", "content")]
+    return pictures.withColumn("small", udf("content", "side")).select(*kept, "small.thumbnail", "small.preview")
 
 
 def _small(content: bytes | None, side: int, max_pixels: int) -> tuple[bytes | None, bytes | None]:
