@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import StageError
-from twigma_spark.io.runs import Run, now, package_versions, record, state_of
+from twigma_spark.io.runs import LastRun, Run, now, package_versions, record, state_of
 from twigma_spark.io.session import is_alive
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
@@ -28,8 +28,6 @@ SPARK_ENDED = (
     "--set 'spark.conf={spark.driver.memory: 4g}', or take in less at once: ingest.max_bytes, embed.arrow_batch. "
     "What was committed is kept; the same command goes on from there."
 )
-# The state that a stage's last good run began with, and the versions of the tables that it wrote.
-LastRun = tuple[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Runner:
         self.rows: dict[str, int] = {}
 
     def run(self, known: LastRun | None) -> Outcome:
-        """Return how it went; `known` is the state and the output versions of the last good run."""
+        """Return how it went; `known` is the last good run."""
         with self._failures():
             states = self._states()
             state = self._state(states)
@@ -110,7 +108,7 @@ class Runner:
         return state_of(self.config_hash, self.sources, self._input_stamps(states))
 
     def _stands(self, state: str, known: LastRun | None) -> bool:
-        return known is not None and known[0] == state and self._outputs_stand(known[1])
+        return known is not None and known.state == state and self._outputs_stand(known)
 
     def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
@@ -121,6 +119,7 @@ class Runner:
             pending = pool.submit(self._rejects)
             account = self._account()
             rejects = pending.result()
+        output_versions = {name: self.store.version(name) for name in self.stage.writes}
         ended = replace(
             self._blank(),
             status="ok",
@@ -129,7 +128,7 @@ class Runner:
             rejects=rejects,
             account=asdict(account) if account else {},
             input_versions={name: found.version for name, found in states.items()},
-            output_versions={name: self.store.version(name) for name in self.stage.writes},
+            output_versions=output_versions,
             versions={**package_versions(), **self.stage.versions(self.cfg)},
         )
         record(self.store, ended)
@@ -149,8 +148,8 @@ class Runner:
     def _sources(self) -> str:
         return self.stage.sources(self.cfg, self.store.spark) if self.stage.sources else ""
 
-    def _outputs_stand(self, versions: Mapping[str, int]) -> bool:
-        return all(self.store.version(name) >= versions.get(name, 0) for name in self.stage.writes)
+    def _outputs_stand(self, known: LastRun) -> bool:
+        return all(known.wrote(name, self.store.state(name)) for name in self.stage.writes)
 
     def _write_all(self, pool: ThreadPoolExecutor) -> None:
         self.staging.drop_abandoned()

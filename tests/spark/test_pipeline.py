@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +232,16 @@ def test_a_tenth_of_rejects_is_not_worth_a_word(store: Store) -> None:
     said: list[str] = []
     pipeline.run(Config(), store, [refusing(store, ("own", "9"))], said.append, strict=True)
     assert len(said) == 1
+
+
+def test_an_output_that_was_made_anew_is_computed_again(ready: Store) -> None:
+    go = runner(ready, [])
+    go(SCORE)
+    state = ready.state("scores")
+    drop(ready, "scores")
+    time.sleep(5.5)  # more than clocks may differ by
+    other = ready.spark.createDataFrame([("z", "m", "nsfw", 0.5)], TABLES["scores"].schema)
+    ready.write("scores", other, stage="score")
+    assert (ready.version("scores"), ready.count("scores")) == (state.version, 1)
+    assert go(SCORE)[0].rows["scores"] == 2
+    assert go(SCORE)[0].skipped

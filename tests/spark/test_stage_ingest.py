@@ -221,6 +221,19 @@ def test_a_chunk_of_images_is_read_from_its_own_files(
     assert all(row.content for row in rows)
 
 
+@pytest.mark.parametrize("name", ["M.CSV", "M.TSV", "M.JsonL"])
+def test_the_suffix_of_metadata_may_be_in_capitals(spark: SparkSession, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.png").write_bytes(picture())
+    rows = {
+        "M.CSV": "file,title\na.png,A",
+        "M.TSV": "file\ttitle\na.png\tA",
+        "M.JsonL": '{"file": "a.png", "title": "A"}',
+    }
+    (tmp_path / name).write_text(rows[name])
+    corpus = Corpus(name="own", role="posts", path=str(tmp_path), metadata=str(tmp_path / name))
+    assert [r.title for r in taken(spark, Config(corpora=(corpus,)))["images"].collect()] == ["A"]
+
+
 def test_what_changed_since_the_last_run_is_shown(spark: SparkSession, tmp_path: Path) -> None:
     for name in ("same.png", "gone.png", "changed.png"):
         (tmp_path / name).write_bytes(picture())

@@ -27,9 +27,7 @@ def test_both_maps_count_all_images() -> None:
     corpus, date = projection.by_corpus(data), projection.by_date(data)
     dots = {trace["name"]: trace for trace in json.loads(corpus.json)["data"]}
     assert dots["posts"]["customdata"] == [["3 images", ""], ["1 image", ""]]
-    assert dots["art"]["customdata"] == [
-        ["40 images", ""]
-    ]
+    assert dots["art"]["customdata"] == [["40 images", ""]]
     assert dots["art"]["marker"]["size"] == [projection.LARGE] and min(dots["posts"]["marker"]["size"]) == 3.0
     assert "posts 4" in corpus.caption and "art 40" in corpus.caption
     (trace,) = json.loads(date.json)["data"]

@@ -158,9 +158,9 @@ def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
         CorpusError: where the file does not exist or is of another kind.
     """
     path = str(corpus.metadata)
-    if path.endswith(JSON_SUFFIXES):
+    if path.lower().endswith(JSON_SUFFIXES):
         raw, names = _read_jsonl(spark, corpus, path)
-    elif path.endswith(CSV_SUFFIXES):
+    elif path.lower().endswith(CSV_SUFFIXES):
         raw, names = _read_csv(spark, corpus, path)
     else:
         raise CorpusError(f"corpus '{corpus.name}': metadata must be a .csv, .tsv or .jsonl file. Got {path!r}.")
@@ -217,7 +217,7 @@ def _without_scheme(path: str) -> str:
 
 def _read_csv(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
     reader = spark.read.options(multiLine=True, escape='"', mode="PERMISSIVE", columnNameOfCorruptRecord=BAD)
-    reader = reader.options(header=corpus.header is None, sep="\t" if path.endswith(".tsv") else ",")
+    reader = reader.options(header=corpus.header is None, sep="\t" if path.lower().endswith(".tsv") else ",")
     names = list(corpus.header or _checked(lambda: reader.csv(path).columns, corpus, path))
     return _checked(lambda: reader.schema(_strings([*names, BAD])).csv(path), corpus, path), names
 
