@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import StageError
+from twigma_spark.io.reject_shares import format_reasons
 from twigma_spark.io.runs import LastRun, Run, now, package_versions, record, state_of
 from twigma_spark.io.session import is_alive
 from twigma_spark.io.staging import Staging
@@ -21,8 +22,6 @@ from twigma_spark.stages.stage import Account, Stage, StageContext
 Log = Callable[[str], None]
 # Writes and counts of a stage that run side by side.
 AT_ONCE = 2
-# Reasons of rejects in a line of progress.
-REASONS = 3
 SPARK_ENDED = (
     "Spark has ended, most often for lack of memory. Give its driver more, such as "
     "--set 'spark.conf={spark.driver.memory: 4g}', or take in less at once: ingest.max_bytes, embed.arrow_batch. "
@@ -54,10 +53,7 @@ class Outcome:
         """Return the number of rejects with the reasons that most of them have."""
         if not self.rejects:
             return ""
-        most = sorted(self.rejects.items(), key=lambda item: (-item[1], item[0]))
-        named = ", ".join(f"{reason} {n:,}" for reason, n in most[:REASONS])
-        more = f", {len(most) - REASONS} more reasons" if len(most) > REASONS else ""
-        return f"; {sum(self.rejects.values()):,} rejects ({named}{more}): twigma rejects"
+        return f"; {sum(self.rejects.values()):,} rejects ({format_reasons(self.rejects)}): twigma rejects"
 
 
 def quiet(text: str) -> None:

@@ -219,11 +219,13 @@ def test_a_corpus_with_many_rejects_is_said_and_ends_a_strict_run(store: Store) 
     stage, said = refusing(store, ("few", "1"), ("none", "1"), ("none", "2")), []
     pipeline.run(Config(), store, [stage], said.append)
     assert [line.split("] ")[1] for line in said[1:]] == [
-        "warning: corpus 'few' has 1 reject beside 1 images (gone 1): twigma rejects",
-        "warning: corpus 'none' has 2 rejects beside 0 images (gone 2): twigma rejects",
+        "warning: corpus 'few' has 1 image and 1 reject (gone 1): twigma rejects",
+        "warning: corpus 'none' has 0 images and 2 rejects (gone 2): twigma rejects",
     ]
     # What is skipped now was refused before.
-    with pytest.raises(StageError, match=r"corpus 'none' has 2 rejects .* without --strict the run goes on"):
+    with pytest.raises(
+        StageError, match=r"corpus 'none' has 0 images and 2 rejects .* without --strict the run goes on"
+    ):
         pipeline.run(Config(), store, [stage], said.append, strict=True)
 
 

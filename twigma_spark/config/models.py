@@ -72,7 +72,7 @@ class OnnxSettings(Section):
     @property
     def is_scaling_given(self) -> bool:
         """Whether somebody said which numbers the network takes."""
-        return bool({"preset", "scale", "mean", "std"} & self.model_fields_set)
+        return self.preset is not None or bool({"scale", "mean", "std"} & self.model_fields_set)
 
 
 class Onnx(OnnxSettings):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import functions as F
 
 from twigma_spark.io.tables import Store
@@ -28,8 +30,16 @@ def describe_large_shares(store: Store, stage: str) -> list[str]:
     ]
 
 
-def _describe(corpus: str, reasons: dict[str, int], images: int) -> str:
-    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+def format_reasons(rejects: Mapping[str, int]) -> str:
+    """Return the commonest reasons with their numbers, and how many more there are."""
+    most = sorted(rejects.items(), key=lambda item: (-item[1], item[0]))
+    named = ", ".join(f"{reason} {n:,}" for reason, n in most[:REASONS])
+    return named + (f", {len(most) - REASONS} more reasons" if len(most) > REASONS else "")
+
+
+def _describe(corpus: str, reasons: Mapping[str, int], images: int) -> str:
     number = sum(reasons.values())
-    named = ", ".join(f"{reason} {n:,}" for reason, n in most)
-    return f"corpus '{corpus}' has {number:,} reject{'s' if number > 1 else ''} beside {images:,} images ({named})"
+    rejects = f"{number:,} reject{'s' if number > 1 else ''}"
+    return (
+        f"corpus '{corpus}' has {images:,} image{'' if images == 1 else 's'} and {rejects} ({format_reasons(reasons)})"
+    )

@@ -85,7 +85,7 @@ def _dots(cells: list[MapCell], name: str, place: int, top: int) -> go.Scatter:
     return go.Scatter(
         x=[round(cell.x, 4) for cell in cells],
         y=[round(cell.y, 4) for cell in cells],
-        customdata=[[_say(cell.images), cell.image_id] for cell in cells],
+        customdata=[[_count_images(cell.images), cell.image_id] for cell in cells],
         name=label(name),
         mode="markers",
         marker={"color": colour(place), "opacity": 0.7, "size": [_size(cell.images, top) for cell in cells]},
@@ -93,7 +93,7 @@ def _dots(cells: list[MapCell], name: str, place: int, top: int) -> go.Scatter:
     )
 
 
-def _say(images: int) -> str:
+def _count_images(images: int) -> str:
     return f"{count(images)} image{'' if images == 1 else 's'}"
 
 
