@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -67,6 +69,13 @@ def test_the_indices_are_scikit_learns_and_know_no_names() -> None:
     a, b = rng.integers(0, 4, 60), rng.integers(0, 5, 60)
     assert agreement.rand_index(a, b) == adjusted_rand_score(a, b)
     assert agreement.rand_index(a, 7 - a) == agreement.mutual_information(a, 7 - a) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("index", [agreement.rand_index, agreement.mutual_information])
+@pytest.mark.parametrize("items", [0, 1])
+def test_one_item_is_no_grouping(index: Callable[[np.ndarray, np.ndarray], float], items: int) -> None:
+    with pytest.raises(ValueError, match="groupings must have at least 2 items"):
+        index(np.zeros(items, np.int64), np.zeros(items, np.int64))
 
 
 def test_half_samples_scatter_as_samples_do() -> None:

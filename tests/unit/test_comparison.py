@@ -62,6 +62,28 @@ def test_manifolds_equal_a_direct_count() -> None:
     assert found.recall.mean() == pytest.approx(nearest.manifolds(q, p, 4).precision.mean())
 
 
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_images_that_occur_many_times_are_in_their_own_balls(scale: float) -> None:
+    """Each image six times, more than k copies: its ball has no radius. The other corpus has the same images."""
+    rows = scale * np.random.default_rng(5).normal(size=(40, 64)).astype(np.float32)
+    found = nearest.manifolds(np.repeat(rows, 6, axis=0), np.repeat(rows, 6, axis=0), 3)
+    for measure in (found.precision, found.recall, found.coverage):
+        assert measure.mean() == 1.0
+    np.testing.assert_array_equal(found.density, 6 / 3)
+    # Other images are not in a ball without a radius, however near.
+    apart = nearest.manifolds(np.repeat(rows, 6, axis=0) + np.float32(0.01 * scale), np.repeat(rows, 6, axis=0), 3)
+    assert apart.precision.mean() == 0.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_row_at_the_edge_of_a_ball_is_inside(seed: int) -> None:
+    """p are the k-th neighbours themselves, so that every ball of q holds one just at its edge."""
+    q = np.random.default_rng(seed).normal(size=(50, 32)).astype(np.float32)
+    order = np.argsort(cdist(q.astype(np.float64), q.astype(np.float64)), axis=1)
+    found = nearest.manifolds(q[order[:, 3]], q, 3)
+    assert found.coverage.mean() == found.precision.mean() == 1.0
+
+
 def test_mmd_equals_sklearns_kernels_without_the_diagonal() -> None:
     p, q, width = draw(30, 1), draw(40, 2, shift=0.5), 1.7
     pp, qq, pq = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, log
 
 import numpy as np
@@ -193,3 +194,18 @@ def test_an_empty_corpus_is_said_and_does_not_harm_the_others() -> None:
 def test_all_variance_keeps_all_components() -> None:
     _, how = quantise([blobs(P, 60, 1), blobs(Q, 60, 2)], QuantiseSpec(4, variance=1.0))
     assert "of 7 joint principal components (1 of the variance)" in how
+
+
+@pytest.mark.parametrize("measure", [kl, js, frontier_integral, mauve])
+@pytest.mark.parametrize("counts", [[0.0, 0.0], [1.0, np.nan], [2.0, -1.0], [np.inf, 1.0]])
+def test_counts_that_are_none_are_refused(
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray], counts: list[float]
+) -> None:
+    for pair in ((counts, [1.0, 2.0]), ([1.0, 2.0], counts)):
+        with pytest.raises(ValueError, match="counts must be finite, at least 0 and not all 0"):
+            measure(np.array(pair[0]), np.array(pair[1]))
+
+
+def test_the_entropy_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="counts must be finite"):
+        entropy(np.array([[1.0, 2.0], [0.0, 0.0]]))

@@ -85,13 +85,28 @@ def grouping_alpha(groupings: Sequence[NDArray[Any]]) -> float | None:
 
 
 def rand_index(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Return the adjusted Rand index of two groupings (items,), by scikit-learn (Hubert & Arabie 1985)."""
+    """Return the adjusted Rand index of two groupings (items,), by scikit-learn (Hubert & Arabie 1985).
+
+    Raises:
+        ValueError: there are fewer than 2 items, of which no grouping says anything.
+    """
+    _require_pairs(a)
     return float(adjusted_rand_score(dense(a.astype(str)), dense(b.astype(str))))
 
 
 def mutual_information(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Return the adjusted mutual information of two groupings (items,), by scikit-learn (Vinh et al. 2010)."""
+    """Return the adjusted mutual information of two groupings (items,), by scikit-learn (Vinh et al. 2010).
+
+    Raises:
+        ValueError: there are fewer than 2 items.
+    """
+    _require_pairs(a)
     return float(adjusted_mutual_info_score(dense(a.astype(str)), dense(b.astype(str))))
+
+
+def _require_pairs(groups: NDArray[Any]) -> None:
+    if len(groups) < 2:
+        raise ValueError(f"groupings must have at least 2 items. Got {len(groups)}.")
 
 
 def half_samples(strata: NDArray[Any], replicates: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -1,4 +1,7 @@
-"""Measures of two histograms over the same bins, for one pair of counts (k,) or for stacks of them (..., k)."""
+"""Measures of two histograms over the same bins, for one pair of counts (k,) or for stacks of them (..., k).
+
+Counts must be finite, at least 0 and not all 0; else a ValueError is raised.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,12 @@ HISTOGRAMS: dict[str, Histogram] = {
 
 def _shares(counts: Floats) -> Floats:
     values = np.asarray(counts, np.float64)
-    return np.asarray(values / values.sum(axis=-1, keepdims=True), np.float64)
+    totals = values.sum(axis=-1, keepdims=True)
+    if not (np.isfinite(totals) & (totals > 0)).all() or not (values >= 0).all():
+        raise ValueError(
+            f"counts must be finite, at least 0 and not all 0. Got {np.array2string(values, threshold=20)}."
+        )
+    return np.asarray(values / totals, np.float64)
 
 
 def _kl_of_shares(p: Floats, q: Floats) -> Floats:

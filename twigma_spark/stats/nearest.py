@@ -66,7 +66,9 @@ def manifolds(p: Vectors, q: Vectors, k: int) -> Manifolds:
         recall of Kynkaanniemi et al. 2019.
     """
     ball_p, ball_q = radii(p, p, k + 1), radii(q, q, k + 1)
-    distances = _distances(p, q)
+    # A row at the edge is inside, also where its distance was rounded up; so is one that equals the row of a ball
+    # without a radius, as that of an image with more than k copies.
+    distances = _distances(p, q) - _rounding(np.concatenate([p, q]))
     inside = distances <= ball_q[None, :]
     return Manifolds(
         precision=inside.any(axis=1).astype(np.float64),
@@ -80,9 +82,12 @@ def radii(of: Vectors, among: Vectors, k: int) -> Floats:
     """Return the distance of each row of `of` to its k-th nearest row of `among`, itself included: (n,)."""
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(among.astype(np.float64))
     found: Floats = search.kneighbors(of.astype(np.float64))[0][:, -1]
-    # Squares are differences of large numbers: what is below their rounding is no distance.
-    scale = float(np.abs(among).max(initial=0.0)) or 1.0
-    return np.where(found < 1e-6 * scale, 0.0, found)
+    return np.where(found < _rounding(among), 0.0, found)
+
+
+def _rounding(rows: Vectors) -> float:
+    """Return what a distance between rows may be off by: squares are differences of large numbers."""
+    return 1e-6 * (float(np.linalg.norm(rows.astype(np.float64), axis=1).max(initial=0.0)) or 1.0)
 
 
 def _distances(p: Vectors, q: Vectors) -> Floats:
