@@ -22,6 +22,7 @@ from twigma_spark.report.data import (
 )
 from twigma_spark.report.figures import label, script_json
 from twigma_spark.report.render import SECTIONS, data_uri, render
+from twigma_spark.results import Result, Value
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>"
 EVIL += "\"'`{{ 79*97 }}&lt;javascript:alert(3)"
@@ -298,3 +299,9 @@ def test_files_that_are_lost_are_an_alarm() -> None:
     data = demo()
     holed = replace(data, corpora=(replace(data.corpora[0], kept=1), *data.corpora[1:]))
     assert "unaccounted for" in Page(render(holed)).text and "unaccounted for" not in Page(render(data)).text
+
+
+def test_a_reference_without_a_threshold_for_copies_says_why() -> None:
+    blank = Value(None, None, None, 900, "images", "not computed: a dense style, or copies")
+    data = replace(demo(), results=(Result.of("copies", "threshold", blank, reference="art"),))
+    assert "none, not computed: a dense style, or copies" in render(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
+from twigma_spark.stats.tails import NOT_SEPARATE, TOO_FEW, TOO_MANY, Tail, calibrate, fit_tail, threshold_interval
 
 
 def background(n: int, exponent: float, seed: int) -> np.ndarray:
@@ -33,6 +33,54 @@ def test_copies_do_not_move_the_threshold(share: float) -> None:
     assert tail is not None
     assert tail.threshold(1e-3) == pytest.approx(1.0 - 0.5 * 1e-3**0.25, abs=0.012)
     assert (values[:copies] >= tail.threshold(1e-3)).all()
+
+
+def plant(values: np.ndarray, share: float, distance: float, seed: int = 4) -> np.ndarray:
+    """Return the similarities with a share of copies, up to `distance` away; they come first."""
+    copies = int(share * len(values))
+    near = 1.0 - distance * np.random.default_rng(seed).random(copies)
+    return np.concatenate([near, values[copies:]])
+
+
+@pytest.mark.parametrize("exponent", [4.0, 12.0])
+@pytest.mark.parametrize("distance", [1e-4, 1e-2])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.03, 0.05, 0.08, 0.12, 0.2])
+def test_the_realised_rate_is_the_stated_one_with_any_share_of_copies(
+    exponent: float, distance: float, share: float
+) -> None:
+    values = plant(background(100_000, exponent, 7), share, distance)
+    tail = calibrate(values, 1e-3).tail
+    assert tail is not None
+    threshold = tail.threshold(1e-3)
+    realised = (background(400_000, exponent, 8) >= threshold).mean()
+    assert 0.5e-3 < realised < 2e-3
+    copies = values[: int(share * len(values))]
+    assert not len(copies) or (copies >= threshold).mean() > 0.9
+
+
+def test_a_twentieth_of_dense_matches_does_not_switch_the_threshold_off() -> None:
+    """The case that gave the threshold 1.0, which found 0.5% of the copies."""
+    rng = np.random.default_rng(0)
+    values = 1 - 0.5 * rng.random(20_000) ** 0.25
+    values[:1000] = 1 - 1e-4 * rng.random(1000)
+    tail = calibrate(values, 1e-3).tail
+    assert tail is not None and 0.85 < tail.threshold(1e-3) < 0.95
+    assert (values[:1000] >= tail.threshold(1e-3)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_copies_few_images_have_a_threshold_too(seed: int) -> None:
+    tail = calibrate(background(2_000, 4.0, seed), 1e-3).tail
+    assert tail is not None and 0.85 < tail.threshold(1e-3) < 0.99
+
+
+def test_where_chance_cannot_be_told_there_is_no_threshold() -> None:
+    values = background(20_000, 4.0, 9)
+    assert calibrate(plant(values, 0.3, 1e-4), 1e-3).why == TOO_MANY
+    # A style of 6% whose matches follow the same law, five times as close: no copies, and not apart from the others.
+    values[:1200] = 1.0 - 0.1 * np.random.default_rng(1).random(1200) ** 0.25
+    assert (calibrate(values, 1e-3).tail, calibrate(values, 1e-3).why) == (None, NOT_SEPARATE)
+    assert calibrate([0.5] * 1000, 1e-3).why == calibrate([], 1e-3).why == TOO_FEW
 
 
 def test_the_rate_of_the_threshold_is_the_one_asked_for() -> None:

@@ -16,12 +16,12 @@ from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, folder
-from twigma_spark.results import Result, Value
+from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.stats.intervals import wilson_value
-from twigma_spark.stats.tails import Tail, fit_tail, threshold_interval
+from twigma_spark.stats.tails import WIDTH, Tail, calibrate, threshold_interval
 from twigma_spark.transforms.vectors import fault, vector_rejects
 
 # Best matches that come to the driver to calibrate the threshold.
@@ -140,10 +140,14 @@ def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str
     order = F.xxhash64("image_id", F.lit(cfg.seed))
     drawn = best.orderBy(order, "image_id").limit(BACKGROUND).select("similarity").toPandas()
     similarities = drawn["similarity"].to_numpy(np.float64)
-    tail = fit_tail(similarities)
+    calibration = calibrate(similarities, how.false_match_rate)
+    tail = calibration.tail
     if tail is None:
-        context.log(f"neighbours: too few best matches in '{reference}' to tell copies from chance")
-        return arrow.local_frame(context.spark, [], COPIES.schema), []
+        context.log(f"neighbours: no threshold for copies in '{reference}': {calibration.why}")
+        none = not_computed(calibration.why, len(similarities), "images")
+        return arrow.local_frame(context.spark, [], COPIES.schema), [
+            Result.of("copies", "threshold", none, reference=reference)
+        ]
     threshold = tail.threshold(how.false_match_rate)
     candidates = best.where(F.col("similarity") >= threshold).withColumns(
         {"reference": F.lit(reference), "threshold": F.lit(threshold), "false_match_rate": _rate(tail)}
@@ -166,8 +170,9 @@ def _copy_results(
 ) -> list[Result]:
     rate = cfg.neighbours.copies.false_match_rate
     fitted = (
-        f"power law of the cosine distance to the best match, fitted to {tail.n} images between the 90th and the "
-        f"97th percentile (exponent {tail.dimension:.2f}); extrapolated to a false-match rate of {rate:g}"
+        f"power law of the cosine distance to the best match, fitted to {tail.n} images between the "
+        f"{100 * (tail.upper - WIDTH):.0f}th and the {100 * tail.upper:.0f}th percentile, below any excess "
+        f"of close matches (exponent {tail.dimension:.2f}); extrapolated to a false-match rate of {rate:g}"
     )
     values = {
         "threshold": Value(*threshold, total, "images", f"{fitted}; percentile bootstrap of images, 95%"),

@@ -1,12 +1,17 @@
-"""The tail of best-match similarities: which similarity no background image is expected to reach."""
+"""The tail of best-match similarities: which similarity no background image is expected to reach.
+
+Copies and dense styles (many images alike) are closer than chance makes images. Where they are few, they lie above
+the part of the tail that is fitted. Where they are more, that part ends below them: `calibrate` finds where.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
+from scipy.stats import kstwo
 
 from twigma_spark.stats.intervals import percentiles
 
@@ -15,6 +20,18 @@ Floats = NDArray[np.float64]
 LEAST = 1e-6
 # Fewer similarities than this in the fitted part of the tail say nothing of what lies beyond.
 FEWEST = 30
+# Quantiles at which the fitted part of the tail may end, and its width. Copies may be as many as lie above the first.
+ENDS = (0.77, 0.81, 0.85, 0.89, 0.93, 0.97)
+WIDTH = 0.07
+# A step up to the next end has an excess where it holds so many times what the fit says, and by so many deviations.
+EXCESS, DEVIATIONS = 1.5, 3.3
+# A fit is refused where the Kolmogorov-Smirnov distance is so large, and so unlikely.
+MISFIT, MISFIT_P = 0.1, 1e-3
+# Of the images above the threshold, the most that may lie within twice its distance, where they are more than chance.
+NOT_APART = 0.1
+TOO_FEW = "too few or too equal best matches to tell copies from chance"
+TOO_MANY = "more than a fifth of the best matches may be copies: what chance makes cannot be told from them"
+NOT_SEPARATE = "many matches are closer than chance makes them, and not apart from the others: a dense style, or copies"
 
 
 @dataclass(frozen=True)
@@ -28,12 +45,14 @@ class Tail:
         share: of the background beyond it.
         dimension: exponent of the power law: the intrinsic dimension, halved, that the distances show.
         n: similarities that the fit rests on.
+        upper: quantile of the similarities at which the fitted part ends.
     """
 
     distance: float
     share: float
     dimension: float
     n: int
+    upper: float = 0.97
 
     def rate(self, similarities: ArrayLike) -> Floats:
         """Return how often the background reaches each similarity (n,): the false-match rate, at most 1."""
@@ -70,7 +89,82 @@ def fit_tail(similarities: ArrayLike, lower: float = 0.9, upper: float = 0.97) -
     slope = _truncated_rate(float(within.mean()), wide)
     # Of the background, this share lies between the quantiles of all images.
     share = len(within) / len(depth) / -np.expm1(-slope * wide)
-    return Tail(float(np.exp(-start)), float(min(share, 1.0)), slope, len(within))
+    return Tail(float(np.exp(-start)), float(min(share, 1.0)), slope, len(within), upper)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The tail of the background; None where it cannot be told from what is closer, and why."""
+
+    tail: Tail | None
+    why: str = ""
+
+
+def calibrate(similarities: ArrayLike, rate: float) -> Calibration:
+    """Return the tail of the background, fitted below where copies begin.
+
+    The fitted part moves up by steps as long as the next step holds no more images than the fit says. Where one does,
+    copies or a dense style begin there, and the part ends a step before it. They are taken for copies only if they are
+    apart: few within twice the distance of the threshold, where the background's own neighbours would be.
+
+    Args:
+        similarities: best cosine of each image (n,); fewer than a fifth of them copies.
+        rate: false-match rate of the threshold that will be used.
+    """
+    values = np.asarray(similarities, np.float64)
+    fits = [fit_tail(values, end - WIDTH, end) for end in ENDS]
+    for place, (tail, after) in enumerate(zip(fits, (*ENDS[1:], 1.0), strict=True)):
+        if tail is None:
+            return Calibration(None, TOO_FEW)
+        if _is_misfit(values, tail) or (after < 1.0 and _has_excess(values, tail, after)):
+            # The excess may have begun within the step that was accepted last.
+            return _require_apart(values, fits[place - 1], rate) if place else Calibration(None, TOO_MANY)
+    return Calibration(fits[-1])
+
+
+def _is_misfit(values: Floats, tail: Tail) -> bool:
+    """Return whether the fitted part is far from the law that was fitted, as where it spans a gap before copies."""
+    end = float(np.quantile(values, tail.upper))
+    start = 1.0 - tail.distance
+    within = np.sort(values[(values > start) & (values <= end)])
+    rates = tail.rate(np.array([start, end]))
+    law = (rates[0] - tail.rate(within)) / (rates[0] - rates[1])
+    n = len(within)
+    apart = float(np.max(np.maximum(np.arange(1, n + 1) / n - law, law - np.arange(n) / n), initial=0.0))
+    return apart > MISFIT and float(kstwo.sf(apart, n)) < MISFIT_P
+
+
+def _has_excess(values: Floats, tail: Tail, after: float) -> bool:
+    """Return whether more similarities lie between the fitted part and the quantile `after` than the fit says."""
+    end, beyond = (float(np.quantile(values, at)) for at in (tail.upper, after))
+    held = float(((values > end) & (values <= beyond)).sum())
+    wide = float(np.log(tail.distance / max(1.0 - end, LEAST)))
+
+    def expect(dimension: float) -> float:
+        other = replace(tail, dimension=dimension, share=tail.n / len(values) / -np.expm1(-dimension * wide))
+        return len(values) * float(other.rate(end) - other.rate(beyond))
+
+    # The standard error of the rate of a truncated exponential, by its Fisher information.
+    slope = tail.dimension
+    growth = np.exp(min(slope * wide, 50.0))
+    error = 1.0 / np.sqrt(tail.n * max(1.0 / slope**2 - wide**2 * growth / (growth - 1.0) ** 2, 1e-12))
+    low, high = expect(max(slope - error, 0.01 / wide)), expect(slope + error)
+    deviation = np.sqrt(held + ((high - low) / 2.0) ** 2)
+    expected = expect(slope)
+    return bool(held > EXCESS * expected and held - expected > DEVIATIONS * deviation)
+
+
+def _require_apart(values: Floats, tail: Tail | None, rate: float) -> Calibration:
+    """Return the tail where what lies above its threshold is apart from the background."""
+    if tail is None:
+        return Calibration(None, TOO_FEW)
+    distance = 1.0 - tail.threshold(rate)
+    above = 1.0 - values[values >= 1.0 - distance]
+    expected = len(values) * float(tail.rate(1.0 - distance) - tail.rate(1.0 - distance / 2.0))
+    near = float((above > distance / 2.0).sum())
+    if near - expected > DEVIATIONS * np.sqrt(expected + 1.0) and near > NOT_APART * len(above):
+        return Calibration(None, NOT_SEPARATE)
+    return Calibration(tail)
 
 
 def threshold_interval(
@@ -78,7 +172,7 @@ def threshold_interval(
 ) -> tuple[float, float] | None:
     """Return the ends of the percentile bootstrap interval of the threshold at `rate`; None without a tail."""
     values = np.asarray(similarities, np.float64)
-    fits = (fit_tail(values[rng.integers(0, len(values), len(values))]) for _ in range(replicates))
+    fits = (calibrate(values[rng.integers(0, len(values), len(values))], rate).tail for _ in range(replicates))
     found = [fit.threshold(rate) for fit in fits if fit is not None]
     return percentiles(found, confidence) if found else None
 
