@@ -78,17 +78,22 @@ def fit_tail(similarities: ArrayLike, lower: float = 0.9, upper: float = 0.97) -
         lower: quantile at which the tail begins.
         upper: quantile above which copies may be.
     """
-    depth = np.sort(-np.log(np.maximum(1.0 - np.asarray(similarities, np.float64), LEAST)))
-    if not len(depth):
+    return _fit_sorted(np.sort(np.asarray(similarities, np.float64)), lower, upper)
+
+
+def _fit_sorted(values: Floats, lower: float, upper: float) -> Tail | None:
+    """Return `fit_tail` of similarities in rising order."""
+    if not len(values):
         return None
-    start, end = np.quantile(depth, [lower, upper])
-    within = depth[(depth > start) & (depth <= end)] - start
+    first, last = _quantile(values, lower), _quantile(values, upper)
+    start, end = (-np.log(max(1.0 - value, LEAST)) for value in (first, last))
+    within = -np.log(np.maximum(1.0 - _between(values, first, last), LEAST)) - start
     wide = float(end - start)
     if len(within) < FEWEST or wide <= 0 or not 0 < within.mean() < wide:
         return None
     slope = _truncated_rate(float(within.mean()), wide)
     # Of the background, this share lies between the quantiles of all images.
-    share = len(within) / len(depth) / -np.expm1(-slope * wide)
+    share = len(within) / len(values) / -np.expm1(-slope * wide)
     return Tail(float(np.exp(-start)), float(min(share, 1.0)), slope, len(within), upper)
 
 
@@ -111,8 +116,8 @@ def calibrate(similarities: ArrayLike, rate: float) -> Calibration:
         similarities: best cosine of each image (n,); fewer than a fifth of them copies.
         rate: false-match rate of the threshold that will be used.
     """
-    values = np.asarray(similarities, np.float64)
-    fits = [fit_tail(values, end - WIDTH, end) for end in ENDS]
+    values = np.sort(np.asarray(similarities, np.float64))
+    fits = [_fit_sorted(values, end - WIDTH, end) for end in ENDS]
     for place, (tail, after) in enumerate(zip(fits, (*ENDS[1:], 1.0), strict=True)):
         if tail is None:
             return Calibration(None, TOO_FEW)
@@ -124,9 +129,8 @@ def calibrate(similarities: ArrayLike, rate: float) -> Calibration:
 
 def _is_misfit(values: Floats, tail: Tail) -> bool:
     """Return whether the fitted part is far from the law that was fitted, as where it spans a gap before copies."""
-    end = float(np.quantile(values, tail.upper))
-    start = 1.0 - tail.distance
-    within = np.sort(values[(values > start) & (values <= end)])
+    start, end = 1.0 - tail.distance, _quantile(values, tail.upper)
+    within = _between(values, start, end)
     rates = tail.rate(np.array([start, end]))
     law = (rates[0] - tail.rate(within)) / (rates[0] - rates[1])
     n = len(within)
@@ -136,8 +140,8 @@ def _is_misfit(values: Floats, tail: Tail) -> bool:
 
 def _has_excess(values: Floats, tail: Tail, after: float) -> bool:
     """Return whether more similarities lie between the fitted part and the quantile `after` than the fit says."""
-    end, beyond = (float(np.quantile(values, at)) for at in (tail.upper, after))
-    held = float(((values > end) & (values <= beyond)).sum())
+    end, beyond = _quantile(values, tail.upper), _quantile(values, after)
+    held = float(len(_between(values, end, beyond)))
     wide = float(np.log(tail.distance / max(1.0 - end, LEAST)))
 
     def expect(dimension: float) -> float:
@@ -159,7 +163,7 @@ def _require_apart(values: Floats, tail: Tail | None, rate: float) -> Calibratio
     if tail is None:
         return Calibration(None, TOO_FEW)
     distance = 1.0 - tail.threshold(rate)
-    above = 1.0 - values[values >= 1.0 - distance]
+    above = 1.0 - values[np.searchsorted(values, 1.0 - distance) :]
     expected = len(values) * float(tail.rate(1.0 - distance) - tail.rate(1.0 - distance / 2.0))
     near = float((above > distance / 2.0).sum())
     if near - expected > DEVIATIONS * np.sqrt(expected + 1.0) and near > NOT_APART * len(above):
@@ -175,6 +179,18 @@ def threshold_interval(
     fits = (calibrate(values[rng.integers(0, len(values), len(values))], rate).tail for _ in range(replicates))
     found = [fit.threshold(rate) for fit in fits if fit is not None]
     return percentiles(found, confidence) if found else None
+
+
+def _quantile(values: Floats, at: float) -> float:
+    """Return a quantile of values in rising order, as `numpy.quantile` does and without another pass over them."""
+    place = at * (len(values) - 1)
+    low = int(place)
+    return float(values[low] + (place - low) * (values[min(low + 1, len(values) - 1)] - values[low]))
+
+
+def _between(values: Floats, low: float, high: float) -> Floats:
+    """Return those of values in rising order that are above `low`, up to `high`."""
+    return values[np.searchsorted(values, low, "right") : np.searchsorted(values, high, "right")]
 
 
 def _truncated_rate(mean: float, wide: float) -> float:
