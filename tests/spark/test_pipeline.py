@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from tests.tables import table
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config, check_stages
@@ -197,14 +198,9 @@ def test_stages_are_selected_by_name_and_range() -> None:
 
 
 def images_of(store: Store, corpus: str, number: int) -> DataFrame:
-    names = TABLES["images"].column_names
-    rows = [
-        {"image_id": f"{n:032x}", "corpus": corpus, "source_key": f"{n}.png", "width": 1, "height": 1}
-        for n in range(number)
-    ]
-    return store.spark.createDataFrame(
-        [tuple(row.get(name) for name in names) for row in rows], TABLES["images"].schema
-    )
+    size = {"width": 1, "height": 1}
+    rows = [{"image_id": f"{n:032x}", "corpus": corpus, "source_key": f"{n}.png", **size} for n in range(number)]
+    return table(store.spark, "images", rows)
 
 
 def refusing(store: Store, *rejects: tuple[str, str]) -> Stage:

@@ -68,7 +68,7 @@ def manifolds(p: Vectors, q: Vectors, k: int) -> Manifolds:
     ball_p, ball_q = radii(p, p, k + 1), radii(q, q, k + 1)
     # A row at the edge is inside, also where its distance was rounded up; so is one that equals the row of a ball
     # without a radius, as that of an image with more than k copies.
-    distances = _distances(p, q) - _rounding(np.concatenate([p, q]))
+    distances = _distances(p, q) - _bound_rounding(np.concatenate([p, q]))
     inside = distances <= ball_q[None, :]
     return Manifolds(
         precision=inside.any(axis=1).astype(np.float64),
@@ -82,10 +82,10 @@ def radii(of: Vectors, among: Vectors, k: int) -> Floats:
     """Return the distance of each row of `of` to its k-th nearest row of `among`, itself included: (n,)."""
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(among.astype(np.float64))
     found: Floats = search.kneighbors(of.astype(np.float64))[0][:, -1]
-    return np.where(found < _rounding(among), 0.0, found)
+    return np.where(found < _bound_rounding(among), 0.0, found)
 
 
-def _rounding(rows: Vectors) -> float:
+def _bound_rounding(rows: Vectors) -> float:
     """Return what a distance between rows may be off by: squares are differences of large numbers."""
     return 1e-6 * (float(np.linalg.norm(rows.astype(np.float64), axis=1).max(initial=0.0)) or 1.0)
 

@@ -29,8 +29,8 @@ EXCESS, DEVIATIONS = 1.5, 3.3
 MISFIT, MISFIT_P = 0.1, 1e-3
 # Of the images above the threshold, the most that may lie within twice its distance, where they are more than chance.
 NOT_APART = 0.1
-TOO_FEW = "too few or too equal best matches to tell copies from chance"
-TOO_MANY = "more than a fifth of the best matches may be copies: what chance makes cannot be told from them"
+TOO_FEW = "too few or too equal best matches to distinguish copies from chance"
+TOO_MANY = "more than a fifth of the best matches may be copies: they cannot be distinguished from chance"
 NOT_SEPARATE = "many matches are closer than chance makes them, and not apart from the others: a dense style, or copies"
 
 
@@ -64,7 +64,7 @@ class Tail:
         return float(1.0 - self.distance * min(rate / self.share, 1.0) ** (1.0 / self.dimension))
 
 
-def fit_tail(similarities: ArrayLike, lower: float = 0.9, upper: float = 0.97) -> Tail | None:
+def fit_tail(values: Floats, lower: float = 0.9, upper: float = 0.97) -> Tail | None:
     """Return the tail fitted between two quantiles; None where too few or too equal similarities lie there.
 
     The distance to the nearest of many points has a power law near 0 (extreme value theory; Amsaleg and
@@ -74,20 +74,15 @@ def fit_tail(similarities: ArrayLike, lower: float = 0.9, upper: float = 0.97) -
     holds while less than 1 - `upper` of the images are copies.
 
     Args:
-        similarities: best cosine of each image (n,).
+        values: best cosine of each image (n,), in rising order.
         lower: quantile at which the tail begins.
         upper: quantile above which copies may be.
     """
-    return _fit_sorted(np.sort(np.asarray(similarities, np.float64)), lower, upper)
-
-
-def _fit_sorted(values: Floats, lower: float, upper: float) -> Tail | None:
-    """Return `fit_tail` of similarities in rising order."""
     if not len(values):
         return None
     first, last = _quantile(values, lower), _quantile(values, upper)
     start, end = (-np.log(max(1.0 - value, LEAST)) for value in (first, last))
-    within = -np.log(np.maximum(1.0 - _between(values, first, last), LEAST)) - start
+    within = -np.log(np.maximum(1.0 - _select_between(values, first, last), LEAST)) - start
     wide = float(end - start)
     if len(within) < FEWEST or wide <= 0 or not 0 < within.mean() < wide:
         return None
@@ -99,7 +94,7 @@ def _fit_sorted(values: Floats, lower: float, upper: float) -> Tail | None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The tail of the background; None where it cannot be told from what is closer, and why."""
+    """The tail of the background; None where it cannot be distinguished from what is closer, and why."""
 
     tail: Tail | None
     why: str = ""
@@ -117,20 +112,22 @@ def calibrate(similarities: ArrayLike, rate: float) -> Calibration:
         rate: false-match rate of the threshold that will be used.
     """
     values = np.sort(np.asarray(similarities, np.float64))
-    fits = [_fit_sorted(values, end - WIDTH, end) for end in ENDS]
-    for place, (tail, after) in enumerate(zip(fits, (*ENDS[1:], 1.0), strict=True)):
+    accepted: Tail | None = None
+    for end, after in zip(ENDS, (*ENDS[1:], 1.0), strict=True):
+        tail = fit_tail(values, end - WIDTH, end)
         if tail is None:
             return Calibration(None, TOO_FEW)
         if _is_misfit(values, tail) or (after < 1.0 and _has_excess(values, tail, after)):
-            # The excess may have begun within the step that was accepted last.
-            return _require_apart(values, fits[place - 1], rate) if place else Calibration(None, TOO_MANY)
-    return Calibration(fits[-1])
+            # The excess may have begun within this part already, so the one before it counts.
+            return Calibration(None, TOO_MANY) if accepted is None else _require_apart(values, accepted, rate)
+        accepted = tail
+    return Calibration(accepted)
 
 
 def _is_misfit(values: Floats, tail: Tail) -> bool:
     """Return whether the fitted part is far from the law that was fitted, as where it spans a gap before copies."""
     start, end = 1.0 - tail.distance, _quantile(values, tail.upper)
-    within = _between(values, start, end)
+    within = _select_between(values, start, end)
     rates = tail.rate(np.array([start, end]))
     law = (rates[0] - tail.rate(within)) / (rates[0] - rates[1])
     n = len(within)
@@ -141,7 +138,7 @@ def _is_misfit(values: Floats, tail: Tail) -> bool:
 def _has_excess(values: Floats, tail: Tail, after: float) -> bool:
     """Return whether more similarities lie between the fitted part and the quantile `after` than the fit says."""
     end, beyond = _quantile(values, tail.upper), _quantile(values, after)
-    held = float(len(_between(values, end, beyond)))
+    held = float(len(_select_between(values, end, beyond)))
     wide = float(np.log(tail.distance / max(1.0 - end, LEAST)))
 
     def expect(dimension: float) -> float:
@@ -158,10 +155,8 @@ def _has_excess(values: Floats, tail: Tail, after: float) -> bool:
     return bool(held > EXCESS * expected and held - expected > DEVIATIONS * deviation)
 
 
-def _require_apart(values: Floats, tail: Tail | None, rate: float) -> Calibration:
+def _require_apart(values: Floats, tail: Tail, rate: float) -> Calibration:
     """Return the tail where what lies above its threshold is apart from the background."""
-    if tail is None:
-        return Calibration(None, TOO_FEW)
     distance = 1.0 - tail.threshold(rate)
     above = 1.0 - values[np.searchsorted(values, 1.0 - distance) :]
     expected = len(values) * float(tail.rate(1.0 - distance) - tail.rate(1.0 - distance / 2.0))
@@ -188,7 +183,7 @@ def _quantile(values: Floats, at: float) -> float:
     return float(values[low] + (place - low) * (values[min(low + 1, len(values) - 1)] - values[low]))
 
 
-def _between(values: Floats, low: float, high: float) -> Floats:
+def _select_between(values: Floats, low: float, high: float) -> Floats:
     """Return those of values in rising order that are above `low`, up to `high`."""
     return values[np.searchsorted(values, low, "right") : np.searchsorted(values, high, "right")]
 
