@@ -306,6 +306,26 @@ def similar(
     _export_query(ask, conf, overrides, form, out)
 
 
+@app.command()
+def rank(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.")],
+    prompt: Annotated[str, typer.Option(help="What the images were made for.")],
+    model: Annotated[Path | None, typer.Option(help="The folder of a reward model; else that of the store.")] = None,
+    conf: Conf = None,
+    overrides: Overrides = None,
+    form: Format = "csv",
+    out: Out = None,
+) -> None:
+    """Export the images of a folder in the order in which a reward model expects them to be liked for a prompt."""
+    _check_export(form, out)
+    from twigma_spark.ranking import rank_folder
+
+    frame, unusable = rank_folder(load(conf, overrides), folder, prompt, model)
+    for file, reason in unusable:
+        typer.echo(f"twigma: {file} is left out: {reason}", err=True)
+    _export(frame, form, out)
+
+
 def _export_query(
     ask: Callable[[Any, Config, Any], Any],
     conf: Sequence[str] | None,

@@ -10,6 +10,7 @@ from twigma_spark.results import Result
 TABLE_ONLY = "table_only"
 
 TWIGMA = "Chen & Zou 2023 (TWIGMA)"
+REWARD = "Isajanyan et al. 2024 (Social Reward)"
 HEAD = """\
 # Metrics
 
@@ -70,6 +71,8 @@ LABELS: dict[str, tuple[str, ...]] = {
     "activity": ("month",),
     "nsfw": ("corpus", "cluster", "threshold"),
     "concordance": ("annotator", "cluster"),
+    "pairs": (),
+    "reward": ("scorer", "by", "level", "bin", "epoch", "part"),
 }
 
 
@@ -295,6 +298,42 @@ CATALOGUE: tuple[Metric, ...] = (
          "0 or 1"),
         ("unknown_answers", "Answers to unknown images", "Answers to images that are in no cluster now.", "answers"),
     ),
+    *_metrics(
+        "pairs", "reward", REWARD,
+        ("images", "Images with likes and a prompt", "Kept images that share a prompt with another and have likes.",
+         "images"),
+        ("prompts", "Prompts", "Prompts with two such images or more.", "prompts"),
+        ("compared", "Pairs compared", "Pairs of those images within a prompt.", "pairs"),
+        ("clear", "Clear pairs", "Pairs of which one is clearly liked more.", "pairs"),
+        ("matched", "Matched pairs", "Clear pairs whose images were posted alike.", "pairs"),
+        ("judged", "Judged pairs", "Pairs from files of human judgements.", "pairs"),
+    ),
+    *_metrics(
+        "reward", "reward", REWARD,
+        ("accuracy", "Accuracy", "Fraction of held-out matched pairs that the scorer puts in the right order.",
+         "0 to 1"),
+        ("gain", "Gain in accuracy", "Accuracy of the reward model less that of another scorer, on the same pairs.",
+         "-1 to 1"),
+        ("p_value", "p-value", "Probability of an accuracy as far from a half by chance.", "0 to 1",
+         "Winkler et al. 2015"),
+        ("swapped", "Accuracy with other images",
+         "Accuracy where images of another prompt by other authors stand for the two; a half where only images count.",
+         "0 to 1"),
+        ("accuracy_within", "Accuracy within a stratum", "Accuracy on a part of the held-out pairs.", "0 to 1"),
+        ("stated_accuracy", "Stated accuracy", "Mean probability that the model gives its own choice, by fifths.",
+         "0 to 1", "Naeini et al. 2015"),
+        ("seen_accuracy", "Seen accuracy", "Accuracy on the same fifths of the pairs.", "0 to 1", "Naeini et al. 2015"),
+        ("prefers_followers", "Prefers the larger author",
+         "Fraction of held-out pairs of two bands of followers of which the model prefers the larger author's image.",
+         "0 to 1"),
+        ("prefers_followers_gain", "Prefers the larger author: difference",
+         "The same of the model trained without matching, less that of the reward model.", "-1 to 1"),
+        ("tau", "Kendall's tau with the likes", "Agreement of the scores of a prompt's images with their likes.",
+         "-1 to 1", "Kendall 1945"),
+        ("trained_on", "Training pairs", "Pairs that a fold's model was trained on, the mean over folds.", "pairs"),
+        ("without_vectors", "Pairs without vectors", "Pairs of which an image or the prompt has no vector.", "pairs"),
+        ("loss", "Loss", "Mean loss of the final model by epoch; epoch 0 is the encoder's own score.", "loss"),
+    ),
 )  # fmt: skip
 ANALYSES: tuple[str, ...] = tuple(dict.fromkeys(metric.analysis for metric in CATALOGUE))
 
@@ -321,7 +360,7 @@ def format_markdown() -> str:
     for analysis in ANALYSES:
         labels = ", ".join(f"`{name}`" for name in LABELS[analysis])
         parts.append(
-            f"\n## `{analysis}`\n\nLabels: {labels}.\n\n"
+            f"\n## `{analysis}`\n\n{f'Labels: {labels}.' if labels else 'No labels.'}\n\n"
             "| metric | title | meaning | scale | source | report |\n|---|---|---|---|---|---|\n"
         )
         parts += [_format_row(m) for m in CATALOGUE if m.analysis == analysis]

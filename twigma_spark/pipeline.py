@@ -30,9 +30,11 @@ from twigma_spark.stages import (
     ingest,
     likes,
     neighbours,
+    pairs,
     phash,
     project,
     report,
+    reward,
     score,
     trends,
     variation,
@@ -55,6 +57,8 @@ STAGES: tuple[Stage, ...] = (
     likes.STAGE,
     trends.STAGE,
     concordance.STAGE,
+    pairs.STAGE,
+    reward.STAGE,
     report.STAGE,
 )
 
@@ -160,7 +164,7 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     """
     if cfg.sample.out is None:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
-    names = ("images", "embeddings", "rejects", "duplicates", "neighbours", "clusters", "results")
+    names = tuple(run_results.COLUMNS)
     found = run_results.collect_results({name: store.read(name) for name in names})
     world = Path(cfg.sample.out)
     checks = check_results(load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"))

@@ -317,6 +317,45 @@ COPIES = Table(
     key=("image_id", "reference"),
 )
 
+PAIRS = Table(
+    "pairs",
+    "Pairs of images of one prompt of which one is clearly liked more.",
+    _columns("""
+        corpus STRING: corpus of both images
+        prompt_key STRING: 32 hex digits of what the two images share: id of the prompt, or its text
+        text_id STRING: the prompt of the preferred image, as in text_embeddings
+        preferred_image_id STRING: the image that is liked more
+        other_image_id STRING: the image that is liked less
+        preferred_author_id STRING: author of the preferred image; of human judgements the image itself
+        other_author_id STRING: likewise
+        preferred_followers BIGINT: followers of the author
+        other_followers BIGINT: likewise
+        preferred_likes BIGINT: likes of the post; null of human judgements
+        other_likes BIGINT: likewise
+        preferred_created_at TIMESTAMP: when it was posted
+        other_created_at TIMESTAMP: likewise
+        cluster INT: cluster of the preferred image in the clustering of pairs.match
+        nsfw BOOLEAN: whether the preferred image is NSFW
+        matched BOOLEAN: whether both were posted alike, as pairs.match asks
+        weight DOUBLE: 1 / the pairs of the prompt that are matched, or that are not
+    """),
+    key=("preferred_image_id", "other_image_id"),
+    checks={"two_images": "preferred_image_id <> other_image_id"},
+)
+
+HELD_OUT_PAIRS = Table(
+    "held_out_pairs",
+    "Matched pairs and what a reward model says of them that saw neither their prompt nor their authors.",
+    _columns("""
+        preferred_image_id STRING: the image that is liked more
+        other_image_id STRING: the image that is liked less
+        fold INT: part of the prompts that was held out together
+        margin DOUBLE: the reward model's score of the preferred image less that of the other
+        clip_margin DOUBLE: the same of the encoder's own score
+    """),
+    key=("preferred_image_id", "other_image_id"),
+)
+
 ARTIFACTS = Table(
     "artifacts",
     "Files that are not tables, such as FAISS indexes, with what they were made from.",
@@ -398,7 +437,7 @@ REJECTS = Table(
     "What could not be used, and why.",
     _columns("""
         stage STRING: stage that refused it
-        unit STRING: what was refused (image, tweet, metadata, text, vector)
+        unit STRING: what was refused (image, tweet, metadata, text, vector, judgement)
         corpus STRING: corpus
         key STRING: source_key, tweet id, or file and row
         reason STRING: reason as one word
@@ -438,7 +477,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS, TEXT_EMBEDDINGS,
-        CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS,
-        REJECTS, RUNS,
+        CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, HELD_OUT_PAIRS, ARTIFACTS, RESULTS,
+        GROUP_DISTANCES, REPORTS, REJECTS, RUNS,
     )
 }  # fmt: skip

@@ -17,6 +17,7 @@ from pathlib import Path
 from made_results import result
 from PIL import Image, ImageDraw
 from report_demo_quality import quality
+from report_demo_reward import reward
 from report_demo_trends import likes, trends
 
 from twigma_spark.report.data import (
@@ -30,6 +31,7 @@ from twigma_spark.report.data import (
     Reject,
     Repeat,
     ReportData,
+    RewardPair,
     Safety,
     SharedPair,
     StageRun,
@@ -265,11 +267,16 @@ def demo() -> ReportData:
             *_variation(),
             *likes(["diffusion", "photo", "art"]),
             *trends(MONTHS),
+            *reward(),
             *quality([c.name for c in corpora], ["diffusion", "photo", "art"]),
         ),
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         duplicate_groups=_groups(),
         shared_pairs=_shared(),
+        reward_pairs=tuple(
+            RewardPair(picture(40 + i, "diffusion"), picture(50 + i, "diffusion", 0.9 if i == 2 else 0.0), 90 * i, i, m)
+            for i, m in enumerate((0.41, 0.3, -0.2, 0.35, -0.5))
+        ),
         themes=tuple(_theme(k) for k in range(10)),
         matches=(_matches("diffusion", 0.71, 1500), _matches("photo", 0.44, 120), _matches("art", 0.55, 180)),
         pairs=tuple(

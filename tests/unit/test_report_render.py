@@ -80,6 +80,7 @@ def with_picture(shown: Picture) -> Page:
                 pairs=(),
                 duplicate_groups=(),
                 shared_pairs=(),
+                reward_pairs=(),
             )
         )
     )
@@ -116,6 +117,10 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
     assert {
         "fig-kl",
         "fig-kl-kt",
+        "fig-reward",
+        "fig-reward-strata",
+        "fig-reward-calibration",
+        "fig-reward-loss",
         "fig-grid",
         "fig-ridges",
         "fig-prompts",

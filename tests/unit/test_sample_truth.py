@@ -281,3 +281,42 @@ def test_the_power_of_trends_is_how_often_they_are_seen():
     logit = np.log(shares[name] / (1 - shares[name]))
     slope = np.polyfit(months, logit, 1, w=np.sqrt(weights * shares[name] * (1 - shares[name])))[0]
     assert power == pytest.approx(wald_power(slope, error, 0.05 / len(planted)), abs=0.05)
+
+
+GOOD = {
+    "accuracy": (0.7, 0.6, 0.8),
+    "CLIP score": (0.2, 0.1, 0.3),
+    "followers and hour": (0.2, 0.1, 0.3),
+    "matching": (0.1, 0.02, 0.2),
+}
+
+
+@pytest.fixture
+def community(truth):
+    """A truth with a community in which the reward model must be found to be better."""
+    tastes = [t.model_copy(update={"source_key": f"{i}-{t.source_key}"}) for i in range(50) for t in truth.tastes]
+    return truth.model_copy(update={"tastes": tuple(tastes)})
+
+
+def held_out(truth):
+    """Pairs of which two of three have the brighter image first."""
+    bright = sorted(truth.tastes, key=lambda taste: taste.brightness)
+    pairs = [(bright[-1], bright[0]), (bright[-2], bright[1]), (bright[2], bright[-3])]
+    return [(("diffusion", one.source_key), ("diffusion", other.source_key)) for one, other in pairs]
+
+
+def test_the_reward_model_must_beat_the_others_in_a_large_community(truth, community, right, failed):
+    name = "the reward model tells what is liked"
+    found = replace(right, reward=GOOD, held_out=held_out(community))
+    assert failed(community, found) == []
+    (check,) = (c for c in check_results(community, found, []) if c.name == name)
+    assert check.detail.startswith("accuracy 0.70 [0.60, 0.80] of 0.67 possible; more than CLIP +0.20 [+0.10, +0.30]")
+    assert failed(community, right) == [name]  # no model at all
+    for other in ("CLIP score", "followers and hour", "matching"):
+        no_better = {**GOOD, other: (0.1, -0.05, 0.25)}
+        assert failed(community, replace(found, reward=no_better)) == [name]
+        assert failed(truth, replace(found, reward=no_better, held_out=held_out(truth))) == []  # a small world
+        worse = {**GOOD, other: (-0.1, -0.2, -0.01)}
+        assert failed(truth, replace(found, reward=worse, held_out=held_out(truth))) == [name]
+        without = {k: v for k, v in GOOD.items() if k != other}
+        assert failed(community, replace(found, reward=without)) == [name]

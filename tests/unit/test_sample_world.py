@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +254,51 @@ def test_what_is_refused(tmp_path, world):
     assert world_is_current(world, SIZE, SEED)
     assert not world_is_current(world, SIZE, SEED + 1)
     assert not world_is_current(tmp_path, SIZE, SEED)
+
+
+def test_the_community_likes_what_its_taste_says(tmp_path):
+    """Likes follow the planted brightness and followers; warmth goes with followers only."""
+    from twigma_spark.sample.corpora.community import MODEL, Traits, post_row
+    from twigma_spark.sample.dice import stream
+
+    asked, rows = datetime(2023, 1, 1, tzinfo=UTC), []
+    traits = [Traits(b, w) for b, w in np.random.default_rng(0).normal(0, 0.5, (4000, 2))]
+    rows = [post_row(t, asked, 5000, stream(1, n)) for n, t in enumerate(traits)]
+    bands = list(MODEL.bands)
+    followers = np.array([row["author_followers"] for row in rows])
+    band = (followers >= 500).astype(int) + (followers > 5000)
+    evening = np.array([int(str(row["created_at"])[11:13]) >= 18 for row in rows])
+    bright = np.clip([t.brightness for t in traits], -1, 1)
+    design = np.stack([np.ones(4000), bright, band == 1, band == 2, evening, [t.warmth for t in traits]], axis=1)
+    likes = np.array([row["like_count"] for row in rows], float)
+    weights = np.zeros(6)
+    weights[0] = np.log(likes.mean())
+    for _ in range(50):  # Poisson regression by Newton's method; its estimates hold under overdispersion
+        mean = np.exp(np.minimum(design @ weights, 20))
+        weights += np.linalg.solve((design * mean[:, None]).T @ design, design.T @ (likes - mean))
+    planted = [MODEL.intercept, MODEL.brightness, MODEL.bands[bands[1]], MODEL.bands[bands[2]], MODEL.evening, 0.0]
+    assert weights == pytest.approx(planted, abs=0.3)
+    assert np.mean([t.warmth for t, b in zip(traits, band, strict=True) if b == 2]) > 0.3
+    assert {"author_id", "author_followers", "created_at", "like_count"} == set(rows[0])
+    followers_of = {}
+    for row in rows:
+        assert followers_of.setdefault(row["author_id"], row["author_followers"]) == row["author_followers"]
+
+
+def test_traits_are_differences_within_a_prompt():
+    from twigma_spark.sample.corpora.community import measure_traits
+
+    images = [Image.new("RGB", (4, 4), colour) for colour in ((200, 100, 0), (0, 100, 200), (100, 100, 100))]
+    found = measure_traits(images)
+    assert [t.brightness for t in found] == pytest.approx([0, 0, 0])
+    assert [t.warmth for t in found] == pytest.approx([200 / 255 / 0.21, -200 / 255 / 0.21, 0])
+
+
+def test_every_image_made_from_a_prompt_has_its_post_and_its_taste(world, truth):
+    rows = [json.loads(line) for line in (world / "diffusion/metadata.jsonl").read_text().splitlines()[:-1]]
+    by_file = {row["file"]: row for row in rows if "like_count" in row}
+    assert {taste.source_key for taste in truth.tastes} <= by_file.keys()
+    by_prompt = defaultdict(list)
+    for taste in truth.tastes:
+        by_prompt[taste.source_key.split("-")[0]].append(taste.brightness)
+    assert all(len(values) == 4 and abs(sum(values)) < 1e-3 for values in by_prompt.values())

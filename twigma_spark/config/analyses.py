@@ -114,6 +114,7 @@ class Report(StageSection):
     pairs: int = Field(24, ge=1)
     duplicate_groups: int = Field(8, ge=0)
     shared_pairs: int = Field(8, ge=0)
+    reward_pairs: int = Field(6, ge=0)
     thumbnail: int = Field(224, ge=16)
     map_bins: int = Field(80, ge=10, le=300)
     map_pictures: int = Field(500, ge=0)

@@ -27,6 +27,7 @@ from twigma_spark.config.engine import (
     Neighbours,
 )
 from twigma_spark.config.models import Models
+from twigma_spark.config.reward import PairsSettings, RewardSettings
 from twigma_spark.config.section import Section, StageSection
 from twigma_spark.errors import ConfigError
 
@@ -57,6 +58,8 @@ class Config(Section):
     likes: LikesSettings = LikesSettings()
     trends: Trends = Trends()
     concordance: Concordance = Concordance()
+    pairs: PairsSettings = PairsSettings()
+    reward: RewardSettings = RewardSettings()
     report: Report = Report()
 
     @model_validator(mode="after")

@@ -36,10 +36,12 @@ class Metadata:
         rows: one row a line: `row` (its number), `bad` (why it cannot be used, else null), `line` (its text where
             it cannot be parsed), `file`, and the declared columns as strings, null where the file has none.
         missing: columns that the configuration names and the file lacks.
+        fields: declared columns that the file may have; of JSON lines all that the configuration names.
     """
 
     rows: DataFrame
     missing: tuple[str, ...]
+    fields: frozenset[str] = frozenset()
 
 
 def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...], follow_links: bool = True) -> str:
@@ -174,7 +176,8 @@ def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
     # A column that nobody named may well be absent; one that the configuration names may not.
     named = {"file", *corpus.columns.model_fields_set}
     missing = tuple(sorted(name for field, name in wanted.items() if field in named and name not in names))
-    return Metadata(rows.withColumn("bad", why).withColumnRenamed(BAD, "line"), missing)
+    described = frozenset(field for field, name in wanted.items() if name in names)
+    return Metadata(rows.withColumn("bad", why).withColumnRenamed(BAD, "line"), missing, described)
 
 
 def _below(file: Column, corpus: Corpus, metadata: str) -> Column:

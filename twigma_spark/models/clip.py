@@ -105,7 +105,7 @@ class LoadedClipImage(Loaded):
         self.dim = spec.dim
         self.in_flight = 2 if device.startswith("cuda") else 1
         self._device = device
-        how = _preparation(spec, config)
+        how = preparation(spec, config)
         self._images = ImageInput(how, spec.decode, config["mean"], config["std"], device, dtype)
         # The text tower is not kept: half of the memory.
         self._tower = model.visual.to(device=device, dtype=dtype)
@@ -186,7 +186,7 @@ def _unit(features: Any) -> Any:
     return normalize(features.float(), dim=-1)
 
 
-def _preparation(spec: ClipImage, config: dict[str, Any]) -> Preparation:
+def preparation(spec: ClipImage, config: dict[str, Any]) -> Preparation:
     """Return how the model wants its images, by the preprocessing that open_clip attached to it.
 
     Raises:

@@ -20,6 +20,7 @@ from twigma_spark.report.data import (
     PromptDistance,
     Reject,
     Repeat,
+    RewardPair,
     Safety,
     SharedPair,
     StageRun,
@@ -136,6 +137,16 @@ def shared_pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[SharedPai
     """Return the pairs in order; `rows` are of `gallery.shared_pairs`."""
     shown = [row for row in rows if {row["image_id"], row["other_id"]} <= pictures.keys()]
     return tuple(SharedPair(pictures[r["image_id"]], pictures[r["other_id"]], r["tier"], r["bits"]) for r in shown)
+
+
+def reward_pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[RewardPair, ...]:
+    """Return the pairs both of whose images can be shown; `rows` are of `gallery.surest_pairs`."""
+    sides = ("preferred_image_id", "other_image_id")
+    shown = [row for row in rows if {row[side] for side in sides} <= pictures.keys()]
+    return tuple(
+        RewardPair(pictures[r[sides[0]]], pictures[r[sides[1]]], r["preferred_likes"], r["other_likes"], r["margin"])
+        for r in shown
+    )
 
 
 def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:

@@ -173,6 +173,17 @@ class SharedPair:
 
 
 @dataclass(frozen=True)
+class RewardPair:
+    """A held-out pair: `margin` is the reward model's score of the preferred image less that of the other."""
+
+    preferred: Picture
+    other: Picture
+    preferred_likes: int | None
+    other_likes: int | None
+    margin: float
+
+
+@dataclass(frozen=True)
 class MapCell:
     """What one corpus has in one cell of the map.
 
@@ -260,6 +271,7 @@ class ReportData:
     pairs: tuple[Pair, ...] = ()
     duplicate_groups: tuple[DuplicateGroup, ...] = ()
     shared_pairs: tuple[SharedPair, ...] = ()
+    reward_pairs: tuple[RewardPair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
     cells: tuple[MapCell, ...] = ()
     map_pictures: Mapping[str, Picture] = field(default_factory=dict)
@@ -273,6 +285,16 @@ class ReportData:
         """A hash of the configuration of every stage that the report shows; "" where none has run."""
         parts = sorted(f"{run.stage} {run.config_hash}" for run in self.runs if run.stage != "report")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16] if parts else ""
+
+    @property
+    def reward_pairs_right(self) -> tuple[RewardPair, ...]:
+        """The held-out pairs that the reward model puts in the right order, the surest first."""
+        return tuple(sorted((p for p in self.reward_pairs if p.margin > 0), key=lambda p: -p.margin))
+
+    @property
+    def reward_pairs_wrong(self) -> tuple[RewardPair, ...]:
+        """The held-out pairs that the reward model puts in the wrong order, the surest first."""
+        return tuple(sorted((p for p in self.reward_pairs if p.margin < 0), key=lambda p: p.margin))
 
     def of_role(self, *roles: str) -> tuple[str, ...]:
         """Return the names of the corpora that have one of `roles`."""

@@ -16,6 +16,7 @@ from twigma_spark.sample.records import (
     PromptTruth,
     ReferenceCopy,
     SharedMedia,
+    TasteTruth,
     TweetTruth,
 )
 from twigma_spark.sample.scenes import Scene
@@ -35,6 +36,7 @@ class Ledger:
     metadata_faults: list[MetadataFault] = field(default_factory=list)
     tweets: list[TweetTruth] = field(default_factory=list)
     prompts: list[PromptTruth] = field(default_factory=list)
+    tastes: list[TasteTruth] = field(default_factory=list)
 
     def image(self, corpus: str, source_key: str, label: ImageTruth) -> None:
         """Enters a usable image."""

@@ -111,6 +111,30 @@ class LikesModel(Record):
     dispersion: float
 
 
+class CommunityModel(Record):
+    """Negative binomial likes of the posts made from prompts, and who posts what.
+
+    Log mean = intercept + brightness * brightness of the picture + band + evening; the brightness is what the community
+    likes, at most one either way. Log odds of an author's band rise with the warmth of the picture by `warmth_of_bands`
+    a band: warmth only seems to be liked. Traits are differences from the mean of the prompt, in standard deviations.
+    """
+
+    intercept: float
+    brightness: float
+    bands: dict[str, float]
+    evening: float
+    warmth_of_bands: float
+    dispersion: float
+
+
+class TasteTruth(Record):
+    """The planted latents of an image made from a prompt."""
+
+    source_key: str
+    brightness: float
+    warmth: float
+
+
 class TweetTruth(Record):
     """The planted latents of a tweet."""
 
@@ -147,3 +171,5 @@ class Truth(Record):
     likes: LikesModel
     tweets: tuple[TweetTruth, ...]
     prompts: tuple[PromptTruth, ...]
+    community: CommunityModel
+    tastes: tuple[TasteTruth, ...]

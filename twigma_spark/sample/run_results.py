@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from twigma_spark.sample.truth import RunResults
+from twigma_spark.sample.truth import REWARD_MATCHING, RunResults
 
 Key = tuple[str, str]
 COLUMNS = {
@@ -16,9 +16,11 @@ COLUMNS = {
     "duplicates": ("image_id", "canonical_id", "tier"),
     "neighbours": ("image_id", "neighbour_id", "similarity"),
     "clusters": ("image_id", "cluster", "clustering_id"),
+    "held_out_pairs": ("preferred_image_id", "other_image_id"),
     "results": ("analysis", "metric", "labels", "estimate", "low", "high"),
 }
 MEASURES = ("likes_regression/negative_binomial", "trends/arrow", "distinctiveness/kl_kt")
+REWARD = ("reward/accuracy", "reward/gain", "reward/prefers_followers_gain")
 
 
 def collect_results(tables: Mapping[str, Any]) -> RunResults:
@@ -29,7 +31,7 @@ def collect_results(tables: Mapping[str, Any]) -> RunResults:
     """
     rows = _rows(tables)
     keys = {row["image_id"]: (row["corpus"], row["source_key"]) for row in rows["images"]}
-    measured: dict[str, list[Any]] = {name: [] for name in MEASURES}
+    measured: dict[str, list[Any]] = {name: [] for name in (*MEASURES, *REWARD)}
     for row in rows["results"]:
         measured[f"{row['analysis']}/{row['metric']}"].append(row)
     changes, arrows, kl = (measured[name] for name in MEASURES)
@@ -44,8 +46,21 @@ def collect_results(tables: Mapping[str, Any]) -> RunResults:
             (row["labels"]["reference"], row["labels"]["level"]): _with_ends(row) for row in changes if _has_ends(row)
         },
         clusters={keys[r["image_id"]]: r["cluster"] for r in rows["clusters"] if r["image_id"] in keys},
+        reward=_reward(*(measured[name] for name in REWARD)),
+        held_out=[
+            (keys[r["preferred_image_id"]], keys[r["other_image_id"]])
+            for r in rows["held_out_pairs"]
+            if r["preferred_image_id"] in keys and r["other_image_id"] in keys
+        ],
         arrows={int(row["labels"]["cluster"]): int(row["estimate"]) for row in arrows if row["estimate"] is not None},
     )
+
+
+def _reward(accuracies: list[Any], gains: list[Any], matching: list[Any]) -> dict[str, tuple[float, float, float]]:
+    """Return the reward model's accuracy, its gain by the name of the other scorer, and what matching changes."""
+    own = [("accuracy", row) for row in accuracies if row["labels"]["scorer"] == "reward"]
+    found = dict([*own, *((row["labels"]["scorer"], row) for row in gains), *((REWARD_MATCHING, r) for r in matching)])
+    return {name: _with_ends(row) for name, row in found.items() if _has_ends(row)}
 
 
 def _has_ends(row: Mapping[str, Any]) -> bool:
@@ -60,7 +75,7 @@ def _rows(tables: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the rows of each table: plain scans, for what joins them is a dictionary here."""
     wanted = {
         **tables,
-        "results": tables["results"].where(f"concat_ws('/', analysis, metric) IN {MEASURES}"),
+        "results": tables["results"].where(f"concat_ws('/', analysis, metric) IN {(*MEASURES, *REWARD)}"),
         "clusters": tables["clusters"].where("clustering_id = 'themes'"),
     }
     with ThreadPoolExecutor(4) as pool:

@@ -31,6 +31,9 @@ class RunResults:
             regression with errors clustered by author.
         clusters: theme cluster of an image of the posts.
         arrows: of each theme cluster 1 (rising), 0 (steady) or -1 (falling).
+        reward: of the reward model, with their intervals: its accuracy, its gain over CLIP and over followers and hour,
+            and how much more the model trained without matching prefers the larger author.
+        held_out: the preferred and the other image of each matched pair that the accuracy is of.
     """
 
     images: Set[Key] = frozenset()
@@ -41,6 +44,8 @@ class RunResults:
     changes: Mapping[tuple[str, str], tuple[float, float, float]] = field(default_factory=dict)
     clusters: Mapping[Key, int] = field(default_factory=dict)
     arrows: Mapping[int, int] = field(default_factory=dict)
+    reward: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    held_out: Sequence[tuple[Key, Key]] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ def check_results(
         _bands(truth, found),
         _closeness(found),
         _themes(truth, found, images),
+        _reward(truth, found),
     ]
 
 
@@ -236,6 +242,7 @@ def _may_lie_below(one: tuple[float, float, float], other: tuple[float, float, f
     return one[1] <= other[2]
 
 
+LARGE_COMMUNITY = 600  # images of the diffusion corpus from which the reward model's gains must exclude 0
 LARGE = 1000  # images of the posts from which the divergences must be apart, intervals and all
 REACHABLE = ("recompressed", "resized", "converted")
 BANDS = {"500-5000": "followers 500-5000 vs <500", ">5000": "followers >5000 vs <500"}
@@ -279,6 +286,33 @@ def _closeness(found: RunResults) -> Check:
         seen = f"{ends[0]:+.0f}% [{ends[1]:+.0f}, {ends[2]:+.0f}], {side}" if ends else "missing"
         details.append(f"{reference} {seen}")
     return Check("likes of the least against the most similar", right, "; ".join(details))
+
+
+REWARD_GAINS = {"CLIP score": "more than CLIP", "followers and hour": "more than followers and hour"}
+REWARD_MATCHING = "matching"
+REWARD_CHECK = "the reward model tells what is liked"
+
+
+def _reward(truth: Truth, found: RunResults) -> Check:
+    """The trained model beats what sees no likes and what sees no image, and does not go by the author.
+
+    How near it comes to the best possible accuracy is shown: that of the planted taste itself, on the same pairs. In
+    a small world no interval can exclude 0.
+    """
+    tastes = {("diffusion", taste.source_key): taste.brightness for taste in truth.tastes}
+    known = [(one, other) for one, other in found.held_out if one in tastes and other in tastes]
+    own = found.reward.get("accuracy")
+    is_large = len(tastes) >= LARGE_COMMUNITY
+    if own is None or not known:
+        return Check(REWARD_CHECK, not is_large, "no reward model; in a small world there are too few pairs")
+    best = sum(tastes[one] > tastes[other] for one, other in known) / len(known)
+    wanted = (*REWARD_GAINS, REWARD_MATCHING)
+    ends = {name: found.reward.get(name) for name in wanted}
+    right = all(e is not None and (e[1] > 0 if is_large else e[2] > 0) for e in ends.values())
+    words = {**REWARD_GAINS, REWARD_MATCHING: "the larger author preferred without matching, more by"}
+    said = [f"{words[name]} " + "{:+.2f} [{:+.2f}, {:+.2f}]".format(*e) for name, e in ends.items() if e is not None]
+    detail = "accuracy {:.2f} [{:.2f}, {:.2f}]".format(*own) + f" of {best:.2f} possible; {'; '.join(said)}"
+    return Check(REWARD_CHECK, right, detail)
 
 
 def _themes(truth: Truth, found: RunResults, images: Sequence[ImageTruth]) -> Check:

@@ -15,6 +15,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io.known_copies import KnownCopy, format_known_copies
 from twigma_spark.sample.corpora.albums import Album
 from twigma_spark.sample.corpora.art import draw_art
+from twigma_spark.sample.corpora.community import MODEL
 from twigma_spark.sample.corpora.diffusion import draw_diffusion
 from twigma_spark.sample.corpora.likes import LIKES
 from twigma_spark.sample.corpora.photo import draw_photos
@@ -26,7 +27,7 @@ from twigma_spark.sample.scenes import Scene, iter_scenes
 
 __all__ = ["Scene", "draw_world", "iter_scenes", "world_is_current"]
 
-FORMAT = 2
+FORMAT = 3
 SMALLEST = 80
 TRUTH = "truth.json"
 IMAGES = "truth_images.jsonl"
@@ -134,6 +135,8 @@ def _write_truth(folder: Path, ledger: Ledger, size: int, seed: int) -> None:
         likes=LIKES,
         tweets=tuple(ledger.tweets),
         prompts=tuple(ledger.prompts),
+        community=MODEL,
+        tastes=tuple(ledger.tastes),
     )
     lines = [image.model_dump_json() + "\n" for image in ledger.images]
     (folder / IMAGES).write_text("".join(lines), encoding="utf-8")

@@ -20,7 +20,7 @@ from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
-from twigma_spark.report.data import DuplicateGroup, Pair, Picture, ReportData, SharedPair, ThemeSummary
+from twigma_spark.report.data import DuplicateGroup, Pair, Picture, ReportData, RewardPair, SharedPair, ThemeSummary
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import inputs, records, specs
@@ -69,6 +69,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         pairs=shown.pairs,
         duplicate_groups=shown.duplicate_groups,
         shared_pairs=shown.shared_pairs,
+        reward_pairs=shown.reward_pairs,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
         cells=cells,
         map_pictures=shown.map_pictures,
@@ -104,6 +105,7 @@ class _Gallery:
     pairs: tuple[Pair, ...]
     duplicate_groups: tuple[DuplicateGroup, ...]
     shared_pairs: tuple[SharedPair, ...]
+    reward_pairs: tuple[RewardPair, ...]
     map_pictures: dict[str, Picture]
 
 
@@ -113,9 +115,11 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
     groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
     shared = _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs))
+    liked = _rows(gallery.surest_pairs(tables["held_out_pairs"], tables["pairs"], cfg.report.reward_pairs))
     shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups, *shared)}
     shown |= {row["neighbour_id"] for row in pairs} | {row["canonical_id"] for row in groups}
     shown |= {row["other_id"] for row in shared}
+    shown |= {row[f"{side}_image_id"] for row in liked for side in ("preferred", "other")}
     sides = dict.fromkeys(on_map, min(MAP_SIDE, cfg.report.thumbnail)) | dict.fromkeys(shown, cfg.report.thumbnail)
     pictures = _pictures(cfg, spark, tables, sides)
     return _Gallery(
@@ -123,6 +127,7 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
         build.pairs(pairs, pictures),
         build.duplicate_groups(groups, pictures),
         build.shared_pairs(shared, pictures),
+        build.reward_pairs(liked, pictures),
         {image_id: pictures[image_id] for image_id in sorted(on_map & pictures.keys())},
     )
 
@@ -168,7 +173,8 @@ STAGE = Stage(
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
         "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
-        "themes", "neighbours", "copies", "projection", "results", "group_distances", "rejects", "runs",
+        "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
+        "group_distances", "rejects", "runs",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),

@@ -17,7 +17,7 @@ MOST_STRATA = 62
 def theme_images(kept: DataFrame, images: DataFrame, clusters: DataFrame) -> DataFrame:
     """Return image_id, corpus, unit, tweet_id, month and cluster of the images that are in a cluster.
 
-    `unit` is what images come in (the post, else the prompt, else the artist, else the image itself), `month`
+    `unit` is what images come in (the prompt, else the post, else the artist, else the image itself), `month`
     counts from January of the year 0 and is null where there is no date.
 
     Args:

@@ -33,7 +33,7 @@ def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFra
             "tweet_id",
             F.coalesce("author_id", "tweet_id").alias("author_id"),
             F.col("author_followers").alias("followers"),
-            _band(F.col("author_followers")).alias("band"),
+            band(F.col("author_followers")).alias("band"),
             F.col("like_count").alias("likes"),
             "created_at",
             "age_days",
@@ -48,7 +48,8 @@ def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFra
     )
 
 
-def _band(followers: Column) -> Column:
+def band(followers: Column) -> Column:
+    """Return the band of a number of followers: 0, 1 or 2, null where it is not known."""
     return F.when(followers < SMALL, 0).when(followers <= LARGE, 1).when(followers.isNotNull(), 2)
 
 

@@ -87,6 +87,27 @@ def shared_pairs(shared: DataFrame, pairs: int) -> DataFrame:
     return chosen.orderBy("place", "corpus", "other_corpus").limit(pairs).drop("place")
 
 
+def surest_pairs(held_out: DataFrame, pairs: DataFrame, most: int) -> DataFrame:
+    """Return the held-out pairs of the largest margins, and as many of the lowest, with their likes.
+
+    An image is in one pair of either kind at most as the preferred one.
+
+    Args:
+        held_out: rows of the table `held_out_pairs`.
+        pairs: rows of the table `pairs`.
+        most: pairs of either kind at most.
+    """
+    order = F.desc(F.abs("margin")), "preferred_image_id", "other_image_id"
+    kind = F.signum("margin").alias("kind")
+    once = F.row_number().over(Window.partitionBy("preferred_image_id", "kind").orderBy(*order))
+    place = F.row_number().over(Window.partitionBy("kind").orderBy(*order))
+    first = held_out.where("margin <> 0").select("*", kind).withColumn("once", once).where("once = 1")
+    chosen = first.withColumn("place", place).where(F.col("place") <= most)
+    ids = ["preferred_image_id", "other_image_id"]
+    likes = pairs.select(*ids, "preferred_likes", "other_likes")
+    return chosen.join(likes, ids).select(*ids, "preferred_likes", "other_likes", "margin")
+
+
 def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: DataFrame) -> DataFrame:
     """Return the chosen images with what is known of them, and their content.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-# What images come in: those of one post, one prompt or one artist are alike and are resampled together.
-UNITS = {"tweet_id": "posts", "prompt_id": "prompts", "artist": "artists"}
+# What images come in: those of one prompt, one post or one artist are alike and are resampled together. The prompt
+# comes first: where posts have prompts, the posts of one prompt are alike too.
+UNITS = {"prompt_id": "prompts", "tweet_id": "posts", "artist": "artists"}
 
 
 def group() -> Column:
-    """Return the group of a row of `images`: its post, else its prompt, else its artist, else itself."""
+    """Return the group of a row of `images`: its prompt, else its post, else its artist, else itself."""
     return F.coalesce(*UNITS, "image_id")
 
 

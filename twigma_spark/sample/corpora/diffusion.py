@@ -1,4 +1,4 @@
-"""The diffusion corpus: prompts with four images each, and a JSONL file."""
+"""The diffusion corpus: prompts with four images each, posted by a community, and a JSONL file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from twigma_spark.sample.corpora.albums import Album
+from twigma_spark.sample.corpora.community import count_members, measure_traits, post_row
 from twigma_spark.sample.corpora.oddities import GREY
 from twigma_spark.sample.corpora.prompts import draw_prompt, wobble_of
 from twigma_spark.sample.corpora.tables import json_lines
@@ -14,7 +15,7 @@ from twigma_spark.sample.dice import Dice, stream
 from twigma_spark.sample.encode import encode
 from twigma_spark.sample.ledger import Ledger, label_of
 from twigma_spark.sample.media import draw_look
-from twigma_spark.sample.records import MetadataFault, PromptTruth
+from twigma_spark.sample.records import MetadataFault, PromptTruth, TasteTruth
 from twigma_spark.sample.scenes import Scene, Spec, draw_scene, draw_spec
 from twigma_spark.sample.themes import THEMES
 
@@ -46,7 +47,7 @@ def draw_diffusion(folder: Path, count: int, seed: int, ledger: Ledger) -> Album
     groups, near = max(1, count // 150), max(3, count // 60)
     prompts = max(2, (count - groups - near - 3) // TILES)
     for serial in range(prompts):
-        _draw_tiles(album, _draw_prompt(serial, seed), seed)
+        _draw_tiles(album, _draw_prompt(serial, seed), count_members(count), seed)
     album.plant_byte_copies(groups, dice)
     album.plant_near_copies(near, dice)
     for serial, kind in enumerate(_ODD, start=prompts):
@@ -68,12 +69,15 @@ def _draw_prompt(serial: int, seed: int, grey: bool = False) -> _Prompt:
     return _Prompt(serial, text, spec, named, wobble_of(len(text.split())), asked)
 
 
-def _draw_tiles(album: Album, prompt: _Prompt, seed: int) -> None:
+def _draw_tiles(album: Album, prompt: _Prompt, members: int, seed: int) -> None:
     suffix = Dice(stream(seed, NAME, prompt.serial, "suffix")).weighted((".png", ".webp", ".jpg"), (2, 4, 4))
-    for tile in range(TILES):
-        scene = _tile(prompt, tile, seed)
-        data = encode(scene.image, suffix)
-        album.add(data, _row(prompt, tile, suffix), label_of(scene), donor=True)
+    scenes = [_tile(prompt, tile, seed) for tile in range(TILES)]
+    for tile, (scene, traits) in enumerate(zip(scenes, measure_traits([scene.image for scene in scenes]), strict=True)):
+        row = _row(prompt, tile, suffix)
+        posted = post_row(traits, prompt.asked, members, stream(seed, NAME, prompt.serial, "tile", tile, "post"))
+        album.add(encode(scene.image, suffix), {**row, **posted}, label_of(scene), donor=True)
+        latents = {"brightness": round(traits.brightness, 4), "warmth": round(traits.warmth, 4)}
+        album.ledger.tastes.append(TasteTruth(source_key=str(row["file"]), **latents))
     entry = PromptTruth(
         prompt_id=_prompt_id(prompt),
         words=len(prompt.text.split()),

@@ -22,7 +22,7 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
         return CorpusFrames(found, n_bytes=files.n_bytes)
     described = corpora.read_metadata(spark, corpus)
     rows, tweets = described.rows, None
-    if corpus.role == "posts":
+    if not described.fields.isdisjoint(candidates.OF_POST):
         rows = posts_in_folder.with_posts(rows, corpus.name)
         tweets = posts_in_folder.tweets(rows, corpus.name, TWEETS.schema)
     found = candidates.from_folder(files.rows, rows)

@@ -1,0 +1,213 @@
+"""Pairs of images of one prompt: on a few rows against the rule written out in Python, and from human judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from tests import tables as declared
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.reward import Matching, PairsSettings, PreferenceFile
+from twigma_spark.config.settings import Config
+from twigma_spark.schemas import PAIRS
+from twigma_spark.stages import pairs, reward
+from twigma_spark.stages.stage import StageContext
+from twigma_spark.transforms import preferences
+from twigma_spark.transforms.preferences import PairRule
+
+Make = Callable[[str, list[dict[str, Any]]], DataFrame]
+NOON = datetime(2023, 5, 1, 12)
+# followers, likes, hours after noon, NSFW score; of one prompt.
+POSTS = [
+    (100, 40, 0, 0.1),
+    (200, 10, 5, 0.1),
+    (300, 9, 7, 0.1),
+    (9000, 900, 1, 0.1),
+    (400, 2, 0, 0.9),
+    (450, 0, 24 * 40, 0.1),
+    (None, 30, 1, 0.1),
+]
+
+
+@pytest.fixture(scope="module")
+def make(spark: SparkSession) -> Make:
+    """Make rows of a declared table."""
+    return partial(declared.table, spark)
+
+
+def image(number: int, prompt: str | None = "a castle", **more: Any) -> dict[str, Any]:
+    base = {"image_id": f"{number:032x}", "corpus": "diffusion", "source_key": f"{number}.png", "prompt": prompt}
+    return {**base, "tweet_id": f"t{number}", "prompt_id": "p1" if prompt else None, **more}
+
+
+def tweet(number: int, followers: int | None, likes: int | None, hours: float) -> dict[str, Any]:
+    base = {"tweet_id": f"t{number}", "corpus": "diffusion", "author_id": f"a{number}", "author_followers": followers}
+    return {**base, "like_count": likes, "created_at": NOON + timedelta(hours=hours)}
+
+
+def posted(make: Make, images: DataFrame, tweets: DataFrame, scores: list[dict[str, Any]]) -> DataFrame:
+    clusters = make("clusters", []).select("image_id", "cluster")
+    return preferences.posted_images(images, images, tweets, clusters, make("scores", scores), 0.5)
+
+
+@pytest.fixture(scope="module")
+def one_prompt(make: Make) -> DataFrame:
+    images = make("images", [image(n) for n in range(len(POSTS))])
+    tweets = make("tweets", [tweet(n, f, likes, h) for n, (f, likes, h, _) in enumerate(POSTS)])
+    scores = [{"image_id": f"{n:032x}", "kind": "nsfw", "model_id": "m", "score": p[3]} for n, p in enumerate(POSTS)]
+    return posted(make, images, tweets, scores)
+
+
+def numbers(rows: DataFrame) -> dict[tuple[int, int], bool]:
+    return {(int(r["preferred_image_id"], 16), int(r["other_image_id"], 16)): r["matched"] for r in rows.collect()}
+
+
+def expected(rule: PairRule) -> dict[tuple[int, int], bool]:
+    """Return the pairs and whether they are matched, by the rule as docs/reward.md has it."""
+    found = {}
+    for (i, one), (j, two) in permutations(enumerate(POSTS), 2):
+        if one[1] < rule.minimum or one[1] < rule.ratio * two[1]:
+            continue
+        bands = [None if p[0] is None else (p[0] >= 500) + (p[0] > 5000) for p in (one, two)]
+        apart = abs(one[2] - two[2])
+        of_day = min(apart % 24, 24 - apart % 24)
+        found[i, j] = (
+            (not rule.followers or (None not in bands and bands[0] == bands[1]))
+            and (rule.days is None or apart <= 24 * rule.days)
+            and (rule.hours is None or of_day <= rule.hours)
+            and (not rule.nsfw or (one[3] >= 0.5) == (two[3] >= 0.5))
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        PairRule(),
+        PairRule(minimum=50, ratio=10),
+        PairRule(followers=False, days=None, hours=None, nsfw=False),
+        PairRule(days=None),
+        PairRule(hours=4, nsfw=False),
+    ],
+)
+def test_pairs_are_those_of_the_rule(one_prompt: DataFrame, rule: PairRule) -> None:
+    compared = preferences.compared_images(one_prompt, rule)
+    found = preferences.mine_pairs(compared, rule)
+    assert numbers(found) == expected(rule)
+    weights: dict[bool, list[float]] = {True: [], False: []}
+    for row in found.collect():
+        weights[row["matched"]].append(row["weight"])
+    assert all(sum(part) == pytest.approx(1) for part in weights.values() if part)
+    assert preferences.count_comparisons(compared) == (7, 1, 21)
+
+
+def test_two_images_of_a_post_and_images_of_different_prompts_are_no_pair(make: Make) -> None:
+    images = make("images", [
+        image(1, tweet_id="t1"), image(2, tweet_id="t1"), image(3, prompt="a sea", prompt_id="p2", tweet_id="t2"),
+        image(4, None, tweet_id="t2"), image(5, prompt="A TREE ", prompt_id=None),
+        image(6, prompt="A TREE", prompt_id=None),
+        image(7, prompt="A TREE", prompt_id=None),
+    ])  # fmt: skip
+    tweets = make(
+        "tweets", [tweet(1, 1, 50, 0), tweet(2, 1, 5, 0), tweet(5, 1, 50, 0), tweet(6, 1, 5, 0), tweet(7, 1, None, 0)]
+    )
+    rule = PairRule()
+    compared = preferences.compared_images(posted(make, images, tweets, []), rule)
+    assert numbers(preferences.mine_pairs(compared, rule)) == {(5, 6): True}
+    assert preferences.count_comparisons(compared) == (4, 2, 2)
+
+
+def test_a_prompt_with_many_images_is_sampled(make: Make) -> None:
+    images = make("images", [image(n) for n in range(30)])
+    tweets = make("tweets", [tweet(n, 1, 3**n % 10**9, 0) for n in range(30)])
+    every = posted(make, images, tweets, [])
+    rule = PairRule(images_per_prompt=10, pairs_per_prompt=7)
+    compared = preferences.compared_images(every, rule)
+    assert preferences.count_comparisons(compared) == (10, 1, 45)
+    one, two = (
+        preferences.mine_pairs(preferences.compared_images(f, rule), rule) for f in (every, every.repartition(3))
+    )
+    assert len(numbers(one)) == 7 and numbers(one) == numbers(two)
+    assert {row["weight"] for row in one.collect()} == {1 / 7}
+    other = PairRule(images_per_prompt=10, pairs_per_prompt=7, seed=1)
+    assert numbers(preferences.mine_pairs(preferences.compared_images(every, other), other)) != numbers(one)
+
+
+def test_judgements_find_their_images_by_key_or_stem(spark: SparkSession, make: Make) -> None:
+    judged = spark.createDataFrame(
+        [("p ", "1.png", "2", "diffusion"), ("p", "2.png", "gone.png", "diffusion"), ("p", "1", "1.png", "diffusion"),
+         ("p", "1", "3.png", "diffusion"), ("p", "1", "2.png", "other")],
+        pairs.JUDGED,
+    )  # fmt: skip
+    images = make("images", [image(n) for n in (1, 2, 3)])
+    found, rejects = preferences.judged_pairs(judged, images.where("source_key <> '3.png'"), images, PAIRS.schema)
+    (row,) = found.collect()
+    assert (row["preferred_image_id"], row["other_image_id"]) == (f"{1:032x}", f"{2:032x}")
+    assert row["matched"] and row["weight"] == 1 and row["preferred_likes"] is None
+    assert row["preferred_author_id"] == row["preferred_image_id"]
+    assert sorted((r["corpus"], r["key"], r["detail"]) for r in rejects.collect()) == [
+        ("diffusion", "1 > 3.png", "no kept image is named 3.png"),
+        ("diffusion", "2.png > gone.png", "no kept image is named gone.png"),
+        ("other", "1 > 2.png", "no kept image is named 1"),
+    ]
+
+
+def config(**more: Any) -> Config:
+    corpus = Corpus(name="diffusion", role="generated", path="x")
+    return Config(corpora=(corpus,), **more)
+
+
+def context(spark: SparkSession, said: list[str]) -> StageContext:
+    return StageContext(spark, lambda frame: frame.localCheckpoint(), said.append)
+
+
+def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Make, tmp_path: Any) -> None:
+    path = tmp_path / "judged.json"
+    path.write_text('[{"id": "1", "prompt": "a castle", "generations": ["0", "5"], "ranking": [2, 1]}]')
+    file = PreferenceFile(format="imagereward", path=str(path), corpus="diffusion")
+    cfg = config(pairs=PairsSettings(files=(file,), match=Matching(hours=None)))
+    said: list[str] = []
+    tables = {
+        "images": make("images", [image(n) for n in range(len(POSTS))]),
+        "tweets": make("tweets", [tweet(n, f, likes, h) for n, (f, likes, h, _) in enumerate(POSTS)]),
+        "embeddings": make("embeddings", [declared.vector(n) for n in range(len(POSTS))]),
+        "duplicates": make("duplicates", []),
+        "scores": make("scores", []),
+        "clusters": make("clusters", []),
+    }
+    found = pairs.run(cfg, context(spark, said), **tables)
+    rows = found["pairs"].collect()
+    counts = {r["metric"]: r["estimate"] for r in found["results"].collect()}
+    clear = expected(PairRule(hours=None, nsfw=False))
+    assert counts == {
+        "images": 7, "prompts": 1, "compared": 21, "clear": len(clear), "matched": sum(clear.values()), "judged": 1,
+    }  # fmt: skip
+    assert len(rows) == len(clear) + 1 and found["rejects"].count() == 0
+    assert said == [
+        f"pairs: 21 pairs of 7 images and 1 prompts: {len(clear)} clear, {sum(clear.values())} matched; "
+        "1 judged by people"
+    ]
+
+
+def reward_tables(make: Make, **more: list[dict[str, Any]]) -> dict[str, DataFrame]:
+    names = ("pairs", "embeddings", "text_embeddings", "scores")
+    return {name: make(name, more.get(name, [])) for name in names}
+
+
+def test_too_few_pairs_and_a_model_without_texts_are_said(spark: SparkSession, make: Make) -> None:
+    said: list[str] = []
+    rows = [{"preferred_image_id": "1", "other_image_id": "2", "text_id": "t", "matched": True}]
+    found = reward.run(config(), context(spark, said), **reward_tables(make, pairs=rows))
+    (result,) = found["results"].collect()
+    assert result["estimate"] is None and "30 matched pairs at least are needed" in result["method"]
+    assert said[0] == "reward: 1 pairs are left out: an image or the prompt has no vector"
+    onnx = {"image": {"kind": "onnx", "path": "x.onnx", "output": "o"}}
+    with_onnx = Config.model_validate({"models": onnx})
+    found = reward.run(with_onnx, context(spark, said), **reward_tables(make))
+    assert "has no text tower" in found["results"].collect()[0]["method"]

@@ -1,0 +1,128 @@
+"""A reward model as a folder: weights, what they belong to, and a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twigma_spark.errors import ModelError
+from twigma_spark.models.reward_head import Head
+
+WEIGHTS, CONFIG, CARD = "reward.safetensors", "reward.json", "README.md"
+FORMAT = 1
+# Of the model that the stage `reward` writes, below the folder of the artifacts.
+FOLDER = "reward"
+TENSORS = ("image", "image_offset", "text", "text_offset")
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """What a head belongs to.
+
+    Attributes:
+        model_id: of the encoder whose vectors it takes.
+        preprocess_rev: of the images' vectors.
+        encoder: name, pretrained, path and precision of the encoder, as in `models.image`.
+        dim: length of the vectors.
+        sharpness: the difference of two scores times this is the log odds that the first image is preferred.
+        sha256: of the weights file.
+    """
+
+    model_id: str
+    preprocess_rev: str
+    encoder: Mapping[str, str]
+    dim: int
+    sharpness: float
+    sha256: str
+
+
+def save_head(
+    folder: Path, head: Head, model_id: str, preprocess_rev: str, encoder: Mapping[str, str], card: str
+) -> Path:
+    """Return the folder, written whole: it replaces an older one at the end, or stays as it was.
+
+    Args:
+        folder: of the model.
+        head: its weights.
+        model_id: of the encoder.
+        preprocess_rev: of the images' vectors.
+        encoder: name, pretrained, path and precision of the encoder.
+        card: the model card, Markdown.
+    """
+    from safetensors.numpy import save_file
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        tensors = {name: np.ascontiguousarray(getattr(head, name), np.float32) for name in TENSORS}
+        save_file(tensors, str(new / WEIGHTS))
+        config = RewardConfig(model_id, preprocess_rev, dict(encoder), head.dim, head.sharpness, _digest(new / WEIGHTS))
+        (new / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(config)}, indent=1) + "\n", encoding="utf-8")
+        (new / CARD).write_text(card, encoding="utf-8")
+        for file in new.iterdir():
+            file.chmod(0o644)  # safetensors lets only the owner read
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def load_head(folder: Path) -> tuple[Head, RewardConfig]:
+    """Return the weights and what they belong to; only safetensors are read, which hold numbers and no code.
+
+    Raises:
+        ModelError: the folder holds no such model, half of one, or weights of another shape.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    config = _read_config(folder)
+    file = folder / WEIGHTS
+    if not file.is_file() or _digest(file) != config.sha256:
+        raise ModelError(
+            f"{WEIGHTS} must be the file that {CONFIG} was written with. Got another or none in {str(folder)!r}; "
+            "copy the whole folder again, or run the stage reward."
+        )
+    try:
+        tensors = load_file(str(file))
+    except SafetensorError as error:
+        raise ModelError(f"{WEIGHTS} must be safetensors. Got {str(file)!r}: {error}.") from error
+    shapes = {"image": (config.dim, config.dim), "text": (config.dim, config.dim)}
+    for name in TENSORS:
+        wanted = shapes.get(name, (config.dim,))
+        if name not in tensors or tensors[name].shape != wanted:
+            got = tensors[name].shape if name in tensors else None
+            raise ModelError(f"'{name}' of a reward model must have the shape {wanted}. Got {got} in {str(file)!r}.")
+        if not np.isfinite(tensors[name]).all():
+            raise ModelError(f"weights of a reward model must be finite numbers. Got NaN or infinity in {str(file)!r}.")
+    return Head(**{name: tensors[name] for name in TENSORS}, sharpness=config.sharpness), config
+
+
+def _read_config(folder: Path) -> RewardConfig:
+    try:
+        found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if found.pop("format") != FORMAT:
+            raise ValueError("another format")
+        names = {field.name for field in fields(RewardConfig)}
+        if set(found) != names:
+            raise ValueError(f"keys {sorted(found)}")
+        return RewardConfig(**found)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ModelError(
+            f"a reward model must be a folder with {WEIGHTS} and {CONFIG}. Got {str(folder)!r}: {error}."
+        ) from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,60 @@
+"""Images of a folder in the order in which a reward model expects them to be liked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io.artifacts import folder as artifact_folder
+from twigma_spark.io.local_files import is_image
+from twigma_spark.models.decode import ImageError
+from twigma_spark.models.reward import Reward
+from twigma_spark.models.reward_files import FOLDER
+
+# Images that are scored at once.
+BATCH = 32
+
+
+def rank_folder(
+    cfg: Config, folder: Path, prompt: str, model: Path | None
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Return rank, file and score, the best first, and the files that cannot be used with the reason.
+
+    Args:
+        cfg: says where the store is, and on what device the model runs.
+        folder: of images, its subfolders too.
+        prompt: what the images were made for.
+        model: the folder of a reward model; None for the one that the stage `reward` wrote.
+
+    Raises:
+        ConfigError: no such folder, no image in it, or an empty prompt.
+        ModelError: no reward model.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"FOLDER must be an existing folder. Got {str(folder)!r}.")
+    if not prompt.strip():
+        raise ConfigError("--prompt must be the text that the images were made for. Got none.")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path.name))
+    if not files:
+        raise ConfigError(f"FOLDER must hold images. Got none in {str(folder)!r}.")
+    own = artifact_folder(cfg.store.root, cfg.store.artifacts) / FOLDER
+    reward = Reward.from_pretrained(model or own, "cuda:0" if cfg.models.device == "cuda" else "cpu")
+    scores: dict[Path, float] = {}
+    unusable = []
+    for start in range(0, len(files), BATCH):
+        part = files[start : start + BATCH]
+        try:
+            scores |= dict(zip(part, reward.score(images=part, prompts=[prompt]).tolist(), strict=True))
+        except ImageError:
+            # One of them cannot be used: each is asked by itself.
+            for file in part:
+                try:
+                    scores[file] = float(reward.score(images=[file], prompts=[prompt])[0])
+                except ImageError as error:
+                    unusable.append((str(file), str(error)))
+    ordered = sorted(scores.items(), key=lambda item: (-item[1], str(item[0])))
+    rows = [(place, str(file.relative_to(folder)), score) for place, (file, score) in enumerate(ordered, start=1)]
+    return pd.DataFrame(rows, columns=["rank", "file", "score"]), unusable

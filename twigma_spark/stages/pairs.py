@@ -1,0 +1,118 @@
+"""pairs: of two images of one prompt, which is clearly liked more; from likes, or from files of human judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from twigma_spark.config.reward import PreferenceFile
+from twigma_spark.config.settings import Config
+from twigma_spark.io import arrow, local_files
+from twigma_spark.io.preferences import read_preferences
+from twigma_spark.results import Result, Value
+from twigma_spark.schemas import PAIRS
+from twigma_spark.stages import inputs, records, specs
+from twigma_spark.stages.stage import Stage, StageContext
+from twigma_spark.transforms import preferences
+from twigma_spark.transforms.preferences import PairRule
+
+ANALYSIS = "pairs"
+COUNT = "complete count"
+JUDGED = "prompt STRING, preferred STRING, other STRING, corpus STRING"
+
+
+def run(
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    tweets: DataFrame,
+    embeddings: DataFrame,
+    duplicates: DataFrame,
+    scores: DataFrame,
+    clusters: DataFrame,
+) -> Mapping[str, DataFrame]:
+    """Return the pairs, how many came of how many images as results, and judgements of unknown images as rejects."""
+    rule = _rule(cfg)
+    kept = inputs.kept_images(cfg, images, embeddings, duplicates)
+    themed = inputs.clustering(clusters, cfg.pairs.match.clustering)
+    nsfw = scores.where("kind = 'nsfw'").select("image_id", "score")
+    posted = preferences.posted_images(kept, images, tweets, themed, nsfw, cfg.pairs.nsfw_threshold)
+    compared = context.materialize(preferences.compared_images(posted, rule))
+    n_images, n_prompts, n_compared = preferences.count_comparisons(compared)
+    mined = context.materialize(preferences.mine_pairs(compared, rule))
+    counts = {row["matched"]: row["count"] for row in mined.groupBy("matched").count().collect()}
+    judged, unknown = _judged_pairs(cfg, context, kept, images)
+    # What people said of a pair that has likes too is left out: a pair is one row.
+    judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
+    n_judged = judged.count() if cfg.pairs.files else 0
+    values = {
+        "images": (n_images, "images", "kept images that share a prompt with another and have likes"),
+        "prompts": (n_prompts, "prompts", "prompts with two such images or more"),
+        "compared": (n_compared, "pairs", "pairs of those images within a prompt"),
+        "clear": (sum(counts.values()), "pairs", "of which one is clearly liked more"),
+        "matched": (counts.get(True, 0), "pairs", "and whose images were posted alike"),
+        "judged": (n_judged, "pairs", "from files of human judgements"),
+    }
+    context.log(
+        f"pairs: {n_compared:,} pairs of {n_images:,} images and {n_prompts:,} prompts: "
+        f"{sum(counts.values()):,} clear, {counts.get(True, 0):,} matched"
+        + (f"; {n_judged:,} judged by people" if cfg.pairs.files else "")
+    )
+    results = [
+        Result.of(ANALYSIS, name, Value(float(n), None, None, n, unit, f"{COUNT}: {what}"))
+        for name, (n, unit, what) in values.items()
+    ]
+    return {
+        "pairs": mined.select(*PAIRS.column_names).unionByName(judged),
+        "results": records.result_rows(context.spark, "pairs", results),
+        "rejects": unknown,
+    }
+
+
+def _rule(cfg: Config) -> PairRule:
+    own, match = cfg.pairs, cfg.pairs.match
+    return PairRule(
+        minimum=own.minimum,
+        ratio=own.ratio,
+        images_per_prompt=own.images_per_prompt,
+        pairs_per_prompt=own.pairs_per_prompt,
+        followers=match.followers,
+        days=match.days,
+        hours=match.hours,
+        clusters=match.clustering is not None,
+        nsfw=match.nsfw,
+        seed=cfg.seed,
+    )
+
+
+def _judged_pairs(
+    cfg: Config, context: StageContext, kept: DataFrame, images: DataFrame
+) -> tuple[DataFrame, DataFrame]:
+    """Return the pairs of the files as rows of `pairs`, and the judgements of images that are not there as rejects."""
+    frames = [_read(context.spark, file) for file in cfg.pairs.files]
+    none = arrow.local_frame(context.spark, [], JUDGED)
+    return preferences.judged_pairs(reduce(DataFrame.unionByName, frames, none), kept, images, PAIRS.schema)
+
+
+def _read(spark: SparkSession, file: PreferenceFile) -> DataFrame:
+    rows = [(*preference, file.corpus) for preference in read_preferences(file.path, file.format)]
+    columns = dict(zip(("prompt", "preferred", "other", "corpus"), map(list, zip(*rows, strict=True)), strict=False))
+    return arrow.frame_of(spark, [pa.RecordBatch.from_pydict(columns)] if rows else [], JUDGED)
+
+
+def _sources(cfg: Config, spark: SparkSession) -> str:
+    return "; ".join(local_files.fingerprint(file.path) or file.path for file in cfg.pairs.files)
+
+
+STAGE = Stage(
+    name="pairs",
+    summary="pairs of images of one prompt of which one is clearly liked more, matched on author, time and NSFW",
+    reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
+    writes=("pairs", "results", "rejects"),
+    config=("pairs", "seed", *specs.IMAGE_ENCODER),
+    run=run,
+    sources=_sources,
+)
