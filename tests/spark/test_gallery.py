@@ -11,6 +11,7 @@ from twigma_spark.transforms.gallery import (
     duplicate_groups,
     pictures,
     shared_pairs,
+    surest_pairs,
     theme_examples,
     thumbnails,
 )
@@ -85,6 +86,19 @@ def test_shared_images_to_look_at_are_the_least_alike_of_each_two_corpora(spark:
     names = ("image_id", "corpus", "other_id", "other_corpus", "tier", "bits")
     shared = table(spark, "shared_images", [dict(zip(names, row, strict=True)) for row in rows])
     assert [row.image_id for row in shared_pairs(shared, 3).collect()] == ["d", "b", "c"]
+
+
+def test_the_surest_pairs_right_and_wrong_have_an_image_once_as_preferred(spark: SparkSession) -> None:
+    margins = [("a", "b", 0.9), ("a", "c", 0.8), ("d", "e", 0.5), ("f", "g", 0.1), ("h", "i", -0.4), ("j", "k", 0.0)]
+    ids = ("preferred_image_id", "other_image_id")
+    held_out = table(spark, "held_out_pairs", [dict(zip((*ids, "margin"), m, strict=True)) for m in margins])
+    likes = [{ids[0]: m[0], ids[1]: m[1], "preferred_likes": 9, "other_likes": n} for n, m in enumerate(margins)]
+    found = surest_pairs(held_out, table(spark, "pairs", likes), 2)
+    assert sorted(map(tuple, found.collect())) == [
+        ("a", "b", 9, 0, 0.9),
+        ("d", "e", 9, 2, 0.5),
+        ("h", "i", 9, 4, -0.4),
+    ]
 
 
 @pytest.fixture(scope="module")

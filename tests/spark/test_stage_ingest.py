@@ -272,5 +272,8 @@ def test_likes_and_followers_of_a_folder_become_posts(spark: SparkSession, tmp_p
     assert shown == {"a.png": "7", "b.png": "7", "c.png": "own/c.png", "d.png": None}
     refused = {(r.key, r.reason, r.detail) for r in made["rejects"].collect()}
     assert ("m.csv#2", "value_unusable", "author_followers: many") in refused
-    art = Config(corpora=(corpus.model_copy(update={"role": "art"}),))
-    assert taken(spark, art)["tweets"].count() == 0
+    art = corpus.model_copy(update={"role": "art"})
+    assert taken(spark, Config(corpora=(art,)))["tweets"].count() == 3
+    unread = dict.fromkeys(("post_id", "author_id", "author_followers", "like_count"))
+    alone = taken(spark, Config(corpora=(art.model_copy(update={"columns": Columns(**unread)}),)))
+    assert alone["tweets"].count() == 0 and alone["rejects"].where("detail LIKE 'author%'").count() == 0

@@ -140,6 +140,23 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         lambda f: {"models": {"scores": {"mine": {"kind": "linear", "path": head([1.0, float("nan")])}}}},
         "models.scores.mine: weights of a head must be finite numbers",
     ),
+    "no such judgements": (
+        lambda f: {"pairs": {"files": [{"format": "hpd", "path": "j.json", "corpus": "mine"}]}},
+        "pairs.files.0.path: must be an",
+    ),
+    "judgements of no corpus": (
+        lambda f: {"pairs": {"files": [{"format": "hpd", "path": "j.json", "corpus": "other"}]}},
+        "pairs.files must name corpora. Got 'other'; there are mine",
+    ),
+    "judgements in another format": (
+        lambda f: {"pairs": {"files": [{"format": "xlsx", "path": "j.json", "corpus": "mine"}]}},
+        "pairs.files.0.format",
+    ),
+    "matched by no clustering": (
+        lambda f: {"pairs": {"match": {"clustering": "styles"}}},
+        "pairs.match.clustering must be an id of cluster.clusterings (themes). Got 'styles'",
+    ),
+    "more tested folds than folds": (lambda f: {"reward": {"folds": 3, "tested": 4}}, "tested must be at most folds"),
     "no such copies": (lambda f: {"deduplicate": {"known_copies": "c.csv"}}, "deduplicate.known_copies: must be an"),
     "no such texts": (
         lambda f: {"texts": [{"name": "poems", "path": "poems.txt"}]}, "texts.poems.path: must be an existing"

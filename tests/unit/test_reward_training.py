@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,17 @@ from twigma_spark.models.reward_head import SHARPNESS, Head, new_network
 from twigma_spark.stats.reward import Resampling, hits, mean_value
 
 DIM = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Train with one thread: batches are small, and another process tests beside this one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -110,6 +110,7 @@ def _check_inputs(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         "deduplicate.known_copies": cfg.deduplicate.known_copies if "deduplicate" in stages else None,
         "concordance.answers": cfg.concordance.answers if "concordance" in stages else None,
         **{f"texts.{text.name}.path": text.path for text in cfg.texts if "embed_text" in stages},
+        **{f"pairs.files.{n}.path": file.path for n, file in enumerate(cfg.pairs.files) if "pairs" in stages},
     }
     for key, path in files.items():
         if path is not None and not URL.match(path) and not Path(path).exists():

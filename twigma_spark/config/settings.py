@@ -72,6 +72,20 @@ class Config(Section):
             raise ValueError(f"cluster.clusterings must have different ids. Got {ids}.")
         return self
 
+    @model_validator(mode="after")
+    def _pairs_agree(self) -> Config:
+        ids, wanted = [c.id for c in self.cluster.clusterings], self.pairs.match.clustering
+        if wanted is not None and wanted not in ids:
+            raise ValueError(
+                f"pairs.match.clustering must be an id of cluster.clusterings ({', '.join(ids)}). Got {wanted!r}."
+            )
+        names = [c.name for c in self.corpora]
+        if unknown := sorted({file.corpus for file in self.pairs.files} - set(names)):
+            raise ValueError(
+                f"pairs.files must name corpora. Got {', '.join(unknown)!r}; there are {', '.join(names)}."
+            )
+        return self
+
     def of_role(self, *roles: str) -> list[str]:
         """Return the names of the corpora that have one of `roles`, in the order of the configuration."""
         return [c.name for c in self.corpora if c.role in roles]

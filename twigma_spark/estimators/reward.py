@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from twigma_spark.errors import ModelError
 from twigma_spark.models.reward_head import Head, new_network
 
+# Pairs that the loss before training is a mean of.
+LOOKED_AT = 50_000
 Loss = Literal["triplet", "soft_label", "info_nce"]
 
 
@@ -36,6 +38,10 @@ class Pairs:
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.text)
+
+    def first(self, most: int) -> Pairs:
+        """Return the first of the pairs, at most `most`."""
+        return Pairs(self.text[:most], self.preferred[:most], self.other[:most], self.weight[:most])
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,8 @@ def train(
     per_epoch = math.ceil(len(pairs) / spec.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(per_epoch * spec.epochs, spec.warmup))
     rng = np.random.default_rng(spec.seed)
-    epochs = [
-        Epoch(0, _loss_of(network, images, texts, pairs, spec), _loss_of(network, images, texts, validation, spec))
-    ]
+    losses = [_loss_of(network, images, texts, part, spec) for part in (pairs.first(LOOKED_AT), validation)]
+    epochs = [Epoch(0, losses[0], losses[1])]
     best, kept = 0, copy.deepcopy(network.state_dict())
     for number in range(1, spec.epochs + 1):
         total = 0.0

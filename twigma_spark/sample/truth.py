@@ -308,7 +308,8 @@ def _reward(truth: Truth, found: RunResults) -> Check:
     best = sum(tastes[one] > tastes[other] for one, other in known) / len(known)
     wanted = (*REWARD_GAINS, REWARD_MATCHING)
     ends = {name: found.reward.get(name) for name in wanted}
-    right = all(e is not None and (e[1] > 0 if is_large else e[2] > 0) for e in ends.values())
+    # Where intervals are wide, or pairs too few for one, only what lies wholly on the other side is wrong.
+    right = all((e is not None and e[1] > 0) if is_large else (e is None or e[2] > 0) for e in ends.values())
     words = {**REWARD_GAINS, REWARD_MATCHING: "the larger author preferred without matching, more by"}
     said = [f"{words[name]} " + "{:+.2f} [{:+.2f}, {:+.2f}]".format(*e) for name, e in ends.items() if e is not None]
     detail = "accuracy {:.2f} [{:.2f}, {:.2f}]".format(*own) + f" of {best:.2f} possible; {'; '.join(said)}"
