@@ -107,6 +107,18 @@ def test_a_checkpoint_of_another_encoder_is_refused(folder: Path) -> None:
         Reward.from_pretrained(folder)
 
 
+def test_an_encoder_that_was_moved_is_named(folder: Path) -> None:
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, "encoder": {"path": "/gone/clip", "precision": "fp32"}}))
+    with pytest.raises(ModelError, match="model path must be an existing file or folder"):
+        Reward.from_pretrained(folder)
+    there = Reward.from_pretrained(folder, encoder_source={"path": "sample:clip"})
+    assert there.score(images=[picture(0)], prompts=["a castle"]).shape == (1,)
+    (folder / CONFIG).write_text(json.dumps({**config, "encoder": {"command": "x"}}))
+    with pytest.raises(ModelError, match=r"must have name and pretrained, or path\. Got \['command'\]"):
+        Reward.from_pretrained(folder)
+
+
 def test_scores_are_the_heads_on_the_encoders_vectors(model: Reward) -> None:
     files = [picture(seed) for seed in range(3)]
     images = ENCODER.setup()(files)

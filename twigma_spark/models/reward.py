@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,26 @@ class Reward:
         self._mean, self._std = (torch.tensor(config[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std"))
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> Reward:
+    def from_pretrained(
+        cls, path: str | Path, device: str = "cpu", encoder_source: Mapping[str, str] | None = None
+    ) -> Reward:
         """Return the model of a folder that the stage `reward` or `save_head` wrote.
+
+        Args:
+            path: the folder.
+            device: "cpu" or "cuda:0".
+            encoder_source: name and pretrained, or path, of the encoder where it lies elsewhere than when the model
+                was trained; it must be the same weights.
 
         Raises:
             ModelError: the folder holds no such model, or its encoder is another one than it was trained on.
         """
         head, config = load_head(Path(path))
-        settings = dict(config.encoder)
-        precision = settings.pop("precision", "fp32")
-        encoder = ClipImage(ClipSource(**settings), precision)
+        wanted = encoder_source or config.encoder
+        if unknown := sorted(set(wanted) - {"name", "pretrained", "path", "precision"}):
+            raise ModelError(f"encoder of a reward model must have name and pretrained, or path. Got {unknown}.")
+        source = ClipSource(**{key: value for key, value in wanted.items() if key != "precision"})
+        encoder = ClipImage(source, config.encoder.get("precision", "fp32"))
         if encoder.model_id != config.model_id:
             raise ModelError(
                 f"encoder of the reward model in {str(path)!r} must be {config.model_id!r}. Got {encoder.model_id!r}."

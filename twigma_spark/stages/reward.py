@@ -93,7 +93,7 @@ def run(
 
 def _nothing(context: StageContext, reason: str) -> Mapping[str, DataFrame]:
     """Return a result that says why there is no model."""
-    context.log(f"reward: no model: {reason}")
+    context.log(f"reward: no model: {reason}; one of an earlier run stays where it is")
     result = Result.of(stats.ANALYSIS, "accuracy", not_computed(reason, 0, stats.UNIT), scorer=stats.REWARD)
     return {"results": records.result_rows(context.spark, "reward", [result])}
 

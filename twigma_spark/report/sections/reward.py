@@ -16,8 +16,8 @@ OWN, UNMATCHED = "reward", "reward without matching"
 NAMES = {OWN: "reward model", UNMATCHED: "reward model without matching"}
 PAIR_COUNTS = {
     "images": "{} images with likes share a prompt with another",
-    "prompts": "{} prompts",
-    "compared": "{} pairs of them within a prompt",
+    "prompts": "they have {} prompts",
+    "compared": "and make {} pairs within a prompt",
     "clear": "in {} one is clearly liked more",
     "matched": "{} of these are matched, that is, posted alike",
     "judged": "{} more were judged by people",
