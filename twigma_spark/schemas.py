@@ -322,7 +322,7 @@ PAIRS = Table(
     "Pairs of images of one prompt of which one is clearly liked more.",
     _columns("""
         corpus STRING: corpus of both images
-        prompt_key STRING: 32 hex digits of what the two images share: id of the prompt, or its text
+        prompt_key STRING: 32 hex digits of the corpus and the text of the prompt
         text_id STRING: the prompt of the preferred image, as in text_embeddings
         preferred_image_id STRING: the image that is liked more
         other_image_id STRING: the image that is liked less

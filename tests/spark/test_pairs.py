@@ -108,10 +108,10 @@ def test_pairs_are_those_of_the_rule(one_prompt: DataFrame, rule: PairRule) -> N
 
 
 def test_two_images_of_a_post_and_images_of_different_prompts_are_no_pair(make: Make) -> None:
+    # A prompt is its text: one that two ids have must not be trained on under one and tested under the other.
     images = make("images", [
-        image(1, tweet_id="t1"), image(2, tweet_id="t1"), image(3, prompt="a sea", prompt_id="p2", tweet_id="t2"),
-        image(4, None, tweet_id="t2"), image(5, prompt="A TREE ", prompt_id=None),
-        image(6, prompt="A TREE", prompt_id=None),
+        image(1, tweet_id="t1"), image(2, tweet_id="t1"), image(3, prompt="a sea", tweet_id="t2"),
+        image(4, None, tweet_id="t2"), image(5, prompt="A TREE ", prompt_id="p5"), image(6, prompt="A TREE"),
         image(7, prompt="A TREE", prompt_id=None),
     ])  # fmt: skip
     tweets = make(

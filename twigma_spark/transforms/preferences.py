@@ -50,7 +50,8 @@ def posted_images(
 ) -> DataFrame:
     """Return corpus, prompt_key, text_id and `OF_IMAGE` of the kept images that have a prompt and likes.
 
-    Images belong to one prompt where they share its id, or without an id its text.
+    Images belong to one prompt where they share its text, whatever its id: else a text that two ids have could be
+    trained on under one and tested under the other.
 
     Args:
         kept: image_id of the images that are kept.
@@ -66,7 +67,7 @@ def posted_images(
         "corpus",
         "tweet_id",
         "sensitive",
-        F.md5(F.concat_ws("\x1f", "corpus", F.coalesce("prompt_id", prompt))).alias("prompt_key"),
+        F.md5(F.concat_ws("\x1f", "corpus", prompt)).alias("prompt_key"),
         # As `transforms.texts` makes it: the prompt's row in `text_embeddings`.
         F.md5(F.concat_ws("\x1f", F.lit("prompt"), "corpus", prompt)).alias("text_id"),
     )
