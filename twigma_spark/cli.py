@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,6 +102,11 @@ def open_store(cfg: Config, stages: Sequence[str] = ()) -> Iterator[Any]:
     """
     from twigma_spark.io import store
 
+    # PySpark forks to start the JVM, for which Python takes logging's lock and waits for the import lock. The finder
+    # that brings `distutils`, which PySpark uses, holds that one while it imports setuptools, which logs: the two would
+    # wait for each other for ever. Once it is there, the finder is not asked.
+    with suppress(ImportError):
+        importlib.import_module("distutils.version")
     importing = threading.Thread(target=importlib.import_module, args=["twigma_spark.pipeline"], daemon=True)
     importing.start()
     with store.open_store(cfg, stages) as opened:

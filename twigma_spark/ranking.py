@@ -40,8 +40,13 @@ def rank_folder(
     files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path.name))
     if not files:
         raise ConfigError(f"FOLDER must hold images. Got none in {str(folder)!r}.")
-    own = artifact_folder(cfg.store.root, cfg.store.artifacts) / FOLDER
-    reward = Reward.from_pretrained(model or own, "cuda:0" if cfg.models.device == "cuda" else "cpu")
+    place = model or artifact_folder(cfg.store.root, cfg.store.artifacts) / FOLDER
+    if not place.is_dir():
+        raise ConfigError(
+            f"--model must be the folder of a reward model. Got {str(place)!r}, which is not there; the stage reward "
+            "of twigma run writes one into the store."
+        )
+    reward = Reward.from_pretrained(place, "cuda:0" if cfg.models.device == "cuda" else "cpu")
     scores: dict[Path, float] = {}
     unusable = []
     for start in range(0, len(files), BATCH):
@@ -56,5 +61,5 @@ def rank_folder(
                 except ImageError as error:
                     unusable.append((str(file), str(error)))
     ordered = sorted(scores.items(), key=lambda item: (-item[1], str(item[0])))
-    rows = [(place, str(file.relative_to(folder)), score) for place, (file, score) in enumerate(ordered, start=1)]
+    rows = [(number, str(file.relative_to(folder)), score) for number, (file, score) in enumerate(ordered, start=1)]
     return pd.DataFrame(rows, columns=["rank", "file", "score"]), unusable

@@ -96,3 +96,27 @@ def test_a_wrong_export_is_refused_before_spark_is_started(
 def test_a_file_that_is_not_there_is_said_before_spark_is_started(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("similar", "gone.png") == 2
     assert "IMAGE must be a readable file. Got 'gone.png'." in capsys.readouterr().err
+
+
+FORKING = """
+import subprocess, threading
+from contextlib import contextmanager
+from twigma_spark import cli
+from twigma_spark.io import store
+
+@contextmanager
+def fork_while_importing(cfg, stages):
+    while threading.active_count() > 1:
+        subprocess.run(["true"], preexec_fn=int)  # as PySpark starts its JVM
+    yield "store"
+
+store.open_store = fork_while_importing
+with cli.open_store(None) as opened:
+    print(opened)
+"""
+
+
+def test_forking_while_the_stages_are_imported_does_not_hang() -> None:
+    """A fork takes logging's lock and waits for the import lock; setuptools' finder holds that one and logs."""
+    ended = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout == "store\n"

@@ -188,5 +188,7 @@ def test_a_folder_is_ranked(folder: Path, tmp_path: Path) -> None:
         rank_folder(cfg, tmp_path / "nowhere", "a castle", folder)
     with pytest.raises(ConfigError, match="--prompt must be"):
         rank_folder(cfg, images, " ", folder)
+    with pytest.raises(ConfigError, match=r"--model must be the folder of a reward model\. Got .*nowhere"):
+        rank_folder(cfg, images, "a castle", tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="FOLDER must hold images"):
         rank_folder(cfg, folder, "a castle", folder)
