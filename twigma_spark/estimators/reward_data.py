@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.estimators.reward import Pairs
 from twigma_spark.estimators.reward_folds import PairTable
-from twigma_spark.estimators.vector_file import NOWHERE, VectorFile, write_vectors
+from twigma_spark.estimators.vector_file import NOWHERE, VectorFile, look_up, write_vectors
 from twigma_spark.io import arrow
 
 
@@ -117,12 +117,6 @@ def score_margins(
         own = found.filter(pa.compute.equal(found.column(0), kind))
         keys, values = own.column(1).to_numpy(), own.column(2).to_numpy()
         order = np.argsort(keys)
-        margins[kind] = _look_up(keys[order], values[order], preferred) - _look_up(keys[order], values[order], other)
+        sides = (look_up(keys[order], values[order], ids, np.nan) for ids in (preferred, other))
+        margins[kind] = np.subtract(*sides)
     return margins
-
-
-def _look_up(keys: NDArray[np.int64], values: NDArray[np.float64], wanted: NDArray[np.int64]) -> NDArray[np.float64]:
-    if not len(keys):
-        return np.full(len(wanted), np.nan)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[at] == wanted, values[at], np.nan)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from twigma_spark.estimators.reward import Pairs, Training, TrainingSpec, train
 from twigma_spark.models.reward_head import Head
+from twigma_spark.stats.reward import hits
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -134,10 +135,10 @@ def cross_validate(
     found = []
     for number, test in enumerate(tested, start=1):
         own = split(table, test, (test + 1) % folds)
-        say = _prefixed(progress, f"fold {number} of {len(tested)}: ")
+        say = _add_prefix(progress, f"fold {number} of {len(tested)}: ")
         rng = np.random.default_rng((spec.seed, test))
         found.append(_score_fold(images, texts, table, own, replace(spec, seed=spec.seed + test), rng, say))
-    parts = [part for part in found if part is not None] or [_nothing()]
+    parts = [part for part in found if part is not None] or [_no_scores()]
     return HeldOutScores(
         np.concatenate([p.rows for p in parts]),
         {name: np.concatenate([p.margins[name] for p in parts]) for name in (MATCHED, ALL, ENCODER, ENGAGEMENT)},
@@ -148,7 +149,7 @@ def cross_validate(
     )
 
 
-def _nothing() -> HeldOutScores:
+def _no_scores() -> HeldOutScores:
     """Return the scores of no pairs."""
     none = np.zeros(0)
     margins = dict.fromkeys((MATCHED, ALL, ENCODER, ENGAGEMENT), none)
@@ -190,9 +191,9 @@ def _scores(head: Head, images: Any, texts: Any, pairs: Pairs) -> Floats:
     found = np.empty((len(pairs), 2))
     for start in range(0, len(pairs), BLOCK):
         part = slice(start, start + BLOCK)
-        text = texts[pairs.text[part]]
+        text = head.text_vectors(texts[pairs.text[part]])
         for place, rows in enumerate((pairs.preferred[part], pairs.other[part])):
-            found[part, place] = head.scores(images[rows], text)
+            found[part, place] = np.einsum("ij,ij->i", head.image_vectors(images[rows]), text)
     return found
 
 
@@ -217,7 +218,7 @@ def _score_swapped(
     preferred, other, there = _swap_images(table, rows, rng)
     changed = Pairs(table.pairs.text[rows], preferred, other, table.pairs.weight[rows])
     scores = _scores(head, images, texts, changed)
-    return np.where(there, (np.sign(scores[:, 0] - scores[:, 1]) + 1) / 2, np.nan)
+    return np.where(there, hits(scores[:, 0] - scores[:, 1]), np.nan)
 
 
 def _mean_known(draws: Sequence[Floats]) -> Floats:
@@ -261,5 +262,5 @@ def train_final(
     return train(images, texts, pairs, validation, spec, progress)
 
 
-def _prefixed(progress: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+def _add_prefix(progress: Callable[[str], None], prefix: str) -> Callable[[str], None]:
     return lambda text: progress(prefix + text)

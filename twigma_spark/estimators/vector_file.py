@@ -33,10 +33,22 @@ class VectorFile:
 
     def rows(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the row of each wanted key, `NOWHERE` where it has none."""
-        if not len(self.keys):
-            return np.full(len(wanted), NOWHERE, np.int64)
-        at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.where(self.keys[at] == wanted, self.places[at], NOWHERE)
+        return look_up(self.keys, self.places, wanted, NOWHERE)
+
+
+def look_up(keys: NDArray[np.int64], values: NDArray[Any], wanted: NDArray[np.int64], missing: float) -> NDArray[Any]:
+    """Return the value of each wanted key (n,), `missing` where there is no such key.
+
+    Args:
+        keys: (m,), sorted.
+        values: (m,), of the keys.
+        wanted: (n,).
+        missing: of the type of the values.
+    """
+    if not len(keys):
+        return np.full(len(wanted), missing, values.dtype)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, values[at], missing)
 
 
 def write_vectors(batches: Iterable[pa.RecordBatch], path: Path) -> VectorFile:

@@ -12,6 +12,8 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
+from twigma_spark.results import Result
+
 PALETTE = (
     "#e07b39", "#4f83b9", "#55a87e", "#9a72b8", "#d0a52c",
     "#c4545e", "#4aa5b5", "#8d7761", "#b56a95", "#7f8b99",
@@ -54,6 +56,15 @@ def script_json(value: object) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704 - escaped above; ASCII only, so no U+2028 either
+
+
+def error_bars(rows: Sequence[Result]) -> dict[str, list[float]]:
+    """Return plotly's bars from each estimate to the ends of its interval; of length 0 where it has none."""
+    values = [r.estimate or 0.0 for r in rows]
+    return {
+        "array": [(r.high if r.high is not None else v) - v for v, r in zip(values, rows, strict=True)],
+        "arrayminus": [v - (r.low if r.low is not None else v) for v, r in zip(values, rows, strict=True)],
+    }
 
 
 def label(text: str, width: int = 60) -> str:

@@ -20,7 +20,6 @@ from twigma_spark.transforms import preferences
 from twigma_spark.transforms.preferences import PairRule
 
 ANALYSIS = "pairs"
-COUNT = "complete count"
 JUDGED = "prompt STRING, preferred STRING, other STRING, corpus STRING"
 
 
@@ -44,10 +43,12 @@ def run(
     n_images, n_prompts, n_compared = preferences.count_comparisons(compared)
     mined = context.materialize(preferences.mine_pairs(compared, rule))
     counts = {row["matched"]: row["count"] for row in mined.groupBy("matched").count().collect()}
-    judged, unknown = _judged_pairs(cfg, context, kept, images)
-    # What people said of a pair that has likes too is left out: a pair is one row.
-    judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
-    n_judged = judged.count() if cfg.pairs.files else 0
+    made, n_judged = {"pairs": mined.select(*PAIRS.column_names)}, 0
+    if cfg.pairs.files:
+        judged, made["rejects"] = _judged_pairs(cfg, context, kept, images)
+        # What people said of a pair that has likes too is left out: a pair is one row.
+        judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
+        made["pairs"], n_judged = made["pairs"].unionByName(judged), judged.count()
     values = {
         "images": (n_images, "images", "kept images that share a prompt with another and have likes"),
         "prompts": (n_prompts, "prompts", "prompts with two such images or more"),
@@ -62,14 +63,10 @@ def run(
         + (f"; {n_judged:,} judged by people" if cfg.pairs.files else "")
     )
     results = [
-        Result.of(ANALYSIS, name, Value(float(n), None, None, n, unit, f"{COUNT}: {what}"))
+        Result.of(ANALYSIS, name, Value(float(n), None, None, n, unit, f"complete count: {what}"))
         for name, (n, unit, what) in values.items()
     ]
-    return {
-        "pairs": mined.select(*PAIRS.column_names).unionByName(judged),
-        "results": records.result_rows(context.spark, "pairs", results),
-        "rejects": unknown,
-    }
+    return {**made, "results": records.result_rows(context.spark, "pairs", results)}
 
 
 def _rule(cfg: Config) -> PairRule:
@@ -92,9 +89,8 @@ def _judged_pairs(
     cfg: Config, context: StageContext, kept: DataFrame, images: DataFrame
 ) -> tuple[DataFrame, DataFrame]:
     """Return the pairs of the files as rows of `pairs`, and the judgements of images that are not there as rejects."""
-    frames = [_read(context.spark, file) for file in cfg.pairs.files]
-    none = arrow.local_frame(context.spark, [], JUDGED)
-    return preferences.judged_pairs(reduce(DataFrame.unionByName, frames, none), kept, images, PAIRS.schema)
+    judged = reduce(DataFrame.unionByName, [_read(context.spark, file) for file in cfg.pairs.files])
+    return preferences.judged_pairs(judged, kept, images, PAIRS.schema)
 
 
 def _read(spark: SparkSession, file: PreferenceFile) -> DataFrame:

@@ -56,7 +56,7 @@ def run(
     """Return the model as an artifact, its evaluation as results, and what it says of the held-out pairs."""
     encoder, text_encoder = specs.image_encoder(cfg), specs.text_encoder(cfg)
     if not isinstance(encoder, ClipImage) or text_encoder is None:
-        return _nothing(context, "models.image has no text tower, so prompts have no vectors")
+        return _explain_no_model(context, "models.image has no text tower, so prompts have no vectors")
     images = inputs.own_vectors(cfg, embeddings)
     texts = made_by(text_embeddings, text_encoder.model_id, text_encoder.preprocess_rev)
     with tempfile.TemporaryDirectory(prefix="twigma-reward-") as scratch:
@@ -65,17 +65,19 @@ def run(
         if data.missing:
             context.log(f"reward: {data.missing:,} pairs are left out: an image or the prompt has no vector")
         if reason := _too_few(cfg, data):
-            return _nothing(context, reason)
+            return _explain_no_model(context, reason)
         spec = _training_spec(cfg)
         tested = range(cfg.reward.tested or cfg.reward.folds)
         vectors = (data.images.matrix, data.texts.matrix)
         held = cross_validate(*vectors, data.table, spec, cfg.reward.folds, tested, context.progress)
         if not len(held.rows):
-            return _nothing(context, "no fold has pairs to learn from, to stop by and to test whose authors differ")
+            return _explain_no_model(
+                context, "no fold has pairs to learn from, to stop by and to test whose authors differ"
+            )
         try:
             training = train_final(*vectors, data.table, spec, context.progress)
         except ModelError as error:
-            return _nothing(context, str(error))
+            return _explain_no_model(context, str(error))
         margins = {SCORERS[name]: values for name, values in held.margins.items()}
         kinds = [kind for kind in cfg.models.scores if kind != "nsfw"]
         preferred, other = (data.columns[f"{side}_id"][held.rows] for side in ("preferred", "other"))
@@ -91,7 +93,7 @@ def run(
     }
 
 
-def _nothing(context: StageContext, reason: str) -> Mapping[str, DataFrame]:
+def _explain_no_model(context: StageContext, reason: str) -> Mapping[str, DataFrame]:
     """Return a result that says why there is no model."""
     context.log(f"reward: no model: {reason}; one of an earlier run stays where it is")
     result = Result.of(stats.ANALYSIS, "accuracy", not_computed(reason, 0, stats.UNIT), scorer=stats.REWARD)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from twigma_spark.results import Result, Value, not_computed
-from twigma_spark.stats.resampling import ends, multiplicities, totals, words
+from twigma_spark.stats.resampling import ends, multiplicities, row_means, totals, words
 
 ANALYSIS = "reward"
 UNIT = "pairs"
@@ -85,12 +85,11 @@ def mean_value(values: Floats, prompt: NDArray[np.int64], how: Resampling, what:
         return not_computed(f"{how.fewest} {unit} at least are needed", len(values), unit)
     _, codes = np.unique(prompt, return_inverse=True)
     groups = int(codes.max()) + 1
-    sums, sizes = totals(values, codes, groups), np.bincount(codes).astype(np.float64)
     block = max(1, HELD // groups)
-    means = []
-    for start in range(0, how.replicates, block):
-        weights = multiplicities(groups, min(block, how.replicates - start), how.rng)
-        means.append((weights @ sums) / (weights @ sizes))
+    means = [
+        row_means(values, codes, multiplicities(groups, min(block, how.replicates - start), how.rng))
+        for start in range(0, how.replicates, block)
+    ]
     low, high = ends(np.concatenate(means), groups, how.confidence)
     method = f"{what}; {words(how.confidence, how.replicates, 'prompts', groups)}"
     return Value(float(values.mean()), low, high, len(values), unit, method)

@@ -8,6 +8,7 @@ from pyspark.sql import types as t
 
 from twigma_spark.transforms import values
 from twigma_spark.transforms.candidates import OF_POST
+from twigma_spark.transforms.columns import fill_columns
 
 
 def with_posts(metadata: DataFrame, corpus: str) -> DataFrame:
@@ -44,12 +45,7 @@ def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
     }
     first = [F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in made.items()]
     posts = used.groupBy("tweet_id").agg(*first).withColumn("corpus", F.lit(corpus))
-    return posts.select(
-        *(
-            F.col(f.name) if f.name in posts.columns else F.lit(None).cast(f.dataType).alias(f.name)
-            for f in schema.fields
-        )
-    )
+    return fill_columns(posts, schema)
 
 
 def _text(name: str) -> Column:

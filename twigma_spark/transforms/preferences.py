@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from twigma_spark.transforms.columns import fill_columns
 from twigma_spark.transforms.engagement import DAY, band
 
 # What a row of `posted_images` says of an image, and a pair of each of its two.
@@ -211,10 +212,7 @@ def judged_pairs(
         .dropDuplicates(["preferred_image_id", "other_image_id"])
         .withColumn("weight", 1 / F.count("*").over(group))
     )
-    columns = [
-        F.col(f.name) if f.name in rows.columns else F.lit(None).cast(f.dataType).alias(f.name) for f in schema.fields
-    ]
-    return rows.select(*columns), rejects.distinct()
+    return fill_columns(rows, schema), rejects.distinct()
 
 
 def pair_numbers(pairs: DataFrame, folds: int, seed: int) -> DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
 from twigma_spark.report.section import ReportSection
 from twigma_spark.results import Result
 
@@ -43,11 +43,7 @@ def _line(data: ReportData, name: str, metric: str, place: int) -> go.Scatter:
     return go.Scatter(
         x=[str(k) for k, _, _ in points],
         y=[value for _, value, _ in points],
-        error_y={
-            "array": [(r.high if r.high is not None else value) - value for _, value, r in points],
-            "arrayminus": [value - (r.low if r.low is not None else value) for _, value, r in points],
-            "symmetric": False,
-        },
+        error_y={**error_bars([r for _, _, r in points]), "symmetric": False},
         name=label(METRICS[metric]),
         mode="lines+markers",
         line={"color": colour(place)},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
 from twigma_spark.report.numbers import count, number, signed_percent
 from twigma_spark.report.rows import section_rows
 from twigma_spark.report.section import Finding, ReportSection
@@ -100,15 +100,14 @@ def _points(
     name: str, found: list[tuple[str, Result]], near: list[Result | None], shift: float, index: int
 ) -> go.Scatter:
     y = [r.estimate or 0.0 for _, r in found]
-    ups = [(r.high if r.high is not None else v) - v for v, (_, r) in zip(y, found, strict=True)]
-    downs = [v - (r.low if r.low is not None else v) for v, (_, r) in zip(y, found, strict=True)]
+    bars = error_bars([r for _, r in found])
     return go.Scatter(
         x=[QUINTILES.index(q) + 1 + shift for q, _ in found],
         y=y,
         name=label(name),
         mode="lines+markers",
         line={"color": colour(index), "width": 1.4},
-        error_y={"type": "data", "array": ups, "arrayminus": downs, "color": colour(index), "thickness": 1.6},
+        error_y={"type": "data", **bars, "color": colour(index), "thickness": 1.6},
         customdata=[[_ends(r), count(r.n), _near(s)] for (_, r), s in zip(found, near, strict=True)],
         hovertemplate="%{y:.1f} likes %{customdata[0]}, n = %{customdata[1]} images%{customdata[2]}",
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
 from twigma_spark.report.numbers import count, interval, number, percent
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
@@ -22,7 +22,7 @@ PAIR_COUNTS = {
     "matched": "{} of these are matched, that is, posted alike",
     "judged": "{} more were judged by people",
 }
-ORDERED = {"autorange": "reversed", "showgrid": False, "automargin": True, "categoryorder": "array"}
+MARKER = {"size": 10, "color": colour(0)}
 CHANCE = {"line": {"color": "#8886", "dash": "dot"}, "mode": "lines", "hoverinfo": "skip", "showlegend": False}
 
 
@@ -66,37 +66,56 @@ def _with_gain(data: ReportData, row: Result) -> tuple[str, Result, Result | Non
 def accuracy_chart(rows: Sequence[Result]) -> Figure:
     """Return a point with its interval for each scorer, and the line of chance."""
     names = [label(NAMES.get(r.labels["scorer"], r.labels["scorer"])) for r in rows]
-    points = _points([r.estimate or 0.0 for r in rows], names, rows, across=True)
-    points.marker = {"size": 11, "color": [colour(0 if r.labels["scorer"] == OWN else 9) for r in rows]}
-    chance = go.Scatter(x=[0.5, 0.5], y=[names[0], names[-1]], **CHANCE)
-    layout = {
-        "height": 130 + 42 * len(rows),
-        "xaxis": {"title": {"text": "held-out pairs in the right order"}, "tickformat": ".0%"},
-        "yaxis": {**ORDERED, "categoryarray": names},
-        "showlegend": False,
-    }
+    colours = [colour(0 if r.labels["scorer"] == OWN else 9) for r in rows]
     caption = (
         f"How often each scorer puts the image first that is liked more, n = {count(rows[0].n)} held-out pairs of one "
         "prompt that were posted alike; none of their authors and prompts was trained on. Half is chance (dotted); 95% "
         "intervals by resampling prompts."
     )
-    return figure("fig-reward", [chance, points], layout, caption)
+    return _accuracies("fig-reward", names, rows, 130 + 42 * len(rows), caption, {"size": 11, "color": colours})
 
 
-def _points(values: Sequence[float], places: Sequence[str], rows: Sequence[Result], across: bool) -> go.Scatter:
-    """Return points with intervals; `across` puts the values on the x axis."""
-    ups = [(r.high if r.high is not None else v) - v for v, r in zip(values, rows, strict=True)]
-    downs = [v - (r.low if r.low is not None else v) for v, r in zip(values, rows, strict=True)]
-    bars = {"type": "data", "array": ups, "arrayminus": downs, "thickness": 1.6}
-    axes = {"x": values, "y": places, "error_x": bars} if across else {"x": places, "y": values, "error_y": bars}
-    value = "%{x:.1%}" if across else "%{y:.1%}"
+def _accuracies(
+    name: str,
+    names: Sequence[str],
+    rows: Sequence[Result],
+    height: int,
+    caption: str,
+    marker: Mapping[str, object] = MARKER,
+) -> Figure:
+    """Return accuracies as points one below the other, with their intervals and the line of chance."""
+    points = _points(rows, marker, x=_estimates(rows), y=names, error_x=_bars(rows))
+    chance = go.Scatter(x=[0.5, 0.5], y=[names[0], names[-1]], **CHANCE)
+    layout = {
+        "height": height,
+        "xaxis": {"title": {"text": "held-out pairs in the right order"}, "tickformat": ".0%"},
+        "yaxis": {
+            "autorange": "reversed", "showgrid": False, "automargin": True, "categoryorder": "array",
+            "categoryarray": names,
+        },
+        "showlegend": False,
+    }  # fmt: skip
+    return figure(name, [chance, points], layout, caption)
+
+
+def _points(rows: Sequence[Result], marker: Mapping[str, object], **axes: object) -> go.Scatter:
+    """Return points that say their accuracy, interval and n; `axes` are their places and error bars."""
+    value = "%{x:.1%}" if "error_x" in axes else "%{y:.1%}"
     return go.Scatter(
         **axes,
         mode="markers",
-        marker={"size": 10, "color": colour(0)},
+        marker=dict(marker),
         customdata=[[_ends(r), count(r.n)] for r in rows],
         hovertemplate=f"{value} %{{customdata[0]}}, n = %{{customdata[1]}}<extra></extra>",
     )
+
+
+def _estimates(rows: Sequence[Result]) -> list[float]:
+    return [r.estimate or 0.0 for r in rows]
+
+
+def _bars(rows: Sequence[Result]) -> dict[str, object]:
+    return {"type": "data", **error_bars(rows), "thickness": 1.6}
 
 
 def _ends(result: Result) -> str:
@@ -121,18 +140,10 @@ def _strata_chart(data: ReportData) -> Figure | None:
         return None
     rows.sort(key=lambda r: (r.labels["by"], _first_number(r.labels["level"])))
     names = [label(f"{r.labels['by']}: {r.labels['level']}") for r in rows]
-    layout = {
-        "height": 110 + 30 * len(rows),
-        "xaxis": {"title": {"text": "held-out pairs in the right order"}, "tickformat": ".0%"},
-        "yaxis": {**ORDERED, "categoryarray": names},
-        "showlegend": False,
-    }
-    chance = go.Scatter(x=[0.5, 0.5], y=[names[0], names[-1]], **CHANCE)
     caption = (
         "The reward model's accuracy by how much more one image is liked, by the time between the posts and by cluster."
     )
-    points = _points([r.estimate or 0.0 for r in rows], names, rows, across=True)
-    return figure("fig-reward-strata", [chance, points], layout, caption)
+    return _accuracies("fig-reward-strata", names, rows, 110 + 30 * len(rows), caption)
 
 
 def _first_number(level: str) -> float:
@@ -146,8 +157,8 @@ def _calibration_chart(data: ReportData) -> Figure | None:
     pairs = [(stated[b], seen[b]) for b in sorted(seen) if b in stated and seen[b].estimate is not None]
     if not pairs:
         return None
-    points = _points([s.estimate or 0.0 for _, s in pairs], [], [s for _, s in pairs], across=False)
-    points.x = [t.estimate for t, _ in pairs]
+    rows = [s for _, s in pairs]
+    points = _points(rows, MARKER, x=_estimates([t for t, _ in pairs]), y=_estimates(rows), error_y=_bars(rows))
     layout = {
         "height": 330,
         "xaxis": {"title": {"text": "probability that the model gives its own choice"}, "tickformat": ".0%"},

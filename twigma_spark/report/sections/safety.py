@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import Picture, ReportData, Safety
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
 from twigma_spark.report.numbers import WILSON, count, percent, wilson
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
@@ -60,12 +60,7 @@ def _points(name: str, index: int, found: list[tuple[float, Result]]) -> go.Scat
         name=label(name),
         mode="lines+markers",
         line={"color": colour(index), "width": 1.4},
-        error_y={
-            "type": "data",
-            "array": [(r.high if r.high is not None else v) - v for _, r, v in shares],
-            "arrayminus": [v - (r.low if r.low is not None else v) for _, r, v in shares],
-            "color": colour(index),
-        },
+        error_y={"type": "data", **error_bars([r for _, r, _ in shares]), "color": colour(index)},
         customdata=[[limit, f"[{percent(r.low)}, {percent(r.high)}]"] for limit, r, _ in shares],
         hovertemplate="above %{customdata[0]}: %{y:.1%} %{customdata[1]}",
     )

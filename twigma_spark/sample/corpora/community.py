@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from PIL import Image
 
-from twigma_spark.sample.corpora.likes import BANDS
+from twigma_spark.sample.corpora.likes import BANDS, draw_followers
 from twigma_spark.sample.corpora.tables import Row
 from twigma_spark.sample.dice import Dice, stream
 from twigma_spark.sample.records import CommunityModel
@@ -65,8 +65,7 @@ def post_row(traits: Traits, asked: datetime, members: int, generator: np.random
     weights = [s * math.exp(MODEL.warmth_of_bands * i * traits.warmth) for i, s in enumerate(_BAND_SHARES)]
     band = dice.weighted(names, weights)
     member = names.index(band) * members + dice.integer(0, members - 1)
-    low, high = BANDS[band]
-    followers = round(math.exp(Dice(stream(member, "followers")).uniform(math.log(low), math.log(high))))
+    followers = draw_followers(band, Dice(stream(member, "followers")))
     evening = dice.chance(0.5)
     hour = dice.choice(_EVENING) if evening else dice.choice(_DAY)
     when = asked.replace(hour=hour, minute=dice.integer(0, 59)) + timedelta(days=dice.integer(0, 6))

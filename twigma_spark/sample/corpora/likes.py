@@ -8,11 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.records import LikesModel
 
 BANDS: dict[str, tuple[int, int]] = {"<500": (12, 499), "500-5000": (500, 5_000), ">5000": (5_001, 240_000)}
 BAND_SHARES = (0.45, 0.35, 0.2)
 LIKES = LikesModel(intercept=1.9, bands={"<500": 0.0, "500-5000": 1.1, ">5000": 2.4}, style_mix=-1.4, dispersion=0.7)
+
+
+def draw_followers(band: str, dice: Dice) -> int:
+    """Followers of an author of the band, log-uniform within it."""
+    low, high = BANDS[band]
+    return min(high, max(low, round(math.exp(dice.uniform(math.log(low), math.log(high))))))
 
 
 def mean_likes(model: LikesModel, band: str, style_mix: float) -> float:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from twigma_spark.sample.corpora.likes import BAND_SHARES, BANDS
+from twigma_spark.sample.corpora.likes import BAND_SHARES, BANDS, draw_followers
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.records import ImageTruth
 
@@ -98,8 +98,7 @@ class Tweet:
 def draw_author(serial: int, dice: Dice) -> Author:
     """An author whose followers are log-uniform within the band."""
     band = dice.weighted(list(BANDS), BAND_SHARES)
-    low, high = BANDS[band]
-    followers = min(high, max(low, round(math.exp(dice.uniform(math.log(low), math.log(high))))))
+    followers = draw_followers(band, dice)
     name = f"{dice.choice(_NAMES)}_{dice.choice(_NAMES)}{serial}"
     return Author(str(90_000_000 + serial * 7_919 + dice.integer(0, 7_000)), name, band, followers)
 
