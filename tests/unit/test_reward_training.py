@@ -139,6 +139,18 @@ def test_what_goes_with_followers_is_learnt_without_matching_only() -> None:
     assert hits(held.margins[ENGAGEMENT][matched]).mean() == 0.5  # nothing is left to tell them apart by
 
 
+def test_an_author_whose_followers_are_not_known_does_not_hide_those_of_the_others() -> None:
+    images, texts, table = world(2, 200, 4.0, follows=6.0)
+    engagement = table.engagement.copy()
+    engagement[::50] = np.nan
+    held = cross_validate(images, texts, replace(table, engagement=engagement), replace(QUICK, epochs=1), 5, [0])
+    side = np.nan_to_num(engagement[held.rows, 0])
+    assert hits(held.margins[ENGAGEMENT][side != 0]).mean() > 0.9
+    nobody = replace(table, engagement=np.full_like(engagement, np.nan))
+    held = cross_validate(images, texts, nobody, replace(QUICK, epochs=1), 5, [0])
+    assert (hits(held.margins[ENGAGEMENT]) == 0.5).all()
+
+
 def test_without_a_taste_the_interval_covers_a_half() -> None:
     covered = []
     for seed in range(20):

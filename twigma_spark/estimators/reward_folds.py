@@ -201,13 +201,15 @@ def _engagement_margins(train_rows: Floats, test_rows: Floats) -> Floats:
     """Return the margins of a logistic regression on what is known of the posts and not of the pictures."""
     from sklearn.linear_model import LogisticRegression
 
-    scale = train_rows.std(axis=0)
+    # What is not known of a pair is no difference; as NaN it would take the scale, and so the feature, from all others.
+    known, asked = np.nan_to_num(train_rows), np.nan_to_num(test_rows)
+    scale = known.std(axis=0)
     scale[scale == 0] = 1.0
-    known = np.nan_to_num(train_rows / scale)
+    known = known / scale
     # Each pair is asked both ways round, so that there is no intercept.
     model = LogisticRegression(fit_intercept=False)
     model.fit(np.concatenate([known, -known]), np.repeat([1, 0], len(known)))
-    margins: Floats = np.nan_to_num(test_rows / scale) @ model.coef_[0]
+    margins: Floats = (asked / scale) @ model.coef_[0]
     return margins
 
 
