@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.bench import table
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config, stage_names
 from twigma_spark.pipeline import STAGES
+from twigma_spark.report.sections.rejects import REASONS
 from twigma_spark.schedule import dependencies
 from twigma_spark.schemas import TABLES, TYPES
 from twigma_spark.stages.stage import Stage
@@ -107,6 +109,12 @@ def test_the_databricks_bundle_is_valid_and_follows_the_stages() -> None:
         file = ROOT / "deploy" / "databricks" / "resources" / task["spark_python_task"]["python_file"]
         assert file.resolve() == ROOT / "jobs" / "run_stage.py"
         assert task["spark_python_task"]["parameters"][0] == task["task_key"]
+
+
+def test_the_report_and_the_docs_know_the_same_reasons_of_rejects() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| ", (ROOT / "docs/corpora.md").read_text().partition("## Rejects")[2], re.M)
+    documented = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
+    assert sorted(documented) == sorted(REASONS)
 
 
 def test_a_wrong_bundle_is_refused() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -18,13 +17,13 @@ from pyspark.sql import types as t
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Ingest
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import arrow, local_files
-from twigma_spark.io.local_files import CSV_SUFFIXES, IMAGE_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, lies_in
+from twigma_spark.io import arrow, local_files, remote_files
+from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, lies_in
 
-GLOB = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in IMAGE_SUFFIXES) + "}"
 BAD = "_bad"
 IMAGE_FILES = "source_key STRING, path BINARY, n_bytes BIGINT, content BINARY, reason STRING, detail STRING"
 TOO_LARGE = "larger than ingest.max_bytes"
+HIDDEN = "Spark lists no file whose name, or whose folder's name, starts with . or _: give it another name"
 T = TypeVar("T")
 
 
@@ -48,22 +47,14 @@ def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...], follow_links: 
     """Return a hash of the names, sizes and times of all files of the corpora; contents are not read."""
     named = [(corpus, path) for corpus in corpora for path in (corpus.path, corpus.metadata) if path]
     return "; ".join(
-        local_files.fingerprint(path, follow_links) or fingerprint_listed(_files(spark, corpus, path, "*"))
+        local_files.fingerprint(path, follow_links) or _remote_fingerprint(spark, corpus, path)
         for corpus, path in named
     )
 
 
-def fingerprint_listed(files: DataFrame) -> str:
-    """Return a hash of the names, sizes and times of files that Spark has listed."""
-    each = F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)").alias("seen")
-    total, number = files.select(each).agg(F.sum("seen"), F.count("*")).collect()[0]
-    return f"{number} files, {total}"
-
-
-def under(path: str) -> str:
-    """Return `path` as Spark prints it inside a file's path: absolute, without a scheme, with a slash."""
-    local = path if "://" in path or path.startswith("dbfs:") else os.path.normpath(Path(path).absolute())
-    return local.split("://", 1)[-1].removeprefix("dbfs:").rstrip("/") + "/"
+def _remote_fingerprint(spark: SparkSession, corpus: Corpus, path: str) -> str:
+    listed = remote_files.list_by_spark(spark, corpus.name, path)
+    return remote_files.fingerprint(listed, remote_files.list_hidden_images(spark, path))
 
 
 @dataclass(frozen=True)
@@ -97,18 +88,27 @@ def _local_row(file: local_files.LocalFile, max_bytes: int) -> tuple[object, ...
 
 
 def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
-    listed = _files(spark, corpus, path, GLOB)
+    listed = remote_files.list_by_spark(spark, corpus.name, path, remote_files.IMAGES)
     small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
     unread = F.lit(None).cast("binary").alias("content")
     large = listed.where(F.col("length") > max_bytes).select("path", "length", unread)
-    found = small.unionByName(large).unionByName(_empty(listed))
+    read = small.unionByName(large).unionByName(remote_files.list_empty(listed))
+    hidden = arrow.local_frame(spark, remote_files.list_hidden_images(spark, path), "path STRING, length BIGINT")
+    too_large = F.col("length") > max_bytes
+    found = read.select(
+        "*",
+        F.when(too_large, "too_many_bytes").alias("reason"),
+        F.when(too_large, TOO_LARGE).alias("detail"),
+    ).unionByName(
+        hidden.select("*", unread, F.lit("hidden_name").alias("reason"), F.lit(HIDDEN).alias("detail")),
+    )
     return found.select(
-        _below_path(path).alias("source_key"),
+        remote_files.below(path).alias("source_key"),
         F.lit(None).cast("binary").alias("path"),
         F.col("length").alias("n_bytes"),
         "content",
-        F.when(F.col("content").isNull(), "too_many_bytes").alias("reason"),
-        F.when(F.col("content").isNull(), TOO_LARGE).alias("detail"),
+        "reason",
+        "detail",
     )
 
 
@@ -117,10 +117,10 @@ def list_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) 
     if local_files.is_local(path):
         names = [(name,) for name in _walk(path, ingest.follow_links)]
         return arrow.local_frame(spark, names, "source_key STRING")
-    listed = _files(spark, corpus, path, GLOB)
-    return (
-        listed.select("path").unionByName(_empty(listed).select("path")).select(_below_path(path).alias("source_key"))
-    )
+    listed = remote_files.list_by_spark(spark, corpus.name, path, remote_files.IMAGES)
+    hidden = arrow.local_frame(spark, remote_files.list_hidden_images(spark, path), "path STRING, length BIGINT")
+    paths = [frame.select("path") for frame in (listed, remote_files.list_empty(listed), hidden)]
+    return reduce(DataFrame.unionByName, paths).select(remote_files.below(path).alias("source_key"))
 
 
 def _walk(path: str, follow_links: bool) -> Iterator[str]:
@@ -182,40 +182,9 @@ def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
 
 def _below(file: Column, corpus: Corpus, metadata: str) -> Column:
     """Return a file's path below the image folder, where it was given relative to the metadata's own folder."""
-    inside, beside = under(corpus.path), under(metadata.rpartition("/")[0] or ".")
+    inside, beside = remote_files.under(corpus.path), remote_files.under(metadata.rpartition("/")[0] or ".")
     full = F.concat(F.lit(beside), file)
     return F.when(full.startswith(inside), full.substr(F.lit(len(inside) + 1), F.length(full))).otherwise(file)
-
-
-def _files(spark: SparkSession, corpus: Corpus, path: str, glob: str) -> DataFrame:
-    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", glob)
-    try:
-        return reader.load(path)
-    except AnalysisException as error:
-        raise CorpusError(
-            f"corpus '{corpus.name}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
-        ) from error
-
-
-def _empty(listed: DataFrame) -> DataFrame:
-    """Return path, length and content of the files of 0 bytes, which Spark lists but leaves out when it reads."""
-    names, paths = [unquote(uri) for uri in listed.inputFiles()], listed.select("path")
-    empty: list[tuple[str, int, bytes]] = []
-    if paths.count() < len(names):
-        read = {_without_scheme(row["path"]) for row in paths.collect()}
-        empty = [(name, 0, b"") for name in names if _without_scheme(name) not in read]
-    return arrow.local_frame(listed.sparkSession, empty, "path STRING, length BIGINT, content BINARY")
-
-
-def _below_path(path: str) -> Column:
-    """Return the part of the column `path` that lies below the folder."""
-    inside = under(path)
-    return F.expr(f"substring(path, instr(path, {_literal(inside)}) + {len(inside)})")
-
-
-def _without_scheme(path: str) -> str:
-    """Return what names a file in both of Spark's spellings, file:/a and file:///a."""
-    return re.sub(r"^\w+:/+", "/", path)
 
 
 def _read_csv(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
@@ -245,7 +214,3 @@ def _column(name: str, names: list[str]) -> Column:
 
 def _strings(names: list[str]) -> t.StructType:
     return t.StructType([t.StructField(name, t.StringType()) for name in names])
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

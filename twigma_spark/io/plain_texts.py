@@ -11,8 +11,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Texts
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import arrow, local_files
-from twigma_spark.io.corpora import fingerprint_listed
+from twigma_spark.io import arrow, local_files, remote_files
 
 
 def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
@@ -28,7 +27,8 @@ def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
 def fingerprint(spark: SparkSession, files: Sequence[Texts]) -> str:
     """Return a hash of the names, sizes and times of all files; contents are not read."""
     return "; ".join(
-        local_files.fingerprint(file.path) or fingerprint_listed(_load(spark, file, "binaryFile")) for file in files
+        local_files.fingerprint(file.path) or remote_files.fingerprint(_load(spark, file, "binaryFile"), [])
+        for file in files
     )
 
 

@@ -6,9 +6,10 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pyspark
 from pyspark.accumulators import AccumulatorServer
@@ -177,6 +178,19 @@ def slots(spark: SparkSession) -> int:
         return spark.sparkContext.defaultParallelism
     except PySparkException:
         return int(str(spark.conf.get("spark.sql.shuffle.partitions")))
+
+
+def glob_files(spark: SparkSession, pattern: str) -> Sequence[Any]:
+    """Return Hadoop's FileStatus of each file and folder that a pattern names; none under Spark Connect.
+
+    Names that Spark hides are there too. Each stays in the JVM until it is taken.
+    """
+    try:
+        jvm, conf = spark._jvm, spark._jsparkSession.sessionState().newHadoopConf()
+    except (PySparkException, AttributeError):
+        return []
+    path = jvm.org.apache.hadoop.fs.Path(pattern)  # type: ignore[union-attr]
+    return path.getFileSystem(conf).globStatus(path) or []
 
 
 @contextmanager

@@ -28,15 +28,28 @@ def kept_images(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicate
     return there.join(duplicates.select("image_id"), "image_id", "left_anti")
 
 
-def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
-    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images of `kept_images`.
+def image_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame) -> DataFrame:
+    """Return the configured encoder's vectors (image_id, corpus, embedding) of all images, duplicates too.
 
-    Vectors of images that are no longer in the corpora stay in `embeddings` and are left out here, as duplicates
-    are. Those are looked up first: as long as they are few, no later pass shuffles the vectors.
+    Vectors of images that are no longer in the corpora stay in `embeddings` and are left out here.
     """
     own = own_vectors(cfg, embeddings)
-    gone = own.select("image_id").join(images.select("image_id"), "image_id", "left_anti")
-    left_out = gone.unionByName(duplicates.select("image_id"))
+    return _without(own, _gone(own, images))
+
+
+def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images of `kept_images`."""
+    own = own_vectors(cfg, embeddings)
+    return _without(own, _gone(own, images).unionByName(duplicates.select("image_id")))
+
+
+def _gone(own: DataFrame, images: DataFrame) -> DataFrame:
+    """Return image_id of the vectors whose image is no longer in the corpora."""
+    return own.select("image_id").join(images.select("image_id"), "image_id", "left_anti")
+
+
+def _without(own: DataFrame, left_out: DataFrame) -> DataFrame:
+    """Return vectors but those of some images, which are looked up first: where they are few, none is shuffled."""
     few = arrow.collect(left_out.limit(FEW + 1))
     if few.num_rows > FEW:
         return own.join(left_out, "image_id", "left_anti")

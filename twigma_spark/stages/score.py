@@ -24,11 +24,15 @@ def run(
     duplicates: DataFrame,
     scores: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield the scores of the kept images that have none yet, and rejects."""
+    """Yield the scores of the images that have none yet, and rejects.
+
+    Heads score duplicates too, which the report shows and which it would have to hide else. A classifier of pixels
+    scores the kept images only: each further image costs a decoding and a forward pass.
+    """
     models = specs.scorers(cfg)
     if "nsfw" not in models:
         context.log("score: models.scores has no nsfw; the report blurs every image without a score or a flag")
-    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
+    every = inputs.image_vectors(cfg, images, embeddings)
     for kind, model in models.items():
         scorer = specs.scorer_id(cfg, model)
         done = scores.where((F.col("model_id") == scorer) & (F.col("kind") == kind))
@@ -38,11 +42,12 @@ def run(
             return answered.withColumns(by).select(*SCORES.column_names)
 
         if isinstance(model, HeadSpec):
-            missing = vectors.join(done.select("image_id"), "image_id", "left_anti")
+            missing = every.join(done.select("image_id"), "image_id", "left_anti")
             yield {"scores": row(score_vectors(missing, model, specs.image_encoder(cfg).model_id))}
         else:
+            kept = inputs.kept_images(cfg, images, embeddings, duplicates)
             task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-            yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=vectors), task)
+            yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=kept), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

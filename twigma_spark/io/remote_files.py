@@ -1,0 +1,128 @@
+"""Files that are not on this machine: s3a://, dbfs:/ and other URLs, listed and read by Spark."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from twigma_spark.errors import CorpusError
+from twigma_spark.io import arrow
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_image
+from twigma_spark.io.session import glob_files
+
+IMAGES = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in IMAGE_SUFFIXES) + "}"
+LISTED = "path STRING, length BIGINT, content BINARY"
+ALL = "*"
+
+
+class HiddenFile(NamedTuple):
+    """A file that Spark leaves out of every listing.
+
+    Attributes:
+        path: whole, with its scheme.
+        n_bytes: its size.
+    """
+
+    path: str
+    n_bytes: int
+
+
+def list_by_spark(spark: SparkSession, corpus: str, path: str, glob: str = ALL) -> DataFrame:
+    """Return path, modificationTime, length and content of the files at and below `path`, hidden ones left out.
+
+    Args:
+        spark: the session.
+        corpus: its name, for the error.
+        path: a file or a folder.
+        glob: pattern of the names.
+
+    Raises:
+        CorpusError: there is nothing at `path`.
+    """
+    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", glob)
+    try:
+        return reader.load(path)
+    except AnalysisException as error:
+        raise CorpusError(
+            f"corpus '{corpus}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
+        ) from error
+
+
+def list_hidden_images(spark: SparkSession, path: str) -> list[HiddenFile]:
+    """Return the image files below `path` that Spark does not list: `_a.jpg`, `.b.png`, and all in folders so called.
+
+    Hadoop's patterns find them, a level of folders after the other, so that only what is found travels to Python.
+    Spark Connect gives no access to Hadoop: there, none is found.
+    """
+    found: dict[str, HiddenFile] = {}
+    for depth in _depths(spark, path):
+        for level in range(depth):
+            hidden = [*["*"] * level, "[_.]*", *["*"] * (depth - 1 - level)]
+            for file in glob_files(spark, "/".join([path.rstrip("/"), *hidden])):
+                if file.isFile() and is_image(file.getPath().getName()):
+                    whole = str(file.getPath().toString())
+                    found[whole] = HiddenFile(whole, file.getLen())
+    root = len(under(path))
+    return [file for file in found.values() if is_hidden(without_scheme(file.path)[root:])]
+
+
+def is_hidden(key: str) -> bool:
+    """Return whether Spark leaves out a file for its name or that of a folder above it.
+
+    It does so where a name begins with ``.``, or with ``_`` and has no ``=`` (InMemoryFileIndex).
+    """
+    return any(name.startswith(".") or (name.startswith("_") and "=" not in name) for name in key.split("/"))
+
+
+def list_empty(listed: DataFrame) -> DataFrame:
+    """Return path, length and content of the files of 0 bytes, which Spark lists but leaves out when it reads."""
+    names, paths = [unquote(uri) for uri in listed.inputFiles()], listed.select("path")
+    empty: list[tuple[str, int, bytes]] = []
+    if paths.count() < len(names):
+        read = {without_scheme(row["path"]) for row in paths.collect()}
+        empty = [(name, 0, b"") for name in names if without_scheme(name) not in read]
+    return arrow.local_frame(listed.sparkSession, empty, LISTED)
+
+
+def fingerprint(files: DataFrame, hidden: list[HiddenFile]) -> str:
+    """Return a hash of the names, sizes and times of files that Spark has listed, and of the hidden ones."""
+    each = F.xxhash64("path", "length", "modificationTime").cast("decimal(38,0)").alias("seen")
+    total, number = files.select(each).agg(F.sum("seen"), F.count("*")).collect()[0]
+    return f"{number} files, {total}" + (f", hidden {sorted(hidden)}" if hidden else "")
+
+
+def under(path: str) -> str:
+    """Return `path` as Spark prints it inside a file's path: absolute, without a scheme, with a slash."""
+    local = path if "://" in path or path.startswith("dbfs:") else os.path.normpath(Path(path).absolute())
+    return local.split("://", 1)[-1].removeprefix("dbfs:").rstrip("/") + "/"
+
+
+def below(path: str) -> Column:
+    """Return the part of the column `path` that lies below the folder."""
+    inside = under(path)
+    return F.expr(f"substring(path, instr(path, {_literal(inside)}) + {len(inside)})")
+
+
+def without_scheme(path: str) -> str:
+    """Return what names a file in both of Spark's spellings, file:/a and file:///a."""
+    return re.sub(r"^\w+:/+", "/", path)
+
+
+def _depths(spark: SparkSession, path: str) -> Iterator[int]:
+    """Yield 1, 2 and so on, as long as there is something so many levels below a folder."""
+    depth = 1
+    while len(glob_files(spark, path.rstrip("/") + "/*" * depth)):
+        yield depth
+        depth += 1
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
