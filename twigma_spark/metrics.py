@@ -221,6 +221,9 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     *_metrics(
         "likes_regression", "likes", TWIGMA,
+        ("poisson_score", "Poisson, score tests by author",
+         f"Recommended. What score tests with random signs of the authors do not reject: {REGRESSION}.", "%",
+         "Kline & Santos 2012"),
         ("poisson", "Poisson regression", f"Poisson: {REGRESSION}.", "%"),
         ("poisson_tweet", "Poisson, errors by tweet", f"Errors clustered by tweet: {REGRESSION}.", "%",
          "Liang & Zeger 1986"),

@@ -81,6 +81,23 @@ def test_hashtags_sources_and_models_are_strata(make: Make) -> None:
     assert sorted(r["strata"] for r in rows) == [2, 4, 7] and {r["month"] for r in rows} == {2022 * 12}
 
 
+def test_units_are_alike_by_author_where_one_is_known(make: Make) -> None:
+    authors = {1: "a", 2: "a", 3: None}
+    tweets = make("tweets", [tweet(n, author_id=author) for n, author in authors.items()])
+    images = make("images", [image(n, n) for n in authors])
+    clusters = make("clusters", [
+        {"image_id": f"{n:032x}", "clustering_id": "themes", "corpus": "posts", "cluster": n} for n in authors
+    ])  # fmt: skip
+    rows = activity.by_unit(activity.theme_images(images, images, clusters), tweets, {}).collect()
+    group = {r["cluster"]: r["group"] for r in rows}
+    assert group[1] == group[2] != group[3]
+    scores = make("scores", [{"image_id": f"{n:032x}", "kind": "nsfw", "model_id": "m", "score": 0.9} for n in authors])
+    counted = activity.nsfw_counts(images, images, tweets, scores, clusters, [0.5]).collect()
+    assert len({r["unit"] for r in counted}) == 2 and sum(r["above_0"] for r in counted) == 3
+    assert activity.groups_of(tweets) == "authors, or posts without one"
+    assert activity.groups_of(tweets.where("author_id IS NOT NULL")) == "authors"
+
+
 def test_too_many_strata_are_refused(make: Make) -> None:
     strata = {str(i): F.lit(True) for i in range(63)}
     with pytest.raises(ValueError, match=r"strata must be 62 or fewer\. Got 63"):

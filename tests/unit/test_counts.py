@@ -60,6 +60,7 @@ def test_poisson_and_its_clustered_errors_are_those_of_statsmodels(kind: str) ->
 def test_the_negative_binomial_is_that_of_statsmodels() -> None:
     y, x, tweet = drawn(2)
     fit = counts.negative_binomial(y, x)
+    assert fit is not None
     wanted = sm.NegativeBinomial(y, x).fit(disp=0, method="newton", maxiter=100)
     assert [*fit.params, fit.alpha] == pytest.approx(wanted.params, rel=1e-4)
     family = sm.families.NegativeBinomial(alpha=fit.alpha)
@@ -70,7 +71,28 @@ def test_the_negative_binomial_is_that_of_statsmodels() -> None:
 def test_a_poisson_has_next_to_no_dispersion() -> None:
     rng = np.random.default_rng(3)
     fit = counts.negative_binomial(rng.poisson(4, 3000), np.ones((3000, 1)))
-    assert fit.alpha < 0.02
+    assert fit is not None and fit.alpha < 0.02
+
+
+def few_and_famous(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return likes and columns of some fifty images of thirty authors, of whom one has most likes."""
+    rng = np.random.default_rng([14, seed])
+    author = np.repeat(np.arange(30), np.minimum(rng.zipf(2.2, 30), 60))
+    fame = rng.normal(0, 2, 30)
+    level = (0.5 * fame + 1.6 * rng.normal(size=30))[author]
+    likes = rng.poisson(np.exp(np.minimum(level + 1.2 * rng.normal(size=len(author)), 10)))
+    fifth, band = counts.quintiles(rng.normal(size=len(author))), np.digitize(fame, [-0.5, 1.5])[author]
+    return likes.astype(float), np.column_stack(
+        [np.ones(len(author)), counts.dummies(fifth, range(4)), counts.dummies(band, (1, 2))]
+    )
+
+
+@pytest.mark.parametrize("seed", [74, 138, 253])
+def test_where_reweighted_least_squares_run_away_the_negative_binomial_is_found_all_the_same(seed: int) -> None:
+    y, x = few_and_famous(seed)
+    fit = counts.negative_binomial(y, x)
+    assert fit is not None
+    assert np.abs(x.T @ ((y - fit.mu) / (1 + fit.alpha * fit.mu))).max() < 1e-4 * y.sum()
 
 
 def test_pearsons_scale_is_that_of_statsmodels() -> None:

@@ -93,7 +93,7 @@ def test_one_author() -> None:
 
 def test_one_image() -> None:
     found = rows(images(100).of(np.arange(100) == 0))
-    assert "all images are of one of the tweets" in said(found, "mean_likes")
+    assert "all images are of one of the authors" in said(found, "mean_likes")
     assert "quintiles [2, 3, 4, 5] have no images" in said(found, "poisson") or "likes" in said(found, "poisson")
 
 

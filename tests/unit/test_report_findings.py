@@ -175,7 +175,7 @@ def test_strata_show_an_arrow_only_where_a_theme_moves() -> None:
 
 
 def with_likes(low: float, high: float) -> ReportData:
-    row = result("likes_regression", "poisson_author", 30.0, low, high, 900, reference="art", level="quintile 1")
+    row = result("likes_regression", "poisson_score", 30.0, low, high, 900, reference="art", level="quintile 1")
     return replace(demo(), results=(row,))
 
 

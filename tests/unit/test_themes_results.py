@@ -19,10 +19,12 @@ def activity(seed: int = 0, gap: int | None = None) -> Activity:
     rng = np.random.default_rng(seed)
     month = rng.integers(0, 12, 1500)
     month = month[month != gap] if gap is not None else month
-    odds = np.exp(np.stack([0.2 * (month - 6), -0.2 * (month - 6), np.zeros(len(month))], axis=1))
+    odds = np.exp(np.stack([0.2 * (month - 5.5), -0.2 * (month - 5.5), np.zeros(len(month))], axis=1))
     drawn = (rng.random(len(month))[:, None] > np.cumsum(odds / odds.sum(axis=1, keepdims=True), axis=1)).sum(axis=1)
     hits = np.eye(3)[drawn] * rng.integers(1, 5, len(month))[:, None]
-    return Activity(hits, month + START, {("hashtag", "a{}b"): month % 2 == 0, ("source", "none"): month < 0})
+    return Activity(
+        hits, month + START, np.arange(len(hits)), {("hashtag", "a{}b"): month % 2 == 0, ("source", "none"): month < 0}
+    )
 
 
 def table(found: list[Result]) -> dict[tuple[str, str, str], Result]:
@@ -49,14 +51,14 @@ def test_a_large_least_change_makes_all_steady() -> None:
     assert {found["trends", "arrow", str(k)].value.estimate for k in range(3)} == {0}
 
 
-def test_shares_add_up_and_rest_on_images_clustered_by_tweet() -> None:
+def test_shares_add_up_and_rest_on_images_clustered_by_author() -> None:
     data = activity()
     found = table(list(themes.theme_results(data, RULE)))
     assert sum(found["trends", "share", str(k)].value.estimate for k in range(3)) == pytest.approx(1)
     one = found["trends", "month_share", "1|2021-03"].value
     rows = data.month == START + 2
     assert one.estimate == pytest.approx(data.hits[rows, 1].sum() / data.hits[rows].sum())
-    assert one.n == data.hits[rows].sum() and "tweets" in one.method
+    assert one.n == data.hits[rows].sum() and "authors" in one.method
 
 
 def test_a_month_without_posts_is_a_gap_and_not_a_zero() -> None:
@@ -73,13 +75,13 @@ def test_strata_have_shares_and_trends_and_empty_ones_none() -> None:
 
 
 def test_no_images_are_a_sentence() -> None:
-    empty = Activity(np.zeros((0, 0)), np.zeros(0, np.int64), {})
+    empty = Activity(np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), {})
     (only,) = themes.theme_results(empty, RULE)
     assert only.value.estimate is None and "no dated image" in only.value.method
 
 
 def test_one_image_has_a_share_and_no_trend() -> None:
-    one = Activity(np.array([[0.0, 1.0]]), np.array([START]), {})
+    one = Activity(np.array([[0.0, 1.0]]), np.array([START]), np.array([7]), {})
     found = table(list(themes.theme_results(one, RULE)))
     assert found["trends", "share", "1"].value.estimate == 1
     assert "two months" in found["trends", "arrow", "1"].value.method

@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from twigma_spark.stats.trends import Trend, arrow, correct_p_values, growth, trend
 
-FLAT = Trend(0.0, 0.1, 0.0, -0.1, 0.1, 0.9, 10, 10, 5)
+FLAT = Trend((0.0, -0.2, 0.2), (0.0, -0.1, 0.1), 0.9, 10, 10, 5)
 
 
 def posts(seed: int, slope: float = 0.0, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,27 +23,39 @@ def posts(seed: int, slope: float = 0.0, n: int = 300) -> tuple[np.ndarray, np.n
     return np.where(of_theme, size, rng.binomial(size, 0.0)), size, month
 
 
-def test_slope_and_error_are_those_of_statsmodels_on_the_posts() -> None:
+def test_the_slope_is_that_of_statsmodels_on_the_posts() -> None:
     hits, sizes, months = posts(0, 0.05)
     found = trend(hits, sizes, months + 24_000)
     x = np.column_stack([np.ones(len(months)), months])
-    model = sm.GLM(np.stack([hits, sizes - hits], axis=1), x, family=sm.families.Binomial())
-    wanted = model.fit(cov_type="cluster", cov_kwds={"groups": np.arange(len(months)), "use_correction": False})
-    assert isinstance(found, Trend) and found.slope == pytest.approx(wanted.params[1], rel=1e-6)
-    assert found.error == pytest.approx(wanted.bse[1] * np.sqrt(300 / 299), rel=1e-5)
+    wanted = sm.GLM(np.stack([hits, sizes - hits], axis=1), x, family=sm.families.Binomial()).fit()
+    assert isinstance(found, Trend) and found.slope[0] == pytest.approx(wanted.params[1], rel=1e-6)
     ends = 1 / (1 + np.exp(-(wanted.params[0] + wanted.params[1] * np.array([0, 26]))))
-    assert found.change == pytest.approx(ends[1] / ends[0] - 1, rel=1e-6)
-    assert found.low < found.change < found.high
+    assert found.change[0] == pytest.approx(ends[1] / ends[0] - 1, rel=1e-6)
+    assert found.change[1] < found.change[0] < found.change[2] and found.slope[1] < found.slope[0] < found.slope[2]
 
 
-def test_the_interval_of_the_change_is_the_delta_methods() -> None:
-    hits, sizes, months = posts(1, 0.05)
+def test_many_posts_have_the_interval_of_a_sandwich() -> None:
+    hits, sizes, months = posts(1, 0.05, n=4000)
+    found = trend(hits, sizes, months)
+    x = np.column_stack([np.ones(len(months)), months])
+    model = sm.GLM(np.stack([hits, sizes - hits], axis=1), x, family=sm.families.Binomial())
+    robust = model.fit(cov_type="cluster", cov_kwds={"groups": np.arange(len(months))})
+    assert isinstance(found, Trend)
+    assert (found.slope[2] - found.slope[1]) / 2 == pytest.approx(1.96 * robust.bse[1], rel=0.06)
+
+
+def test_the_ends_of_the_change_are_those_of_the_slope() -> None:
+    hits, sizes, months = posts(2, 0.05)
     found = trend(hits, sizes, months)
     assert isinstance(found, Trend)
-    again = trend(np.tile(hits, 4), np.tile(sizes, 4), np.tile(months, 4))
-    assert isinstance(again, Trend)
-    widths = [np.log1p(each.high) - np.log1p(each.low) for each in (found, again)]
-    assert widths[0] / widths[1] == pytest.approx(2, rel=0.02)
+    for slope, change in zip(found.slope, found.change, strict=True):
+        model = sm.GLM(
+            np.stack([hits, sizes - hits], axis=1), np.ones((300, 1)), family=sm.families.Binomial(),
+            offset=slope * (months - 13),
+        )  # fmt: skip
+        (middle,) = model.fit().params
+        first, last = (1 / (1 + np.exp(-(middle + slope * month))) for month in (-13, 13))
+        assert change == pytest.approx(last / first - 1, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +81,7 @@ def test_a_month_that_parts_a_theme_from_the_others_leaves_no_slope(hits: list[i
 @pytest.mark.parametrize("hits", [[2, 2, 1, 1, 0], [2, 1, 2, 0, 0], [0, 1, 0, 0, 1]])
 def test_months_that_overlap_have_a_finite_slope(hits: list[int]) -> None:
     found = trend(hits, [2] * 5, np.arange(5))
-    assert isinstance(found, Trend) and abs(found.slope) < 10 and -1 < found.low < found.high < np.inf
+    assert isinstance(found, Trend) and abs(found.slope[0]) < 10 and found.change[1] < found.change[2]
 
 
 def test_q_values_are_scipys_and_what_has_no_p_has_no_q() -> None:
@@ -86,7 +98,7 @@ def test_q_values_are_scipys_and_what_has_no_p_has_no_q() -> None:
      (-0.1, -0.0999, 0.01, -1)],
 )  # fmt: skip
 def test_the_rule_of_the_arrow(slope: float, change: float, q: float, sign: int) -> None:
-    assert arrow(replace(FLAT, slope=slope, change=change), q, 0.05, 0.1) == sign
+    assert arrow(replace(FLAT, slope=(slope, 0.0, 0.0), change=(change, 0.0, 0.0)), q, 0.05, 0.1) == sign
 
 
 def test_growth_is_quasi_poisson_over_all_months() -> None:
@@ -101,7 +113,7 @@ def test_growth_is_quasi_poisson_over_all_months() -> None:
 @pytest.mark.slow
 def test_planted_slopes_are_inside_their_intervals_in_90_of_100_seeds() -> None:
     found = [trend(*posts(seed, 0.06)) for seed in range(100)]
-    inside = [isinstance(each, Trend) and abs(each.slope - 0.06) <= 1.968 * each.error for each in found]
+    inside = [isinstance(each, Trend) and each.slope[1] <= 0.06 <= each.slope[2] for each in found]
     assert sum(inside) >= 90, sum(inside)
 
 
@@ -110,3 +122,25 @@ def test_a_steady_theme_is_rejected_at_the_nominal_rate() -> None:
     found = [trend(*posts(seed)) for seed in range(400)]
     rate = np.mean([isinstance(each, Trend) and each.p < 0.05 for each in found])
     assert 0.03 <= rate <= 0.07, rate
+
+
+def posts_of_faithful_authors(seed: int) -> tuple[np.ndarray, ...]:
+    """Return hits, sizes, months and authors: each keeps to a theme and posts, often much, for some months."""
+    rng = np.random.default_rng([15, seed])
+    many = np.minimum(rng.zipf(1.8, 120), 60)
+    author = np.repeat(np.arange(120), many)
+    begins = rng.integers(0, 20, 120)[author]
+    faithful = (rng.random(120) < 0.3)[author]
+    month = begins + rng.integers(0, 7, len(author))
+    size = rng.integers(1, 5, len(author))
+    return np.where(faithful ^ (rng.random(len(author)) < 0.05), size, 0), size, month, author
+
+
+@pytest.mark.slow
+def test_authors_who_keep_to_a_theme_make_no_trend() -> None:
+    worlds = [posts_of_faithful_authors(seed) for seed in range(300)]
+    rates = [
+        np.mean([isinstance(each, Trend) and each.p < 0.05 for each in found])
+        for found in ([trend(*world) for world in worlds], [trend(*world[:3]) for world in worlds])
+    ]
+    assert rates[0] <= 0.08 and rates[1] >= 0.15, rates

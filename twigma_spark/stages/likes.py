@@ -43,7 +43,9 @@ def run(
     table = arrow.table(engagement.compact(rows, references))
     data, missing = _with_likes(table, references)
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
-    found = list(_add_notes(likes_results(data, cfg.likes.nearest, cfg.likes.confidence), missing, bool(references)))
+    found = list(
+        _add_notes(likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed), missing, bool(references))
+    )
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed, cfg.models.scores), references)
     return {"results": records.result_rows(context.spark, "likes", found)}

@@ -32,12 +32,12 @@ def run(
     data, images_by_month = _activity(cfg, kept, images, tweets, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
     context.log(f"trends: {size}, {len(data.strata)} strata")
-    rule = TrendRule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence)
+    rule = TrendRule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence, cfg.seed)
     found = list(themes.theme_results(data, rule))
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
     found += themes.activity_results(posts, images_by_month)
     limits = cfg.trends.nsfw_thresholds
-    scored = _read_scores(activity.nsfw_counts(kept, images, scores, themed, limits), len(limits))
+    scored = _read_scores(activity.nsfw_counts(kept, images, tweets, scores, themed, limits), len(limits))
     found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
     return {"results": records.result_rows(context.spark, "trends", found)}
 
@@ -49,13 +49,12 @@ def _activity(
     strata = _strata(cfg, tweets)
     rows = activity.theme_images(kept, images, clusters)
     table = arrow.table(activity.by_unit(rows, tweets, strata))
-    unit, month, cluster, count, bits = (table.column(i).to_numpy() for i in range(5))
+    unit, month, cluster, count, bits, group = (table.column(i).to_numpy() for i in range(6))
     hits, months, first = themes.gather_units(unit, month, cluster, count)
     inside = {name: (bits[first] >> place & 1).astype(bool) for place, name in enumerate(strata)}
     totals = np.bincount(month, weights=count) if len(month) else np.zeros(0)
     by_month = {int(m): int(totals[m]) for m in np.flatnonzero(totals)}
-    of = "tweets" if tweets.limit(1).count() else "prompts, artists or images"
-    return Activity(hits, months, inside, of), by_month
+    return Activity(hits, months, group[first], inside, activity.groups_of(tweets)), by_month
 
 
 def _strata(cfg: Config, tweets: DataFrame) -> dict[tuple[str, str], Column]:
@@ -76,6 +75,6 @@ STAGE = Stage(
     summary="shares of the themes by month, hashtag, source and model with their trends; NSFW shares",
     reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
     writes=("results",),
-    config=("trends", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
+    config=("trends", "seed", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
     run=run,
 )

@@ -92,8 +92,8 @@ def poisson_of_rows(y: ArrayLike, x: ArrayLike, offset: ArrayLike | None = None)
     return Fit(params, np.linalg.inv(columns.T @ (columns * mu[:, None])), mu)
 
 
-def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit:
-    """Return the NB2 regression of counts y (n,) on columns x (n, p) by maximum likelihood.
+def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit | None:
+    """Return the NB2 regression of counts y (n,) on columns x (n, p) by maximum likelihood; None where none is found.
 
     The coefficients at a dispersion, by statsmodels, and the dispersion at the coefficients are fitted in
     turn until neither moves (Venables & Ripley 2002, section 7.4); they are orthogonal (Lawless 1987), so
@@ -108,7 +108,9 @@ def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit:
         fit = following
         if moved < 1e-7:
             break
-    return replace(fit, mu=fit.mu[back])
+    score = columns.T @ (times * (counts - fit.mu) / (1 + fit.alpha * fit.mu))
+    found = np.isfinite(fit.cov).all() and np.abs(score).max() <= 1e-4 * (times @ counts)
+    return replace(fit, mu=fit.mu[back]) if found else None
 
 
 def collapse_rows(y: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
@@ -138,13 +140,20 @@ def dispersion(y: Floats, mu: Floats, times: Floats) -> float:
 
 
 def _glm(y: Floats, x: Floats, times: Floats, start: Fit) -> Fit:
-    """Return the model at the dispersion of `start`, fitted from its coefficients on."""
+    """Return the model at the dispersion of `start`, fitted from its coefficients on.
+
+    Reweighted least squares may run away where a level has few likes; a search along the gradient does not.
+    """
     import statsmodels.api as sm
 
     family = sm.families.NegativeBinomial(alpha=start.alpha) if start.alpha else sm.families.Poisson()
-    found = sm.GLM(y, x, family=family, freq_weights=times).fit(
-        start_params=start.params if start.params.size else None, maxiter=200, tol=1e-10, scale=1.0
-    )
+    model = sm.GLM(y, x, family=family, freq_weights=times)
+    begin = start.params if start.params.size else None
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        try:
+            found = model.fit(start_params=begin, maxiter=200, tol=1e-10, scale=1.0)
+        except ValueError:
+            found = model.fit(start_params=begin, method="bfgs", maxiter=500, gtol=1e-6, scale=1.0, disp=False)
     return Fit(np.asarray(found.params), np.asarray(found.normalized_cov_params), np.asarray(found.mu), start.alpha)
 
 

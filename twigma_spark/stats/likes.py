@@ -13,7 +13,8 @@ from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import counts
 from twigma_spark.stats.counts import Fit
 from twigma_spark.stats.fixed_effects import conditional_poisson
-from twigma_spark.stats.shares import Floats, clustered_mean, dense
+from twigma_spark.stats.score_tests import SignFlips, cells_of, score_interval
+from twigma_spark.stats.shares import Floats, clustered_mean, dense, skewed_mean
 
 UNIT = "images"
 BANDS = ("<500", "500-5000", ">5000")
@@ -69,13 +70,14 @@ class Design:
     missing: Mapping[str, Value]
 
 
-def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterator[Result]:
+def likes_results(data: Likes, nearest: int, confidence: float = 0.95, seed: int = 0) -> Iterator[Result]:
     """Yield all that is said of the likes: means by quintile and regressions, one reference after another.
 
     Args:
         data: the images with likes.
         nearest: neighbours that the similarity is a mean of; for the method's words.
         confidence: of the intervals.
+        seed: of the resamples and of the random signs.
     """
     for reference, similarity in data.similarity.items():
         known = np.isfinite(similarity)
@@ -85,14 +87,15 @@ def likes_results(data: Likes, nearest: int, confidence: float = 0.95) -> Iterat
             continue
         there = data.of(known)
         fifth = counts.quintiles(there.similarity[reference])
-        yield from quintile_means(there, reference, fifth, nearest, confidence)
-        yield from regressions(there, reference, fifth, confidence)
+        yield from quintile_means(there, reference, fifth, nearest, confidence, seed)
+        yield from regressions(there, reference, fifth, confidence, seed)
 
 
 def quintile_means(
-    data: Likes, reference: str, fifth: NDArray[np.int8], nearest: int, confidence: float
+    data: Likes, reference: str, fifth: NDArray[np.int8], nearest: int, confidence: float, seed: int
 ) -> Iterator[Result]:
-    """Yield the mean likes and the mean similarity of each quintile, clustered by tweet."""
+    """Yield the mean likes and the mean similarity of each quintile, clustered by author."""
+    rng = np.random.default_rng(seed)
     tied = "the quintile is empty: too many images are equally similar"
     how = f"quintile 1 least similar by the mean cosine of the {nearest} nearest; {SHARED}"
     for metric, values in (("mean_likes", data.likes), ("mean_similarity", data.similarity[reference])):
@@ -100,21 +103,24 @@ def quintile_means(
             rows = fifth == number
             found = not_computed(tied, 0, UNIT)
             if rows.any():
-                found = clustered_mean(values[rows], dense(data.tweet[rows]), UNIT, "tweets", confidence)
+                author = dense(data.author[rows])
+                found = (
+                    skewed_mean(values[rows], author, UNIT, "authors", rng, confidence)
+                    if metric == "mean_likes"
+                    else clustered_mean(values[rows], author, UNIT, "authors", confidence)
+                )
                 found = replace(found, method=f"{found.method}; {how}")
-                # Likes and cosines of CLIP are not negative; Student's interval does not know.
-                found = found if found.low is None else replace(found, low=max(found.low, 0.0))
             yield Result.of("likes", metric, found, reference=reference, quintile=number + 1)
 
 
-def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float) -> Iterator[Result]:
+def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float, seed: int) -> Iterator[Result]:
     """Yield the percent changes of every model, and the tests of the Poisson's variance."""
     design = build_design(data, fifth)
     if isinstance(design, str):
         absent = not_computed(design, len(data.likes), UNIT)
         yield Result.of("likes_regression", "poisson", absent, reference=reference)
         return
-    for metric, level, value in _fit_models(design, confidence):
+    for metric, level, value in _fit_models(design, confidence, SignFlips(seed)):
         yield Result.of("likes_regression", metric, value, reference=reference, level=level)
     for level, value in design.missing.items():
         yield Result.of("likes_regression", "poisson", value, reference=reference, level=level)
@@ -165,11 +171,12 @@ def _levels_without_likes(
     return without_likes, use
 
 
-def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str | None, Value]]:
+def _fit_models(design: Design, confidence: float, flips: SignFlips) -> Iterator[tuple[str, str | None, Value]]:
     """Yield metric, level and value of each model; the level is None where a value is of the whole model."""
     y, x, p = design.y, design.x, design.x.shape[1]
     fit = counts.poisson(y, x)
     scale = counts.pearson_scale(fit, y, p)
+    yield from _score_changes(design, fit, flips, confidence)
     yield from _changes("poisson", design, fit, fit.cov, None, "errors of the Poisson model", confidence)
     for metric, groups, of in (
         ("poisson_tweet", design.tweet, "tweets"),
@@ -179,19 +186,23 @@ def _fit_models(design: Design, confidence: float) -> Iterator[tuple[str, str | 
     words = f"errors times the root of Pearson's dispersion {scale:.3g}"
     yield from _changes("quasi_poisson", design, fit, fit.cov * scale, None, words, confidence)
     negative = counts.negative_binomial(y, x)
-    yield from _clustered_changes("negative_binomial", design, negative, design.author, "authors", confidence)
+    if negative is None:
+        yield "negative_binomial", None, not_computed("its maximum likelihood was not found", len(y), UNIT)
+    else:
+        yield from _clustered_changes("negative_binomial", design, negative, design.author, "authors", confidence)
+        method = f"dispersion of the negative binomial by maximum likelihood; no interval; {SHARED}"
+        yield "negative_binomial_alpha", None, Value(negative.alpha, None, None, len(y), UNIT, method)
     yield from _with_age(design, confidence)
     yield from _within_authors(design, confidence)
     n = len(y)
     method = "Pearson's chi-squared over its degrees of freedom; 1 of a Poisson; no interval"
     yield "pearson_dispersion", None, Value(scale, None, None, n, UNIT, method)
-    method = f"dispersion of the negative binomial by maximum likelihood; no interval; {SHARED}"
-    yield "negative_binomial_alpha", None, Value(negative.alpha, None, None, n, UNIT, method)
     if design.tweet.max() > 0:
         yield "overdispersion", None, counts.overdispersion(y, fit.mu, design.tweet, UNIT, "tweets")[0]
 
 
 MODELS = {
+    "poisson_score": "Poisson regression",
     "poisson": "Poisson regression in statsmodels",
     "poisson_tweet": "Poisson regression in statsmodels",
     "poisson_author": "Poisson regression in statsmodels",
@@ -201,6 +212,26 @@ MODELS = {
     "poisson_age": "Poisson regression with the log of the post's age as a column",
     "ppml_author": "Poisson regression with a fixed effect of each author (PPML)",
 }
+
+
+def _score_changes(
+    design: Design, fit: Fit, flips: SignFlips, confidence: float
+) -> Iterator[tuple[str, str | None, Value]]:
+    """Yield the percent change of each column with the interval that score tests by author do not reject."""
+    many, p = int(design.author.max()) + 1, design.x.shape[1]
+    if many < p + 1:
+        reason = f"{p} coefficients need more authors than that, there are {many}"
+        yield "poisson_score", None, not_computed(reason, len(design.y), UNIT)
+        return
+    cells = cells_of(design.y, design.x, design.author)
+    errors = np.sqrt(np.diag(counts.clustered_covariance(fit, design.y, design.x, design.author)))
+    for place, name in enumerate(design.names, start=1):
+        found = score_interval(cells, place, fit.params, max(2 * float(errors[place]), 1e-3), flips, confidence)
+        ends = 100 * np.expm1(np.array([float(fit.params[place]), found.low, found.high]))
+        words = (
+            f"{confidence:.0%} interval and p = {found.p:.2g} by score tests with the signs of {many:,} authors drawn"
+        )
+        yield "poisson_score", name, _percent(ends, len(design.y), f"{MODELS['poisson_score']}; {words}")
 
 
 def _changes(

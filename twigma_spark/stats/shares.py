@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, t
 
 from twigma_spark.results import Value, finite, not_computed
-from twigma_spark.stats.intervals import wilson
+from twigma_spark.stats.intervals import resample_counts, wilson
 
 Floats = NDArray[np.float64]
+# Groups that are drawn for one interval, in all its resamples.
+MOST_DRAWS = 20_000_000
 Codes = NDArray[np.integer[Any]]
 
 
@@ -59,6 +61,45 @@ def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confide
     half = error * float(t.ppf((1 + confidence) / 2, count - 1))
     method = f"mean; {confidence:.0%} t interval, errors clustered by {count:,} {of}"
     return Value(mean, mean - half, mean + half, y.size, unit, method)
+
+
+def skewed_mean(
+    values: ArrayLike, groups: Codes, unit: str, of: str, rng: np.random.Generator, confidence: float = 0.95
+) -> Value:
+    """Return the mean over rows of something skewed, such as likes, with a studentized bootstrap interval by group.
+
+    The mean's deviation in units of its error (that of `clustered_mean`) is resampled, not the mean: where few groups
+    hold most, a sample without them has a low mean and a small error (Efron & Tibshirani 1993, section 12.5). It is
+    longer than Student's interval on the upper side and covers more often, but not as often as stated.
+
+    Args:
+        values: numbers of the rows, 0 or more (n,).
+        groups: group of each row, from `dense`.
+        unit: what a row is, such as "images".
+        of: what a group is, such as "authors".
+        rng: source of randomness.
+        confidence: of the interval.
+    """
+    plain = clustered_mean(values, groups, unit, of, confidence)
+    if plain.low is None or plain.low == plain.high:
+        return plain
+    y, n = group_sums(values, groups), np.bincount(groups).astype(np.float64)
+    replicates = int(np.clip(MOST_DRAWS // len(n), 399, 999))
+    sums = np.stack([y, n, y * y, y * n, n * n], axis=1)
+    mu, error = (float(each[0]) for each in _ratios(sums.sum(axis=0, keepdims=True)))
+    means, errors = _ratios(resample_counts(sums, replicates, rng))
+    # A resample of one group, over and over, has no error.
+    off = (means - mu)[errors > 0] / errors[errors > 0]
+    low, high = (mu - float(end) * error for end in np.quantile(off, [(1 + confidence) / 2, (1 - confidence) / 2]))
+    words = f"{confidence:.0%} studentized bootstrap interval, {replicates} resamples of {len(n):,} {of}"
+    return Value(mu, min(max(low, 0.0), mu), max(high, mu), plain.n, unit, f"mean; {words}")
+
+
+def _ratios(sums: Floats) -> tuple[Floats, Floats]:
+    """Return the means (m,) and their errors (m,) of sums over groups of y, n, y^2, y n and n^2 (m, 5)."""
+    total, size, squares, mixed, sizes = sums.T
+    mean = total / size
+    return mean, np.sqrt(np.maximum(squares - 2 * mean * mixed + mean**2 * sizes, 0.0)) / size
 
 
 @dataclass(frozen=True)

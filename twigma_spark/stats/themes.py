@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twigma_spark.results import Result, Value, not_computed
-from twigma_spark.stats.shares import Floats, dense, share_estimates
+from twigma_spark.stats.score_tests import SignFlips
+from twigma_spark.stats.shares import Floats, dense, group_sums, share_estimates
 from twigma_spark.stats.trends import Trend, arrow, correct_p_values, growth, rule, trend
 
 UNIT = "images"
@@ -25,11 +26,13 @@ class TrendRule:
         level: q below which it may be.
         least: relative change that it must reach.
         confidence: of the intervals.
+        seed: of the random signs of the tests.
     """
 
     level: float
     least: float
     confidence: float = 0.95
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,16 @@ class Activity:
     Attributes:
         hits: images (units, clusters).
         month: months from any start on (units,).
+        group: what each unit is alike with, such as any label of its author (units,).
         strata: by (kind, name), whether a unit is in it (units,).
-        of: what the units are, such as "tweets".
+        of: what the groups are, such as "authors".
     """
 
     hits: Floats
     month: NDArray[np.int64]
+    group: NDArray[Any]
     strata: Mapping[tuple[str, str], NDArray[np.bool_]]
-    of: str = "tweets"
+    of: str = "authors"
 
     @property
     def sizes(self) -> Floats:
@@ -93,11 +98,12 @@ def theme_results(data: Activity, by: TrendRule) -> Iterator[Result]:
 
 
 def _part(data: Activity, rows: NDArray[np.bool_]) -> Activity:
-    return Activity(data.hits[rows], data.month[rows], {}, data.of)
+    return Activity(data.hits[rows], data.month[rows], data.group[rows], {}, data.of)
 
 
 def _shares(analysis: str, metric: str, labels: Labels, data: Activity, by: TrendRule) -> Iterator[Result]:
-    shares = share_estimates(data.hits, data.sizes, UNIT, data.of, by.confidence)
+    hits = group_sums(data.hits, dense(data.group))
+    shares = share_estimates(hits, hits.sum(axis=1), UNIT, data.of, by.confidence)
     for cluster, value in enumerate(shares):
         yield Result.of(analysis, metric, value, cluster=cluster, **labels)
 
@@ -115,8 +121,13 @@ def month_shares(data: Activity, by: TrendRule) -> Iterator[Result]:
 
 def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: TrendRule) -> Iterator[Result]:
     """Yield slope, relative change, q and arrow of each cluster in each part; q is over all of them."""
+    flips = SignFlips(by.seed)
     fitted: list[tuple[Labels, Activity, Trend | str]] = [
-        ({"cluster": str(cluster), **labels}, part, trend(column, part.sizes, part.month, by.confidence))
+        (
+            {"cluster": str(cluster), **labels},
+            part,
+            trend(column, part.sizes, part.month, part.group, by.confidence, flips),
+        )
         for labels, part in parts
         for cluster, column in enumerate(part.hits.T)
     ]
@@ -131,11 +142,10 @@ def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: TrendRu
 
 
 def _describe_trend(found: Trend, q: float, by: TrendRule, of: str) -> Iterator[tuple[str, Value]]:
-    errors = f"{by.confidence:.0%} t interval, errors clustered by {found.groups:,} {of}"
-    how = f"binomial regression of the share on the month over {found.months} months; {errors}"
-    method = f"last month over first month - 1; {how}"
-    yield "relative_change", Value(found.change, found.low, found.high, found.n, UNIT, method)
-    yield "slope", replace(_slope(found, by), method=f"log odds a month; {how}")
+    tests = f"{by.confidence:.0%} interval by score tests with the signs of {found.groups:,} {of} drawn"
+    how = f"binomial regression of the share on the month over {found.months} months; {tests}"
+    yield "relative_change", _value(found.change, found.n, f"last month over first month - 1; {how}")
+    yield "slope", _value(found.slope, found.n, f"log odds a month; {how}")
     method = f"p = {found.p:.3g} corrected by Benjamini & Hochberg; no interval"
     yield "q", Value(q, None, None, found.n, UNIT, method)
     sign = float(arrow(found, q, by.level, by.least))
@@ -143,11 +153,10 @@ def _describe_trend(found: Trend, q: float, by: TrendRule, of: str) -> Iterator[
     yield "arrow", Value(sign, None, None, found.n, UNIT, method)
 
 
-def _slope(found: Trend, by: TrendRule) -> Value:
-    from scipy.stats import t
-
-    half = found.error * float(t.ppf((1 + by.confidence) / 2, found.groups - 2))
-    return Value(found.slope, found.slope - half, found.slope + half, found.n, UNIT, "")
+def _value(ends: tuple[float, float, float], n: int, method: str) -> Value:
+    """Return an estimate and its interval; an end that is infinite is none."""
+    estimate, low, high = (end if np.isfinite(end) else None for end in ends)
+    return Value(estimate, low, high, n, UNIT, method)
 
 
 def activity_results(posts: Mapping[int, int], images: Mapping[int, int]) -> Iterator[Result]:
@@ -218,7 +227,9 @@ def nsfw_results(
             continue
         code = dense(unit)
         hits = np.stack([np.bincount(code, weights=column) for column in above.T], axis=1)
-        shares = share_estimates(hits, np.bincount(code, weights=sizes), UNIT, "posts, prompts or artists", confidence)
+        shares = share_estimates(
+            hits, np.bincount(code, weights=sizes), UNIT, "authors, posts, prompts or artists", confidence
+        )
         for limit, value in zip(thresholds, shares, strict=True):
             method = f"score above {limit:g}; {value.method}; the model's errors are not part of it"
             yield Result.of("nsfw", "share_above", replace(value, method=method), threshold=limit, **labels)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import false_discovery_control, t
+from scipy.stats import false_discovery_control
 
 from twigma_spark.results import Value, not_computed
-from twigma_spark.stats.shares import Codes, Floats, group_sums
+from twigma_spark.stats.score_tests import Cells, SignFlips, fit_cells, score_interval
+from twigma_spark.stats.shares import Codes, Floats, dense, group_sums
 
 ARROWS = {1: "rising", 0: "steady", -1: "falling"}
 
@@ -20,64 +21,75 @@ class Trend:
     """How a share moves over the months of its data.
 
     Attributes:
-        slope: change of the log odds a month.
-        error: its standard error, clustered by group.
-        change: relative change of the fitted share over the span, last over first month minus 1.
-        low: lower end of its interval.
-        high: upper end of its interval.
+        slope: change of the log odds a month, with the ends of its interval.
+        change: relative change of the fitted share over the span, last over first month minus 1, likewise.
         p: two-sided p-value of the slope.
         n: units, such as images.
-        groups: groups that the errors are clustered by.
+        groups: groups whose units are alike, such as authors.
         months: months that have units.
     """
 
-    slope: float
-    error: float
-    change: float
-    low: float
-    high: float
+    slope: tuple[float, float, float]
+    change: tuple[float, float, float]
     p: float
     n: int
     groups: int
     months: int
 
 
-def trend(hits: ArrayLike, sizes: ArrayLike, months: Codes, confidence: float = 0.95) -> Trend | str:
+def trend(
+    hits: ArrayLike,
+    sizes: ArrayLike,
+    months: Codes,
+    groups: Codes | None = None,
+    confidence: float = 0.95,
+    flips: SignFlips | None = None,
+) -> Trend | str:
     """Return how the share of hits among units moves with the month, or why that cannot be told.
 
-    A binomial regression of the units on the month, logit link, by statsmodels. All groups of a month share
-    its fitted share, so the fit is made on the totals of the months and only the error on the groups: the
-    sandwich clustered by group (Liang & Zeger 1986), times G/(G-1), and Student's quantile with G - 2 degrees
-    of freedom. The interval of the relative change is that of its log, by the delta method.
+    A binomial regression of the units on the month, logit link. All rows of a month share its fitted share, so it is
+    fitted to the totals of the months. P-value and interval of the slope are those of score tests with random signs
+    of the groups (`score_tests`); the ends of the change are those of the models with the slope's ends.
 
     Args:
-        hits: units of each group that are in the cluster (groups,).
-        sizes: units of each group (groups,).
-        months: month of each group, counted from any start (groups,).
-        confidence: of the interval.
+        hits: units of each row, such as images of a post, that are in the cluster (rows,).
+        sizes: units of each row (rows,).
+        months: month of each row, counted from any start (rows,).
+        groups: group of each row, such as its author, whose rows need not be of one month (rows,); None where each
+            row is one.
+        confidence: of the intervals.
+        flips: the random signs; None draws some.
     """
-    h, n, when = _nonempty_groups(hits, sizes, months)
-    there = np.unique(when)
+    h, n, when, group = _nonempty_rows(hits, sizes, months, groups)
+    there, count = np.unique(when), int(group.max(initial=-1)) + 1
     if len(there) < 2:
         return f"a trend needs two months with data, there are {len(there)}"
-    if len(h) < 4:
-        return f"a trend needs four groups, there are {len(h)}"
+    if count < 4:
+        return f"a trend needs four groups, there are {count}"
     if not 0 < h.sum() < n.sum():
         return "none or all of the images are in it"
     if _is_separated(when[h > 0], when[h < n]):
         return "a month tells its images from the others without error"
-    x = np.stack([np.ones(len(when)), when - (there[0] + there[-1]) / 2], axis=1)
-    beta, bread = _logit(group_sums(h, when - there[0]), group_sums(n, when - there[0]), there)
-    fitted = 1 / (1 + np.exp(-(x @ beta)))
-    scores, count = x * (h - fitted * n)[:, None], len(h)
-    cov = bread @ (scores.T @ scores) @ bread * count / (count - 1)
-    error = float(np.sqrt(cov[1, 1]))
+    half = float(there[-1] - there[0]) / 2
+    x = np.stack([np.ones(len(there)), there - there[0] - half], axis=1)
+    data = Cells(x, group, np.searchsorted(there, when), h, n, "binomial")
+    params = fit_cells(data, np.zeros(len(x)), np.zeros(2))
+    error = _error(data, params)
     if not error > 0:
         return "its share has no error to test against"
-    quantile = float(t.ppf((1 + confidence) / 2, count - 2))
-    p = 2 * float(t.sf(abs(beta[1]) / error, count - 2))
-    change = _change(beta, cov, quantile, float(there[-1] - there[0]) / 2)
-    return Trend(float(beta[1]), error, *change, p, int(n.sum()), count, len(there))
+    found = score_interval(data, 1, params, 2 * error, flips or SignFlips(0), confidence)
+    slopes = (float(params[1]), found.low, found.high)
+    changes = [_change(data, slope, params[:1], half) for slope in slopes]
+    return Trend(slopes, (changes[0], changes[1], changes[2]), found.p, int(n.sum()), count, len(there))
+
+
+def _error(data: Cells, params: Floats) -> float:
+    """Return the error of the slope that is clustered by group (Liang & Zeger 1986), to begin the search with."""
+    share, variance = data.means(data.x @ params)
+    weight = np.bincount(data.cell, data.sizes, minlength=len(share)) * variance
+    bread = np.linalg.pinv((data.x * weight[:, None]).T @ data.x)
+    rows = data.x[data.cell] * (data.counts - data.sizes * share[data.cell])[:, None]
+    return float(np.sqrt(((group_sums(rows, data.group) @ bread[1]) ** 2).sum()))
 
 
 def _is_separated(with_hits: Codes, with_others: Codes) -> bool:
@@ -85,32 +97,23 @@ def _is_separated(with_hits: Codes, with_others: Codes) -> bool:
     return bool(with_hits.max() <= with_others.min() or with_others.max() <= with_hits.min())
 
 
-def _nonempty_groups(hits: ArrayLike, sizes: ArrayLike, months: Codes) -> tuple[Floats, Floats, Codes]:
+def _nonempty_rows(
+    hits: ArrayLike, sizes: ArrayLike, months: Codes, groups: Codes | None
+) -> tuple[Floats, Floats, Codes, Codes]:
     n = np.asarray(sizes, np.float64)
-    return np.asarray(hits, np.float64)[n > 0], n[n > 0], np.asarray(months)[n > 0]
+    own = np.arange(len(n)) if groups is None else np.asarray(groups)
+    return np.asarray(hits, np.float64)[n > 0], n[n > 0], np.asarray(months)[n > 0], dense(own[n > 0])
 
 
-def _logit(hits: Floats, sizes: Floats, there: Codes) -> tuple[Floats, Floats]:
-    """Return coefficients (2,) and inverse information (2, 2) of totals by month, months from the first on."""
-    import statsmodels.api as sm
-
-    month = there - there[0]
-    x = np.stack([np.ones(len(month)), month - month[-1] / 2], axis=1)
-    table = np.stack([hits[month], sizes[month] - hits[month]], axis=1)
-    found = sm.GLM(table, x, family=sm.families.Binomial()).fit(scale=1.0, tol=1e-10)
-    return np.asarray(found.params), np.asarray(found.normalized_cov_params)
-
-
-def _change(beta: Floats, cov: Floats, quantile: float, half: float) -> tuple[float, float, float]:
-    """Return the relative change of the share from month -half to +half, and the ends of its interval."""
-    ends = np.array([[1.0, -half], [1.0, half]])
-    logits = ends @ beta
-    # log of a logistic share, and its derivative 1 - share.
-    logs, slack = -np.logaddexp(0, -logits), 1 / (1 + np.exp(logits))
-    gradient = slack[1] * ends[1] - slack[0] * ends[0]
-    centre, reach = logs[1] - logs[0], quantile * float(np.sqrt(gradient @ cov @ gradient))
-    low, middle, high = np.expm1([centre - reach, centre, centre + reach])
-    return float(middle), float(low), float(high)
+def _change(data: Cells, slope: float, start: Floats, half: float) -> float:
+    """Return the relative change of the fitted share from month -half to +half at a slope."""
+    if not np.isfinite(slope):
+        return float(np.inf if slope > 0 else -1.0)
+    level = Cells(data.x[:, :1], data.group, data.cell, data.counts, data.sizes, data.family)
+    (middle,) = fit_cells(level, slope * data.x[:, 1], start)
+    # The log of a logistic share.
+    first, last = (-np.logaddexp(0, -(middle + slope * month)) for month in (-half, half))
+    return float(np.expm1(last - first))
 
 
 def correct_p_values(trends: Sequence[Trend | str]) -> list[float | None]:
@@ -137,8 +140,9 @@ def arrow(found: Trend, q: float, level: float, least: float) -> int:
         level: such as 0.05.
         least: such as 0.1, for 10%.
     """
-    large = max(1 + found.change, 1 / (1 + found.change)) - 1 >= least
-    return int(np.sign(found.slope)) if q < level and large else 0
+    ratio = 1 + found.change[0]
+    large = max(ratio, 1 / ratio) - 1 >= least
+    return int(np.sign(found.slope[0])) if q < level and large else 0
 
 
 def rule(level: float, least: float) -> str:

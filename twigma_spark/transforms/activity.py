@@ -40,9 +40,10 @@ def _month() -> Column:
 
 
 def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]) -> DataFrame:
-    """Return one row a unit, month and cluster, for the driver: unit, month, cluster, images, strata.
+    """Return one row a unit, month and cluster, for the driver: unit, month, cluster, images, strata, group.
 
-    `strata` has the bit i where the post is in the i-th stratum.
+    `group` is the author where known, else the unit: authors keep to their themes. `strata` has the bit i where the
+    post is in the i-th stratum.
 
     Args:
         rows: of `theme_images`.
@@ -57,7 +58,7 @@ def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]
     bits: Column = F.lit(0).cast("bigint")
     for place, inside in enumerate(strata.values()):
         bits = bits + F.when(F.coalesce(inside, F.lit(False)), F.lit(1 << place)).otherwise(F.lit(0)).cast("bigint")
-    posts = tweets.select("tweet_id", bits.alias("strata"))
+    posts = tweets.select("tweet_id", "author_id", bits.alias("strata"))
     return (
         rows.where("month IS NOT NULL")
         .groupBy("unit", "month", "cluster", "tweet_id")
@@ -69,8 +70,17 @@ def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]
             F.col("cluster").cast("int"),
             F.col("images").cast("int"),
             F.coalesce("strata", F.lit(0)).cast("bigint").alias("strata"),
+            F.xxhash64(F.coalesce("author_id", "unit")).alias("group"),
         )
     )
+
+
+def groups_of(tweets: DataFrame) -> str:
+    """Return what the groups of `by_unit` are, in words."""
+    known, posts = tweets.agg(F.count("author_id"), F.count("*")).collect()[0]
+    if not posts:
+        return "prompts, artists or images"
+    return "posts" if not known else "authors" if known == posts else "authors, or posts without one"
 
 
 def top(tweets: DataFrame, hashtags: int, sources: int) -> DataFrame:
@@ -106,25 +116,34 @@ def months_of_posts(tweets: DataFrame, corpora: Sequence[str]) -> DataFrame:
 
 
 def nsfw_counts(
-    kept: DataFrame, images: DataFrame, scores: DataFrame, clusters: DataFrame, thresholds: Sequence[float]
+    kept: DataFrame,
+    images: DataFrame,
+    tweets: DataFrame,
+    scores: DataFrame,
+    clusters: DataFrame,
+    thresholds: Sequence[float],
 ) -> DataFrame:
     """Return scored images by corpus, unit and cluster, and how many score above each threshold.
 
-    The columns are corpus, unit (a hash), cluster (-1 without one), scored, above_0, above_1 and so on.
+    A unit is the author where one is known, else the prompt, post or artist. The columns are corpus, unit (a hash),
+    cluster (-1 without one), scored, above_0, above_1 and so on.
 
     Args:
         kept: image_id of the images that are kept.
         images: rows of the table `images`.
+        tweets: rows of the table `tweets`.
         scores: rows of the table `scores`; the highest of several NSFW scorers counts.
         clusters: image_id and cluster of one clustering.
         thresholds: scores.
     """
     nsfw = scores.where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("score"))
-    unit = F.xxhash64(group())
+    authors = tweets.select("tweet_id", "author_id")
+    about = images.select("image_id", "corpus", "tweet_id", group().alias("unit")).join(authors, "tweet_id", "left")
+    unit = F.xxhash64(F.coalesce("author_id", "unit"))
     above = [F.count_if(F.col("score") > limit).cast("int").alias(f"above_{i}") for i, limit in enumerate(thresholds)]
     return (
         kept.select("image_id")
-        .join(images.select("image_id", "corpus", unit.alias("unit")), "image_id")
+        .join(about.select("image_id", "corpus", unit.alias("unit")), "image_id")
         .join(nsfw, "image_id")
         .join(clusters.select("image_id", "cluster"), "image_id", "left")
         .groupBy("corpus", "unit", F.coalesce("cluster", F.lit(-1)).cast("int").alias("cluster"))

@@ -15,8 +15,9 @@ from twigma_spark.results import Result
 
 QUINTILES = ("1", "2", "3", "4", "5")
 LEAST = "quintile 1"  # the level of the regressions
-# The columns of the table: the paper's model first, then what it needs.
+# The columns of the table: what to read, then the paper's model and what it needs.
 MODELS = {
+    "poisson_score": "recommended",
     "poisson": "Poisson, as in the paper",
     "poisson_tweet": "errors by tweet",
     "poisson_author": "errors by author",
@@ -26,7 +27,7 @@ MODELS = {
     "poisson_age": "age as a covariate",
     "ppml_author": "author effects",
 }
-TRUSTED = "poisson_author"
+TRUSTED = "poisson_score"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def quintiles(data: ReportData, means: dict[str, dict[str, Result]]) -> Figure:
     sizes = ", ".join(f"{name} {count(sum(r.n for r in means[name].values()))}" for name in names)
     caption = (
         f"Mean likes by quintile of similarity, the mean cosine of the nearest images of the reference. n images: "
-        f"{sizes}; images of one tweet share its likes, and the 95% intervals are clustered by tweet. "
+        f"{sizes}; images of one tweet share its likes, and the 95% intervals are of resampled authors. "
         f"{_describe(means)}"
     )
     return figure("fig-likes", traces, layout, caption)
