@@ -51,6 +51,7 @@ class Metric:
 
 LABELS: dict[str, tuple[str, ...]] = {
     "distinctiveness": ("p", "q"),
+    "distinctiveness_difference": ("p", "q", "versus"),
     "grid": ("p", "q", "clusters", "seed", "share"),
     "grid_spread": ("p", "q"),
     "ranking_changes": ("corpus",),
@@ -105,6 +106,8 @@ CATALOGUE: tuple[Metric, ...] = (
          "Lin 1991"),
         ("frontier_integral", "Frontier integral", "Mean divergence to all mixtures of the two histograms.",
          "0 (alike) to 1 (apart)", "Liu et al. 2021"),
+        ("p_same", "One corpus or two", "P-value of both corpora being draws of one; permutation of whole groups.",
+         "0 to 1", "Good 2005"),
         ("mauve", "MAUVE score", "Area under the curve of divergences to the mixtures.", "0 (apart) to 1 (alike)",
          "Pillutla et al. 2021"),
         ("knn_kl", "KL by nearest neighbours", "KL divergence without bins, from distances to k-th neighbours.", "nats",
@@ -119,6 +122,10 @@ CATALOGUE: tuple[Metric, ...] = (
          "Kynkaanniemi et al. 2019"),
         ("density", "Density", "Balls of Q around an image of P, over k.", "1 is alike", "Naeem et al. 2020"),
         ("coverage", "Coverage", "Fraction of the balls of Q that hold an image of P.", "0 to 1", "Naeem et al. 2020"),
+    ),
+    *_metrics(
+        "distinctiveness_difference", "distinctiveness", "this project",
+        ("kl_kt", "Difference of two divergences", "How much farther P is from Q than from another corpus.", "nats"),
     ),
     *_metrics(
         "grid", "robustness", TWIGMA,

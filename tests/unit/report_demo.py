@@ -111,6 +111,11 @@ def _results(names: list[str]) -> tuple[Result, ...]:
             add("kl_kt", p, q, smooth, smooth * 0.9, smooth * 1.1)
             if p < q:
                 add("js", p, q, 0.2, 0.18, 0.23)
+                rows.append(result("distinctiveness", "p_same", 0.001, None, None, 2000, method=method, p=p, q=q))
+    for p, q, versus in (("posts", "diffusion", "art"), ("posts", "diffusion", "photo"), ("posts", "art", "photo")):
+        ends = (-1.1, -1.3, -0.9)
+        labels = {"p": p, "q": q, "versus": versus}
+        rows.append(result("distinctiveness_difference", "kl_kt", *ends, 4000, method=method, **labels))
     return tuple(rows)
 
 

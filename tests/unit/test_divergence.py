@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, log
 
 import numpy as np
@@ -14,13 +15,15 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as relative_entropy
 
 from twigma_spark.results import Result
-from twigma_spark.stats.divergence import DivergenceSpec, divergences
+from twigma_spark.stats.divergence import ANALYSIS, DIFFERENCES, DivergenceSpec, divergences
 from twigma_spark.stats.histograms import HISTOGRAMS, entropy, frontier_integral, js, kl, kl_kt, mauve
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
-from twigma_spark.stats.sample import Sample
+from twigma_spark.stats.sample import Sample, of_equal_size
 
 counts = arrays(np.float64, 6, elements=st.integers(0, 50)).filter(lambda c: c.sum() > 0)
 SPEC = DivergenceSpec(clusters=4, bootstrap=60, seed=3, restarts=2)
+# Of few resamples neither the bias nor the ends of an interval are known to the second digit.
+FINE = replace(SPEC, bootstrap=600)
 
 
 def test_numbers_worked_by_hand() -> None:
@@ -85,14 +88,14 @@ def blobs(shares: list[float], n: int, seed: int, spread: float = 0.2) -> np.nda
 
 
 def by_key(found: list[Result]) -> dict[tuple[str, str, str], Result]:
-    return {(s.metric, s.labels["p"], s.labels["q"]): s for s in found}
+    return {(s.metric, s.labels["p"], s.labels["q"]): s for s in found if s.analysis == ANALYSIS}
 
 
 P, Q = [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]
 
 
 def test_planted_shares_are_recovered() -> None:
-    found = by_key(divergences({"p": Sample(blobs(P, 4000, 1)), "q": Sample(blobs(Q, 3000, 2))}, SPEC))
+    found = by_key(divergences({"p": Sample(blobs(P, 4000, 1)), "q": Sample(blobs(Q, 3000, 2))}, FINE))
     assert list(found) == [
         ("kl", "p", "q"),
         ("kl", "q", "p"),
@@ -101,7 +104,9 @@ def test_planted_shares_are_recovered() -> None:
         ("js", "p", "q"),
         ("frontier_integral", "p", "q"),
         ("mauve", "p", "q"),
+        ("p_same", "p", "q"),
     ]
+    assert found.pop(("p_same", "p", "q")).estimate == 0.001
     truth = {"kl": relative_entropy(P, Q), "kl_kt": relative_entropy(P, Q), "js": jensenshannon(P, Q) ** 2}
     shares = np.array(P), np.array(Q)
     truth |= {"frontier_integral": float(frontier_integral(*shares)), "mauve": float(mauve(*shares))}
@@ -111,17 +116,57 @@ def test_planted_shares_are_recovered() -> None:
         assert one.low < one.estimate < one.high and one.high - one.low < 0.12
         assert (one.n, one.unit) == (7000, "images")
         assert "over 4 k-means clusters of 3 joint principal components" in one.method
-        assert "95% percentile bootstrap, 60 resamples of images, clusters kept" in one.method
+        assert "95% bootstrap interval, 600 resamples of images, clusters kept" in one.method
+        assert "less its bootstrap bias, of 4,000 and 3,000 images" in one.method or metric == "kl"
 
 
-def test_the_interval_covers_the_truth() -> None:
-    truth, covered = relative_entropy(P, Q), 0
-    for seed in range(60):
-        samples = {"p": Sample(blobs(P, 300, 2 * seed)), "q": Sample(blobs(Q, 300, 2 * seed + 1))}
-        one = by_key(divergences(samples, DivergenceSpec(4, bootstrap=100, seed=seed, restarts=1)))["kl", "p", "q"]
-        assert one.low is not None and one.high is not None
-        covered += one.low <= truth <= one.high
-    assert covered >= 51
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["kl_kt", "js", "frontier_integral", "mauve"])
+@pytest.mark.parametrize("tilt", [0.0, 0.2, 0.7])
+def test_intervals_cover_the_truth_also_where_corpora_are_nearly_alike(metric: str, tilt: float) -> None:
+    """The percentile interval covers in 0% of worlds at no divergence, and in 8 to 10% at a KL of 0.02."""
+    rng = np.random.default_rng(4)
+    shares = [np.full(10, 0.1), np.exp(tilt * np.linspace(-1, 1, 10))]
+    p, q = (share / share.sum() for share in shares)
+    how, covered = HISTOGRAMS[metric], 0
+    truth = float(how.measure(1e9 * p, 1e9 * q))
+    for _ in range(200):
+        a, b = (rng.multinomial(300, share).astype(float) for share in (p, q))
+        drawn = rng.multinomial(300, a / 300, 200).astype(float), rng.multinomial(300, b / 300, 200).astype(float)
+        _, low, high = how.estimate((a, b), drawn, 0.95)
+        covered += low - 1e-9 <= truth <= high + 1e-9
+    assert covered >= 186, covered
+
+
+def test_sizes_do_not_decide_which_corpus_is_nearest() -> None:
+    """Two corpora of one distribution and unlike sizes were ranked, with intervals that did not overlap."""
+    ranked = 0
+    for seed in range(25):
+        draws = {"posts": (P, 900), "large": (Q, 3000), "small": (Q, 300)}
+        samples = {name: Sample(blobs(s, n, 3 * seed + i)) for i, (name, (s, n)) in enumerate(draws.items())}
+        equal, size = of_equal_size(samples, 60, seed)
+        assert size == 300 and {len(each.vectors) for each in equal.values()} == {300}
+        found = divergences(equal, DivergenceSpec(4, bootstrap=100, seed=seed, restarts=1))
+        (gap,) = [r for r in found if r.analysis == DIFFERENCES and r.labels["p"] == "posts"]
+        assert (gap.labels["q"], gap.labels["versus"]) == ("large", "small")
+        ranked += not gap.low <= 0 <= gap.high  # type: ignore[operator]
+    assert ranked <= 4, ranked
+
+
+def test_a_corpus_that_is_nearer_is_found_to_be() -> None:
+    samples = {"posts": Sample(blobs(P, 400, 1)), "near": Sample(blobs(P, 400, 2)), "far": Sample(blobs(Q, 400, 3))}
+    found = divergences(samples, SPEC)
+    (gap,) = [r for r in found if r.analysis == DIFFERENCES and r.labels["p"] == "posts"]
+    assert gap.high is not None and gap.high < 0 and gap.labels["versus"] == "far"
+    same = {r.labels["q"]: r.estimate for r in found if r.metric == "p_same" and r.labels["p"] == "posts"}
+    assert same["near"] > 0.05 > same["far"]  # type: ignore[operator]
+
+
+def test_a_small_corpus_does_not_set_the_size() -> None:
+    samples = {name: Sample(blobs(P, n, n)) for name, n in {"a": 500, "b": 200, "few": 20}.items()}
+    equal, size = of_equal_size(samples, 60, 1)
+    assert size == 200 and [len(each.vectors) for each in equal.values()] == [200, 200, 20]
+    assert of_equal_size({"few": samples["few"]}, 60, 1) == ({"few": samples["few"]}, 0)
 
 
 def test_intervals_are_wider_where_images_come_in_groups() -> None:
@@ -130,7 +175,7 @@ def test_intervals_are_wider_where_images_come_in_groups() -> None:
     alone = by_key(divergences({"p": Sample(p), "q": Sample(q)}, spec))["kl", "p", "q"]
     posts = Sample(p, np.repeat(np.arange(150), 8), "posts")
     grouped = by_key(divergences({"p": posts, "q": Sample(q)}, spec))["kl", "p", "q"]
-    assert grouped.estimate == alone.estimate
+    assert grouped.estimate == pytest.approx(alone.estimate, abs=0.02)
     assert (grouped.n, grouped.unit) == (6150, "posts and images")
     widths = [one.high - one.low for one in (grouped, alone) if one.high is not None and one.low is not None]
     # The root of 8 where all the doubt is in p.
@@ -156,18 +201,19 @@ def test_an_empty_bin_is_infinitely_far_and_the_smoothed_measures_are_not() -> N
 def test_order_of_rows_and_of_corpora_and_rotation_do_not_matter() -> None:
     p, q = blobs(P, 500, 1), blobs(Q, 400, 2)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(7, 7)))[0]
-    first = by_key(divergences({"p": Sample(p), "q": Sample(q)}, SPEC))
+    first = by_key(divergences({"p": Sample(p), "q": Sample(q)}, FINE))
     for a, b in ((p[::-1], q[::-1]), (p @ turn, q @ turn), (3 * p + 1, 3 * q + 1)):
-        again = by_key(divergences({"q": Sample(b.astype(np.float32)), "p": Sample(a.astype(np.float32))}, SPEC))
+        again = by_key(divergences({"q": Sample(b.astype(np.float32)), "p": Sample(a.astype(np.float32))}, FINE))
         for key, one in first.items():
             other = again.get(key) or again[key[0], key[2], key[1]]
-            assert other.estimate == pytest.approx(one.estimate, abs=1e-9)
+            # The bootstrap, which the bias is known from, takes other rows.
+            assert other.estimate == pytest.approx(one.estimate, abs=0.01), key
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
     samples = {name: Sample(blobs(P, 200, n)) for n, name in enumerate("abc")}
     assert divergences(samples, SPEC) == divergences(samples, SPEC)
-    assert len(divergences(samples, SPEC)) == 6 + 6 + 3 + 3 + 3
+    assert len(divergences(samples, SPEC)) == 6 + 6 + 3 + 3 + 3 + 3 + 3
 
 
 def test_little_and_equal_vectors_give_a_stated_result() -> None:
@@ -175,9 +221,9 @@ def test_little_and_equal_vectors_give_a_stated_result() -> None:
     assert "over 3 k-means clusters" in few["js", "p", "q"].method
     same = Sample(np.ones((50, 3), np.float32))
     equal = by_key(divergences({"p": same, "q": same}, SPEC))
-    zeros = {key: one for key, one in equal.items() if key[0] != "mauve"}
+    zeros = {key: one for key, one in equal.items() if key[0] not in ("mauve", "p_same")}
     assert all(one.estimate == 0 and one.low == 0 == one.high for one in zeros.values())
-    assert equal["mauve", "p", "q"].estimate == 1
+    assert equal["mauve", "p", "q"].estimate == 1 == equal["p_same", "p", "q"].estimate
     assert "over 1 k-means clusters" in equal["kl", "p", "q"].method
 
 

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -25,14 +24,16 @@ from twigma_spark.results import Result
 Ends = tuple[float, float | None, float | None]
 
 
-def with_kl(metric_values: dict[str, dict[str, Ends]]) -> ReportData:
-    """Return a page on which KL(posts | reference) has the given (estimate, low, high)."""
-    rows = tuple(
-        result("distinctiveness", metric, *ends, 2000, method="bootstrap", p="posts", q=ref)
-        for metric, values in metric_values.items()
-        for ref, ends in values.items()
-    )
-    return replace(demo(), results=rows)
+def with_kl(values: dict[str, Ends], gaps: dict[tuple[str, str], Ends], **more: float) -> ReportData:
+    """Return a page with smoothed KL(posts | reference), differences by (q, versus), and p-values by reference."""
+    of, how = "distinctiveness", {"method": "bootstrap", "p": "posts"}
+    rows = [result(of, "kl_kt", *ends, 2000, **how, q=q) for q, ends in values.items()]
+    rows += [
+        result(f"{of}_difference", "kl_kt", *ends, 4000, **how, q=q, versus=versus)
+        for (q, versus), ends in gaps.items()
+    ]
+    rows += [result(of, "p_same", p, None, None, 2000, **how, q=q) for q, p in more.items()]
+    return replace(demo(), results=tuple(rows))
 
 
 def sentence(data: ReportData) -> str:
@@ -40,64 +41,61 @@ def sentence(data: ReportData) -> str:
     return finding.text
 
 
-def test_the_nearest_reference_is_named_with_its_interval() -> None:
-    data = with_kl({"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}})
+KL: dict[str, Ends] = {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}
+GAPS: dict[tuple[str, str], Ends] = {
+    ("diffusion", "art"): (-0.59, -0.7, -0.5),
+    ("diffusion", "photo"): (-1.69, -1.9, -1.5),
+    ("art", "photo"): (-1.1, -1.3, -0.9),
+}
+
+
+def test_the_nearest_reference_is_named_with_how_much_farther_the_next_is() -> None:
+    data = with_kl(KL, GAPS)
     assert sentence(data) == (
         "Images of posts are nearest to diffusion (KL 0.310 nats [0.280, 0.350]), "
-        "before art (0.900 [0.800, 1.00]), and farthest from photo (2.00 [1.80, 2.20])."
+        "before art (0.590 more [0.500, 0.700]), and farthest from photo (2.00 [1.80, 2.20])."
     )
     (finding,) = distinctiveness.findings(data)
-    assert all(word in finding.basis for word in ("2,000 images", "bootstrap", "plug-in"))
+    assert all(word in finding.basis for word in ("2,000 images", "bootstrap", "smoothed"))
 
 
-def test_no_claim_where_intervals_overlap() -> None:
-    data = with_kl({"kl": {"diffusion": (0.31, 0.2, 0.85), "art": (0.9, 0.8, 1.0), "photo": (2.0, 1.8, 2.2)}})
-    assert "cannot be decided: the intervals overlap" in sentence(data)
-    assert "diffusion" in sentence(data) and "art" in sentence(data) and "photo" not in sentence(data)
+def test_intervals_may_overlap_where_that_of_the_difference_is_above_0() -> None:
+    wide: dict[str, Ends] = {**KL, "diffusion": (0.31, 0.2, 0.85)}
+    assert "nearest to diffusion" in sentence(with_kl(wide, GAPS))
 
 
-def test_intervals_that_touch_overlap() -> None:
-    data = with_kl({"kl": {"diffusion": (0.31, 0.2, 0.8), "art": (0.9, 0.8, 1.0)}})
-    assert "cannot be decided" in sentence(data)
+@pytest.mark.parametrize("high", [0.0, 0.1])
+def test_no_claim_where_the_interval_of_the_difference_holds_0(high: float) -> None:
+    text = sentence(with_kl(KL, {**GAPS, ("diffusion", "art"): (-0.59, -0.7, high)}))
+    assert "cannot be decided" in text and "art (0.590 more" in text and "photo" not in text
 
 
-def test_the_farthest_is_not_named_where_it_overlaps() -> None:
-    data = with_kl({"kl": {"diffusion": (0.3, 0.2, 0.4), "art": (0.9, 0.8, 1.9), "photo": (2.0, 1.8, 2.2)}})
-    assert "nearest to diffusion" in sentence(data) and "farthest" not in sentence(data)
+def test_the_farthest_is_not_named_where_it_is_not_certain() -> None:
+    text = sentence(with_kl(KL, {**GAPS, ("art", "photo"): (-1.1, -1.3, 0.2)}))
+    assert "nearest to diffusion" in text and "farthest" not in text
 
 
-def test_no_claim_without_intervals() -> None:
-    data = with_kl({"kl": {"diffusion": (0.31, None, None), "art": (0.9, 0.8, 1.0)}})
-    assert "have no intervals" in sentence(data)
+def test_no_claim_without_differences() -> None:
+    text = sentence(with_kl(KL, {}))
+    assert "cannot be decided" in text and "how much farther art is is not known" in text
 
 
-def test_an_infinite_value_hands_over_to_the_smoothed_measure_for_all() -> None:
-    plug_in = {"diffusion": (0.1, 0.1, 0.1), "art": (math.inf, math.inf, math.inf)}
-    smooth = {"diffusion": (0.5, 0.4, 0.6), "art": (1.5, 1.4, 1.6)}
-    (finding,) = distinctiveness.findings(with_kl({"kl": plug_in, "kl_kt": smooth}))
-    assert "KL 0.500 nats" in finding.text and "smoothed" in finding.basis
+def test_a_reference_that_may_be_the_same_corpus_is_said_to_be() -> None:
+    assert "not more than two draws of one corpus differ, p = 0.300" in sentence(with_kl(KL, GAPS, diffusion=0.3))
+    assert "draws of one corpus" not in sentence(with_kl(KL, GAPS, diffusion=0.001))
 
 
-def test_an_interval_that_reaches_infinity_hands_over_too() -> None:
-    plug_in = {"diffusion": (0.1, 0.1, math.inf), "art": (0.9, 0.8, 1.0)}
-    smooth = {"diffusion": (0.5, 0.4, 0.6), "art": (1.5, 1.4, 1.6)}
-    assert "KL 0.500 nats" in sentence(with_kl({"kl": plug_in, "kl_kt": smooth}))
-
-
-def test_nothing_is_said_where_all_measures_are_infinite_or_absent() -> None:
-    assert distinctiveness.findings(with_kl({"kl": {"art": (math.inf, 1.0, math.inf)}})) == []
+def test_nothing_is_said_where_there_is_no_divergence() -> None:
     assert distinctiveness.findings(replace(demo(), results=())) == []
 
 
 def test_one_reference_is_a_plain_statement() -> None:
-    assert sentence(with_kl({"kl": {"art": (0.9, 0.8, 1.0)}})).startswith(
-        "From posts to art the KL divergence is 0.900"
-    )
+    assert sentence(with_kl({"art": (0.9, 0.8, 1.0)}, {})).startswith("From posts to art the KL divergence is 0.900")
 
 
 def test_other_directions_are_not_mixed_in() -> None:
-    data = with_kl({"kl": {"diffusion": (0.31, 0.28, 0.35), "art": (0.9, 0.8, 1.0)}})
-    back = result("distinctiveness", "kl", 0.01, 0.0, 0.02, p="photo", q="posts")
+    back = result("distinctiveness", "kl_kt", 0.01, 0.0, 0.02, p="photo", q="posts")
+    data = with_kl({q: KL[q] for q in ("diffusion", "art")}, GAPS)
     assert "photo" not in sentence(replace(data, results=(*data.results, back)))
 
 

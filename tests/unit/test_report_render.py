@@ -151,7 +151,7 @@ def test_the_matrix_goes_from_rows_to_columns_in_the_order_of_roles(page: Page) 
 
 
 def test_infinity_is_explained(page: Page) -> None:
-    assert "∞ is the true plug-in value for posts ‖ photo" in page.text
+    assert "∞ is the true value for posts ‖ photo" in page.text
 
 
 def evil() -> ReportData:

@@ -14,13 +14,15 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
 from twigma_spark.stats.grid import GridSpec, cell_results, grid, ranking_changes, spread
-from twigma_spark.stats.sample import Sample
+from twigma_spark.stats.sample import Sample, of_equal_size
 from twigma_spark.stats.shares import ShareSums, clustered_share
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms.clusters import share_sums
 from twigma_spark.transforms.samples import sample_vectors
 
 NAME = "distinctiveness"
+# Images that a corpus needs to set the size at which all are compared.
+FEWEST = 60
 
 
 def run(
@@ -34,12 +36,19 @@ def run(
     """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     drawn = collect_samples(cfg, sample_vectors(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
-    samples = {name: each.sample() for name, each in drawn.items()}
+    samples, size = of_equal_size({name: each.sample() for name, each in drawn.items()}, FEWEST, cfg.seed)
+    context.log(f"distinctiveness: {size:,} images of each corpus" + _small(samples))
     with few_threads(samples.values()):
         main = divergences(samples, _divergence(cfg))
         results = [*main, *comparisons(samples, _comparison(cfg)), *_robustness(cfg, samples, main)]
     results += _origins(clusters, images, cfg.distinctiveness.confidence)
     return {"results": records.result_rows(context.spark, NAME, results)}
+
+
+def _small(samples: Mapping[str, Sample]) -> str:
+    """Return which corpora have too few images to set the size of the samples, in words."""
+    small = [f"{len(s.vectors)} of '{name}'" for name, s in samples.items() if len(s.vectors) < FEWEST]
+    return f", {', '.join(small)}: comparisons with so few are of unequal size" if small else ""
 
 
 def _robustness(cfg: Config, samples: Mapping[str, Sample], main: list[Result]) -> list[Result]:

@@ -18,6 +18,7 @@ from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
+from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms import engagement
 
 # Likes are learnt by authors, and this many must be left to learn from and to be asked.
@@ -43,9 +44,9 @@ def run(
     table = arrow.table(engagement.compact(rows, references))
     data, missing = _with_likes(table, references)
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
-    found = list(
-        _add_notes(likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed), missing, bool(references))
-    )
+    with few_threads([]):
+        plain_results = likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
+        found = list(_add_notes(plain_results, missing, bool(references)))
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed, cfg.models.scores), references)
     return {"results": records.result_rows(context.spark, "likes", found)}

@@ -13,6 +13,7 @@ from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import themes
 from twigma_spark.stats.themes import Activity, Scored, TrendRule
+from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms import activity
 
 
@@ -33,7 +34,8 @@ def run(
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
     context.log(f"trends: {size}, {len(data.strata)} strata")
     rule = TrendRule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence, cfg.seed)
-    found = list(themes.theme_results(data, rule))
+    with few_threads([]):
+        found = list(themes.theme_results(data, rule))
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
     found += themes.activity_results(posts, images_by_month)
     limits = cfg.trends.nsfw_thresholds

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twigma_spark.stats.intervals import bias_corrected
 from twigma_spark.stats.sample import Floats
 
+Ends = tuple[float, float, float]
 # Points on the divergence frontier and the constant c of Pillutla et al. 2021.
 FRONTIER, SCALE = 25, 5.0
 
@@ -77,19 +79,43 @@ def entropy(counts: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A measure of two histograms: the function, its name in words, and whether the order of the two matters."""
+    """A measure of two histograms.
+
+    Attributes:
+        measure: the function.
+        words: its name.
+        symmetric: whether the order of the two does not matter.
+        most: the greatest value; the least is 0.
+        of_logs: whether its bias and its interval are those of -log of it, as of a score that is 1 where all is alike.
+    """
 
     measure: Callable[[Floats, Floats], Floats]
     words: str
     symmetric: bool = False
+    most: float = np.inf
+    of_logs: bool = False
+
+    def estimate(self, counts: tuple[Floats, Floats], drawn: tuple[Floats, Floats], confidence: float) -> Ends:
+        """Return the measure without its bias, and the ends of its interval.
+
+        Args:
+            counts: of the two, (k,) each.
+            drawn: of bootstrap samples, (replicates, k) each.
+            confidence: of the interval.
+        """
+        one, many = float(self.measure(*counts)), self.measure(*drawn)
+        if not self.of_logs:
+            return bias_corrected(one, many, confidence, 0.0, self.most)
+        middle, low, high = bias_corrected(-np.log(one), -np.log(many), confidence, 0.0)
+        return float(np.exp(-middle)), float(np.exp(-high)), float(np.exp(-low))
 
 
 HISTOGRAMS: dict[str, Histogram] = {
-    "kl": Histogram(kl, "plug-in KL"),
+    "kl": Histogram(kl, "KL"),
     "kl_kt": Histogram(kl_kt, "KL with half a count added to each bin"),
-    "js": Histogram(js, "plug-in Jensen-Shannon", symmetric=True),
-    "frontier_integral": Histogram(frontier_integral, "plug-in frontier integral", symmetric=True),
-    "mauve": Histogram(mauve, "MAUVE score (c = 5)", symmetric=True),
+    "js": Histogram(js, "Jensen-Shannon divergence", symmetric=True, most=float(np.log(2.0))),
+    "frontier_integral": Histogram(frontier_integral, "frontier integral", symmetric=True, most=1.0),
+    "mauve": Histogram(mauve, "MAUVE score (c = 5)", symmetric=True, of_logs=True),
 }
 
 

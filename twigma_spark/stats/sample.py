@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,22 @@ class Sample:
         # The first group is taken even where it alone has more rows.
         enough = max(1, int(np.searchsorted(np.cumsum(sizes), at_most, side="right")))
         return self.rows(np.isin(codes, order[:enough]))
+
+
+def of_equal_size(samples: Mapping[str, Sample], least: int, seed: int) -> tuple[dict[str, Sample], int]:
+    """Return samples of about as many rows as the smallest has, in whole groups, and that number.
+
+    Divergences by clusters or neighbours depend on the numbers of both sides: only at equal ones can those of two
+    pairs be compared. A sample of fewer than `least` rows does not count, and stays as it is.
+
+    Args:
+        samples: by name.
+        least: rows that a sample needs to count.
+        seed: of the draw.
+    """
+    sizes = [len(sample.vectors) for sample in samples.values() if len(sample.vectors) >= least]
+    size = min(sizes, default=0)
+    return {name: sample.drawn(size, seed) if size else sample for name, sample in samples.items()}, size
 
 
 def group_codes(labels: NDArray[Any] | None, n: int) -> Codes:

@@ -11,6 +11,7 @@ from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import pairs, resampling
 from twigma_spark.stats.groups import Groups, within_groups
 from twigma_spark.stats.histograms import entropy
+from twigma_spark.stats.intervals import bias_corrected
 from twigma_spark.stats.moments import Moments, add_moments, moments
 from twigma_spark.stats.quantise import QuantiseSpec, quantise
 from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
@@ -188,10 +189,14 @@ def _entropy(labels: Labels, sample: Sample, bins: Codes, k: int, how: str, spec
     groups = int(codes.max()) + 1
     table = np.bincount(codes * k + bins, minlength=groups * k).reshape(groups, k).astype(float)
     weights = resampling.multiplicities(groups, spec.bootstrap, np.random.default_rng(spec.seed))
-    low, high = resampling.ends(entropy(weights @ table), groups, spec.confidence)
-    interval = resampling.words(spec.confidence, spec.bootstrap, sample.unit, groups)
-    method = f"plug-in entropy, nats, over {how} of all corpora; {interval}, clusters kept"
-    value = Value(float(entropy(table.sum(0))), low, high, groups, sample.unit, method)
+    plain = float(entropy(table.sum(0)))
+    if groups < 2:
+        method = f"plug-in entropy, nats, over {how} of all corpora; no interval: {sample.unit} cannot be resampled"
+        return Result(ANALYSIS, "entropy", labels, Value(plain, None, None, groups, sample.unit, method))
+    estimate, low, high = bias_corrected(plain, entropy(weights @ table), spec.confidence, 0.0, float(np.log(k)))
+    interval = f"{spec.confidence:.0%} bootstrap interval, {spec.bootstrap} resamples of {sample.unit}, clusters kept"
+    method = f"entropy less its bootstrap bias, nats, over {how} of all corpora; {interval}"
+    value = Value(estimate, low, high, groups, sample.unit, method)
     return Result(ANALYSIS, "entropy", labels, value)
 
 

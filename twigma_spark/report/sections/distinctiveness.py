@@ -14,8 +14,11 @@ from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 ANALYSIS = "distinctiveness"
+DIFFERENCES = "distinctiveness_difference"
+# The measure by which references are compared: it is always finite.
+COMPARED = "kl_kt"
 METRICS = {
-    "kl": "KL divergence, plug-in",
+    "kl": "KL divergence",
     "kl_kt": "KL divergence, smoothed (Krichevsky–Trofimov)",
     "js": "Jensen–Shannon divergence",
 }
@@ -42,7 +45,14 @@ def context(data: ReportData) -> dict[str, object]:
     ]
     charts = [matrix(data, metric) for metric in ("kl", "kl_kt") if tables[metric]]
     infinite = [f"{r.labels['p']} ‖ {r.labels['q']}" for r in _sort_by_corpus(tables["kl"], data) if _infinite(r)]
-    return {"charts": charts, "rows": rows, "others": others, "infinite": infinite}
+    return {
+        "charts": charts,
+        "rows": rows,
+        "others": others,
+        "infinite": infinite,
+        "differences": _sort_by_corpus(data.select(DIFFERENCES, COMPARED), data),
+        "same": _sort_by_corpus(data.select(ANALYSIS, "p_same"), data),
+    }
 
 
 def matrix(data: ReportData, metric: str) -> Figure:
@@ -74,42 +84,66 @@ def matrix(data: ReportData, metric: str) -> Figure:
 
 
 def findings(data: ReportData) -> list[Finding]:
-    """Return, for each corpus of posts, which reference is nearest; no claim where intervals overlap."""
+    """Return, for each corpus of posts, which reference is nearest; no claim where that is not certain."""
     return [f for posts in data.of_role("posts") if (f := _nearest(data, posts))]
 
 
 def _nearest(data: ReportData, posts: str) -> Finding | None:
-    metric, rows = _comparable(data, posts)
+    references = [c.name for c in data.corpora if c.role != "posts"]
+    found = (data.get(ANALYSIS, COMPARED, p=posts, q=q) for q in references)
+    rows = sorted((r for r in found if r and r.estimate is not None), key=lambda r: (r.estimate or 0.0, r.key))
     if not rows:
         return None
-    first, basis = rows[0], _basis(metric, rows[0])
+    first, basis = rows[0], _basis(rows[0])
     if len(rows) == 1:
-        return Finding(f"From {posts} to {_reference(first)} the KL divergence is {_value(first, ' nats')}.", basis)
-    if any(r.low is None or r.high is None for r in rows):
-        return Finding(f"Which reference is nearest to {posts} cannot be decided: the values have no intervals.", basis)
-    tied = [r for r in rows if _low(r) <= _high(first)]
-    if len(tied) > 1:
-        listed = "; ".join(f"{_reference(r)} {_value(r)}" for r in tied)
-        why = f"the intervals overlap (KL in nats: {listed})"
-        return Finding(f"Which reference is nearest to {posts} cannot be decided: {why}.", basis)
+        alike = _alike(data, posts, first)
+        return Finding(
+            f"From {posts} to {_reference(first)} the KL divergence is {_value(first, ' nats')}{alike}.", basis
+        )
+    gaps = {_reference(r): _gap(data, posts, first, r) for r in rows[1:]}
+    unsure = [r for r in rows[1:] if not _is_above_0(gaps[_reference(r)])]
+    if unsure:
+        listed = "; ".join(_beyond(r, gaps[_reference(r)]) for r in unsure)
+        least = f"{_reference(first)} (KL {_value(first, ' nats')}) is the least"
+        return Finding(f"Which reference is nearest to {posts} cannot be decided: {least}, but {listed}.", basis)
     second, last = rows[1], rows[-1]
-    text = (
-        f"Images of {posts} are nearest to {_reference(first)} (KL {_value(first, ' nats')}), "
-        f"before {_reference(second)} ({_value(second)})"
-    )
-    if len(rows) > 2 and all(_high(r) < _low(last) for r in rows[:-1]):
+    nearest = f"{_reference(first)} (KL {_value(first, ' nats')}{_alike(data, posts, first)})"
+    text = f"Images of {posts} are nearest to {nearest}, before {_beyond(second, gaps[_reference(second)])}"
+    if len(rows) > 2 and all(_is_above_0(_gap(data, posts, r, last)) for r in rows[:-1]):
         text += f", and farthest from {_reference(last)} ({_value(last)})"
     return Finding(text + ".", basis)
 
 
-def _comparable(data: ReportData, posts: str) -> tuple[str, list[Result]]:
-    """Return one measure for all references, nearest first: smoothed KL where plug-in values reach ∞."""
-    references = [c.name for c in data.corpora if c.role != "posts"]
-    for metric in ("kl", "kl_kt"):
-        rows = [r for q in references if (r := data.get(ANALYSIS, metric, p=posts, q=q)) and r.estimate is not None]
-        if rows and not any(_infinite(r) or r.high == math.inf for r in rows):
-            return metric, sorted(rows, key=lambda r: (r.estimate or 0.0, r.key))
-    return "kl", []
+def _gap(data: ReportData, posts: str, near: Result, far: Result) -> tuple[float, float, float] | None:
+    """Return how much farther one reference is than another, with its interval; None where it is not known."""
+    q, versus = _reference(far), _reference(near)
+    one = data.get(DIFFERENCES, COMPARED, p=posts, q=q, versus=versus)
+    if one is not None and one.estimate is not None and one.low is not None and one.high is not None:
+        return one.estimate, one.low, one.high
+    other = data.get(DIFFERENCES, COMPARED, p=posts, q=versus, versus=q)
+    if other is None or other.estimate is None or other.low is None or other.high is None:
+        return None
+    return -other.estimate, -other.high, -other.low
+
+
+def _is_above_0(gap: tuple[float, float, float] | None) -> bool:
+    return gap is not None and gap[1] > 0
+
+
+def _beyond(row: Result, gap: tuple[float, float, float] | None) -> str:
+    """Return a reference and how much farther it is, in words."""
+    if gap is None:
+        return f"how much farther {_reference(row)} is is not known"
+    return f"{_reference(row)} ({number(gap[0])} more {interval(gap[1], gap[2])})"
+
+
+def _alike(data: ReportData, posts: str, row: Result) -> str:
+    """Return a remark where the two corpora may be draws of one."""
+    q = _reference(row)
+    same = data.get(ANALYSIS, "p_same", p=posts, q=q) or data.get(ANALYSIS, "p_same", p=q, q=posts)
+    if same is None or same.estimate is None or same.estimate < 0.05:
+        return ""
+    return f", not more than two draws of one corpus differ, p = {number(same.estimate)}"
 
 
 def _sort_by_corpus(rows: Sequence[Result], data: ReportData) -> list[Result]:
@@ -124,14 +158,6 @@ def _infinite(row: Result) -> bool:
     return row.estimate is not None and math.isinf(row.estimate)
 
 
-def _low(row: Result) -> float:
-    return math.inf if row.low is None else row.low
-
-
-def _high(row: Result) -> float:
-    return math.inf if row.high is None else row.high
-
-
 def _reference(row: Result) -> str:
     return row.labels["q"]
 
@@ -140,8 +166,8 @@ def _value(row: Result, unit: str = "") -> str:
     return f"{number(row.estimate)}{unit} {interval(row.low, row.high)}"
 
 
-def _basis(metric: str, row: Result) -> str:
-    direction = f"{METRICS[metric]}, direction posts ‖ reference"
+def _basis(row: Result) -> str:
+    direction = f"{METRICS[COMPARED]}, direction posts ‖ reference"
     return f"{direction}; n = {count(row.n)} {row.unit or 'images'}; {row.method or 'method not stated'}."
 
 

@@ -46,8 +46,8 @@ def thresholds(data: ReportData) -> Figure | None:
     sizes = ", ".join(f"{name} {count(first[name].n)}" for name in names if name in first)
     top = max((n for n in names if n in first), key=lambda n: first[n].estimate or 0)
     caption = (
-        f"Share of the scored images of each corpus above each threshold, with 95% intervals clustered by author, post, "
-        f"prompt or artist. n images: {sizes}. Highest at {limits[0]:g}: {top}, {percent(first[top].estimate)}."
+        f"Share of the scored images of each corpus above each threshold, with 95% intervals clustered by author, "
+        f"post, prompt or artist. n images: {sizes}. Highest at {limits[0]:g}: {top}, {percent(first[top].estimate)}."
     )
     return figure("fig-nsfw", traces, layout, caption)
 
