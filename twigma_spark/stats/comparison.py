@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
 
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import kernels, nearest, resampling
@@ -14,8 +16,6 @@ from twigma_spark.stats.divergence import ANALYSIS
 from twigma_spark.stats.quantise import reduce_dimensions
 from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
 
-# Results of one ordered pair, and how a measure gives a statistic of a value and its replicates.
-Named = tuple[str, Sample]
 KERNELS = {"mmd": "squared MMD, Gaussian kernel of median bandwidth", "cmmd": "CMMD, 1000 x squared MMD, bandwidth 10"}
 ROWS = {
     "knn_kl": "k-nearest-neighbour KL",
@@ -25,6 +25,10 @@ ROWS = {
     "coverage": "share of the balls of Q that hold an image of P",
 }
 COMPARED = (*ROWS, *KERNELS)
+BOUNDS = {"precision": (0.0, 1.0), "recall": (0.0, 1.0), "density": (0.0, np.inf), "coverage": (0.0, 1.0)}
+# Blocks of groups of each side that are left out in turn.
+BLOCKS = 10
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,23 @@ class ComparisonSpec:
 
 @dataclass(frozen=True)
 class _Side:
+    """A corpus that is compared.
+
+    Attributes:
+        name: of the corpus.
+        sample: its images.
+        codes: group of each image (n,).
+        weights: how often each group is in each bootstrap sample (replicates, groups).
+        groups: how many there are.
+        blocks: block of each image's group (n,).
+    """
+
     name: str
     sample: Sample
     codes: Codes
     weights: Vectors
+    groups: int
+    blocks: Codes
 
 
 def comparisons(samples: Mapping[str, Sample], spec: ComparisonSpec) -> list[Result]:
@@ -66,30 +83,30 @@ def comparisons(samples: Mapping[str, Sample], spec: ComparisonSpec) -> list[Res
     sides = [
         _side(name, sample.drawn(spec.images, spec.seed), i, spec) for i, (name, sample) in enumerate(samples.items())
     ]
-    order = {side.name: i for i, side in enumerate(sides)}
-    found = [s for p, q in permutations(sides, 2) for s in _of_pair(p, q, order[p.name] < order[q.name], spec)]
-    return sorted(found, key=lambda s: (COMPARED.index(s.metric),))
+    order = {name: i for i, name in enumerate(samples)}
+    found = [s for p, q in combinations(sides, 2) for s in _of_pair(p, q, spec)]
+    return sorted(found, key=lambda s: (COMPARED.index(s.metric), order[s.labels["p"]], order[s.labels["q"]]))
 
 
 def _side(name: str, sample: Sample, place: int, spec: ComparisonSpec) -> _Side:
     codes = sample.codes
     groups = int(codes.max()) + 1 if len(codes) else 0
     rng = np.random.default_rng([spec.seed, place])
-    return _Side(name, sample, codes, resampling.multiplicities(groups, spec.bootstrap, rng))
+    blocks = rng.permutation(groups)[codes] % BLOCKS if groups else codes
+    return _Side(name, sample, codes, resampling.multiplicities(groups, spec.bootstrap, rng), groups, blocks)
 
 
-def _of_pair(p: _Side, q: _Side, first: bool, spec: ComparisonSpec) -> Iterator[Result]:
-    """Yield all measures of p against q; those by kernels only where p is `first`."""
+def _of_pair(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
+    """Yield all measures of a pair, those by neighbours both ways."""
     least = min(len(p.codes), len(q.codes))
-    asked = [*ROWS, *KERNELS] if first else list(ROWS)
     if least <= spec.k:
         few = p.name if len(p.codes) == least else q.name
         why = not_computed(f"{least} images of {few}, more than k = {spec.k} are needed", least, "images")
-        yield from (_result(m, p, q, why) for m in asked)
+        yield from (_result(m, a, b, why) for a, b in ((p, q), (q, p)) for m in ROWS)
+        yield from (_result(m, p, q, why) for m in KERNELS)
         return
     yield from _by_rows(p, q, spec)
-    if first:
-        yield from _by_kernels(p, q, spec)
+    yield from _by_kernels(p, q, spec)
 
 
 def _result(metric: str, p: _Side, q: _Side, value: Value) -> Result:
@@ -97,33 +114,68 @@ def _result(metric: str, p: _Side, q: _Side, value: Value) -> Result:
 
 
 def _by_rows(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
+    """Yield the measures by neighbours, both ways; intervals leave out a block of groups of one side at a time."""
     joint = reduce_dimensions(np.concatenate([p.sample.vectors, q.sample.vectors]), spec.variance)
-    divided = nearest.knn_kl(joint[: len(p.codes)], joint[len(p.codes) :], spec.k)
-    yield _knn(p, q, divided, joint.shape[1], spec)
-    found = nearest.manifolds(p.sample.vectors, q.sample.vectors, spec.k)
-    for metric, side in (("precision", p), ("recall", q), ("density", p), ("coverage", q)):
-        yield _mean(metric, p, q, side, getattr(found, metric), f"k = {spec.k}", spec)
+    reduced = nearest.distances(joint[: len(p.codes)], joint[len(p.codes) :])
+    whole = nearest.distances(p.sample.vectors, q.sample.vectors)
+    every = [np.ones(len(side.codes), bool) for side in (p, q)]
+    estimates = _means(reduced, whole, spec.k)
+    parts = [
+        np.array([_means(reduced.of(*keep), whole.of(*keep), spec.k) for keep in _left_out(side, place, every)])
+        for place, side in enumerate((p, q))
+    ]
+    unusable = [int(np.isnan(nearest.knn_kl_of(d, spec.k)).sum()) for d in (reduced, reduced.turned)]
+    for way, (a, b) in enumerate(((p, q), (q, p))):
+        for place, metric in enumerate(ROWS):
+            column = way * len(ROWS) + place
+            how = f"k = {spec.k}"
+            if metric == "knn_kl":
+                left = f"; {unusable[way]} images with equal ones left out" if unusable[way] else ""
+                how += f", over {joint.shape[1]} joint principal components ({spec.variance:g} of the variance){left}"
+            yield _mean(metric, a, b, estimates[column], [each[:, column] for each in parts if len(each)], how, spec)
 
 
-def _knn(p: _Side, q: _Side, parts: Floats, kept: int, spec: ComparisonSpec) -> Result:
-    """Return the mean of the parts that are there: equal images have no k-th distance."""
-    usable = np.isfinite(parts)
-    if not usable.any():
+def _left_out(side: _Side, place: int, every: Sequence[Mask]) -> Iterator[list[Mask]]:
+    """Yield the rows of both sides without each block of groups of one; none where that has one group."""
+    if side.groups < 2:
+        return
+    for block in np.unique(side.blocks):
+        keep = list(every)
+        keep[place] = side.blocks != block
+        yield keep
+
+
+def _means(reduced: nearest.Distances, whole: nearest.Distances, k: int) -> list[float]:
+    """Return the measures of ROWS of p against q, then of q against p; NaN where fewer than k neighbours are left."""
+    if min(reduced.pq.shape) <= k:
+        return [np.nan] * 2 * len(ROWS)
+    found = []
+    for near, far in ((reduced, whole), (reduced.turned, whole.turned)):
+        parts = nearest.knn_kl_of(near, k)
+        rows = nearest.manifolds_of(far, k)
+        usable = np.isfinite(parts)
+        found += [float(parts[usable].mean()) if usable.any() else np.nan]
+        found += [float(each.mean()) for each in (rows.precision, rows.recall, rows.density, rows.coverage)]
+    return found
+
+
+def _mean(
+    metric: str, p: _Side, q: _Side, estimate: float, parts: Sequence[Floats], how: str, spec: ComparisonSpec
+) -> Result:
+    """Return a measure with its jackknife interval, from its values with parts of each side left out."""
+    if not np.isfinite(estimate):
         why = f"no image of {p.name} has a {spec.k}-th neighbour at a distance above 0"
-        return _result("knn_kl", p, q, not_computed(why, 0, p.sample.unit))
-    left = f"; {(~usable).sum()} images with equal ones left out" if not usable.all() else ""
-    side = _side(p.name, p.sample.rows(usable), 0, spec)
-    how = f"k = {spec.k}, over {kept} joint principal components ({spec.variance:g} of the variance){left}"
-    return _mean("knn_kl", p, q, side, parts[usable], how, spec)
-
-
-def _mean(metric: str, p: _Side, q: _Side, side: _Side, rows: Floats, how: str, spec: ComparisonSpec) -> Result:
-    """Return the mean of values of the rows of `side`, with its interval over the groups of `side`."""
-    groups, unit = side.weights.shape[1], side.sample.unit
-    low, high = resampling.ends(resampling.row_means(rows, side.codes, side.weights), groups, spec.confidence)
-    interval = resampling.words(spec.confidence, spec.bootstrap, f"{unit} of {side.name}", groups)
-    method = f"{ROWS[metric]}, {how}, {len(p.codes)} and {len(q.codes)} images; {interval}, neighbours kept"
-    return _result(metric, p, q, Value(float(rows.mean()), low, high, groups, unit, method))
+        return _result(metric, p, q, not_computed(why, 0, p.sample.unit))
+    unit = " and ".join(dict.fromkeys([p.sample.unit, q.sample.unit]))
+    low, high, interval = None, None, f"no interval: too few of {unit} can be left out"
+    if len(parts) == 2 and all(np.isfinite(each).all() for each in parts):
+        variance = sum((len(x) - 1) / len(x) * float(np.square(x - x.mean()).sum()) for x in parts)
+        reach = float(t.ppf((1 + spec.confidence) / 2, sum(map(len, parts)) - 2)) * float(np.sqrt(variance))
+        least, most = BOUNDS.get(metric, (-np.inf, np.inf))
+        low, high = max(estimate - reach, least), min(estimate + reach, most)
+        interval = f"{spec.confidence:.0%} jackknife interval, {sum(map(len, parts))} blocks of {unit} left out in turn"
+    method = f"{ROWS[metric]}, {how}, {len(p.codes)} and {len(q.codes)} images; {interval}"
+    return _result(metric, p, q, Value(estimate, low, high, p.groups + q.groups, unit, method))
 
 
 def _by_kernels(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:

@@ -1,37 +1,79 @@
-"""Measures by nearest neighbours: divergence without bins, and precision, recall, density and coverage.
-
-Each is a mean over rows, so that its interval is that of a mean over groups with the neighbours kept.
-"""
+"""Measures by nearest neighbours: divergence without bins, and precision, recall, density and coverage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+from numpy.typing import NDArray
 
 from twigma_spark.stats.sample import Floats, Vectors
 
 
+@dataclass(frozen=True)
+class Distances:
+    """Euclidean distances within and between two samples p (n, d) and q (m, d).
+
+    Attributes:
+        pp: within p (n, n).
+        qq: within q (m, m).
+        pq: from p to q (n, m).
+        dimensions: d.
+        rounding: what a distance may be off by: squares are differences of large numbers.
+    """
+
+    pp: Floats
+    qq: Floats
+    pq: Floats
+    dimensions: int
+    rounding: float
+
+    @property
+    def turned(self) -> Distances:
+        """The same with p and q in each other's place."""
+        return Distances(self.qq, self.pp, self.pq.T, self.dimensions, self.rounding)
+
+    def of(self, p: NDArray[np.bool_], q: NDArray[np.bool_]) -> Distances:
+        """Return those of some rows of p (n,) and of q (m,)."""
+        pp = self.pp if p.all() else self.pp[np.ix_(p, p)]
+        qq = self.qq if q.all() else self.qq[np.ix_(q, q)]
+        return Distances(pp, qq, self.pq[np.ix_(p, q)], self.dimensions, self.rounding)
+
+    def radii(self, table: Floats, k: int) -> Floats:
+        """Return the k-th least of each row of a table of distances; what may be rounding is 0."""
+        found = np.partition(table, k - 1, axis=1)[:, k - 1]
+        return np.where(found < self.rounding, 0.0, found)
+
+
+def distances(p: Vectors, q: Vectors) -> Distances:
+    """Return the distances within and between p (n, d) and q (m, d)."""
+    largest = max(float(np.linalg.norm(rows.astype(np.float64), axis=1).max(initial=0.0)) for rows in (p, q))
+    return Distances(_between(p, p), _between(q, q), _between(p, q), p.shape[1], 1e-6 * (largest or 1.0))
+
+
 def knn_kl(p: Vectors, q: Vectors, k: int) -> Floats:
+    """Return `knn_kl_of` the distances of p (n, d), n > k, and q (m, d), m >= k."""
+    return knn_kl_of(distances(p, q), k)
+
+
+def knn_kl_of(of: Distances, k: int) -> Floats:
     """Return each row's part of KL(p || q) in nats, whose mean is the estimate: (n,), NaN where a distance is 0.
 
     With r the distance of a row of p to its k-th neighbour in p, s to its k-th neighbour in q, d dimensions:
     d log(s / r) + log(m / (n - 1)). It has no bins, but in many dimensions much bias; it can be negative.
 
     Args:
-        p: (n, d), n > k.
-        q: (m, d), m >= k.
+        of: distances of p and q.
         k: neighbour.
 
     Source: Wang, Kulkarni & Verdu 2009 (the k-NN estimator).
     """
-    n, m = len(p), len(q)
+    n, m = of.pq.shape
     # The nearest of a row in its own sample is the row itself.
-    own, other = radii(p, p, k + 1), radii(p, q, k)
+    own, other = of.radii(of.pp, k + 1), of.radii(of.pq, k)
     usable = (own > 0) & (other > 0)
     parts = np.full(n, np.nan)
-    parts[usable] = p.shape[1] * np.log(other[usable] / own[usable]) + np.log(m / (n - 1))
+    parts[usable] = of.dimensions * np.log(other[usable] / own[usable]) + np.log(m / (n - 1))
     return parts
 
 
@@ -53,44 +95,36 @@ class Manifolds:
 
 
 def manifolds(p: Vectors, q: Vectors, k: int) -> Manifolds:
+    """Return `manifolds_of` the distances of p (n, d), n > k, the "fake", and q (m, d), m > k, the "real"."""
+    return manifolds_of(distances(p, q), k)
+
+
+def manifolds_of(of: Distances, k: int) -> Manifolds:
     """Return precision, density, recall and coverage of p against q, row by row.
 
     The ball of a row reaches to its k-th neighbour in its own sample.
 
     Args:
-        p: (n, d), n > k; the images that are judged ("fake").
-        q: (m, d), m > k; the images they are judged against ("real").
+        of: distances of p and q.
         k: neighbour.
 
     Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics"; precision and
         recall of Kynkaanniemi et al. 2019.
     """
-    ball_p, ball_q = radii(p, p, k + 1), radii(q, q, k + 1)
+    ball_p, ball_q = of.radii(of.pp, k + 1), of.radii(of.qq, k + 1)
     # A row at the edge is inside, also where its distance was rounded up; so is one that equals the row of a ball
     # without a radius, as that of an image with more than k copies.
-    distances = _distances(p, q) - _bound_rounding(np.concatenate([p, q]))
-    inside = distances <= ball_q[None, :]
+    near = of.pq - of.rounding
+    inside = near <= ball_q[None, :]
     return Manifolds(
         precision=inside.any(axis=1).astype(np.float64),
         density=inside.sum(axis=1) / k,
-        recall=(distances <= ball_p[:, None]).any(axis=0).astype(np.float64),
+        recall=(near <= ball_p[:, None]).any(axis=0).astype(np.float64),
         coverage=inside.any(axis=0).astype(np.float64),
     )
 
 
-def radii(of: Vectors, among: Vectors, k: int) -> Floats:
-    """Return the distance of each row of `of` to its k-th nearest row of `among`, itself included: (n,)."""
-    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(among.astype(np.float64))
-    found: Floats = search.kneighbors(of.astype(np.float64))[0][:, -1]
-    return np.where(found < _bound_rounding(among), 0.0, found)
-
-
-def _bound_rounding(rows: Vectors) -> float:
-    """Return what a distance between rows may be off by: squares are differences of large numbers."""
-    return 1e-6 * (float(np.linalg.norm(rows.astype(np.float64), axis=1).max(initial=0.0)) or 1.0)
-
-
-def _distances(p: Vectors, q: Vectors) -> Floats:
+def _between(p: Vectors, q: Vectors) -> Floats:
     a, b = p.astype(np.float64), q.astype(np.float64)
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2.0 * a @ b.T
     return np.asarray(np.sqrt(np.maximum(squares, 0.0)), np.float64)
