@@ -59,6 +59,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "variation": ("corpus", "within", "distance"),
     "text_variation": ("kind", "distance"),
     "prompt_length": ("corpus",),
+    "funnel": ("corpus", "step"),
     "duplicates": ("tier", "candidates", "bits", "corpus", "other"),
     "choice_of_k": ("clustering", "k"),
     "projection": ("seed", "other_seed"),
@@ -176,6 +177,10 @@ CATALOGUE: tuple[Metric, ...] = (
         ("kendall_tau", "Prompt length against distance",
          "Kendall's tau-b of a prompt's words and its images' distance.", "-1 to 1"),
         ("kendall_p", "p-value of Kendall's tau", "Two-sided p-value of no association.", "0 to 1"),
+    ),
+    *_metrics(
+        "funnel", "corpora", TWIGMA,
+        ("left", "Left after a step", "Posts, photos or images left after a step of the paper's funnel.", "count"),
     ),
     *_metrics(
         "duplicates", "duplicates", "this project",

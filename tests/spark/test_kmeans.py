@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from twigma_spark.errors import ModelError, TwigmaError
 from twigma_spark.estimators import clustering
+from twigma_spark.estimators.drawing import draw_evenly
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, assign_clusters, fit, refine, summarise
 from twigma_spark.io import arrow
@@ -52,6 +53,33 @@ def test_planted_clusters_are_found(
     assert (rows.cluster == cosine.argmax(axis=1)).all()
     np.testing.assert_allclose(rows.distance, 1 - cosine.max(axis=1), atol=1e-5)
     assert list(rows.columns) == ["image_id", "corpus", "cluster", "distance"]
+
+
+def test_a_large_corpus_leaves_the_small_ones_clusters_of_their_own_where_draws_are_even(spark: SparkSession) -> None:
+    """Fitted to all rows, two clusters share the large corpus and the two small ones are one."""
+    rng = np.random.default_rng(3)
+    shape = {"large": (3000, 0), "one": (150, 4), "other": (150, 5)}
+    rows = []
+    for corpus, (n, axis) in shape.items():
+        spread = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]) if axis else np.array([0.3, 0.9, 0.1, 0.1, 0.1, 0.1])
+        middle = np.eye(6)[axis] + (0.9 * np.eye(6)[3] if axis else 0)
+        rows += [(f"{corpus}{i}", corpus, v.tolist()) for i, v in enumerate(middle + spread * rng.normal(size=(n, 6)))]
+    frame = spark.createDataFrame(rows, SCHEMA)
+    spec = KMeansSpec(3, seed=1, metric="euclidean", summaries=256)
+    even = draw_evenly(frame, 100, seed=1)
+    counts = {r["corpus"]: r["count"] for r in even.groupBy("corpus").count().collect()}
+    assert counts["one"] == counts["other"] == 150 and 110 < counts["large"] < 190
+    agree = []
+    for fitted in (frame, even):
+        found = assign(frame, fit(fitted, spec)).toPandas()
+        small = found[found.corpus != "large"]
+        agree.append(adjusted_rand_score(small.corpus, small.cluster))
+    assert agree[0] < 0.3 and agree[1] > 0.8, agree
+
+
+def test_a_tiny_corpus_does_not_thin_the_others(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(str(i), "a" if i else "b", [1.0]) for i in range(50)], SCHEMA)
+    assert draw_evenly(frame, 10, 1).count() == 50 and draw_evenly(frame, 100, 1).count() == 50
 
 
 def test_the_same_seed_and_partitioning_give_the_same_centres(

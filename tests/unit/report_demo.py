@@ -158,6 +158,9 @@ def _variation() -> tuple[Result, ...]:
     add("ranking_changes", "kl_kt", 0.1, 0.1, 24, "grid cells", corpus="posts")
     add("ranking_changes", "kl", 0.9, 0.05, 24, "grid cells", corpus="posts")
     add("distinctiveness", "mauve", 0.9, p="posts", q="diffusion")
+    for step, left in {"posts": 900, "photos": 800, "images": 790, "media": 700, "identical": 650, "near": 640}.items():
+        method = f"images after {step}; complete count"
+        add("funnel", "left", left, None, left, "images", method, corpus="posts", step=step)
     return tuple(rows)
 
 

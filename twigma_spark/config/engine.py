@@ -54,7 +54,7 @@ class Near(Section):
 class Deduplicate(StageSection):
     """The rules for identical embeddings and near-duplicates."""
 
-    decimals: int = Field(4, ge=1, le=6)
+    decimals: int | None = Field(None, ge=1, le=6)
     near: Near | None = Near()
     driver_gb: float = Field(2.0, ge=0)
     known_copies: str | None = None
@@ -67,6 +67,7 @@ class Clustering(Section):
     roles: tuple[Role, ...]
     k: int = Field(ge=2)
     themes: bool = False
+    balanced: bool = True
 
 
 class Cluster(StageSection):

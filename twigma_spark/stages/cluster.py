@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.engine import Clustering
 from twigma_spark.config.settings import Config
-from twigma_spark.estimators import kmeans
+from twigma_spark.estimators import drawing, kmeans
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.io import arrow
 from twigma_spark.results import Result
@@ -21,6 +21,9 @@ from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.transforms.clusters import renumber, sizes
 from twigma_spark.transforms.themes import theme_words
 from twigma_spark.transforms.vectors import vector_rejects
+
+# Images that a corpus needs to set how many of each corpus a clustering is fitted to.
+FEWEST = 100
 
 
 def run(
@@ -41,7 +44,8 @@ def _cluster(
     cfg: Config, context: StageContext, clustering: Clustering, vectors: DataFrame, texts: DataFrame
 ) -> Mapping[str, DataFrame]:
     members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
-    model, about_k = _fit(cfg, clustering, members)
+    fitted = drawing.draw_evenly(members, FEWEST, cfg.seed) if clustering.balanced else members
+    model, about_k = _fit(cfg, clustering, fitted)
     labelled = context.materialize(kmeans.assign_clusters(members, model))
     found = labelled.where("reason IS NULL").drop("reason")
     largest_first = sizes(found).collect()

@@ -13,29 +13,41 @@ from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
 from twigma_spark.estimators.shared_images import find_shared_images, shared_image_results
 from twigma_spark.io.known_copies import fingerprint, read_known_copies
+from twigma_spark.results import Result
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
+from twigma_spark.stats.funnel import funnel_results
+from twigma_spark.transforms.summaries import count_steps
 from twigma_spark.transforms.vectors import made_by
 
 
 def run(
-    cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame, hashes: DataFrame
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    embeddings: DataFrame,
+    hashes: DataFrame,
+    tweets: DataFrame,
+    media: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
 
-    Copies across corpora stay in both, and are listed. As results: the thresholds of near-duplicates, the recall of the
-    searches where they are not exact, how many images two corpora share, and where copies are known how many of them
-    were found at which thresholds.
+    Copies across corpora stay in both, and are listed. As results: the paper's funnel of the posts, the
+    thresholds of near-duplicates, the recall of the searches where they are not exact, how many images two corpora
+    share, and where copies are known how many of them were found at which thresholds.
     """
     rule, known = _rule(cfg), cfg.deduplicate.known_copies
     copies = read_known_copies(known) if known else []
     hasher = specs.hasher(cfg)
     own = made_by(hashes, hasher.model_id, hasher.preprocess_rev)
-    found = find_duplicates(images, inputs.own_vectors(cfg, embeddings), own, rule, context.materialize)
+    vectors = inputs.own_vectors(cfg, embeddings)
+    found = find_duplicates(images, vectors, own, rule, context.materialize)
     duplicates = context.materialize(found.duplicates)
     kept = inputs.kept_images(cfg, images, embeddings, duplicates)
     shared = context.materialize(find_shared_images(images, kept, duplicates, found.near))
+    there = vectors.join(images.select("image_id"), "image_id", "left_semi")
     results = [
+        *_funnel(cfg, tweets, media, there, duplicates),
         *found.results,
         *shared_image_results(shared, kept),
         *known_copy_results(copies, images, duplicates, found.near),
@@ -57,7 +69,17 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
 
 def _rule(cfg: Config) -> DuplicateRule:
     rule = cfg.deduplicate
-    return DuplicateRule(10.0**-rule.decimals, _likeness(cfg), rule.driver_gb * 1e9)
+    tolerance = 0.0 if rule.decimals is None else 10.0**-rule.decimals
+    return DuplicateRule(tolerance, _likeness(cfg), rule.driver_gb * 1e9)
+
+
+def _funnel(
+    cfg: Config, tweets: DataFrame, media: DataFrame, vectors: DataFrame, duplicates: DataFrame
+) -> list[Result]:
+    """Return how many posts, photos and images of each corpus of posts are left after each step of the paper."""
+    counted = count_steps(tweets, media, vectors, duplicates).collect()
+    seen = {(row.corpus, row.step): row.n for row in counted}
+    return [r for corpus in cfg.of_role("posts") for r in funnel_results(corpus, seen, cfg.deduplicate.decimals)]
 
 
 def _likeness(cfg: Config) -> Likeness | None:
@@ -75,9 +97,9 @@ def _likeness(cfg: Config) -> Likeness | None:
 STAGE = Stage(
     name="deduplicate",
     summary="same media, same bytes, identical embedding, near-duplicate: one survivor a group",
-    reads=("images", "embeddings", "hashes"),
+    reads=("images", "embeddings", "hashes", "tweets", "media"),
     writes=("duplicates", "shared_images", "results"),
-    config=("deduplicate", "seed", *specs.IMAGE_ENCODER),
+    config=("deduplicate", "seed", "corpora", *specs.IMAGE_ENCODER),
     run=run,
     account=account,
     sources=lambda cfg, spark: fingerprint(cfg.deduplicate.known_copies),

@@ -49,7 +49,8 @@ def run(
     with few_threads(samples.values()):
         entropy, bins = entropies(samples, spec)
         distances = (r for name, sample in samples.items() for r in of_pairs(sample, {"corpus": name}, spec))
-        results = [*_by_moments(cfg, passed, samples), *entropy, *distances]
+        drawn_in_groups = [_with_population(r, samples, how.per_group) for r in (*entropy, *distances)]
+        results = [*_by_moments(cfg, passed, samples), *drawn_in_groups]
         groups: list[Row] = []
         for name, each in drawn.items():
             for found, table in _within(name, each, bins.get(name), spec):
@@ -60,6 +61,16 @@ def run(
         "results": records.result_rows(context.spark, NAME, results),
         "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),
     }
+
+
+def _with_population(result: Result, samples: Mapping[str, Sample], per_group: int) -> Result:
+    """Return a result whose method says what is left out of large groups, where any has so many images."""
+    sample = samples[result.labels["corpus"]]
+    largest = int(np.bincount(sample.codes).max(initial=0)) if len(sample.vectors) else 0
+    if largest < per_group:
+        return result
+    words = f"at most {per_group} images of each of the {sample.unit}, as within them"
+    return result.with_value(method=f"{result.value.method}; {words}")
 
 
 def _by_moments(cfg: Config, passed: DataFrame, samples: Mapping[str, Sample]) -> Iterator[Result]:

@@ -10,9 +10,13 @@ TIERS = ("media", "bytes", "embedding", "near")
 
 
 def context(data: ReportData) -> dict[str, object]:
-    """Return the tiers that occur, in order of strictness."""
+    """Return the tiers that occur, in order of strictness, and the paper's funnel of each corpus of posts."""
     found = {tier for corpus in data.corpora for tier in corpus.duplicates}
-    return {"tiers": [t for t in TIERS if t in found] + sorted(found - set(TIERS))}
+    funnels = {c.name: [r for r in data.select("funnel", "left", corpus=c.name) if r.estimate] for c in data.corpora}
+    return {
+        "tiers": [t for t in TIERS if t in found] + sorted(found - set(TIERS)),
+        "funnels": [(name, rows) for name, rows in funnels.items() if rows],
+    }
 
 
 def findings(data: ReportData) -> list[Finding]:
