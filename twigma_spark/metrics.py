@@ -57,7 +57,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "ranking_changes": ("corpus",),
     "origins": ("clustering", "cluster", "corpus"),
     "variation": ("corpus", "within", "distance"),
-    "text_variation": ("kind", "distance"),
+    "text_variation": ("kind", "versus", "distance"),
     "prompt_length": ("corpus",),
     "funnel": ("corpus", "step"),
     "duplicates": ("tier", "candidates", "bits", "corpus", "other"),

@@ -126,7 +126,7 @@ def tidy(results: Iterable[Result]) -> tuple[list[str], list[list[object]]]:
 
 def _words(name: str, value: str) -> str:
     number = value.replace(".", "", 1).isdigit()
-    return f"{name} {value}" if number or name == "within" else value
+    return f"{name} {value}" if number or name in ("within", "versus") else value
 
 
 def _text(value: object) -> str:

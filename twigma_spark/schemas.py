@@ -236,9 +236,9 @@ TEXT_EMBEDDINGS = Table(
         text_id STRING: 32 hex digits from source, corpus and text
         model_id STRING: model and revision; the same as that of the images' embeddings
         preprocess_rev STRING: precision and number of tokens
-        source STRING: prompt, caption, tweet or text (of `texts` in the configuration)
+        source STRING: prompt, caption (of a model), human caption (that came with the image), tweet or text
         corpus STRING: corpus that it comes from
-        text STRING: the text as embedded; a tweet without links, mentions and hashtags
+        text STRING: the text as embedded; a tweet without links and hashtags
         n_words INT: words of the text
         dim INT: length of the embedding
         embedding ARRAY<FLOAT>: the vector, of unit length
@@ -247,7 +247,7 @@ TEXT_EMBEDDINGS = Table(
     mode="merge",
     checks={
         "embedding_length": "size(embedding) = dim",
-        "source_known": "source IN ('prompt', 'caption', 'tweet', 'text')",
+        "source_known": "source IN ('prompt', 'caption', 'human caption', 'tweet', 'text')",
     },
 )
 

@@ -223,7 +223,7 @@ def test_texts_that_are_gone_or_of_another_model_are_left_out(table: Table, monk
         table("text_embeddings", own + gone),
     )
     assert {s.labels["kind"] for s in found} == {"diffusion prompts", "posts tweets"}
-    one = next(s for s in found if (s.metric, joined(s)) == ("pair_distance", "posts tweets"))
+    one = next(s for s in found if (s.metric, s.labels["kind"]) == ("pair_distance", "posts tweets"))
     assert one.n == 8 and one.estimate is not None and one.low is not None
 
 

@@ -14,40 +14,51 @@ from twigma_spark.io import plain_texts
 from twigma_spark.transforms.texts import clean_text, text_rejects, texts
 
 POSTS = {
-    "A cat #aiart #MidJourney https://t.co/x1 @someone made this": "A cat made this",
-    "mail me@home.org, not @home": "mail me@home.org, not",
+    "A cat #aiart #MidJourney https://t.co/x1 @someone made this": "A cat @someone made this",
+    "mail me@home.org, not @home": "mail me@home.org, not @home",
     "WWW.example.org/a?b=c&d  is\n\tgone": "is gone",
     "C# and number #1": "C# and number",
     "猫 #猫の日 ＃全角 ok": "猫 ok",
-    "#only @noise http://x": "",
+    "#only http://x": "",
 }
 
 
 @pytest.mark.parametrize("post", POSTS, ids=range(len(POSTS)))
-def test_posts_lose_links_mentions_and_hashtags(spark: SparkSession, post: str) -> None:
+def test_posts_lose_links_and_hashtags(spark: SparkSession, post: str) -> None:
     seen = spark.createDataFrame([(post,)], "text STRING").select(clean_text(F.col("text"))).collect()[0][0]
     assert seen == POSTS[post]
 
 
+def test_mentions_go_where_that_is_asked_for(spark: SparkSession) -> None:
+    posts = spark.createDataFrame([("A cat #ai by @someone, me@home.org ＠全角",)], "text STRING")
+    assert posts.select(clean_text(F.col("text"), "drop")).collect()[0][0] == "A cat by , me@home.org"
+
+
 def test_every_distinct_text_of_a_source_and_corpus_comes_once(spark: SparkSession) -> None:
     images = spark.createDataFrame(
-        [("a", "gen", "a red fox"), ("b", "gen", " a red fox"), ("c", "art", None), ("d", "art", "...")],
-        "image_id STRING, corpus STRING, prompt STRING",
+        [
+            ("a", "gen", "a red fox", None),
+            ("b", "gen", " a red fox", None),
+            ("c", "art", None, "by a person"),
+            ("d", "art", "...", None),
+        ],
+        "image_id STRING, corpus STRING, prompt STRING, caption STRING",
     )
     tweets = spark.createDataFrame([("posts", "a red fox #ai"), ("posts", "#ai")], "corpus STRING, text STRING")
     captions = spark.createDataFrame([("c", "a red fox"), ("x", "of no image")], "image_id STRING, caption STRING")
     rows = texts(images, tweets, captions).orderBy("source").collect()
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
-        ("caption", "art", "a red fox", 3), ("prompt", "gen", "a red fox", 3), ("tweet", "posts", "a red fox", 3),
+        ("caption", "art", "a red fox", 3), ("human caption", "art", "by a person", 3),
+        ("prompt", "gen", "a red fox", 3), ("tweet", "posts", "a red fox", 3),
     ]  # fmt: skip
-    assert len({r.text_id for r in rows}) == 3 and all(len(r.text_id) == 32 for r in rows)
+    assert len({r.text_id for r in rows}) == 4 and all(len(r.text_id) == 32 for r in rows)
 
 
 def test_other_texts_are_the_lines_of_files(spark: SparkSession, tmp_path: Path) -> None:
     haiku = tmp_path / "haiku.txt"
     haiku.write_bytes(b"an old pond\n\n  a frog leaps in \n***\n" + b"b\xffd\n")
     others = plain_texts.read_texts(spark, [Texts(name="haiku", path=str(haiku))])
-    images = spark.createDataFrame([], "image_id STRING, corpus STRING, prompt STRING")
+    images = spark.createDataFrame([], "image_id STRING, corpus STRING, prompt STRING, caption STRING")
     tweets = spark.createDataFrame([], "corpus STRING, text STRING")
     captions = spark.createDataFrame([], "image_id STRING, caption STRING")
     rows = texts(images, tweets, captions, others).orderBy("text").collect()

@@ -148,8 +148,10 @@ def _variation() -> tuple[Result, ...]:
     add("prompt_length", "kendall_tau", -0.53, 0.07, 180, "prompts", corpus="diffusion")
     add("prompt_length", "kendall_p", 1e-25, None, 180, "prompts", corpus="diffusion")
     for kind, mean in {"posts captions": 0.7, "posts tweets": 1.1}.items():
-        add("text_variation", "pair_distance", mean, n=300, unit="texts", kind=kind)
-        add("text_variation", "pair_share", 0.6, n=300, unit="texts", kind=kind, distance=f"{mean:.2f}")
+        for one, other, value in ((kind, "diffusion prompts", mean), ("diffusion prompts", kind, 0.9)):
+            own = {"n": 300, "unit": "texts", "kind": one, "versus": other}
+            add("text_variation", "pair_distance", value, **own)  # type: ignore[arg-type]
+            add("text_variation", "pair_share", 0.6, **own, distance=f"{value:.2f}")  # type: ignore[arg-type]
     for q, value in {"diffusion": 0.31, "art": 1.4, "photo": 2.1}.items():
         add("grid_spread", "kl_kt", value, 0.2, 24, "grid cells", p="posts", q=q)
         for k in (5, 10, 20):

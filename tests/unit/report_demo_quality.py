@@ -28,7 +28,7 @@ def quality(corpora: Sequence[str], references: Sequence[str]) -> Iterator[Resul
     for i, corpus in enumerate(corpora):
         yield of("origins", "share", 0.6, clustering="origins", cluster=i, corpus=corpus)
     for metric in ("iev", "pmv", "vendi", "entropy"):
-        yield of("text_variation", metric, 2.5, kind="posts captions")
+        yield of("text_variation", metric, 2.5, kind="posts captions", versus="diffusion prompts")
     for labels in ({"tier": "media"}, *({"tier": "near", "candidates": "both", "bits": bits} for bits in (16, 32))):
         yield of("duplicates", "precision", 0.97, 0.02, **labels)
         yield of("duplicates", "recall", 0.81, 0.04, **labels)

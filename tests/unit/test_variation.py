@@ -246,24 +246,41 @@ def test_matching_draws_evenly() -> None:
     assert np.abs(times / 400 - 0.5).max() < 0.1
 
 
-def test_texts_are_matched_before_they_are_compared() -> None:
+def test_each_kind_is_matched_with_the_prompts_alone() -> None:
+    """Matched all at once, captions of ten words and news of forty would leave nothing of the prompts."""
     rng = np.random.default_rng(0)
-    words = {"haiku": rng.integers(8, 14, 60), "news": rng.integers(8, 30, 200)}
-    samples = {
-        "haiku": Sample(unit(60, 1, mean=2.0), None, "texts"),
-        "news": Sample(unit(200, 2, mean=0.0), None, "texts"),
+    words = {
+        "gen captions": rng.integers(8, 12, 300),
+        "gen prompts": rng.integers(5, 60, 900),
+        "news": rng.integers(40, 50, 400),
     }
-    found = by_metric_group(of_texts(samples, words, SPEC))
-    near, wide = found["pair_distance", "haiku"], found["pair_distance", "news"]
-    assert near.estimate is not None and wide.estimate is not None and near.estimate < wide.estimate
-    assert near.n == wide.n < 60 and "matched on word count" in near.method
+    assert len(match_on_words(words, 0)["gen prompts"]) == 0
+    samples = {name: Sample(unit(len(w), i, mean=2.0 * i), None, "texts") for i, (name, w) in enumerate(words.items())}
+    found = of_texts(samples, words, SPEC)
+    distances = {(s.labels["kind"], s.labels["versus"]): s for s in found if s.metric == "pair_distance"}
+    others = ("gen captions", "news")
+    assert set(distances) == {pair for o in others for pair in ((o, "gen prompts"), ("gen prompts", o))}
+    for (kind, versus), one in distances.items():
+        assert one.n == distances[versus, kind].n > 40 and one.estimate is not None and one.low is not None
+        assert f"matched on word count: {one.n} of" in one.method and f"{len(words[kind])} {kind}" in one.method
+        assert "fewer than 200: read with care" in one.method
     for metric in ("iev", "vendi", "entropy"):
-        assert found[metric, "news"].n == near.n and found[metric, "news"].low is not None
+        (one,) = [s for s in found if s.metric == metric and s.labels == {"kind": "news", "versus": "gen prompts"}]
+        assert one.n == distances["news", "gen prompts"].n and one.low is not None
+
+
+def test_the_largest_kind_takes_the_place_of_prompts_and_one_kind_stands_alone() -> None:
+    words = {name: np.full(n, 5) for name, n in {"haiku": 30, "book": 50, "news": 20}.items()}
+    samples = {name: Sample(unit(len(w), i), None, "texts") for i, (name, w) in enumerate(words.items())}
+    pairs = {(s.labels["kind"], s.labels["versus"]) for s in of_texts(samples, words, SPEC)}
+    assert pairs == {("haiku", "book"), ("book", "haiku"), ("news", "book"), ("book", "news")}
+    alone = of_texts({"haiku": samples["haiku"]}, words, SPEC)
+    assert {tuple(s.labels)[:1] for s in alone} == {("kind",)} and all("versus" not in s.labels for s in alone)
 
 
 def test_texts_without_a_common_length_are_said() -> None:
     words = {"haiku": np.full(9, 5), "book": np.full(9, 90)}
     samples = {name: Sample(unit(9, i), None, "texts") for i, name in enumerate(words)}
     found = of_texts(samples, words, SPEC)
-    assert found and all(s.estimate is None and "no word count occurs in all of haiku, book" in s.method for s in found)
+    assert found and all(s.estimate is None and "no word count occurs in both" in s.method for s in found)
     assert of_texts({}, {}, SPEC) == []

@@ -28,6 +28,12 @@ class Inference(StageSection):
     commit_every: int = Field(50_000, ge=1)
 
 
+class EmbedText(Inference):
+    """How texts are cleaned and fed to the text tower."""
+
+    mentions: Literal["keep", "drop"] = "keep"
+
+
 class Candidates(Section):
     """Which vectors are close enough for their images to be compared."""
 

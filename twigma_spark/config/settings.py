@@ -22,6 +22,7 @@ from twigma_spark.config.data import Corpus, RunSettings, SampleSettings, Spark,
 from twigma_spark.config.engine import (
     Cluster,
     Deduplicate,
+    EmbedText,
     Inference,
     Ingest,
     Neighbours,
@@ -49,7 +50,7 @@ class Config(Section):
     deduplicate: Deduplicate = Deduplicate()
     score: Inference = Inference()
     caption: Inference = Inference()
-    embed_text: Inference = Inference()
+    embed_text: EmbedText = EmbedText()
     cluster: Cluster = Cluster()
     neighbours: Neighbours = Neighbours()
     project: Project = Project()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from twigma_spark.config.engine import Inference
 from twigma_spark.config.settings import Config
 from twigma_spark.io import plain_texts
 from twigma_spark.schemas import TEXT_EMBEDDINGS
@@ -59,8 +60,8 @@ STAGE = Stage(
     summary="vectors of prompts, captions, posts and other texts by the encoder's text tower, where they are missing",
     reads=("images", "tweets", "captions", "text_embeddings"),
     writes=("text_embeddings", "rejects"),
-    config=("texts", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
-    tuning=("embed_text",),
+    config=("texts", "embed_text.mentions", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
+    tuning=tuple(f"embed_text.{key}" for key in Inference.model_fields),
     run=run,
     versions=versions,
     sources=lambda cfg, spark: plain_texts.fingerprint(spark, cfg.texts),

@@ -75,10 +75,10 @@ def other_texts(cfg: Config, spark: SparkSession) -> DataFrame | None:
 def all_texts(
     cfg: Config, images: DataFrame, tweets: DataFrame, captions: DataFrame, others: DataFrame | None
 ) -> DataFrame:
-    """Return prompts, posts, the configured captioner's captions and other texts, as `transforms.texts.texts`."""
+    """Return prompts, posts, captions and other texts, as `transforms.texts.texts`."""
     model = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == (model.model_id if model else ""))
-    return texts(images, tweets, own, others)
+    return texts(images, tweets, own, others, cfg.embed_text.mentions)
 
 
 def theme_clustering(cfg: Config) -> str | None:

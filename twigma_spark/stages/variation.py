@@ -20,6 +20,7 @@ from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
 from twigma_spark.stats.prompts import length_and_distance
 from twigma_spark.stats.sample import Codes, Sample
+from twigma_spark.stats.texts import FEW
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
 from twigma_spark.transforms.moments import block_moments, from_triangle
@@ -56,7 +57,11 @@ def run(
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
-    results += text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
+    of_texts = text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
+    for result in of_texts:
+        if result.metric == "pair_distance" and "versus" in result.labels and result.value.n < FEW:
+            context.log(f"variation: warning: {result.value.n} {result.label_text} of the same lengths are left")
+    results += of_texts
     return {
         "results": records.result_rows(context.spark, NAME, results),
         "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),
@@ -133,7 +138,7 @@ STAGE = Stage(
     summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
     reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings"),
     writes=("results", "group_distances"),
-    config=(NAME, "seed", "corpora", "texts", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
+    config=(NAME, "seed", "corpora", "texts", "embed_text.mentions", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
     run=run,
     sources=lambda cfg, spark: plain_texts.fingerprint(spark, cfg.texts),
 )

@@ -5,31 +5,45 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-# As the paper cleans tweets (Chen & Zou 2023, section 3): links, mentions and hashtags go.
-NOISE = r"(?i)\b(?:https?://|www\.)\S+|(?<![\p{L}\p{N}])[@#＠＃][\p{L}\p{M}\p{N}_]+"
+# As the paper cleans tweets (Chen & Zou 2023, section 3): links and hashtags go.
+NOISE = r"(?i)\b(?:https?://|www\.)\S+|(?<![\p{L}\p{N}])[%s][\p{L}\p{M}\p{N}_]+"
+SIGNS = {"keep": "#＃", "drop": "@#＠＃"}
 
 
-def clean_text(text: Column) -> Column:
-    """Return a post's text without links, mentions and hashtags, its white space made single blanks."""
-    return F.trim(F.regexp_replace(F.regexp_replace(text, NOISE, " "), r"\s+", " "))
+def clean_text(text: Column, mentions: str = "keep") -> Column:
+    """Return a post's text without links and hashtags, its white space made single blanks.
+
+    Args:
+        text: of a post.
+        mentions: of other users: "keep" or "drop".
+    """
+    return F.trim(F.regexp_replace(F.regexp_replace(text, NOISE % SIGNS[mentions], " "), r"\s+", " "))
 
 
-def texts(images: DataFrame, tweets: DataFrame, captions: DataFrame, others: DataFrame | None = None) -> DataFrame:
+def texts(
+    images: DataFrame,
+    tweets: DataFrame,
+    captions: DataFrame,
+    others: DataFrame | None = None,
+    mentions: str = "keep",
+) -> DataFrame:
     """Return text_id, source, corpus, text and n_words of each distinct text of a source and corpus.
 
     Texts without a word are left out.
 
     Args:
-        images: image_id, corpus, prompt.
+        images: image_id, corpus, prompt and caption, the one that came with the image.
         tweets: corpus, text.
         captions: image_id, caption; of one model.
         others: corpus, text; lines that are not UTF-8 are left out.
+        mentions: of other users in posts: "keep" or "drop".
     """
     captioned = captions.join(images.select("image_id", "corpus"), "image_id")
     every = (
         _of("prompt", images, F.trim("prompt"))
         .unionByName(_of("caption", captioned, F.trim("caption")))
-        .unionByName(_of("tweet", tweets, clean_text(F.col("text"))))
+        .unionByName(_of("human caption", images, F.trim("caption")))
+        .unionByName(_of("tweet", tweets, clean_text(F.col("text"), mentions)))
     )
     if others is not None:
         every = every.unionByName(_of("text", others.where(~is_broken(F.col("text"))), F.trim("text")))

@@ -14,7 +14,7 @@ ANALYSIS = "text_variation"
 def context(data: ReportData) -> dict[str, object]:
     """Return the ridgelines and the table of all measures; or the reason why there are none."""
     kinds = groups(data, ANALYSIS)
-    table = [(row.labels["kind"], [data.get(ANALYSIS, m, **row.labels) for m in COLUMNS]) for row in kinds]
+    table = [(row.label_text, [data.get(ANALYSIS, m, **row.labels) for m in COLUMNS]) for row in kinds]
     reasons = sorted({row.method for row in kinds if row.estimate is None})
     return {
         "chart": ridgelines(data, ANALYSIS, kinds, "fig-texts", _describe(data)), "table": table, "reasons": reasons,
@@ -23,27 +23,50 @@ def context(data: ReportData) -> dict[str, object]:
 
 
 def findings(data: ReportData) -> list[Finding]:
-    """Return which texts are most alike; nothing where intervals overlap."""
-    ranked = _rank(data)
-    if len(ranked) < 2 or not apart(ranked[0], ranked[1]):
-        return []
-    return [Finding(_describe(data), f"n = {count(ranked[0].n)} {ranked[0].unit}; {ranked[0].method}.")]
+    """Return what is certain of how varied each kind of text is beside the prompts of the same lengths."""
+    return [
+        Finding(text, f"n = {count(one.n)} {one.unit} of each; {one.method}.")
+        for one, other in _pairs(data)
+        if (text := _compare(one, other))
+    ]
 
 
 def _describe(data: ReportData) -> str:
-    ranked = _rank(data)
-    if len(ranked) < 2:
+    """Return what is certain of all kinds, and which cannot be decided."""
+    pairs = _pairs(data)
+    said = [text for one, other in pairs if (text := _compare(one, other))]
+    unsure = [one.labels["kind"] for one, other in pairs if not _compare(one, other)]
+    if unsure:
+        said.append(f"For {', '.join(unsure)} the intervals overlap with those of what they are matched to.")
+    return " ".join(said)
+
+
+def _pairs(data: ReportData) -> list[tuple[Result, Result]]:
+    """Return the mean distances of each kind and of what it is matched to, where both are known."""
+    rows = {(r.labels["kind"], r.labels["versus"]): r for r in data.select(ANALYSIS, "pair_distance") if _is_matched(r)}
+    # The kind that all are matched to is the one that comes with several others.
+    matched: dict[str, int] = {}
+    for _, versus in rows:
+        matched[versus] = matched.get(versus, 0) + 1
+    return [
+        (row, rows[versus, kind])
+        for (kind, versus), row in rows.items()
+        if (versus, kind) in rows and (matched.get(kind, 0), kind) < (matched[versus], versus)
+    ]
+
+
+def _is_matched(row: Result) -> bool:
+    return row.estimate is not None and "versus" in row.labels
+
+
+def _compare(one: Result, other: Result) -> str:
+    """Return which of two kinds of text is more alike; nothing where their intervals overlap."""
+    if not (apart(one, other) or apart(other, one)):
         return ""
-    rest = "; ".join(f"{r.labels['kind']} {number(r.estimate)} {interval(r.low, r.high)}" for r in ranked[1:])
-    if not apart(ranked[0], ranked[1]):
-        return "Which texts are most alike cannot be decided: the intervals overlap."
-    first = f"{number(ranked[0].estimate)} {interval(ranked[0].low, ranked[0].high)}"
-    return f"Of texts of equal length, {ranked[0].labels['kind']} are most alike: {first} apart on average ({rest})."
-
-
-def _rank(data: ReportData) -> list[Result]:
-    known = [r for r in data.select(ANALYSIS, "pair_distance") if r.estimate is not None]
-    return sorted(known, key=lambda r: (r.estimate or 0.0, r.key))
+    words = "more alike than" if apart(one, other) else "farther apart than"
+    means = (f"{number(r.estimate)} {interval(r.low, r.high)}" for r in (one, other))
+    kind, versus = one.labels["kind"], other.labels["kind"]
+    return f"Of texts of equal length, {kind} are {words} {versus}: mean distances {' and '.join(means)}."
 
 
 SECTION = ReportSection("texts", "Texts", context, findings)
