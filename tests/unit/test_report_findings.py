@@ -81,7 +81,7 @@ def test_no_claim_without_differences() -> None:
 
 
 def test_a_reference_that_may_be_the_same_corpus_is_said_to_be() -> None:
-    assert "not more than two draws of one corpus differ, p = 0.300" in sentence(with_kl(KL, GAPS, diffusion=0.3))
+    assert "; two draws of one corpus differ as much, p = 0.300)" in sentence(with_kl(KL, GAPS, diffusion=0.3))
     assert "draws of one corpus" not in sentence(with_kl(KL, GAPS, diffusion=0.001))
 
 

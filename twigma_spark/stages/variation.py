@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -58,14 +58,20 @@ def run(
                 results += found
                 groups += table
     of_texts = text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
-    for result in of_texts:
-        if result.metric == "pair_distance" and "versus" in result.labels and result.value.n < FEW:
-            context.log(f"variation: warning: {result.value.n} {result.label_text} of the same lengths are left")
+    if few := _name_few_texts(of_texts):
+        context.log(f"variation: warning: fewer than {FEW} texts of equal lengths: {few}")
     results += of_texts
     return {
         "results": records.result_rows(context.spark, NAME, results),
         "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),
     }
+
+
+def _name_few_texts(results: Iterable[Result]) -> str:
+    """Return the pairs of kinds of text of which few are left after matching, in words."""
+    pairs = {frozenset((r.labels["kind"], r.labels["versus"])): r for r in results if "versus" in r.labels}
+    few = [r for r in pairs.values() if r.value.n < FEW]
+    return ", ".join(f"{r.value.n} of {' and '.join(sorted((r.labels['kind'], r.labels['versus'])))}" for r in few)
 
 
 def _with_population(result: Result, samples: Mapping[str, Sample], per_group: int) -> Result:

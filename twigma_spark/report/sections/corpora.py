@@ -5,6 +5,8 @@ from __future__ import annotations
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, percent
 from twigma_spark.report.section import Finding, ReportSection
+from twigma_spark.results import Result
+from twigma_spark.stats.funnel import STEPS
 
 TIERS = ("media", "bytes", "embedding", "near")
 
@@ -12,11 +14,17 @@ TIERS = ("media", "bytes", "embedding", "near")
 def context(data: ReportData) -> dict[str, object]:
     """Return the tiers that occur, in order of strictness, and the paper's funnel of each corpus of posts."""
     found = {tier for corpus in data.corpora for tier in corpus.duplicates}
-    funnels = {c.name: [r for r in data.select("funnel", "left", corpus=c.name) if r.estimate] for c in data.corpora}
+    funnels = {c.name: _funnel(data, c.name) for c in data.corpora}
     return {
         "tiers": [t for t in TIERS if t in found] + sorted(found - set(TIERS)),
         "funnels": [(name, rows) for name, rows in funnels.items() if rows],
     }
+
+
+def _funnel(data: ReportData, corpus: str) -> list[Result]:
+    """Return what is left after each step, in the order of the steps; those before images where there are posts."""
+    left = data.by_label("funnel", "left", "step", corpus=corpus)
+    return [left[step] for step in STEPS if step in left and left[step].estimate]
 
 
 def findings(data: ReportData) -> list[Finding]:

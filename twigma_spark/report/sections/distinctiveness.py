@@ -143,7 +143,7 @@ def _alike(data: ReportData, posts: str, row: Result) -> str:
     same = data.get(ANALYSIS, "p_same", p=posts, q=q) or data.get(ANALYSIS, "p_same", p=q, q=posts)
     if same is None or same.estimate is None or same.estimate < 0.05:
         return ""
-    return f", not more than two draws of one corpus differ, p = {number(same.estimate)}"
+    return f"; two draws of one corpus differ as much, p = {number(same.estimate)}"
 
 
 def _sort_by_corpus(rows: Sequence[Result], data: ReportData) -> list[Result]:
