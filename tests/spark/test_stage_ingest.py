@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -17,6 +18,7 @@ from twigma_spark.config.data import Columns, Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora, local_files
+from twigma_spark.io.session import task_heap
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import IMAGES
 from twigma_spark.stages import ingest
@@ -143,6 +145,33 @@ def test_a_file_over_the_limit_is_never_read(spark: SparkSession, folder: Path) 
     cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),), ingest={"max_bytes": 40})
     refused = {r.key: r.reason for r in taken(spark, cfg)["rejects"].collect()}
     assert refused["good.jpg"] == "too_many_bytes"
+
+
+@pytest.mark.parametrize(("heap", "kept"), [(12 * 900, 2), (12 * 300, 1), (None, 2)])
+def test_the_largest_file_follows_the_memory_of_a_task(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heap: int | None, kept: int
+) -> None:
+    """A file of 190 MB stalled or killed a driver of 2 GB."""
+    (tmp_path / "small.png").write_bytes(picture())
+    (tmp_path / "large.png").write_bytes(picture() + bytes(500))
+    monkeypatch.setattr(ingest, "task_heap", lambda session: heap)
+    monkeypatch.setattr(ingest, "HELD_BYTES", 1)
+    cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(tmp_path)),))
+    made = taken(spark, cfg)
+    assert made["images"].count() == kept
+    refused = made["rejects"].select("key", "reason", "detail").collect()
+    assert [(r.key, r.reason) for r in refused] == [("large.png", "too_many_bytes")] * (2 - kept)
+    assert all("more than 300 bytes: ingest.max_bytes, or what spark.driver.memory" in r.detail for r in refused)
+
+
+def test_the_heap_of_a_task_is_the_sessions_over_its_slots(spark: SparkSession) -> None:
+    heap = task_heap(spark)
+    assert heap is not None and 100e6 < heap < 40e9
+    conf = {"spark.executor.memory": "4g", "spark.executor.cores": "4", "spark.task.cpus": "2"}
+    cluster = SimpleNamespace(conf=SimpleNamespace(get=lambda key, default=None: conf.get(key, default)))
+    assert task_heap(cluster) == 2 * 2**30  # type: ignore[arg-type]
+    conf["spark.executor.memory"] = "much"
+    assert task_heap(cluster) is None  # type: ignore[arg-type]
 
 
 def test_metadata_in_latin_1_without_columns_and_with_missing_files(spark: SparkSession, folder: Path) -> None:

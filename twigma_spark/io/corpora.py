@@ -22,7 +22,6 @@ from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, as_utf8, is
 
 BAD = "_bad"
 IMAGE_FILES = "source_key STRING, path BINARY, n_bytes BIGINT, content BINARY, reason STRING, detail STRING"
-TOO_LARGE = "larger than ingest.max_bytes"
 HIDDEN = "Spark lists no file whose name, or whose folder's name, starts with . or _: give it another name"
 T = TypeVar("T")
 
@@ -83,8 +82,14 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) 
 def _local_row(file: local_files.LocalFile, max_bytes: int) -> tuple[object, ...]:
     reason, detail = file.fault, None
     if reason is None and file.n_bytes > max_bytes:
-        reason, detail = "too_many_bytes", TOO_LARGE
+        reason, detail = "too_many_bytes", _too_large(max_bytes)
     return (file.key, None if reason else file.path, file.n_bytes, None, reason, detail)
+
+
+def _too_large(max_bytes: int) -> str:
+    return (
+        f"more than {max_bytes:,} bytes: ingest.max_bytes, or what spark.driver.memory or spark.executor.memory allow"
+    )
 
 
 def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
@@ -98,7 +103,7 @@ def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int)
     found = read.select(
         "*",
         F.when(too_large, "too_many_bytes").alias("reason"),
-        F.when(too_large, TOO_LARGE).alias("detail"),
+        F.when(too_large, _too_large(max_bytes)).alias("detail"),
     ).unionByName(
         hidden.select("*", unread, F.lit("hidden_name").alias("reason"), F.lit(HIDDEN).alias("detail")),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -178,6 +179,24 @@ def slots(spark: SparkSession) -> int:
         return spark.sparkContext.defaultParallelism
     except PySparkException:
         return int(str(spark.conf.get("spark.sql.shuffle.partitions")))
+
+
+def task_heap(spark: SparkSession) -> int | None:
+    """Return the bytes of the JVM's heap that there are for each of the tasks that run at once; None where unknown."""
+    try:
+        if is_local(spark):
+            heap = int(spark._jvm.java.lang.Runtime.getRuntime().maxMemory())  # type: ignore[union-attr]
+            return heap // int(slots(spark))
+        memory, cores, cpus = (
+            str(spark.conf.get(f"spark.{key}", "1")) for key in ("executor.memory", "executor.cores", "task.cpus")
+        )
+    except (PySparkException, AttributeError):
+        return None
+    found = re.fullmatch(r"(\d+)([kmgt]?)b?", memory.strip().lower())
+    if found is None or not found[2]:
+        return None
+    unit = 1 << 10 * " kmgt".index(found[2])
+    return int(found[1]) * unit // max(int(cores) // int(cpus), 1)
 
 
 def glob_files(spark: SparkSession, pattern: str) -> Sequence[Any]:

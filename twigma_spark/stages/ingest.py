@@ -13,7 +13,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
-from twigma_spark.io.session import arrow_batches, slots
+from twigma_spark.io.session import arrow_batches, slots, task_heap
 from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
@@ -21,6 +21,9 @@ from twigma_spark.transforms import images as image_rows
 
 # Corpora that are looked at side by side: listing is mostly waiting.
 AT_ONCE = 4
+# Bytes of a task's heap that a byte of a file takes at most on its way through a sort to the table: two files of 41 MB
+# passed in two tasks of 0.5 GB each, two of 60 MB did not. Files up to HELD_BYTES are tried whatever the heap.
+HEAP_PER_BYTE, HELD_BYTES = 12, 16 * 10**6
 # Files that travel to Python at once, where only their headers are read.
 ARROW_BATCH = 128
 # Of images that one task reads.
@@ -33,6 +36,7 @@ def run(cfg: Config, context: StageContext, images: DataFrame) -> Mapping[str, D
     """Return images, tweets, media and rejects of all corpora; `images` are those of the run before."""
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
+    cfg = _within_memory(cfg, context.spark)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         parts = list(pool.map(partial(_read_corpus, cfg, context.spark), cfg.corpora))
     frames_of = dict(zip(cfg.corpora, parts, strict=True))
@@ -52,6 +56,14 @@ def run(cfg: Config, context: StageContext, images: DataFrame) -> Mapping[str, D
         "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
         "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
     }
+
+
+def _within_memory(cfg: Config, spark: SparkSession) -> Config:
+    """Return the configuration with the largest file that the memory of a task holds, where that is less."""
+    heap = task_heap(spark)
+    most = max(HELD_BYTES, heap // HEAP_PER_BYTE) if heap else cfg.ingest.max_bytes
+    ingest = cfg.ingest.model_copy(update={"max_bytes": min(most, cfg.ingest.max_bytes)})
+    return cfg.model_copy(update={"ingest": ingest})
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
