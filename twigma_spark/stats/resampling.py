@@ -12,6 +12,8 @@ from twigma_spark.stats import intervals
 from twigma_spark.stats.sample import Codes, Floats, Vectors
 
 Ends = tuple[float | None, float | None]
+# Blocks that a bias and an error can be known from.
+LEAST_BLOCKS = 5
 
 
 def multiplicities(groups: int, replicates: int, rng: np.random.Generator) -> Vectors:
@@ -57,27 +59,31 @@ def ends(replicates: ArrayLike, groups: int, confidence: float) -> Ends:
     return intervals.percentiles(replicates, confidence)
 
 
-def jackknife(estimate: float, left_out: Sequence[float], confidence: float, least: float = 0.0) -> Ends:
-    """Return an interval of a positive quantity from its values with one block of groups left out at a time.
+def jackknife(
+    estimate: float, left_out: Sequence[float], confidence: float, least: float = 0.0
+) -> tuple[float, float | None, float | None]:
+    """Return a positive quantity less its bias, with its interval, from its values with one block left out at a time.
 
-    On the scale of logarithms, with Student's t of blocks - 1 degrees of freedom; none where a value is not
-    positive and finite, or there are fewer than two blocks.
+    On the scale of logarithms: the bias is blocks - 1 times what the values without a block are off on average
+    (Quenouille 1956), as it is where it falls with the number of rows; the interval is Student's with blocks - 1
+    degrees of freedom (Kott 2001, "The delete-a-group jackknife"). As it came, and without an interval, where a value
+    is not positive and finite, or there are fewer than LEAST_BLOCKS.
 
     Args:
         estimate: of all blocks.
         left_out: estimate without each block.
         confidence: of the two-sided interval.
-        least: the quantity's own lower bound, which the interval does not cross.
-
-    Source: Kott 2001, "The delete-a-group jackknife".
+        least: the quantity's own lower bound, which nothing crosses.
     """
     values = np.asarray([estimate, *left_out], np.float64)
-    if len(left_out) < 2 or not (np.isfinite(values) & (values > 0)).all():
-        return None, None
+    if len(left_out) < LEAST_BLOCKS or not (np.isfinite(values) & (values > 0)).all():
+        return estimate, None, None
     logs, blocks = np.log(values), len(left_out)
+    middle = blocks * logs[0] - (blocks - 1) * logs[1:].mean()
     error = np.sqrt((blocks - 1) / blocks * np.square(logs[1:] - logs[1:].mean()).sum())
     reach = float(stats.t.ppf((1.0 + confidence) / 2.0, blocks - 1)) * error
-    return max(least, float(np.exp(logs[0] - reach))), float(np.exp(logs[0] + reach))
+    found = np.maximum(np.exp([middle, middle - reach, middle + reach]), least)
+    return float(found[0]), float(found[1]), float(found[2])
 
 
 def words(confidence: float, replicates: int, unit: str, groups: int) -> str:

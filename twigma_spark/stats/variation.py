@@ -34,6 +34,9 @@ MOMENT_WORDS = {
 }
 # Measures that are 0 where one of these has no variance; the others are 1 at least.
 WITHOUT_VARIANCE = {"pmv": "dimensions", "generalised_variance": "directions"}
+# Measures of the smallest eigenvalues: where groups are not many times the dimensions, their intervals covered the
+# truth in 35 to 90% of simulated worlds instead of 95%.
+UNCOVERED = ("effective_rank", "generalised_variance")
 GROUP_WORDS = {
     "pair_distance": "mean Euclidean distance of unit vectors",
     "vendi": "Vendi score",
@@ -111,9 +114,17 @@ def _of_moment(
         return blank.with_value(method=f"{blank.method}; 0: {why}; no interval")
     known = [v for v in left_out if v is not None]
     least = 0.0 if metric in WITHOUT_VARIANCE else 1.0
-    low, high = resampling.jackknife(value, known if len(known) == len(left_out) else [], confidence, least)
-    words = interval if low is not None else "no interval: two blocks and more variation are needed"
-    return blank.with_value(low=low, high=high, method=f"{blank.method}; {words}")
+    every = known if len(known) == len(left_out) else []
+    estimate, low, high = resampling.jackknife(value, every, confidence, least)
+    if low is None:
+        needed = f"{resampling.LEAST_BLOCKS} blocks and more variation are needed"
+        return blank.with_value(method=f"{blank.method}; no interval: {needed}")
+    if metric in UNCOVERED:
+        low = high = None
+        interval = "no interval: a jackknife's would cover less than stated"
+    return blank.with_value(
+        estimate=estimate, low=low, high=high, method=f"{blank.method}, less its jackknife bias; {interval}"
+    )
 
 
 def of_pairs(sample: Sample, labels: Labels, spec: VariationSpec) -> list[Result]:
