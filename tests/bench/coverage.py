@@ -34,10 +34,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 HEAD = """# How often the intervals hold the truth
 
 Written by `python -m tests.bench.coverage`: shares of {worlds} simulated worlds ({costly} where vectors are drawn) in
-which a 95% interval held what the world was made with. Images come in groups (posts, prompts, authors) of three, or as many as a
-Zipf law gives. Asked for are {many} at 300 and more, and {few} at 60. [statistics.md](statistics.md) says how each
-interval is made. Those that are not here are Wilson's, Garwood's or scipy's, of independent units. Effective rank and
-generalised variance have none.
+which a 95% interval held what the world was made with. Images come in groups (posts, prompts, authors) of three, or as
+many as a Zipf law gives. Asked for are {many} at 300 and more, and {few} at 60. [statistics.md](statistics.md) says how
+each interval is made. Those that are not here are Wilson's, Garwood's or scipy's, of independent units. Effective
+rank and generalised variance have none.
 
 | interval | world | units | held | asked for |
 |---|---|---|---|---|

@@ -127,6 +127,7 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-texts",
         "fig-origins-0",
         "fig-theme-sizes-0",
+        "fig-theme-composition-0",
         "fig-theme-months-0",
         "fig-similarity",
         "fig-likes",

@@ -78,7 +78,9 @@ def cloud(theme: ThemeSummary) -> tuple[tuple[str, float, float], ...]:
 
 
 def _charts(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> list[Figure]:
-    return [sizes(themes, index)] + ([months(data, themes, index)] if len(month_totals(themes)) > 1 else [])
+    if len(month_totals(themes)) < 2:
+        return [sizes(themes, index)]
+    return [sizes(themes, index), composition(themes, index), months(data, themes, index)]
 
 
 def month_totals(themes: tuple[ThemeSummary, ...]) -> dict[str, int]:
@@ -119,6 +121,36 @@ def sizes(themes: tuple[ThemeSummary, ...], index: int) -> Figure:
     }  # fmt: skip
     caption = f"Sizes of the {len(themes)} themes with the words that tell them apart; n = {count(images)} images."
     return figure(f"fig-theme-sizes-{index}", [trace], layout, caption)
+
+
+def composition(themes: tuple[ThemeSummary, ...], index: int) -> Figure:
+    """Return a bar a month, made of the shares of the themes; none where a month has no images."""
+    totals = month_totals(themes)
+    traces = [
+        go.Bar(
+            x=[f"{month}-01" for month in totals],
+            y=[dict(theme.months).get(month, 0) / n if n else None for month, n in totals.items()],
+            name=label(theme.heading, 40),
+            marker={"color": colour(place)},
+            customdata=[[dict(theme.months).get(month, 0), n] for month, n in totals.items()],
+            hovertemplate="%{x|%b %Y}: %{y:.1%}, %{customdata[0]:,} of %{customdata[1]:,} images",
+        )
+        for place, theme in enumerate(themes)
+    ]
+    layout = {
+        "height": 420,
+        "barmode": "stack",
+        "bargap": 0.08,
+        "hovermode": "closest",
+        "xaxis": {"type": "date", "tickformat": "%b %Y", "showgrid": False},
+        "yaxis": {"tickformat": ".0%", "range": [0, 1], "title": {"text": "share of the month's images"}},
+    }
+    few = sum(1 for n in totals.values() if 0 < n < FEW)
+    caption = (
+        f"What the images of each month are made of; n = {count(sum(totals.values()))} dated images. "
+        f"{few} of the months have fewer than {FEW} images. Intervals are in the next figure."
+    )
+    return figure(f"fig-theme-composition-{index}", traces, layout, caption)
 
 
 def months(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> Figure:
