@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.artifacts import folder as artifact_folder
-from twigma_spark.io.local_files import is_image
+from twigma_spark.io.local_files import is_image, list_files
 from twigma_spark.models.decode import ImageError
 from twigma_spark.models.reward import Reward
 from twigma_spark.models.reward_files import FOLDER
@@ -37,7 +38,9 @@ def rank_folder(
         raise ConfigError(f"FOLDER must be an existing folder. Got {str(folder)!r}.")
     if not prompt.strip():
         raise ConfigError("--prompt must be the text that the images were made for. Got none.")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path.name))
+    listed = sorted(file for file in list_files(str(folder)) if file.fault or is_image(file.key))
+    unusable = [(file.key, file.fault) for file in listed if file.fault]
+    files = {Path(os.fsdecode(file.path)): file.key for file in listed if not file.fault}
     if not files:
         raise ConfigError(f"FOLDER must hold images. Got none in {str(folder)!r}.")
     place = model or artifact_folder(cfg.store.root, cfg.store.artifacts) / FOLDER
@@ -48,9 +51,9 @@ def rank_folder(
         )
     reward = Reward.from_pretrained(place, "cuda:0" if cfg.models.device == "cuda" else "cpu")
     scores: dict[Path, float] = {}
-    unusable = []
-    for start in range(0, len(files), BATCH):
-        part = files[start : start + BATCH]
+    paths = list(files)
+    for start in range(0, len(paths), BATCH):
+        part = paths[start : start + BATCH]
         try:
             scores |= dict(zip(part, reward.score(images=part, prompts=[prompt]).tolist(), strict=True))
         except ImageError:
@@ -59,7 +62,7 @@ def rank_folder(
                 try:
                     scores[file] = float(reward.score(images=[file], prompts=[prompt])[0])
                 except ImageError as error:
-                    unusable.append((str(file), str(error)))
-    ordered = sorted(scores.items(), key=lambda item: (-item[1], str(item[0])))
-    rows = [(number, str(file.relative_to(folder)), score) for number, (file, score) in enumerate(ordered, start=1)]
+                    unusable.append((files[file], str(error)))
+    ordered = sorted(scores.items(), key=lambda item: (-item[1], files[item[0]]))
+    rows = [(number, files[file], score) for number, (file, score) in enumerate(ordered, start=1)]
     return pd.DataFrame(rows, columns=["rank", "file", "score"]), unusable

@@ -180,7 +180,11 @@ def test_a_folder_is_ranked(folder: Path, tmp_path: Path) -> None:
     (images / "sub" / "3.jpg").write_bytes(b"no image")
     (images / "notes.txt").write_text("no image either")
     cfg = load([], [])
+    (images / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (images / "loop").symlink_to(images)
     frame, unusable = rank_folder(cfg, images, "a castle", folder)
+    assert ("gone.png", "dangling_link") in unusable and ("loop/", "link_circle") in unusable
+    unusable = [each for each in unusable if each[0] not in ("gone.png", "loop/")]
     assert sorted(frame["file"]) == ["0.png", "1.png", "2.png"] and frame["rank"].tolist() == [1, 2, 3]
     assert frame["score"].is_monotonic_decreasing
     assert [Path(file).name for file, _ in unusable] == ["3.jpg"]
