@@ -71,7 +71,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "trends": ("cluster", "month"),
     "trends_by_stratum": ("kind", "stratum", "cluster"),
     "activity": ("month",),
-    "nsfw": ("corpus", "cluster", "threshold"),
+    "nsfw": ("corpus", "cluster", "threshold", "score"),
     "concordance": ("annotator", "cluster"),
     "pairs": (),
     "reward": ("scorer", "by", "level", "bin", "epoch", "part"),
@@ -294,6 +294,8 @@ CATALOGUE: tuple[Metric, ...] = (
     *_metrics(
         "nsfw", "safety", TWIGMA,
         ("share_above", "NSFW share above a score", "Fraction of the scored images above a threshold.", "0 to 1"),
+        ("share_between", "NSFW share in a bin", "Fraction of the scored images in a bin of the score, 0.05 wide.",
+         "0 to 1"),
     ),
     *_metrics(
         "concordance", "concordance", TWIGMA,

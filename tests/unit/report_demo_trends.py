@@ -69,3 +69,6 @@ def trends(months: Sequence[str]) -> Iterator[Result]:
     for limit in (0.3, 0.5, 0.9):
         for part, share in ({"corpus": "posts"}, 0.06), ({"corpus": "diffusion"}, 0.01), (posts_cluster, 0.2):
             yield of("nsfw", "share_above", share * (1 - limit), 0.001, threshold=limit, **part)
+    for corpus in ("posts", "diffusion"):
+        for score in (0.0, 0.05, 0.1):
+            yield of("nsfw", "share_between", 1 - 9 * score, 0.01, score=score, corpus=corpus)

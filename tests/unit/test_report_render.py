@@ -132,6 +132,7 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-similarity",
         "fig-likes",
         "fig-nsfw",
+        "fig-nsfw-scores",
         "fig-activity",
         "fig-choice-0",
         "fig-duplicates",

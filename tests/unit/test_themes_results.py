@@ -114,5 +114,18 @@ def test_nsfw_shares_by_corpus_and_cluster() -> None:
     assert "no NSFW model" in found["nsfw", "share_above", "photo"].value.method
 
 
+def test_nsfw_scores_have_a_histogram_by_corpus() -> None:
+    """Five images of one corpus: scores 0.1, 0.2 and 0.6 of one author, 0.6 and 0.9 of another; edges 0.25 and 0.75."""
+    above = np.array([[1, 1, 0], [2, 2, 1]])  # above the threshold 0.5, then above each edge
+    data = Scored(np.array(["posts", "posts"], object), np.array([1, 2]), np.array([0, 0]), np.array([3, 2]), above)
+    found = table(list(themes.nsfw_results(data, (0.5,), ["posts", "art"], 0.95, (0.25, 0.75))))
+    shares = {key[2]: row.value for key, row in found.items() if key[1] == "share_between"}
+    assert {label: value.estimate for label, value in shares.items()} == {
+        "posts|0": pytest.approx(0.4), "posts|0.25": pytest.approx(0.4), "posts|0.75": pytest.approx(0.2)
+    }  # fmt: skip
+    assert "up to 0.25" in shares["posts|0"].method and "authors" in shares["posts|0"].method
+    assert found["nsfw", "share_above", "posts|0.5"].value.estimate == 0.6
+
+
 def test_names_of_months() -> None:
     assert (themes.month_name(2021 * 12), themes.month_name(2022 * 12 + 11)) == ("2021-01", "2022-12")

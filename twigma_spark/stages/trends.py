@@ -16,6 +16,9 @@ from twigma_spark.stats.themes import Activity, Scored, TrendRule
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms import activity
 
+# Edges of the bins of NSFW scores between 0 and 1.
+SCORE_EDGES = tuple(round(0.05 * edge, 2) for edge in range(1, 20))
+
 
 def run(
     cfg: Config,
@@ -39,8 +42,9 @@ def run(
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
     found += themes.activity_results(posts, images_by_month)
     limits = cfg.trends.nsfw_thresholds
-    scored = _read_scores(activity.nsfw_counts(kept, images, tweets, scores, themed, limits), len(limits))
-    found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence)
+    every = (*limits, *SCORE_EDGES)
+    scored = _read_scores(activity.nsfw_counts(kept, images, tweets, scores, themed, every), len(every))
+    found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence, SCORE_EDGES)
     return {"results": records.result_rows(context.spark, "trends", found)}
 
 

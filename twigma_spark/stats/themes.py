@@ -203,23 +203,26 @@ class Scored:
 
 
 def nsfw_results(
-    data: Scored, thresholds: Sequence[float], corpora: Sequence[str], confidence: float
+    data: Scored, thresholds: Sequence[float], corpora: Sequence[str], confidence: float, edges: Sequence[float] = ()
 ) -> Iterator[Result]:
-    """Yield the share of scored images above each threshold, by corpus and by cluster.
+    """Yield the share of scored images above each threshold, by corpus and by cluster, and the scores' histograms.
 
     Args:
-        data: scored images.
+        data: scored images, `above` each of the thresholds and then each of the edges.
         thresholds: scores.
         corpora: all corpora, those without scores among them.
         confidence: of the intervals.
+        edges: inner edges of the histograms' bins, in order; none makes no histogram.
     """
+    for name in corpora if edges else ():
+        yield from _score_histogram(data, name, len(thresholds), edges, confidence)
     parts = [({"corpus": name}, data.corpus == name) for name in corpora]
     for name in corpora:
         own = data.corpus == name
         clusters = np.unique(data.cluster[own & (data.cluster >= 0)]).tolist()
         parts += [({"corpus": name, "cluster": str(c)}, own & (data.cluster == c)) for c in clusters]
     for labels, rows in parts:
-        unit, sizes, above = data.unit[rows], data.scored[rows], data.above[rows]
+        unit, sizes, above = data.unit[rows], data.scored[rows], data.above[rows, : len(thresholds)]
         if not len(unit):
             yield Result.of(
                 "nsfw", "share_above", not_computed("no NSFW model has scored its images", 0, UNIT), **labels
@@ -233,3 +236,20 @@ def nsfw_results(
         for limit, value in zip(thresholds, shares, strict=True):
             method = f"score above {limit:g}; {value.method}; the model's errors are not part of it"
             yield Result.of("nsfw", "share_above", replace(value, method=method), threshold=limit, **labels)
+
+
+def _score_histogram(
+    data: Scored, corpus: str, first: int, edges: Sequence[float], confidence: float
+) -> Iterator[Result]:
+    """Yield the share of the scored images of a corpus in each bin of the score, from 0 to 1."""
+    rows = data.corpus == corpus
+    if not rows.any():
+        return
+    code, scored = dense(data.unit[rows]), data.scored[rows]
+    # How many are above the lower edge of each bin, less those above its upper edge.
+    above = np.concatenate([scored[:, None], data.above[rows, first:], np.zeros((len(scored), 1))], axis=1)
+    hits = group_sums(above[:, :-1] - above[:, 1:], code)
+    shares = share_estimates(hits, group_sums(scored, code), UNIT, "authors, posts, prompts or artists", confidence)
+    for low, high, value in zip((0.0, *edges), (*edges, 1.0), shares, strict=True):
+        method = f"score above {low:g} (from 0 on in the first bin) up to {high:g}; {value.method}"
+        yield Result.of("nsfw", "share_between", replace(value, method=method), corpus=corpus, score=low)

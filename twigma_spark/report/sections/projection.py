@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from math import log1p
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from twigma_spark.report.data import MapCell, ReportData
 from twigma_spark.report.figures import Figure, colour, data_uri, figure, label, script_json
@@ -16,12 +19,15 @@ ANALYSIS = "projection"
 METRICS = ("trustworthiness", "continuity", "drift")
 # Diameters in pixels of a cell with one image and of the fullest one.
 SMALL, LARGE = 3.0, 11.0
+# Of the densities: cells of a side, the kernel's deviation in cells, and the shares that lines hold with their widths.
+GRID, KERNEL = 48, 1.4
+HELD = {0.5: 2.6, 0.9: 1.1}
 PLAIN = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": {"text": ""}}
 
 
 def context(data: ReportData) -> dict[str, object]:
     """Return both maps and statistics of their quality."""
-    charts = [by_corpus(data)] if data.cells else []
+    charts = [by_corpus(data), densities(data)] if data.cells else []
     charts += [by_date(data)] if any(cell.dated for cell in _posts(data)) else []
     rows = [(metric, row) for metric in METRICS for row in data.select(ANALYSIS, metric)]
     return {"charts": charts, "rows": rows, "pictures": script_json(_hover_pictures(data))}
@@ -49,6 +55,63 @@ def by_corpus(data: ReportData) -> Figure:
         f"All kept images, by corpus: a dot is what a corpus has in one cell of a grid. n images: {sizes}.{pictures}"
     )
     return figure("fig-map-corpus", traces, _layout(), caption)
+
+
+def densities(data: ReportData) -> Figure:
+    """Return contours of the density of each corpus: the smallest areas that hold half and nine tenths of its images.
+
+    A Gaussian kernel of the width of two cells of a grid over the map; the levels are those of highest density regions
+    (Hyndman 1996). As Figure 2a of Chen & Zou 2023 (TWIGMA), which shows kernel densities.
+    """
+    names = [c.name for c in data.corpora if any(cell.corpus == c.name for cell in data.cells)]
+    x, y = (np.array([getattr(cell, axis) for cell in data.cells]) for axis in "xy")
+    edges = [_edges(values) for values in (x, y)]
+    traces = []
+    for place, name in enumerate(names):
+        mine = [i for i, cell in enumerate(data.cells) if cell.corpus == name]
+        weights = [data.cells[i].images for i in mine]
+        table, _ = np.histogramdd((x[mine], y[mine]), bins=edges, weights=weights)
+        smooth = gaussian_filter(table / table.sum(), KERNEL, mode="constant")
+        traces += _contours(name, smooth.T, [(e[:-1] + e[1:]) / 2 for e in edges], place)
+    sizes = ", ".join(f"{name} {count(sum(c.images for c in data.cells if c.corpus == name))}" for name in names)
+    caption = (
+        "The same map as densities: for each corpus the smallest areas that hold half (thick line) and nine tenths "
+        f"(thin line) of its images; Gaussian kernel, grid of {GRID} by {GRID}. n images: {sizes}."
+    )
+    return figure("fig-map-density", traces, _layout(), caption)
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the edges of a grid over values, with room for the kernel around them."""
+    low, high = float(values.min()), float(values.max())
+    room = 3 * KERNEL / GRID * ((high - low) or 1.0)
+    return np.linspace(low - room, high + room, GRID + 1)
+
+
+def _contours(
+    name: str, density: NDArray[np.float64], middles: list[NDArray[np.float64]], place: int
+) -> list[go.Contour]:
+    """Return a line around the areas of highest density that hold each share of HELD."""
+    falling = np.sort(density.ravel())[::-1]
+    within = np.cumsum(falling)
+    lines = []
+    for share, width in HELD.items():
+        level = float(falling[int(np.searchsorted(within, share * within[-1]))])
+        lines.append(
+            go.Contour(
+                x=np.round(middles[0], 3),
+                y=np.round(middles[1], 3),
+                # In units of the level, so that few digits do.
+                z=np.round(density / level, 3),
+                name=label(name),
+                legendgroup=name,
+                showlegend=width == max(HELD.values()),
+                contours={"type": "constraint", "operation": "=", "value": 1, "showlabels": False},
+                line={"color": colour(place), "width": width},
+                hoverinfo="skip",
+            )
+        )
+    return lines
 
 
 def by_date(data: ReportData) -> Figure:

@@ -18,7 +18,7 @@ def context(data: ReportData) -> dict[str, object]:
         "scored": sum(s.scored for s in data.safety),
         "hidden": sum(1 for p in shown(data) if p.hidden_because(data.nsfw_threshold)),
         "pictures": len(shown(data)),
-        "charts": [chart] if (chart := thresholds(data)) else [],
+        "charts": [chart for chart in (distributions(data), thresholds(data)) if chart],
         "clusters": _by_cluster(data),
     }
 
@@ -26,6 +26,59 @@ def context(data: ReportData) -> dict[str, object]:
 def _limits(data: ReportData) -> list[float]:
     """Return the thresholds that shares were counted at."""
     return sorted({float(r.labels["threshold"]) for r in data.select("nsfw", "share_above") if "threshold" in r.labels})
+
+
+def distributions(data: ReportData) -> Figure | None:
+    """Return the distribution of the scores of each corpus, one ridge a corpus; None where none is scored."""
+    found = {c.name: data.by_label("nsfw", "share_between", "score", corpus=c.name) for c in data.corpora}
+    known = {name: sorted(bins.items(), key=lambda bin: float(bin[0])) for name, bins in found.items() if bins}
+    if not known:
+        return None
+    traces = [
+        trace for place, (name, bins) in enumerate(known.items()) for trace in _ridge(name, bins, place, len(known))
+    ]
+    layout = {
+        "height": 130 + 70 * len(known),
+        "showlegend": False,
+        "xaxis": {"title": {"text": "NSFW score"}, "range": [0, 1]},
+        "yaxis": {
+            "tickvals": list(range(len(known))), "ticktext": [label(name) for name in reversed(known)],
+            "showgrid": False, "zeroline": False,
+        },
+    }  # fmt: skip
+    sizes = ", ".join(f"{name} {count(bins[0][1].n)}" for name, bins in known.items())
+    caption = (
+        "Distribution of the NSFW scores of each corpus, in bins of 0.05. The height is the root of the share, so that "
+        f"few images with high scores are seen beside many with low ones. n images: {sizes}. Point at a bin for its "
+        "share and interval."
+    )
+    return figure("fig-nsfw-scores", traces, layout, caption)
+
+
+def _ridge(name: str, bins: list[tuple[str, Result]], place: int, many: int) -> list[go.Scatter]:
+    """Return a base line and a filled curve above it, the first corpus on top."""
+    base, colours = many - 1 - place, colour(place)
+    x = [float(low) + 0.025 for low, _ in bins]
+    shares = [r.estimate or 0.0 for _, r in bins]
+    return [
+        go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
+        go.Scatter(
+            x=x,
+            y=[round(base + 0.85 * share**0.5, 4) for share in shares],
+            name=label(name),
+            mode="lines",
+            fill="tonexty",
+            line={"color": colours, "width": 1.6},
+            customdata=[
+                [f"{float(low):.2f} to {float(low) + 0.05:.2f}", percent(r.estimate), _ends(r)] for low, r in bins
+            ],
+            hovertemplate="%{customdata[0]}: %{customdata[1]} %{customdata[2]}",
+        ),
+    ]
+
+
+def _ends(result: Result) -> str:
+    return "" if result.low is None else f"[{percent(result.low)}, {percent(result.high)}]"
 
 
 def thresholds(data: ReportData) -> Figure | None:
