@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twigma_spark.report.numbers import count, duration, interval, number, percent, wilson
+from twigma_spark.report.numbers import count, duration, interval, number, percent, percent_ends, wilson
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,8 @@ def test_wilson_holds_the_share_and_mirrors(case: tuple[int, int]) -> None:
 def test_a_share_of_few_says_the_count() -> None:
     assert str(wilson(5, 12)) == "5 of 12, 42% [19%, 68%]"
     assert str(wilson(42, 100)) == "42% [33%, 52%]"
+
+
+def test_an_interval_of_changes_may_have_no_upper_end() -> None:
+    assert percent_ends(-12.0, 40.4) == "[−12%, +40%]"
+    assert percent_ends(-100.0, None) == "[−100%, +∞]" and percent_ends(None, None) == ""

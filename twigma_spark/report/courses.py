@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.numbers import percent, signed_percent
+from twigma_spark.report.numbers import percent, percent_ends, signed_percent
 from twigma_spark.results import Result
 
 SIGNS = {1: ("▲", "rising"), 0: ("▬", "steady"), -1: ("▼", "falling")}
@@ -33,9 +33,10 @@ class Arrow:
     @property
     def size(self) -> str:
         """The relative change with its interval."""
-        ends = [signed_percent(None if v is None else 100 * v) for v in (self.change.low, self.change.high)]
-        value = signed_percent(None if self.change.estimate is None else 100 * self.change.estimate)
-        return f"{value} [{ends[0]}, {ends[1]}]"
+        value, low, high = (
+            None if v is None else 100 * v for v in (self.change.estimate, self.change.low, self.change.high)
+        )
+        return f"{signed_percent(value)} {percent_ends(low, high)}"
 
 
 def arrows(data: ReportData, analysis: str = "trends", **labels: str) -> dict[int, Arrow]:

@@ -79,6 +79,11 @@ def signed_percent(value: float | None) -> str:
     return shown.replace("-", "−")
 
 
+def percent_ends(low: float | None, high: float | None) -> str:
+    """Return "[low, high]" of a change in percent; an interval without an upper end reaches to infinity."""
+    return "" if low is None else f"[{signed_percent(low)}, {'+∞' if high is None else signed_percent(high)}]"
+
+
 def duration(seconds: float) -> str:
     """Return "0.4 s", "42 s", "3 min 05 s" or "2 h 10 min"."""
     if seconds < 9.95:

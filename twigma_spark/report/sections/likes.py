@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
-from twigma_spark.report.numbers import count, number, signed_percent
+from twigma_spark.report.numbers import count, number, percent_ends, signed_percent
 from twigma_spark.report.rows import section_rows
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
@@ -141,8 +141,7 @@ def _table(data: ReportData, reference: str) -> list[LikesRow]:
 def _cell(result: Result | None) -> str:
     if result is None or result.estimate is None:
         return "–"
-    ends = "" if result.low is None else f" [{signed_percent(result.low)}, {signed_percent(result.high)}]"
-    return signed_percent(result.estimate) + ends
+    return f"{signed_percent(result.estimate)} {percent_ends(result.low, result.high)}".strip()
 
 
 def _dispersion(data: ReportData) -> list[str]:
