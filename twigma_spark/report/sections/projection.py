@@ -22,7 +22,7 @@ SMALL, LARGE = 3.0, 11.0
 # Of the densities: cells of a side, the kernel's deviation in cells, and the shares that lines hold with their widths.
 GRID, KERNEL = 48, 1.4
 HELD = {0.5: 2.6, 0.9: 1.1}
-PLAIN = {"showgrid": False, "zeroline": False, "showticklabels": False, "title": {"text": ""}}
+PLAIN = {"showgrid": False, "ticks": "", "zeroline": False, "showticklabels": False, "title": {"text": ""}}
 
 
 def context(data: ReportData) -> dict[str, object]:
