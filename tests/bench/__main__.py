@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after another."""
 
-from tests.bench import gpu, inference, reward, small_world, statistics, vectors
+from tests.bench import coverage, gpu, inference, reward, small_world, statistics, vectors
 
 if __name__ == "__main__":
     small_world.main()
@@ -8,4 +8,5 @@ if __name__ == "__main__":
     gpu.main([])
     vectors.main()
     statistics.main()
+    coverage.main([])
     reward.main()
