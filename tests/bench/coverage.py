@@ -43,7 +43,6 @@ rank and generalised variance have none.
 |---|---|---|---|---|
 """
 FEW, MANY = 0.90, 0.93
-Ends = tuple[float | None, float | None]
 FLIPS = SignFlips(0)
 
 

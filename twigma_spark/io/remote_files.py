@@ -70,8 +70,7 @@ def list_hidden_images(spark: SparkSession, path: str) -> list[HiddenFile]:
                 if file.isFile() and is_image(file.getPath().getName()):
                     whole = str(file.getPath().toString())
                     found[whole] = HiddenFile(whole, file.getLen())
-    root = len(under(path))
-    return [file for file in found.values() if is_hidden(without_scheme(file.path)[root:])]
+    return [file for file in found.values() if is_hidden(file.path.partition(under(path))[2])]
 
 
 def is_hidden(key: str) -> bool:

@@ -67,6 +67,22 @@ def error_bars(rows: Sequence[Result]) -> dict[str, list[float]]:
     }
 
 
+def ridge(x: Sequence[float], base: float, heights: Sequence[float], **curve: Any) -> list[go.Scatter]:
+    """Return a base line that is not drawn and a filled curve above it, for one ridge of several.
+
+    Args:
+        x: places.
+        base: where the ridge stands.
+        heights: of the curve above the base, at each place.
+        curve: name, line, texts and whatever else the curve has.
+    """
+    y = [round(base + height, 5) for height in heights]
+    return [
+        go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
+        go.Scatter(x=x, y=y, mode="lines", fill="tonexty", **curve),
+    ]
+
+
 def label(text: str, width: int = 60) -> str:
     """Return text from outside as plotly shows it literally: its own little HTML is escaped."""
     short = text if len(text) <= width else text[: width - 1] + "…"

@@ -79,6 +79,11 @@ def signed_percent(value: float | None) -> str:
     return shown.replace("-", "−")
 
 
+def percent_interval(low: float | None, high: float | None) -> str:
+    """Return "[low, high]" of a share as percent, or nothing where there is no interval."""
+    return "" if low is None else f"[{percent(low)}, {percent(high)}]"
+
+
 def percent_ends(low: float | None, high: float | None) -> str:
     """Return "[low, high]" of a change in percent; an interval without an upper end reaches to infinity."""
     return "" if low is None else f"[{signed_percent(low)}, {'+∞' if high is None else signed_percent(high)}]"

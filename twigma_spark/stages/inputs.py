@@ -34,16 +34,16 @@ def image_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame) -> Data
     Vectors of images that are no longer in the corpora stay in `embeddings` and are left out here.
     """
     own = own_vectors(cfg, embeddings)
-    return _without(own, _gone(own, images))
+    return _without(own, _without_image(own, images))
 
 
 def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
     """Return the configured encoder's vectors (image_id, corpus, embedding) of the images of `kept_images`."""
     own = own_vectors(cfg, embeddings)
-    return _without(own, _gone(own, images).unionByName(duplicates.select("image_id")))
+    return _without(own, _without_image(own, images).unionByName(duplicates.select("image_id")))
 
 
-def _gone(own: DataFrame, images: DataFrame) -> DataFrame:
+def _without_image(own: DataFrame, images: DataFrame) -> DataFrame:
     """Return image_id of the vectors whose image is no longer in the corpora."""
     return own.select("image_id").join(images.select("image_id"), "image_id", "left_anti")
 

@@ -124,7 +124,7 @@ def _by_rows(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
         np.array([_means(reduced.of(*keep), whole.of(*keep), spec.k) for keep in _left_out(side, place, every)])
         for place, side in enumerate((p, q))
     ]
-    unusable = [int(np.isnan(nearest.knn_kl_of(d, spec.k)).sum()) for d in (reduced, reduced.turned)]
+    unusable = [int(np.isnan(nearest.knn_kl_of(d, spec.k)).sum()) for d in (reduced, reduced.swapped)]
     for way, (a, b) in enumerate(((p, q), (q, p))):
         for place, metric in enumerate(ROWS):
             column = way * len(ROWS) + place
@@ -149,14 +149,13 @@ def _means(reduced: nearest.Distances, whole: nearest.Distances, k: int) -> list
     """Return the measures of ROWS of p against q, then of q against p; NaN where fewer than k neighbours are left."""
     if min(reduced.pq.shape) <= k:
         return [np.nan] * 2 * len(ROWS)
-    found = []
-    for near, far in ((reduced, whole), (reduced.turned, whole.turned)):
+    means = []
+    for near, rows in zip((reduced, reduced.swapped), nearest.manifolds_both_ways(whole, k), strict=True):
         parts = nearest.knn_kl_of(near, k)
-        rows = nearest.manifolds_of(far, k)
         usable = np.isfinite(parts)
-        found += [float(parts[usable].mean()) if usable.any() else np.nan]
-        found += [float(each.mean()) for each in (rows.precision, rows.recall, rows.density, rows.coverage)]
-    return found
+        means += [float(parts[usable].mean()) if usable.any() else np.nan]
+        means += [float(each.mean()) for each in (rows.precision, rows.recall, rows.density, rows.coverage)]
+    return means
 
 
 def _mean(

@@ -176,9 +176,9 @@ def _differences(
     """Yield how much farther each corpus is from one other than from the next, of every two others."""
     for p in names:
         for q, versus in combinations([name for name in names if name != p], 2):
-            one, other = (found.get((COMPARED, p, name)) for name in (q, versus))
-            if one is None or other is None or (p, q) not in drawn or (p, versus) not in drawn:
+            if (p, q) not in drawn or (p, versus) not in drawn:
                 continue
+            one, other = (found[COMPARED, p, name] for name in (q, versus))
             away = drawn[p, q] - drawn[p, versus]
             value = (one.estimate or 0.0) - (other.estimate or 0.0)
             low, high = intervals.percentiles(value + away - away.mean(), spec.confidence)

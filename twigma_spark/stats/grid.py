@@ -199,11 +199,8 @@ def _counts(of: _Drawn, labels: Codes, bins: int) -> tuple[Floats, Floats]:
 
 def _value(smoothing: str, p: tuple[Floats, Floats], q: tuple[Floats, Floats]) -> CellDivergence:
     measure = HISTOGRAMS[smoothing].measure
-    one, drawn = float(measure(p[0], q[0])), measure(p[1], q[1])
-    if not np.isfinite(one) or not np.isfinite(drawn).all():
-        return CellDivergence(one, drawn)
-    bias = float(drawn.mean()) - one
-    return CellDivergence(max(one - bias, 0.0), np.maximum(drawn - 2.0 * bias, 0.0))
+    estimate, drawn = intervals.take_off_bias(float(measure(p[0], q[0])), measure(p[1], q[1]))
+    return CellDivergence(max(estimate, 0.0), np.maximum(drawn, 0.0))
 
 
 def _rests_on(found: Grid, p: str, q: str) -> tuple[int, str]:

@@ -85,14 +85,26 @@ def resample_counts(table: NDArray[np.generic], replicates: int, rng: np.random.
     return totals
 
 
+def take_off_bias(estimate: float, replicates: ArrayLike) -> tuple[float, Floats]:
+    """Return an estimate less its bootstrap bias, and its replicates (m,) less twice that.
+
+    The bias is the mean of the replicates less the estimate (Efron & Tibshirani 1993, section 10.2); of a biased
+    statistic the replicates are off by it twice. Where one of them is infinite the bias is not known: both come as
+    they are.
+    """
+    values = np.asarray(replicates, np.float64)
+    if not np.isfinite(estimate) or not np.isfinite(values).all():
+        return estimate, values
+    bias = float(values.mean()) - estimate
+    return estimate - bias, values - 2.0 * bias
+
+
 def bias_corrected(
     estimate: float, replicates: ArrayLike, confidence: float, least: float = -np.inf, most: float = np.inf
 ) -> tuple[float, float, float]:
     """Return an estimate less its bias and the ends of its percentile interval less twice the bias, within bounds.
 
-    Divergences of histograms are too large, entropies too small, and those of resamples once more: by the mean of the
-    replicates less the estimate (Efron & Tibshirani 1993, section 10.2). The percentiles of the replicates are off
-    by both. Where a replicate is infinite the bias is not known: the estimate and the percentiles come as they are.
+    Divergences of histograms are too large, entropies too small, and those of resamples once more (`take_off_bias`).
 
     Args:
         estimate: of the data.
@@ -101,15 +113,10 @@ def bias_corrected(
         least: the quantity's lower bound.
         most: its upper bound.
     """
-    values = np.asarray(replicates, np.float64)
-    if not np.isfinite(estimate) or not np.isfinite(values).all():
-        return (estimate, *percentiles(values, confidence))
-    bias = float(values.mean()) - estimate
-    low, high = (end - 2.0 * bias for end in percentiles(values, confidence))
-    middle = estimate - bias
-    ends = min(low, middle), max(high, middle)
-    found = np.clip([middle, *ends], least, most)
-    return float(found[0]), float(found[1]), float(found[2])
+    middle, values = take_off_bias(estimate, replicates)
+    low, high = percentiles(values, confidence)
+    ends = np.clip([middle, min(low, middle), max(high, middle)], least, most)
+    return float(ends[0]), float(ends[1]), float(ends[2])
 
 
 def percentiles(replicates: ArrayLike, confidence: float) -> tuple[float, float]:

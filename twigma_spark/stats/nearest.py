@@ -29,7 +29,7 @@ class Distances:
     rounding: float
 
     @property
-    def turned(self) -> Distances:
+    def swapped(self) -> Distances:
         """The same with p and q in each other's place."""
         return Distances(self.qq, self.pp, self.pq.T, self.dimensions, self.rounding)
 
@@ -48,7 +48,7 @@ class Distances:
 def distances(p: Vectors, q: Vectors) -> Distances:
     """Return the distances within and between p (n, d) and q (m, d)."""
     largest = max(float(np.linalg.norm(rows.astype(np.float64), axis=1).max(initial=0.0)) for rows in (p, q))
-    return Distances(_between(p, p), _between(q, q), _between(p, q), p.shape[1], 1e-6 * (largest or 1.0))
+    return Distances(_euclidean(p, p), _euclidean(q, q), _euclidean(p, q), p.shape[1], 1e-6 * (largest or 1.0))
 
 
 def knn_kl(p: Vectors, q: Vectors, k: int) -> Floats:
@@ -111,20 +111,30 @@ def manifolds_of(of: Distances, k: int) -> Manifolds:
     Source: Naeem et al. 2020, "Reliable fidelity and diversity metrics"; precision and
         recall of Kynkaanniemi et al. 2019.
     """
+    return manifolds_both_ways(of, k)[0]
+
+
+def manifolds_both_ways(of: Distances, k: int) -> tuple[Manifolds, Manifolds]:
+    """Return the measures of p against q, as `manifolds_of`, and of q against p: both come from the same balls."""
     ball_p, ball_q = of.radii(of.pp, k + 1), of.radii(of.qq, k + 1)
     # A row at the edge is inside, also where its distance was rounded up; so is one that equals the row of a ball
     # without a radius, as that of an image with more than k copies.
     near = of.pq - of.rounding
-    inside = near <= ball_q[None, :]
+    inside_p, inside_q = near <= ball_p[:, None], near <= ball_q[None, :]
+    return _manifolds(inside_p, inside_q, k), _manifolds(inside_q.T, inside_p.T, k)
+
+
+def _manifolds(inside_p: NDArray[np.bool_], inside_q: NDArray[np.bool_], k: int) -> Manifolds:
+    """Return the measures, of whether rows of p and q are inside the ball of the one of p, and of q (n, m)."""
     return Manifolds(
-        precision=inside.any(axis=1).astype(np.float64),
-        density=inside.sum(axis=1) / k,
-        recall=(near <= ball_p[:, None]).any(axis=0).astype(np.float64),
-        coverage=inside.any(axis=0).astype(np.float64),
+        precision=inside_q.any(axis=1).astype(np.float64),
+        density=inside_q.sum(axis=1) / k,
+        recall=inside_p.any(axis=0).astype(np.float64),
+        coverage=inside_q.any(axis=0).astype(np.float64),
     )
 
 
-def _between(p: Vectors, q: Vectors) -> Floats:
+def _euclidean(p: Vectors, q: Vectors) -> Floats:
     a, b = p.astype(np.float64), q.astype(np.float64)
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2.0 * a @ b.T
     return np.asarray(np.sqrt(np.maximum(squares, 0.0)), np.float64)

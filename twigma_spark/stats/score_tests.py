@@ -10,7 +10,7 @@ by group, with the null imposed (Kline & Santos 2012). The interval holds all va
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -110,8 +110,7 @@ def score_contributions(data: Cells, column: int, value: float, start: Floats) -
         start: first guess of the others (p - 1,).
     """
     own, rest = data.x[:, column], np.delete(data.x, column, axis=1)
-    others = Cells(rest, data.group, data.cell, data.counts, data.sizes, data.family)
-    beta = fit_cells(others, value * own, start)
+    beta = fit_cells(replace(data, x=rest), value * own, start)
     mean, variance = data.means(rest @ beta + value * own)
     weight = np.bincount(data.cell, data.sizes, minlength=len(own)) * variance
     shared = np.linalg.lstsq((rest * weight[:, None]).T @ rest, rest.T @ (weight * own), rcond=None)[0]

@@ -42,10 +42,10 @@ def of_texts(samples: Mapping[str, Sample], words: Mapping[str, Codes], spec: Va
     others = [name for name in used if name != base]
     if not others:
         return _of_kinds({base: used[base]}, {base: None}, spec)
-    return [r for other in others for r in _matched({other: used[other], base: used[base]}, words, spec)]
+    return [r for other in others for r in _compare_with({other: used[other], base: used[base]}, words, spec)]
 
 
-def _matched(pair: Mapping[str, Sample], words: Mapping[str, Codes], spec: VariationSpec) -> list[Result]:
+def _compare_with(pair: Mapping[str, Sample], words: Mapping[str, Codes], spec: VariationSpec) -> list[Result]:
     """Return the variation of two kinds of text of the same lengths, each labelled with what it is matched to."""
     rows = match_on_words({name: words[name] for name in pair}, spec.seed)
     kinds = list(pair)

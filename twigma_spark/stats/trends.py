@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -109,8 +109,7 @@ def _change(data: Cells, slope: float, start: Floats, half: float) -> float:
     """Return the relative change of the fitted share from month -half to +half at a slope."""
     if not np.isfinite(slope):
         return float(np.inf if slope > 0 else -1.0)
-    level = Cells(data.x[:, :1], data.group, data.cell, data.counts, data.sizes, data.family)
-    (middle,) = fit_cells(level, slope * data.x[:, 1], start)
+    (middle,) = fit_cells(replace(data, x=data.x[:, :1]), slope * data.x[:, 1], start)
     # The log of a logistic share.
     first, last = (-np.logaddexp(0, -(middle + slope * month)) for month in (-half, half))
     return float(np.expm1(last - first))

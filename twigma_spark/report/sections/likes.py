@@ -189,7 +189,7 @@ def findings(data: ReportData) -> list[Finding]:
 
 def _finding(result: Result) -> Finding:
     name, low, high = result.labels["reference"], result.low or 0.0, result.high or 0.0
-    ends = f"{signed_percent(result.estimate)} [{signed_percent(low)}, {signed_percent(high)}]"
+    ends = f"{signed_percent(result.estimate)} {percent_ends(low, high)}"
     if low <= 0 <= high:
         text = f"No significant difference in likes between the images least and most like those of {name}: {ends}."
     else:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
-from twigma_spark.report.numbers import count, interval, number, percent
+from twigma_spark.report.numbers import count, interval, number, percent, percent_interval
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
@@ -119,7 +119,7 @@ def _bars(rows: Sequence[Result]) -> dict[str, object]:
 
 
 def _ends(result: Result) -> str:
-    return "" if result.low is None else f"[{percent(result.low)}, {percent(result.high)}]"
+    return percent_interval(result.low, result.high)
 
 
 def _checks(data: ReportData) -> list[tuple[str, Result]]:

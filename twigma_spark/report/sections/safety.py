@@ -5,8 +5,8 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import Picture, ReportData, Safety
-from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
-from twigma_spark.report.numbers import WILSON, count, percent, wilson
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label, ridge
+from twigma_spark.report.numbers import WILSON, count, percent, percent_interval, wilson
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
@@ -56,29 +56,20 @@ def distributions(data: ReportData) -> Figure | None:
 
 
 def _ridge(name: str, bins: list[tuple[str, Result]], place: int, many: int) -> list[go.Scatter]:
-    """Return a base line and a filled curve above it, the first corpus on top."""
-    base, colours = many - 1 - place, colour(place)
-    x = [float(low) + 0.025 for low, _ in bins]
-    shares = [r.estimate or 0.0 for _, r in bins]
-    return [
-        go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
-        go.Scatter(
-            x=x,
-            y=[round(base + 0.85 * share**0.5, 4) for share in shares],
-            name=label(name),
-            mode="lines",
-            fill="tonexty",
-            line={"color": colours, "width": 1.6},
-            customdata=[
-                [f"{float(low):.2f} to {float(low) + 0.05:.2f}", percent(r.estimate), _ends(r)] for low, r in bins
-            ],
-            hovertemplate="%{customdata[0]}: %{customdata[1]} %{customdata[2]}",
-        ),
+    """Return the ridge of a corpus, that of the first corpus on top."""
+    texts = [
+        [f"{float(low):.2f} to {float(low) + 0.05:.2f}", percent(r.estimate), percent_interval(r.low, r.high)]
+        for low, r in bins
     ]
-
-
-def _ends(result: Result) -> str:
-    return "" if result.low is None else f"[{percent(result.low)}, {percent(result.high)}]"
+    return ridge(
+        [float(low) + 0.025 for low, _ in bins],
+        many - 1 - place,
+        [0.85 * (r.estimate or 0.0) ** 0.5 for _, r in bins],
+        name=label(name),
+        line={"color": colour(place), "width": 1.6},
+        customdata=texts,
+        hovertemplate="%{customdata[0]}: %{customdata[1]} %{customdata[2]}",
+    )
 
 
 def thresholds(data: ReportData) -> Figure | None:
@@ -114,7 +105,7 @@ def _points(name: str, index: int, found: list[tuple[float, Result]]) -> go.Scat
         mode="lines+markers",
         line={"color": colour(index), "width": 1.4},
         error_y={"type": "data", **error_bars([r for _, r, _ in shares]), "color": colour(index)},
-        customdata=[[limit, f"[{percent(r.low)}, {percent(r.high)}]"] for limit, r, _ in shares],
+        customdata=[[limit, percent_interval(r.low, r.high)] for limit, r, _ in shares],
         hovertemplate="above %{customdata[0]}: %{y:.1%} %{customdata[1]}",
     )
 

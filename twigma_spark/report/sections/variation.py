@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
-from twigma_spark.report.numbers import count, interval, number, percent
+from twigma_spark.report.figures import Figure, colour, figure, label, ridge
+from twigma_spark.report.numbers import count, interval, number, percent, percent_interval
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
@@ -90,14 +90,11 @@ def _ridge(name: str, curve: list[tuple[float, Result]], base: float, scale: flo
     x = [round((place + 0.5) * width, 4) for place in places]
     value = [(found[p].estimate or 0.0) if p in found else 0.0 for p in places]
     labels = [f"{percent(v)} {_ends(found.get(p))}" for p, v in zip(places, value, strict=True)]
-    return [
-        go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
-        go.Scatter(
-            x=x, y=[round(base + scale * v, 5) for v in value], mode="lines", fill="tonexty", name=label(name),
-            line={"color": paint, "width": 1.6, "shape": "spline", "smoothing": 0.5}, customdata=labels,
-            hovertemplate="%{x:.2f} ± 0.025: %{customdata} of the pairs",
-        ),
-    ]  # fmt: skip
+    return ridge(
+        x, base, [scale * v for v in value], name=label(name), customdata=labels,
+        line={"color": paint, "width": 1.6, "shape": "spline", "smoothing": 0.5},
+        hovertemplate="%{x:.2f} ± 0.025: %{customdata} of the pairs",
+    )  # fmt: skip
 
 
 def _mean(row: Result, base: float) -> go.Scatter:
@@ -111,7 +108,7 @@ def _mean(row: Result, base: float) -> go.Scatter:
 
 
 def _ends(row: Result | None) -> str:
-    return "" if row is None or row.low is None else f"[{percent(row.low)}, {percent(row.high)}]"
+    return "" if row is None else percent_interval(row.low, row.high)
 
 
 def findings(data: ReportData) -> list[Finding]:
