@@ -140,7 +140,7 @@ def _mean_likes(groups: int, spread: float, seed: int) -> Value:
     rng = np.random.default_rng([4, seed, groups])
     author = _authors(rng, groups)
     likes = np.exp(spread * (0.8 * rng.normal(size=groups)[author] + 0.6 * rng.normal(size=len(author))))
-    return skewed_mean(likes, author, "images", "authors", rng)
+    return skewed_mean(likes, author, "images", "authors")
 
 
 def _similarity(groups: int, seed: int) -> Value:

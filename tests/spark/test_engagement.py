@@ -147,3 +147,12 @@ def test_a_boosted_model_without_its_jar_says_so(spark: SparkSession, make: Make
     cfg = CFG.model_copy(update={"likes": CFG.likes.model_validate({"boosting": {}})})
     found = {(r["metric"], joined(r)): r for r in results(spark, make, likes.STAGE, cfg)}
     assert "synapseml-lightgbm_2.12:1.1.3" in found["held_out_deviance", "boosting"]["method"]
+
+
+def test_words_of_posts_count_once_a_post_without_links_tags_and_flagged_posts(spark: SparkSession) -> None:
+    texts = [("1", "posts", "New dragons, new DRAGON! https://t.co/new #dragon @new", None),
+             ("2", "posts", "a dragon and the picture of it", False), ("3", "posts", "dragon explicit", True),
+             ("4", "photo", "dragon", False), ("5", "posts", "#only", False)]  # fmt: skip
+    tweets = spark.createDataFrame(texts, "tweet_id string, corpus string, text string, possibly_sensitive boolean")
+    found = [tuple(r) for r in activity.words_of_posts(tweets, ["posts"], 2).collect()]
+    assert found == [("dragon", 2, 3), ("dragons", 1, 3)]

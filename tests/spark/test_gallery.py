@@ -6,6 +6,7 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests.tables import table
+from twigma_spark.schemas import COPIES
 from twigma_spark.transforms.gallery import (
     closest_pairs,
     duplicate_groups,
@@ -14,6 +15,7 @@ from twigma_spark.transforms.gallery import (
     surest_pairs,
     theme_examples,
     thumbnails,
+    uncertain_copies,
 )
 
 
@@ -183,3 +185,12 @@ def test_thumbnails_fit_and_are_not_enlarged(shown: dict[str, Any]) -> None:
 @pytest.mark.parametrize("image_id", ["broken", "gone", "large"])
 def test_an_image_that_cannot_be_drawn_has_no_thumbnail(shown: dict[str, Any], image_id: str) -> None:
     assert (shown[image_id]["thumbnail"], shown[image_id]["preview"]) == (None, None)
+
+
+def test_the_candidates_nearest_to_the_threshold_come_first(spark: SparkSession) -> None:
+    rows = [("a", "art", "x", 0.99, 0.9, 1e-5), ("b", "art", "y", 0.91, 0.9, 1e-3), ("c", "art", "z", 0.95, 0.9, 1e-4),
+            ("a", "photo", "w", 0.97, 0.9, 1e-4)]  # fmt: skip
+    copies = spark.createDataFrame(rows, COPIES.schema)
+    found = sorted(tuple(r) for r in uncertain_copies(copies, 2).collect())
+    assert found == [("art", 1, "b", "y", 0.91, 1e-3), ("art", 2, "c", "z", 0.95, 1e-4),
+                     ("photo", 1, "a", "w", 0.97, 1e-4)]  # fmt: skip

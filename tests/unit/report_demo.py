@@ -300,6 +300,7 @@ def demo() -> ReportData:
             for j, r in enumerate(("diffusion", "photo", "art"))
             for i in range(8)
         ),
+        copies=tuple(Pair("photo", picture(i), picture(i + 9, "photo"), 0.96 + i / 500, 0.001) for i in range(4)),
         prompts=_prompts(),
         safety=(
             Safety("posts", 1802, 1800, 61, 40, 2),

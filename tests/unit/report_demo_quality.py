@@ -47,11 +47,23 @@ def quality(corpora: Sequence[str], references: Sequence[str]) -> Iterator[Resul
         yield of("copies", "threshold", 0.963, 0.004, 1800, reference=reference)
         yield of("copies", "candidates", 0.015, 0.004, 1800, reference=reference)
         yield of("copies", "false_share", 0.07, 0.03, 27, reference=reference)
+        yield of("copies", "reference_rate", 0.004, 0.003, 500, reference=reference)
+        for times in (10.0, 3.0, 1.0, 0.3):
+            stated = {"reference": reference, "stated": f"{times / 1000:g}"}
+            yield of("copies", "observed_rate", 0.01 + times / 1000, 0.004, 1800, **stated)
+            for share in (0.0, 0.01, 0.05, 0.2):
+                planted = stated | {"kind": "copies", "planted": f"{share:g}"}
+                yield of("copies", "realised_rate", times / 1000 * (1 + share), times / 4000, 20, **planted)
+        for share in (0.01, 0.05, 0.2):
+            yield of("copies", "planted_recall", 0.98, 0.02, 20, reference=reference, kind="copies",
+                     planted=f"{share:g}")  # fmt: skip
     yield of("recall", "recall_at_k", 0.962, 0.01, reference="diffusion", k=5, nprobe=16)
     for metric in ("keyword_overlap", "keyword_overlap_null", "ari", "ami"):
         yield of("concordance", metric, 0.4, annotator="first")
     for metric in ("alpha_keywords", "alpha_groupings"):
         yield of("concordance", metric, 0.6)
+    for word, share in (("castles", 0.6), ("ruin", 0.3)):
+        yield of("concordance", "keyword", share, 0.1, 10, clustering="themes", cluster=3, word=word)
     yield of("concordance", "kept_together", 0.3, cluster=3)
     yield of("concordance", "split_by_people", 1.0, None, cluster=3)
     yield of("concordance", "unknown_answers", None, n=2)

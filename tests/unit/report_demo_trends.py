@@ -64,6 +64,8 @@ def trends(months: Sequence[str]) -> Iterator[Result]:
         posts = None if i == GAP else 20.0 + 2 * i
         yield of("activity", "posts", posts, n=int(posts or 0), month=month)
         yield of("activity", "images", posts and 2 * posts, month=month)
+    for i, word in enumerate(("new", "art", "prompt", "dream <b>", "colour")):
+        yield of("activity", "word", 0.4 / (i + 1), 0.01, 900, word=word)
     yield of("activity", "growth", 4.1, 1.1, 27)
     posts_cluster = {"corpus": "posts", "cluster": "1"}
     for limit in (0.3, 0.5, 0.9):

@@ -14,7 +14,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io.answers import HEADER, blank_sheet, fingerprint, read_answers
 from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.results import Value
-from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results, words
+from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results, keyword_results, words
 
 STOP = frozenset({"a", "the", "of", "picture"})
 NOUNS = ("castle", "robot", "forest", "whale")
@@ -123,3 +123,14 @@ def test_the_page_is_blind_and_stands_alone() -> None:
     assert page.count('class="picture veiled"') == 1 and page.count('class="keyword"') == 6
     assert "cluster" not in page.lower() and not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "default-src 'none'" in page
+
+
+def test_keywords_of_a_cluster_count_once_an_image() -> None:
+    items = [Item("a", 3, ""), Item("b", 3, ""), Item("c", 1, "")]
+    answers = [Answer("x", "a", ("castle", "the ruins")), Answer("y", "a", ("Castles",)), Answer("x", "b", ("castle",)),
+               Answer("x", "c", ("dog",)), Answer("x", "gone", ("cat",))]  # fmt: skip
+    rows = list(keyword_results(items, answers, frozenset({"the"}), "themes"))
+    assert [(r.labels["cluster"], r.labels["word"], r.estimate, r.n) for r in rows] == [
+        ("1", "dog", 1.0, 1), ("3", "castle", 1.0, 2), ("3", "ruin", 0.5, 2),
+    ]  # fmt: skip
+    assert {r.labels["clustering"] for r in rows} == {"themes"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from twigma_spark.stats.intervals import count_table, percentiles, resample_counts, wilson
+from twigma_spark.stats.intervals import count_table, percentiles, wilson
 
 
 @given(n=st.integers(1, 10**6), share=st.floats(0, 1), confidence=st.floats(0.5, 0.999))
@@ -36,17 +36,6 @@ def test_counts_by_group() -> None:
     np.testing.assert_array_equal(count_table(groups, bins, 3), [[0, 0, 1], [2, 1, 0]])
     np.testing.assert_array_equal(count_table(None, bins, 3), [[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]])
     assert count_table(None, np.array([], int), 3).shape == (0, 3)
-
-
-def test_the_bootstrap_of_groups_has_their_variance() -> None:
-    """Twenty images a post that agree: the share varies as that of posts does, not of images."""
-    posts = np.random.default_rng(0).integers(0, 2, 100)
-    table = np.column_stack([posts, 1 - posts]) * 20
-    counts = resample_counts(table, 4000, np.random.default_rng(1))
-    assert (counts.sum(axis=1) == 2000).all()
-    share, p = counts[:, 0] / 2000, posts.mean()
-    assert share.mean() == pytest.approx(p, abs=0.005)
-    assert share.std() == pytest.approx((p * (1 - p) / 100) ** 0.5, rel=0.05)
 
 
 def test_percentiles_are_replicates_rounded_outwards() -> None:

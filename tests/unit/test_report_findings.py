@@ -19,6 +19,7 @@ from twigma_spark.report.sections import (
     safety,
     themes,
 )
+from twigma_spark.report.sections.concordance import keywords
 from twigma_spark.results import Result
 
 Ends = tuple[float, float | None, float | None]
@@ -255,3 +256,12 @@ def test_posts_over_time_say_truthfully_what_is_missing() -> None:
     )
     undated = (replace(folder[0], since=None),)
     assert activity.explain_absence(replace(data, corpora=undated, runs=ran)) == "None of the posts of mine has a date."
+
+
+def test_keywords_of_annotators_stand_beside_the_words_of_the_captions() -> None:
+    data = demo()
+    theme = replace(next(t for t in data.themes if t.cluster == 3), words=(("castle", 0.3), ("river", 0.1)))
+    (found,) = keywords(replace(data, themes=(theme,)))
+    assert found.keywords == (("castles", 0.6, True), ("ruin", 0.3, False))
+    assert found.captions == (("castle", True), ("river", False)) and found.cluster == 3
+    assert keywords(replace(data, themes=()))[0].captions == ()

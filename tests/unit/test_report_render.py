@@ -78,6 +78,7 @@ def with_picture(shown: Picture) -> Page:
                 demo(),
                 themes=(ThemeSummary("t", 0, 9, pictures=(shown,)),),
                 pairs=(),
+                copies=(),
                 duplicate_groups=(),
                 shared_pairs=(),
                 reward_pairs=(),
@@ -130,6 +131,7 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-theme-composition-0",
         "fig-theme-months-0",
         "fig-similarity",
+        "fig-copies",
         "fig-likes",
         "fig-nsfw",
         "fig-nsfw-scores",
@@ -169,6 +171,7 @@ def evil() -> ReportData:
         themes=(ThemeSummary(EVIL, 0, 9, 0.1, ((EVIL, 1.0),), (("2022-01", 4), ("2022-02", 5)), (bad, open_bad)),),
         matches=replace(demo()).matches[:1],
         pairs=(Pair(EVIL, bad, open_bad, 0.9),),
+        copies=(Pair(EVIL, bad, open_bad, 0.9, 0.1),),
         rejects=(Reject(EVIL, EVIL, EVIL, EVIL, 1, ((EVIL, EVIL),)),),
         runs=(StageRun(EVIL, datetime(2026, 1, 1), 1.0, {}, {EVIL: 1}, {EVIL: EVIL}, EVIL),),
     )

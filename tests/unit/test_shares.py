@@ -4,21 +4,54 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy.stats import norm, t
 
 from twigma_spark.stats.intervals import wilson
-from twigma_spark.stats.shares import clustered_mean, clustered_shares, dense, group_sums, share_estimates
+from twigma_spark.stats.shares import (
+    clustered_mean,
+    clustered_shares,
+    dense,
+    group_sums,
+    mean_error,
+    share_estimates,
+    skewed_mean,
+)
 
 
-def test_the_mean_and_its_interval_are_those_of_a_regression_on_a_constant() -> None:
-    rng = np.random.default_rng(1)
-    groups = dense(rng.integers(0, 40, 150))
+def written_out_error(y: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """The jackknife's error over groups, and Satterthwaite's degrees of freedom by the full matrices."""
+    n = np.bincount(groups).astype(float)
+    total, count = n.sum(), len(n)
+    left_out = np.array([y[groups != g].mean() for g in range(count)])
+    project = np.eye(count) - np.outer(n, np.ones(count)) / total
+    weigh = np.diag(1 / (1 - n / total))
+    spread = weigh @ project @ np.diag(n**2) @ project.T @ weigh
+    return float(np.sqrt(((left_out - y.mean()) ** 2).sum())), float(np.trace(spread) ** 2 / (spread**2).sum())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_error_of_a_mean_is_that_of_leaving_each_group_out(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = dense(rng.zipf(1.8, 150).clip(max=40))
     y = rng.poisson(5, 150) + groups % 7
-    found = clustered_mean(y, groups, "images", "tweets")
-    fit = sm.OLS(y, np.ones(150)).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
-    assert (found.estimate, found.low, found.high) == pytest.approx((fit.params[0], *fit.conf_int()[0]))
-    assert (found.n, found.unit) == (150, "images") and f"{groups.max() + 1} tweets" in found.method
+    found = mean_error(group_sums(y, groups), np.bincount(groups).astype(float))
+    assert found == pytest.approx(written_out_error(y, groups))
+    value = clustered_mean(y, groups, "images", "tweets")
+    half = found[0] * t.ppf(0.975, found[1])
+    assert (value.estimate, value.low, value.high) == pytest.approx((y.mean(), y.mean() - half, y.mean() + half))
+    assert (value.n, value.unit) == (150, "images") and f"{groups.max() + 1} tweets" in value.method
+
+
+def test_equal_groups_have_one_degree_of_freedom_fewer_than_groups() -> None:
+    assert mean_error(np.array([3.0, 1.0, 2.0, 6.0]), np.full(4, 2.0))[1] == pytest.approx(3.0)
+
+
+def test_the_interval_of_likes_is_one_of_logarithms() -> None:
+    likes, groups = np.array([0.0, 1.0, 2.0, 90.0, 7.0, 4.0]), np.array([0, 0, 1, 2, 3, 3])
+    plain, skewed = (f(likes, groups, "images", "authors") for f in (clustered_mean, skewed_mean))
+    assert plain.low < 0 < skewed.low < skewed.estimate == plain.estimate < plain.high < skewed.high
+    assert skewed.low * skewed.high == pytest.approx(skewed.estimate**2)
+    assert skewed_mean([0.0, 0.0], np.array([0, 1]), "images", "authors").high == 0.0
 
 
 def test_one_group_has_a_mean_and_no_interval() -> None:

@@ -79,6 +79,7 @@ class Trends(StageSection):
     level: float = Field(0.05, gt=0, lt=1)
     least_change: float = Field(0.1, ge=0)
     confidence: float = Field(0.95, gt=0, lt=1)
+    words: int = Field(80, ge=0)
     hashtags: int = Field(8, ge=0, le=30)
     sources: int = Field(5, ge=0, le=15)
     models: dict[str, tuple[str, ...]] = Field(
@@ -112,6 +113,7 @@ class Report(StageSection):
     nsfw_threshold: float = Field(0.5, ge=0, le=1)
     examples: int = Field(12, ge=1)
     pairs: int = Field(24, ge=1)
+    copies: int = Field(8, ge=0)
     duplicate_groups: int = Field(8, ge=0)
     shared_pairs: int = Field(8, ge=0)
     reward_pairs: int = Field(6, ge=0)

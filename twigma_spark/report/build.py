@@ -150,7 +150,7 @@ def reward_pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[RewardPai
 
 
 def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:
-    """Return the pairs of each reference, most similar first."""
+    """Return the pairs of each reference, by place."""
     ordered = sorted(rows, key=lambda r: (r["reference"], r["place"]))
     return tuple(
         Pair(

@@ -269,6 +269,7 @@ class ReportData:
     themes: tuple[ThemeSummary, ...] = ()
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    copies: tuple[Pair, ...] = ()
     duplicate_groups: tuple[DuplicateGroup, ...] = ()
     shared_pairs: tuple[SharedPair, ...] = ()
     reward_pairs: tuple[RewardPair, ...] = ()

@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io.answers import fingerprint, read_answers
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results
+from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results, keyword_results
 from twigma_spark.transforms import annotation
 from twigma_spark.transforms.themes import STOP_WORDS
 
@@ -30,7 +30,9 @@ def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataF
     asked = rows.where(F.col("item").isin(sorted(named))) if named else rows.limit(0)
     items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
     draws = Draws(how.permutations, how.resamples, cfg.seed)
-    found = concordance_results(sorted(items, key=lambda i: i.item), answers, frozenset(STOP_WORDS), draws)
+    shown, stop = sorted(items, key=lambda i: i.item), frozenset(STOP_WORDS)
+    found = [*concordance_results(shown, answers, stop, draws)]
+    found += keyword_results(shown, answers, stop, how.clustering)
     return {"results": records.result_rows(context.spark, "concordance", found)}
 
 

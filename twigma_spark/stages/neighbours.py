@@ -20,6 +20,7 @@ from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext, together
+from twigma_spark.stats.copies import observed_rates, planted_worlds
 from twigma_spark.stats.intervals import wilson_value
 from twigma_spark.stats.tails import WIDTH, Tail, calibrate, threshold_interval
 from twigma_spark.transforms.vectors import fault, vector_rejects
@@ -73,8 +74,9 @@ def _search_reference(
     """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
     curve = {} if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
-    found = context.materialize(_neighbours(cfg, search, _with_nprobe(shards, curve)))
-    copies, copy_results = _copies(cfg, context, found, search.reference)
+    shards = _with_nprobe(shards, curve)
+    found = context.materialize(_neighbours(cfg, search.queries, shards, cfg.neighbours.k))
+    copies, copy_results = _copies(cfg, context, found, search, shards)
     recalls = _recall_results(cfg, search.reference, choice, curve)
     named = found.withColumn("reference", F.lit(search.reference))
     return {
@@ -111,10 +113,7 @@ def _tune_nprobe(
     cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]
 ) -> dict[int, Value]:
     """Return the recall at each nprobe that was tried; the last one holds."""
-    how = cfg.neighbours.search
-    order = F.xxhash64("image_id", F.lit(cfg.seed))
-    chosen = search.queries.select("image_id").orderBy(order, "image_id").limit(how.sample)
-    sample = search.queries.join(F.broadcast(chosen), "image_id", "left_semi")
+    how, sample = cfg.neighbours.search, _sample(cfg, search.queries)
     curve = recall.tune_nprobe(shards, sample, search.vectors, cfg.neighbours.k, how.min_recall)
     nprobe, last = list(curve.items())[-1]
     interval = f"[{last.low:.3f}, {last.high:.3f}]"
@@ -122,21 +121,30 @@ def _tune_nprobe(
     return curve
 
 
+def _sample(cfg: Config, vectors: DataFrame) -> DataFrame:
+    """Return `neighbours.search.sample` of the vectors."""
+    order = F.xxhash64("image_id", F.lit(cfg.seed))
+    chosen = vectors.select("image_id").orderBy(order, "image_id").limit(cfg.neighbours.search.sample)
+    return vectors.join(F.broadcast(chosen), "image_id", "left_semi")
+
+
 def _with_nprobe(shards: Sequence[ShardFile], curve: Mapping[int, Value]) -> list[ShardFile]:
     nprobe = list(curve)[-1] if curve else shards[0].nprobe
     return [ShardFile(s.path, s.checksum, nprobe, s.cache) for s in shards]
 
 
-def _neighbours(cfg: Config, search: ReferenceSearch, shards: Sequence[ShardFile]) -> DataFrame:
-    how, k = cfg.neighbours.search, cfg.neighbours.k
+def _neighbours(cfg: Config, queries: DataFrame, shards: Sequence[ShardFile], k: int) -> DataFrame:
+    how = cfg.neighbours.search
     if how.where == "executors":
-        return neighbour_search.search_on_executors(shards, search.queries, k, how.batch_rows)
-    return neighbour_search.search([shard.load() for shard in shards], search.queries, k, how.batch_rows)
+        return neighbour_search.search_on_executors(shards, queries, k, how.batch_rows)
+    return neighbour_search.search([shard.load() for shard in shards], queries, k, how.batch_rows)
 
 
-def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str) -> tuple[DataFrame, list[Result]]:
+def _copies(
+    cfg: Config, context: StageContext, found: DataFrame, search: ReferenceSearch, shards: Sequence[ShardFile]
+) -> tuple[DataFrame, list[Result]]:
     """Return the candidates for copies, and statistics of the threshold; none where it cannot be calibrated."""
-    best, how = found.where("rank = 1"), cfg.neighbours.copies
+    best, how, reference = found.where("rank = 1"), cfg.neighbours.copies, search.reference
     order = F.xxhash64("image_id", F.lit(cfg.seed))
     drawn = best.orderBy(order, "image_id").limit(BACKGROUND).select("similarity").toPandas()
     similarities = drawn["similarity"].to_numpy(np.float64)
@@ -155,8 +163,21 @@ def _copies(cfg: Config, context: StageContext, found: DataFrame, reference: str
     n, total = candidates.count(), best.count()
     interval = threshold_interval(similarities, how.false_match_rate, np.random.default_rng(cfg.seed), how.bootstrap)
     results = _copy_results(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
+    results += observed_rates(similarities, tail, how.false_match_rate, reference)
+    results += planted_worlds(similarities, tail, how.false_match_rate, reference, np.random.default_rng(cfg.seed))
+    results.append(_reference_rate(cfg, search, shards, threshold))
     context.log(f"neighbours: {n:,} candidates for copies in '{reference}', similarity at least {threshold:.4f}")
     return candidates.select(*COPIES.column_names), results
+
+
+def _reference_rate(cfg: Config, search: ReferenceSearch, shards: Sequence[ShardFile], threshold: float) -> Result:
+    """Return how often an image of the reference has another image of it at the threshold: no posts are in it."""
+    pairs = _neighbours(cfg, _sample(cfg, search.vectors), shards, 2).toPandas()
+    others = pairs[pairs["neighbour_id"] != pairs["image_id"]].groupby("image_id")["similarity"].max()
+    near, n = int((others >= threshold).sum()), pairs["image_id"].nunique()
+    method = "images of the reference whose nearest other image of it reaches the threshold; Wilson, 95%"
+    value = wilson_value(near, n, "images", method) if len(others) else not_computed("it has one image", n, "images")
+    return Result.of("copies", "reference_rate", value, reference=search.reference)
 
 
 def _rate(tail: Tail) -> Column:

@@ -67,6 +67,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
             BIN,
         ),
         pairs=shown.pairs,
+        copies=shown.copies,
         duplicate_groups=shown.duplicate_groups,
         shared_pairs=shown.shared_pairs,
         reward_pairs=shown.reward_pairs,
@@ -103,6 +104,7 @@ class _Gallery:
 
     themes: tuple[ThemeSummary, ...]
     pairs: tuple[Pair, ...]
+    copies: tuple[Pair, ...]
     duplicate_groups: tuple[DuplicateGroup, ...]
     shared_pairs: tuple[SharedPair, ...]
     reward_pairs: tuple[RewardPair, ...]
@@ -113,11 +115,12 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
     """Return what is shown with pictures, each shrunk once; those of the map are smaller, where they are only there."""
     themes = _theme_rows(cfg, tables)
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
+    copies = _rows(gallery.uncertain_copies(tables["copies"], cfg.report.copies))
     groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
     shared = _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs))
     liked = _rows(gallery.surest_pairs(tables["held_out_pairs"], tables["pairs"], cfg.report.reward_pairs))
-    shown = {row["image_id"] for row in (*themes.examples, *pairs, *groups, *shared)}
-    shown |= {row["neighbour_id"] for row in pairs} | {row["canonical_id"] for row in groups}
+    shown = {row["image_id"] for row in (*themes.examples, *pairs, *copies, *groups, *shared)}
+    shown |= {row["neighbour_id"] for row in (*pairs, *copies)} | {row["canonical_id"] for row in groups}
     shown |= {row["other_id"] for row in shared}
     shown |= {row[f"{side}_image_id"] for row in liked for side in ("preferred", "other")}
     sides = dict.fromkeys(on_map, min(MAP_SIDE, cfg.report.thumbnail)) | dict.fromkeys(shown, cfg.report.thumbnail)
@@ -125,6 +128,7 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
     return _Gallery(
         build.themes(themes, pictures),
         build.pairs(pairs, pictures),
+        build.pairs(copies, pictures),
         build.duplicate_groups(groups, pictures),
         build.shared_pairs(shared, pictures),
         build.reward_pairs(liked, pictures),

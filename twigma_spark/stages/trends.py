@@ -41,6 +41,8 @@ def run(
         found = list(themes.theme_results(data, rule))
     posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
     found += themes.activity_results(posts, images_by_month)
+    words = activity.words_of_posts(tweets, cfg.of_role("posts"), cfg.trends.words).collect()
+    found += themes.word_results([(row["word"], row["posts"], row["of"]) for row in words])
     limits = cfg.trends.nsfw_thresholds
     every = (*limits, *SCORE_EDGES)
     scored = _read_scores(activity.nsfw_counts(kept, images, tweets, scores, themed, every), len(every))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import agreement
-from twigma_spark.stats.intervals import percentiles
+from twigma_spark.stats.intervals import percentiles, wilson_value
 
 ANALYSIS, UNIT = "concordance", "images"
 # Letters of any script, two at least.
 WORD = re.compile(r"[^\W\d_]{2,}")
 CONFIDENCE = 0.95
+# Keywords of a cluster that are kept.
+KEYWORDS = 10
 UNGROUPED = "fewer than two images are grouped"
 
 
@@ -50,8 +53,12 @@ class Draws:
 
 def words(text: str, stop: frozenset[str]) -> frozenset[str]:
     """Return the words of a text in lower case, without stop words; a plural's s falls away on both sides."""
-    found = (w for w in WORD.findall(text.lower()) if w not in stop)
-    return frozenset(w[:-1] if len(w) > 3 and w.endswith("s") and not w.endswith("ss") else w for w in found)
+    return frozenset(singular(word) for word in WORD.findall(text.lower()) if word not in stop)
+
+
+def singular(word: str) -> str:
+    """Return a word without the s of a plural."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def concordance_results(
@@ -121,6 +128,30 @@ def _keywords(
         method = "mean overlap with the captions permuted; the middle 95% of the permutations"
         value = Value(float(null.mean()), *ends, len(each), UNIT, method)
         yield Result.of(ANALYSIS, "keyword_overlap_null", value, annotator=name)
+
+
+def keyword_results(
+    items: Sequence[Item], answers: Sequence[Answer], stop: frozenset[str], clustering: str
+) -> Iterator[Result]:
+    """Yield the share of a cluster's images that an annotator gave a keyword, for its most frequent keywords.
+
+    Args:
+        items: images that were on the sheet.
+        answers: of all annotators; those to images that are not among the items are left out.
+        stop: words that say nothing.
+        clustering: id of the clustering.
+    """
+    of_item = {item.item: item.cluster for item in items}
+    said: dict[int, dict[str, set[str]]] = {}
+    for answer in (a for a in answers if a.item in of_item):
+        cluster = said.setdefault(of_item[answer.item], {})
+        cluster.setdefault(answer.item, set()).update(words(" ".join(answer.keywords), stop))
+    for number, images in sorted(said.items()):
+        counted = Counter(word for keywords in images.values() for word in keywords)
+        for word, times in sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:KEYWORDS]:
+            method = "images with the keyword by any annotator, of those with an answer; Wilson, 95%"
+            value = wilson_value(times, len(images), UNIT, method)
+            yield Result.of(ANALYSIS, "keyword", value, clustering=clustering, cluster=number, word=word)
 
 
 def _alphas(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twigma_spark.results import Result, Value, not_computed
-from twigma_spark.stats import resampling
+from twigma_spark.stats import intervals, resampling
 from twigma_spark.stats.sample import Codes, Floats, Sample, Vectors
 
 
@@ -92,12 +92,12 @@ def explain_by_groups(sample: Sample, corpus: str, bootstrap: int, confidence: f
     sums = group_sums(sample.vectors, codes)
     weights = resampling.multiplicities(count, bootstrap, np.random.default_rng(seed))
     one, drawn = explained(sums, np.ones((1, count))), explained(sums, weights)
-    interval = resampling.words(confidence, bootstrap, sample.unit, count)
+    interval = f"{resampling.words(confidence, bootstrap, sample.unit, count)}, less twice its bias"
     return [
         Result.of(
             "variation", metric,
             Value(
-                float(value[0]), *resampling.ends(values, count, confidence), count, sample.unit,
+                float(value[0]), *_ends(float(value[0]), values, confidence), count, sample.unit,
                 f"{WORDS[metric]}, {len(codes)} images; {interval}",
             ),
             corpus=corpus, within=sample.unit,
@@ -107,6 +107,12 @@ def explain_by_groups(sample: Sample, corpus: str, bootstrap: int, confidence: f
             ("variance_component", one.component, drawn.component),
         )
     ]  # fmt: skip
+
+
+def _ends(share: float, replicates: Floats, confidence: float) -> tuple[float, float]:
+    """Return the ends of the interval of a share. Resamples hold groups twice, so that their shares are off."""
+    _, low, high = intervals.bias_corrected(share, replicates, confidence, 0.0, 1.0)
+    return min(low, share), max(high, share)
 
 
 WORDS = {

@@ -65,26 +65,6 @@ def count_table(groups: NDArray[Any] | None, bins: NDArray[np.integer[Any]], k: 
     return np.bincount(codes * k + bins, minlength=size * k).reshape(size, k).astype(np.float64)
 
 
-def resample_counts(table: NDArray[np.generic], replicates: int, rng: np.random.Generator) -> Floats:
-    """Return column totals (replicates, m) of bootstrap samples of the rows.
-
-    As many rows as there are, with replacement: a row is a group (post, prompt, artist), so that images of
-    one group stay together.
-
-    Args:
-        table: counts of each group (groups, m).
-        replicates: bootstrap samples.
-        rng: source of randomness.
-    """
-    n = len(table)
-    values = np.asarray(table, np.float64)
-    totals = np.empty((replicates, values.shape[1]))
-    for replicate in range(replicates):
-        times = np.bincount(rng.integers(0, n, n), minlength=n)
-        totals[replicate] = times @ values
-    return totals
-
-
 def take_off_bias(estimate: float, replicates: ArrayLike) -> tuple[float, Floats]:
     """Return an estimate less its bootstrap bias, and its replicates (m,) less twice that.
 

@@ -87,15 +87,14 @@ def likes_results(data: Likes, nearest: int, confidence: float = 0.95, seed: int
             continue
         there = data.of(known)
         fifth = counts.quintiles(there.similarity[reference])
-        yield from quintile_means(there, reference, fifth, nearest, confidence, seed)
+        yield from quintile_means(there, reference, fifth, nearest, confidence)
         yield from regressions(there, reference, fifth, confidence, seed)
 
 
 def quintile_means(
-    data: Likes, reference: str, fifth: NDArray[np.int8], nearest: int, confidence: float, seed: int
+    data: Likes, reference: str, fifth: NDArray[np.int8], nearest: int, confidence: float
 ) -> Iterator[Result]:
     """Yield the mean likes and the mean similarity of each quintile, clustered by author."""
-    rng = np.random.default_rng(seed)
     tied = "the quintile is empty: too many images are equally similar"
     how = f"quintile 1 least similar by the mean cosine of the {nearest} nearest; {SHARED}"
     for metric, values in (("mean_likes", data.likes), ("mean_similarity", data.similarity[reference])):
@@ -105,7 +104,7 @@ def quintile_means(
             if rows.any():
                 author = dense(data.author[rows])
                 found = (
-                    skewed_mean(values[rows], author, UNIT, "authors", rng, confidence)
+                    skewed_mean(values[rows], author, UNIT, "authors", confidence)
                     if metric == "mean_likes"
                     else clustered_mean(values[rows], author, UNIT, "authors", confidence)
                 )

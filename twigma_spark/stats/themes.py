@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twigma_spark.results import Result, Value, not_computed
+from twigma_spark.stats.intervals import wilson_value
 from twigma_spark.stats.score_tests import SignFlips
 from twigma_spark.stats.shares import Floats, dense, group_sums, share_estimates
 from twigma_spark.stats.trends import Trend, arrow, correct_p_values, growth, rule, trend
@@ -200,6 +201,13 @@ class Scored:
     cluster: NDArray[Any]
     scored: NDArray[Any]
     above: NDArray[Any]
+
+
+def word_results(counts: Iterable[tuple[str, int, int]]) -> Iterator[Result]:
+    """Yield the share of the posts that have a word, of (word, posts that have it, posts with a text)."""
+    for word, posts, texts in counts:
+        value = wilson_value(posts, texts, "posts", "posts with a text, flagged ones left out; Wilson, 95%")
+        yield Result.of("activity", "word", value, word=word)
 
 
 def nsfw_results(

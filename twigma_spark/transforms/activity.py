@@ -8,6 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.transforms.samples import group
+from twigma_spark.transforms.texts import clean_text
+from twigma_spark.transforms.themes import STOP_WORDS, split_words
 
 # Strata travel as bits of one BIGINT.
 Stratum = tuple[str, str]
@@ -113,6 +115,20 @@ def months_of_posts(tweets: DataFrame, corpora: Sequence[str]) -> DataFrame:
     month = _month().cast("int").alias("month")
     dated = tweets.where(F.col("corpus").isin(list(corpora)) & F.col("created_at").isNotNull())
     return dated.groupBy(month).agg(F.count("*").alias("posts")).select("month", "posts")
+
+
+def words_of_posts(tweets: DataFrame, corpora: Sequence[str], most: int) -> DataFrame:
+    """Return word, posts (that have it) and of (posts with a text) of the most frequent words, `most` of them.
+
+    Links, hashtags and mentions are no words, and stop words are left out. Posts that are flagged as sensitive do not
+    count. Equal numbers are in order of the word.
+    """
+    shown = tweets.where(F.col("corpus").isin(list(corpora)) & ~F.coalesce("possibly_sensitive", F.lit(False)))
+    texts = shown.where(F.trim("text") != "").select(split_words(clean_text(F.col("text"), "drop")).alias("words"))
+    many = texts.agg(F.count("*").alias("of"))
+    words = texts.select(F.explode(F.array_distinct("words")).alias("word"))
+    counted = words.where(~F.col("word").isin(sorted(STOP_WORDS))).groupBy("word").agg(F.count("*").alias("posts"))
+    return counted.orderBy(F.desc("posts"), "word").limit(most).crossJoin(F.broadcast(many))
 
 
 def nsfw_counts(

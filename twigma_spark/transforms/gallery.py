@@ -49,6 +49,16 @@ def closest_pairs(neighbours: DataFrame, copies: DataFrame, pairs: int) -> DataF
     )
 
 
+def uncertain_copies(copies: DataFrame, pairs: int) -> DataFrame:
+    """Return the candidates of each reference that are nearest to the threshold, `pairs` of them.
+
+    The columns are those of `closest_pairs`; equal similarities are put in order of the ids.
+    """
+    order = Window.partitionBy("reference").orderBy("similarity", "image_id")
+    chosen = copies.withColumn("place", F.row_number().over(order)).where(F.col("place") <= pairs)
+    return chosen.select("reference", "place", "image_id", "neighbour_id", "similarity", "false_match_rate")
+
+
 def duplicate_groups(duplicates: DataFrame, groups: int, repeats: int) -> DataFrame:
     """Return members of the groups that are worth a look: those with most near-duplicates, then the largest.
 

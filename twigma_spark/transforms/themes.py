@@ -49,7 +49,7 @@ def theme_words(captions: DataFrame, words: int) -> DataFrame:
 
 def _count_terms(captions: DataFrame) -> DataFrame:
     """Return cluster, term, n (how often the cluster has the term) and share (of its texts that have it)."""
-    said = captions.where("caption IS NOT NULL").select("cluster", _words(F.col("caption")).alias("words"))
+    said = captions.where("caption IS NOT NULL").select("cluster", split_words(F.col("caption")).alias("words"))
     texts = said.groupBy("cluster").agg(F.count("*").alias("texts"))
     in_text = F.size(F.filter("words", lambda word: word == F.col("term")))
     terms = said.withColumn("term", F.explode(F.array_distinct("words"))).withColumn("in_text", in_text)
@@ -69,5 +69,6 @@ def _without_common_terms(counts: DataFrame) -> DataFrame:
     return kept.where("clusters = 1 OR most < clusters").select("cluster", "term", "n")
 
 
-def _words(text: Column) -> Column:
+def split_words(text: Column) -> Column:
+    """Return the words of a text in lower case, as an array."""
     return F.regexp_extract_all(F.lower(text), F.lit(WORD), F.lit(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from twigma_spark.report.cloud import cloud
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure
 from twigma_spark.report.numbers import count, signed_percent
@@ -12,10 +13,21 @@ from twigma_spark.results import Result
 
 
 def context(data: ReportData) -> dict[str, object]:
-    """Return the chart, the months without posts, and why there is no chart."""
+    """Return the chart, the months without posts, why there is no chart, and the cloud of the posts' words."""
     dated = data.by_label("activity", "posts", "month")
     gaps = [month for month, r in dated.items() if r.estimate is None]
-    return {"charts": [months(data, dated)] if dated else [], "gaps": gaps, "reason": explain_absence(data)}
+    return {
+        "charts": [months(data, dated)] if dated else [],
+        "gaps": gaps,
+        "reason": explain_absence(data),
+        **_words(data),
+    }
+
+
+def _words(data: ReportData) -> dict[str, object]:
+    rows = data.select("activity", "word")
+    n = max((r.n or 0 for r in rows), default=0)
+    return {"cloud": cloud((r.labels["word"], r.estimate or 0.0) for r in rows), "texts": n}
 
 
 def explain_absence(data: ReportData) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.numbers import count, number
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
+from twigma_spark.stats.concordance import singular
 
+WORDS = 20  # of the captions of a cluster
 NAMES = {
     "keyword_overlap": "Keywords that are words of the caption",
     "keyword_overlap_null": "… with the captions permuted",
@@ -29,7 +33,47 @@ def context(data: ReportData) -> dict[str, object]:
     """Return the rows, and the clusters that people split."""
     split = [r.label_text for r in data.select("concordance", "split_by_people") if r.estimate]
     unknown = [r.method for r in data.select("concordance", "unknown_answers")]
-    return {"rows": rows(data), "split": split, "unknown": unknown}
+    return {"rows": rows(data), "split": split, "unknown": unknown, "keywords": keywords(data)}
+
+
+@dataclass(frozen=True)
+class ClusterWords:
+    """What people and captions say of a cluster.
+
+    Attributes:
+        cluster: its number.
+        keywords: of the annotators, with the share of the images that have it, and whether captions say it too.
+        captions: words of the captions, and whether annotators say them too.
+        images: that were annotated.
+    """
+
+    cluster: int
+    keywords: tuple[tuple[str, float, bool], ...]
+    captions: tuple[tuple[str, bool], ...]
+    images: int
+
+
+def keywords(data: ReportData) -> list[ClusterWords]:
+    """Return keywords beside the words of the captions, by cluster."""
+    said: dict[tuple[str, int], list[Result]] = {}
+    for row in data.select("concordance", "keyword"):
+        said.setdefault((row.labels["clustering"], int(row.labels["cluster"])), []).append(row)
+    of_captions = {(t.clustering, t.cluster): [word for word, _ in t.words[:WORDS]] for t in data.themes}
+    found = []
+    for place, given in sorted(said.items()):
+        ordered = sorted(given, key=lambda r: (-(r.estimate or 0.0), r.labels["word"]))
+        captions = of_captions.get(place, [])
+        people = {singular(r.labels["word"]) for r in ordered}
+        machine = {singular(word) for word in captions}
+        found.append(
+            ClusterWords(
+                place[1],
+                tuple((w := r.labels["word"], r.estimate or 0.0, singular(w) in machine) for r in ordered),
+                tuple((word, singular(word) in people) for word in captions),
+                max(r.n or 0 for r in ordered),
+            )
+        )
+    return found
 
 
 def findings(data: ReportData) -> list[Finding]:

@@ -10,7 +10,6 @@ from twigma_spark.report.data import BestMatches, ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
 from twigma_spark.report.numbers import WILSON, Z95, count, wilson
 from twigma_spark.report.section import Finding, ReportSection
-from twigma_spark.results import Result
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -20,17 +19,8 @@ def context(data: ReportData) -> dict[str, object]:
         "charts": [histogram(data)] if data.matches else [],
         "rows": [(m, mean_interval(m), wilson(m.nearest, m.images)) for m in data.matches],
         "pairs": [(r, [p for p in data.pairs if p.reference == r]) for r in references],
-        "copies": copies(data),
         "recall": [r for r in data.results if r.analysis == "recall"],
     }
-
-
-def copies(data: ReportData) -> list[tuple[str, Result, Result | None, Result | None]]:
-    """Return reference, threshold, candidates and false share of the candidates for copies."""
-    thresholds, found, by_chance = (
-        data.by_label("copies", m, "reference") for m in ("threshold", "candidates", "false_share")
-    )
-    return [(name, row, found.get(name), by_chance.get(name)) for name, row in thresholds.items()]
 
 
 def mean_interval(matches: BestMatches) -> tuple[float, float]:

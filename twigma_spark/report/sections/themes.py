@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from twigma_spark.report.cloud import SizedWord, cloud
 from twigma_spark.report.courses import Arrow, Course, arrows, course, strata
 from twigma_spark.report.courses import month_shares as clustered_months
 from twigma_spark.report.data import ReportData, ThemeSummary
@@ -21,18 +22,14 @@ WORDS = 10  # listed beside a theme; the cloud has all that are kept
 
 @dataclass(frozen=True)
 class Card:
-    """A theme as it is shown: its place in the palette, the course of its share, its trend and its words.
-
-    Attributes:
-        cloud: word, size in rem and weight, in order of the alphabet.
-    """
+    """A theme as it is shown: its place in the palette, the course of its share, its trend and its words."""
 
     theme: ThemeSummary
     colour: str
     share: Share | None
     course: Course | None
     arrow: Arrow | None
-    cloud: tuple[tuple[str, float, float], ...]
+    cloud: tuple[SizedWord, ...]
 
 
 def groups(data: ReportData) -> list[tuple[ThemeSummary, ...]]:
@@ -60,7 +57,7 @@ def _cards(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> li
     images = sum(t.size for t in themes)
     moved = arrows(data) if index == 0 else {}
     return [
-        Card(t, colour(i), wilson(t.size, images), _course(data, t, index), moved.get(t.cluster), cloud(t))
+        Card(t, colour(i), wilson(t.size, images), _course(data, t, index), moved.get(t.cluster), cloud(t.words))
         for i, t in enumerate(themes)
     ]
 
@@ -68,13 +65,6 @@ def _cards(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> li
 def _course(data: ReportData, theme: ThemeSummary, index: int) -> Course | None:
     shares = clustered_months(data, theme.cluster) if index == 0 else []
     return course(shares) if len(shares) > 1 else None
-
-
-def cloud(theme: ThemeSummary) -> tuple[tuple[str, float, float], ...]:
-    """Return the words of a theme with a size that follows the root of the weight, as areas do."""
-    top = max((weight for _, weight in theme.words), default=0) or 1.0
-    sized = [(word, round(0.75 + 1.45 * max(weight / top, 0) ** 0.5, 2), weight) for word, weight in theme.words]
-    return tuple(sorted(sized))
 
 
 def _charts(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> list[Figure]:
