@@ -41,6 +41,13 @@ def likes(references: Sequence[str]) -> Iterator[Result]:
     yield of("likes", "without_likes", None, n=12)
     for model, value in (("mean", 33.9), ("boosting", 20.9)):
         yield of("likes_boosting", "held_out_deviance", value, 4.0, model=model)
+    for i, outcome in enumerate(("likes", "retweets")):
+        for term in ("similarity to art", "log followers", "theme"):
+            yield of("likes_joint", "p_value", 0.03, None, outcome=outcome, term=term)
+            if term != "theme":
+                yield of("likes_joint", "change", -12.0 + i, 6.0, outcome=outcome, term=term)
+                for at in range(5):
+                    yield of("likes_joint", "curve", 4.0 * (at - 2), 3.0, outcome=outcome, term=term, at=at / 10)
     yield of("likes_boosting", "deviance_explained", 0.38, 0.1, model="boosting")
     yield of("likes_boosting", "mean_abs_shap", 0.7, 0.1, feature="log_followers")
 
@@ -50,6 +57,8 @@ def trends(months: Sequence[str]) -> Iterator[Result]:
     for cluster in range(10):
         sign = cluster % 3 - 1
         yield of("trends", "arrow", float(sign), cluster=cluster)
+        yield of("trends", "change_point", 4.0 * sign, 1.0, cluster=cluster, month=months[12])
+        yield of("trends", "change_point_q", 0.01 if sign else 0.6, None, cluster=cluster, month=months[12])
         yield of("trends", "relative_change", 1.1 ** (9 * sign) - 1, 0.3, cluster=cluster)
         for i, month in enumerate(months):
             if i != GAP:

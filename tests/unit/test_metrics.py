@@ -66,7 +66,7 @@ def test_the_rows_of_the_demo_are_in_the_catalogue_with_their_labels() -> None:
 def test_a_section_links_to_its_rows_and_a_formula_stays_a_text() -> None:
     data = demo()
     rows = section_rows(data, "likes")
-    assert {row.analysis for row in rows} == {"likes", "likes_regression", "likes_boosting"}
+    assert {row.analysis for row in rows} == {"likes", "likes_regression", "likes_joint", "likes_boosting"}
     text = base64.b64decode(csv_link(rows).removeprefix("data:text/csv;base64,")).decode()
     assert len(list(csv.DictReader(io.StringIO(text)))) == len(rows)
     (cell,) = csv.DictReader(io.StringIO(csv_text([replace(rows[0], labels={"reference": "=1+1"})])))

@@ -133,6 +133,7 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-similarity",
         "fig-copies",
         "fig-likes",
+        "fig-likes-joint",
         "fig-nsfw",
         "fig-nsfw-scores",
         "fig-activity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from pydantic import Field
@@ -70,6 +71,7 @@ class LikesSettings(StageSection):
 
     nearest: int = Field(5, ge=1)
     confidence: float = Field(0.95, gt=0, lt=1)
+    hashtags: int = Field(5, ge=0)
     boosting: Boosting | None = None
 
 
@@ -110,6 +112,13 @@ class Report(StageSection):
 
     path: str = "build/report.html"
     title: str = "TWIGMA report"
+    events: dict[str, date] = Field(
+        {
+            "DALL-E 2": date(2022, 4, 6),
+            "Midjourney open beta": date(2022, 7, 12),
+            "Stable Diffusion 1.4": date(2022, 8, 22),
+        }
+    )
     nsfw_threshold: float = Field(0.5, ge=0, le=1)
     examples: int = Field(12, ge=1)
     pairs: int = Field(24, ge=1)

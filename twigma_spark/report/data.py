@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from twigma_spark.results import Result
 
@@ -270,6 +270,7 @@ class ReportData:
     matches: tuple[BestMatches, ...] = ()
     pairs: tuple[Pair, ...] = ()
     copies: tuple[Pair, ...] = ()
+    events: tuple[tuple[str, date], ...] = ()
     duplicate_groups: tuple[DuplicateGroup, ...] = ()
     shared_pairs: tuple[SharedPair, ...] = ()
     reward_pairs: tuple[RewardPair, ...] = ()

@@ -7,6 +7,7 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import plotly.graph_objects as go
@@ -81,6 +82,24 @@ def ridge(x: Sequence[float], base: float, heights: Sequence[float], **curve: An
         go.Scatter(x=x, y=[base] * len(x), mode="lines", line={"width": 0}, hoverinfo="skip"),
         go.Scatter(x=x, y=y, mode="lines", fill="tonexty", **curve),
     ]
+
+
+def marks(events: Sequence[tuple[str, date]], first: str, last: str) -> dict[str, Any]:
+    """Return the layout of vertical lines with names at events from the first to the last month (``YYYY-MM``)."""
+    shown = [(name, day) for name, day in events if first <= day.isoformat()[:7] <= last]
+    line = {"color": "#8a8a8a", "width": 1, "dash": "dot"}
+    return {
+        "shapes": [
+            {"type": "line", "x0": day.isoformat(), "x1": day.isoformat(), "yref": "paper", "y0": 0, "y1": 1,
+             "line": line}
+            for _, day in shown
+        ],
+        "annotations": [
+            {"x": day.isoformat(), "yref": "paper", "y": 1, "yanchor": "top", "xanchor": "right", "textangle": -90,
+             "text": label(name), "showarrow": False, "font": {"size": 10}}
+            for name, day in shown
+        ],
+    }  # fmt: skip
 
 
 def label(text: str, width: int = 60) -> str:

@@ -27,6 +27,7 @@ from twigma_spark.report.sections import (
     likes,
     neighbours,
     origins,
+    paper,
     projection,
     prompts,
     rejects,
@@ -59,6 +60,7 @@ SECTIONS: tuple[ReportSection, ...] = (
     likes.SECTION,
     reward.SECTION,
     safety.SECTION,
+    paper.SECTION,
     rejects.SECTION,
     runs.SECTION,
 )

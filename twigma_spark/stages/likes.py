@@ -17,9 +17,10 @@ from twigma_spark.results import Result, not_computed
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
+from twigma_spark.stats.joint_likes import Engagement, joint_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
 from twigma_spark.stats.threads import few_threads
-from twigma_spark.transforms import engagement
+from twigma_spark.transforms import activity, engagement
 
 # Likes are learnt by authors, and this many must be left to learn from and to be asked.
 FEWEST_AUTHORS = 4
@@ -41,14 +42,18 @@ def run(
     kept = inputs.kept_images(cfg, images, embeddings, duplicates).where(F.col("corpus").isin(cfg.of_role("posts")))
     plain = engagement.engagement(kept, images, tweets)
     rows = engagement.with_similarity(plain, neighbours, references, cfg.likes.nearest)
-    table = arrow.table(engagement.compact(rows, references))
+    themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
+    scored = engagement.with_scores(rows, scores, themed, cfg.models.scores)
+    tags = [row["name"] for row in activity.top(tweets, cfg.likes.hashtags, 0).collect()]
+    joint = engagement.joint_columns(tags, "nsfw" in cfg.models.scores)
+    table = arrow.table(engagement.compact(scored, references, joint))
     data, missing = _with_likes(table, references)
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     with few_threads([]):
         plain_results = likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
         found = list(_add_notes(plain_results, missing, bool(references)))
-    themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
-    found += _boosting(cfg, context, engagement.with_scores(rows, scores, themed, cfg.models.scores), references)
+        found += joint_results(_engagement(table, references, tags), cfg.likes.confidence)
+    found += _boosting(cfg, context, scored, references)
     return {"results": records.result_rows(context.spark, "likes", found)}
 
 
@@ -63,6 +68,20 @@ def _likes(table: pa.Table, references: Sequence[str]) -> Likes:
     column = {name: table.column(name).to_numpy() for name in table.column_names}
     near = {name: column[engagement.similarity(name)] for name in references}
     return Likes(column["likes"], column["tweet"], column["author"], column["band"], column["log_age"], near)
+
+
+def _engagement(table: pa.Table, references: Sequence[str], tags: Sequence[str]) -> Engagement:
+    """Return the images with all that the joint model takes."""
+    column = {name: table.column(name).to_numpy() for name in table.column_names}
+    smooth = {f"similarity to {name}": column[engagement.similarity(name)] for name in references}
+    smooth |= {"log followers": column["log_followers"], "log age": column["log_age"], "NSFW score": column["nsfw"]}
+    return Engagement(
+        outcomes={name: column[name] for name in ("likes", "retweets", "replies")},
+        smooth=smooth,
+        levels={"theme": column["cluster"], "month": column["month"]},
+        flags={f"#{tag}": column[f"tag_{place}"] for place, tag in enumerate(tags)},
+        author=column["author"],
+    )
 
 
 def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> Iterable[Result]:

@@ -68,6 +68,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         ),
         pairs=shown.pairs,
         copies=shown.copies,
+        events=tuple(sorted(cfg.report.events.items(), key=lambda event: (event[1], event[0]))),
         duplicate_groups=shown.duplicate_groups,
         shared_pairs=shown.shared_pairs,
         reward_pairs=shown.reward_pairs,

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from twigma_spark.results import Result, Value, not_computed
+from twigma_spark.stats.change_points import ChangePoint, change_point
 from twigma_spark.stats.intervals import wilson_value
 from twigma_spark.stats.score_tests import SignFlips
 from twigma_spark.stats.shares import Floats, dense, group_sums, share_estimates
@@ -90,6 +92,7 @@ def theme_results(data: Activity, by: TrendRule) -> Iterator[Result]:
     yield from _shares("trends", "share", {}, data, by)
     yield from month_shares(data, by)
     yield from _trends("trends", [({}, data)], by)
+    yield from _change_points(data, by)
     strata = [
         ({"kind": kind, "stratum": name}, _part(data, rows)) for (kind, name), rows in data.strata.items() if rows.any()
     ]
@@ -140,6 +143,39 @@ def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: TrendRu
         else:
             for metric, value in _describe_trend(each, q, by, part.of):
                 yield Result.of(analysis, metric, value, **labels)
+
+
+def _change_points(data: Activity, by: TrendRule) -> Iterator[Result]:
+    """Yield the bend of each cluster's course, and its q over the clusters."""
+    flips = SignFlips(by.seed)
+    found = [change_point(column, data.sizes, data.month, data.group, by.confidence, flips) for column in data.hits.T]
+    known = [i for i, each in enumerate(found) if isinstance(each, ChangePoint)]
+    q_values = false_discovery_control([each.p for each in found if isinstance(each, ChangePoint)]) if known else []
+    q_of = dict(zip(known, q_values, strict=True))
+    for cluster, each in enumerate(found):
+        if isinstance(each, str):
+            absent = not_computed(each, int(data.sizes.sum()), UNIT)
+            yield Result.of("trends", "change_point", absent, cluster=cluster)
+            continue
+        how = (
+            f"percent by which the monthly growth of the odds changes from {month_name(each.month)} on, the most "
+            f"likely of {each.tried} months; {by.confidence:.0%} interval by score tests with the signs of "
+            f"{each.groups:,} {data.of} drawn, the month taken as known"
+        )
+        labels = {"cluster": cluster, "month": month_name(each.month)}
+        yield Result.of("trends", "change_point", _value(_percent(each.bend), each.n, how), **labels)
+        method = (
+            f"p = {each.p:.3g} of no bend (Bonferroni over the months), corrected by Benjamini & Hochberg; no interval"
+        )
+        yield Result.of(
+            "trends", "change_point_q", Value(float(q_of[cluster]), None, None, each.n, UNIT, method), **labels
+        )
+
+
+def _percent(bend: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return a bend and its ends as percent of the odds; infinite ends stay so."""
+    estimate, low, high = (100 * float(np.expm1(end)) if np.isfinite(end) else end for end in bend)
+    return estimate, low, high
 
 
 def _describe_trend(found: Trend, q: float, by: TrendRule, of: str) -> Iterator[tuple[str, Value]]:

@@ -60,7 +60,7 @@ def trend(
         confidence: of the intervals.
         flips: the random signs; None draws some.
     """
-    h, n, when, group = _nonempty_rows(hits, sizes, months, groups)
+    h, n, when, group = rows_with_units(hits, sizes, months, groups)
     there, count = np.unique(when), int(group.max(initial=-1)) + 1
     if len(there) < 2:
         return f"a trend needs two months with data, there are {len(there)}"
@@ -74,7 +74,7 @@ def trend(
     x = np.stack([np.ones(len(there)), there - there[0] - half], axis=1)
     data = Cells(x, group, np.searchsorted(there, when), h, n, "binomial")
     params = fit_cells(data, np.zeros(len(x)), np.zeros(2))
-    error = _error(data, params)
+    error = clustered_error(data, params, 1)
     if not error > 0:
         return "its share has no error to test against"
     found = score_interval(data, 1, params, 2 * error, flips or SignFlips(0), confidence)
@@ -83,13 +83,13 @@ def trend(
     return Trend(slopes, (changes[0], changes[1], changes[2]), found.p, int(n.sum()), count, len(there))
 
 
-def _error(data: Cells, params: Floats) -> float:
-    """Return the error of the slope that is clustered by group (Liang & Zeger 1986), to begin the search with."""
+def clustered_error(data: Cells, params: Floats, column: int) -> float:
+    """Return the error of a coefficient that is clustered by group (Liang & Zeger 1986), to begin a search with."""
     share, variance = data.means(data.x @ params)
     weight = np.bincount(data.cell, data.sizes, minlength=len(share)) * variance
     bread = np.linalg.pinv((data.x * weight[:, None]).T @ data.x)
     rows = data.x[data.cell] * (data.counts - data.sizes * share[data.cell])[:, None]
-    return float(np.sqrt(((group_sums(rows, data.group) @ bread[1]) ** 2).sum()))
+    return float(np.sqrt(((group_sums(rows, data.group) @ bread[column]) ** 2).sum()))
 
 
 def _is_separated(with_hits: Codes, with_others: Codes) -> bool:
@@ -97,9 +97,10 @@ def _is_separated(with_hits: Codes, with_others: Codes) -> bool:
     return bool(with_hits.max() <= with_others.min() or with_others.max() <= with_hits.min())
 
 
-def _nonempty_rows(
+def rows_with_units(
     hits: ArrayLike, sizes: ArrayLike, months: Codes, groups: Codes | None
 ) -> tuple[Floats, Floats, Codes, Codes]:
+    """Return hits, sizes, months and groups of the rows that have units."""
     n = np.asarray(sizes, np.float64)
     own = np.arange(len(n)) if groups is None else np.asarray(groups)
     return np.asarray(hits, np.float64)[n > 0], n[n > 0], np.asarray(months)[n > 0], dense(own[n > 0])

@@ -13,7 +13,10 @@ SMALL, LARGE = 500, 5_000
 
 
 def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFrame:
-    """Return image_id, tweet_id, author_id, followers, band, likes, created_at and age_days of kept images.
+    """Return what is known of the posts of kept images, one row an image.
+
+    The columns are image_id, tweet_id, author_id, followers, band, likes, retweets, replies, hashtags, created_at and
+    age_days.
 
     The age runs to `collected_at`, or where that is not known to the last post of the corpus, and is one day
     at least. `band` is 0 below 500 followers, 1 to 5,000, 2 above, null where they are not known. A post
@@ -35,17 +38,15 @@ def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFra
             F.col("author_followers").alias("followers"),
             band(F.col("author_followers")).alias("band"),
             F.col("like_count").alias("likes"),
+            F.col("retweet_count").alias("retweets"),
+            F.col("reply_count").alias("replies"),
+            "hashtags",
             "created_at",
             "age_days",
         )
     )
     shown = images.where("tweet_id IS NOT NULL").select("image_id", "tweet_id")
-    return (
-        kept.select("image_id")
-        .join(shown, "image_id")
-        .join(posts, "tweet_id")
-        .select("image_id", "tweet_id", "author_id", "followers", "band", "likes", "created_at", "age_days")
-    )
+    return kept.select("image_id").join(shown, "image_id").join(posts, "tweet_id").select("image_id", *posts.columns)
 
 
 def band(followers: Column) -> Column:
@@ -91,6 +92,29 @@ def with_scores(rows: DataFrame, scores: DataFrame, clusters: DataFrame, kinds: 
     highest = [F.max(F.when(F.col("kind") == kind, F.col("score"))).alias(score(kind)) for kind in kinds]
     scored = rows.join(scores.groupBy("image_id").agg(*highest), "image_id", "left") if highest else rows
     return scored.join(clusters.select("image_id", "cluster"), "image_id", "left")
+
+
+def joint_columns(hashtags: Sequence[str], nsfw: bool) -> list[Column]:
+    """Return further columns of `compact` for the joint model: numbers as floats, labels as ints, hashtags as flags.
+
+    Args:
+        hashtags: whose posts are marked by `tag_<place>`.
+        nsfw: whether there is a column `score("nsfw")`.
+    """
+    unknown = F.lit(float("nan")).cast("float")
+    score_of = F.col(score("nsfw")) if nsfw else F.lit(None)
+    month = F.year("created_at") * 12 + F.month("created_at") - 1
+    return [
+        *[F.coalesce(F.col(name), F.lit(-1)).cast("int").alias(name) for name in ("retweets", "replies")],
+        F.coalesce(F.log1p("followers").cast("float"), unknown).alias("log_followers"),
+        F.coalesce(score_of.cast("float"), unknown).alias("nsfw"),
+        F.coalesce(month, F.lit(-1)).cast("int").alias("month"),
+        F.coalesce("cluster", F.lit(-1)).cast("int").alias("cluster"),
+        *[
+            F.coalesce(F.array_contains("hashtags", tag), F.lit(False)).cast("tinyint").alias(f"tag_{place}")
+            for place, tag in enumerate(hashtags)
+        ],
+    ]
 
 
 def compact(rows: DataFrame, references: Sequence[str], extra: Sequence[Column] = ()) -> DataFrame:

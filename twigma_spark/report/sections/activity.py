@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from twigma_spark.report.cloud import cloud
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure
+from twigma_spark.report.figures import Figure, colour, figure, marks
 from twigma_spark.report.numbers import count, signed_percent
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
@@ -62,6 +62,7 @@ def months(data: ReportData, posts: dict[str, Result]) -> Figure:
     layout = {
         "height": 340, "xaxis": {"type": "date", "tickformat": "%b %Y", "showgrid": False},
         "yaxis": {"title": {"text": "number in the month"}, "rangemode": "tozero"},
+        **marks(data.events, order[0], order[-1]),
     }  # fmt: skip
     n = sum(r.n or 0 for r in posts.values())
     top = max(order, key=lambda m: posts[m].estimate or 0)

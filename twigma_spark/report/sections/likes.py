@@ -11,6 +11,7 @@ from twigma_spark.report.figures import Figure, colour, error_bars, figure, labe
 from twigma_spark.report.numbers import count, number, percent_ends, signed_percent
 from twigma_spark.report.rows import section_rows
 from twigma_spark.report.section import Finding, ReportSection
+from twigma_spark.report.sections import joint_likes
 from twigma_spark.results import Result
 
 QUINTILES = ("1", "2", "3", "4", "5")
@@ -28,6 +29,8 @@ MODELS = {
     "ppml_author": "author effects",
 }
 TRUSTED = "poisson_score"
+# What says for itself why it is missing.
+APART = ("likes_boosting", "likes_joint")
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,10 @@ def context(data: ReportData) -> dict[str, object]:
         "models": list(MODELS.values()),
         "tables": [(name, found) for name in references(data) if (found := _table(data, name))],
         "dispersion": _dispersion(data),
-        "absent": [(r.label_text, r.method) for r in rows if r.estimate is None and r.analysis != "likes_boosting"],
+        "absent": [(r.label_text, r.method) for r in rows if r.estimate is None and r.analysis not in APART],
         "boosting": _boosting(data),
         "any": bool(rows),
+        **joint_likes.context(data),
     }
 
 
@@ -91,7 +95,7 @@ def quintiles(data: ReportData, means: dict[str, dict[str, Result]]) -> Figure:
     sizes = ", ".join(f"{name} {count(sum(r.n for r in means[name].values()))}" for name in names)
     caption = (
         f"Mean likes by quintile of similarity, the mean cosine of the nearest images of the reference. n images: "
-        f"{sizes}; images of one tweet share its likes, and the 95% intervals are of resampled authors. "
+        f"{sizes}; images of one tweet share its likes, and the 95% intervals are clustered by author. "
         f"{_describe(means)}"
     )
     return figure("fig-likes", traces, layout, caption)

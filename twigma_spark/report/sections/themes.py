@@ -12,11 +12,23 @@ from twigma_spark.report.cloud import SizedWord, cloud
 from twigma_spark.report.courses import Arrow, Course, arrows, course, strata
 from twigma_spark.report.courses import month_shares as clustered_months
 from twigma_spark.report.data import ReportData, ThemeSummary
-from twigma_spark.report.figures import Figure, colour, figure, label
-from twigma_spark.report.numbers import FEW, WILSON, Share, count, percent, wilson
+from twigma_spark.report.figures import Figure, colour, figure, label, marks
+from twigma_spark.report.numbers import (
+    FEW,
+    WILSON,
+    Share,
+    count,
+    number,
+    percent,
+    percent_ends,
+    signed_percent,
+    wilson,
+)
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
+# The q-value below which a bend is named.
+BENT = 0.05
 WORDS = 10  # listed beside a theme; the cloud has all that are kept
 
 
@@ -30,6 +42,7 @@ class Card:
     course: Course | None
     arrow: Arrow | None
     cloud: tuple[SizedWord, ...]
+    bend: str = ""
 
 
 def groups(data: ReportData) -> list[tuple[ThemeSummary, ...]]:
@@ -57,7 +70,15 @@ def _cards(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> li
     images = sum(t.size for t in themes)
     moved = arrows(data) if index == 0 else {}
     return [
-        Card(t, colour(i), wilson(t.size, images), _course(data, t, index), moved.get(t.cluster), cloud(t.words))
+        Card(
+            t,
+            colour(i),
+            wilson(t.size, images),
+            _course(data, t, index),
+            moved.get(t.cluster),
+            cloud(t.words),
+            _bend(data, t, index),
+        )
         for i, t in enumerate(themes)
     ]
 
@@ -65,6 +86,19 @@ def _cards(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> li
 def _course(data: ReportData, theme: ThemeSummary, index: int) -> Course | None:
     shares = clustered_months(data, theme.cluster) if index == 0 else []
     return course(shares) if len(shares) > 1 else None
+
+
+def _bend(data: ReportData, theme: ThemeSummary, index: int) -> str:
+    """Return from which month on the share moves otherwise, where that is beyond chance."""
+    bends = data.select("trends", "change_point", cluster=theme.cluster) if index == 0 else []
+    if not bends or bends[0].estimate is None:
+        return ""
+    bend, month = bends[0], bends[0].labels["month"]
+    q = data.get("trends", "change_point_q", cluster=theme.cluster, month=month)
+    if q is None or q.estimate is None or q.estimate >= BENT:
+        return ""
+    size = f"{signed_percent(bend.estimate)} {percent_ends(bend.low, bend.high)}"
+    return f"bends in {month}: monthly growth of its odds {size}, q = {number(q.estimate)}"
 
 
 def _charts(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> list[Figure]:
@@ -157,6 +191,7 @@ def months(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> Fi
             "rangemode": "tozero",
             "title": {"text": "share of the month's images"},
         },
+        **(marks(data.events, next(iter(totals)), next(reversed(totals))) if totals else {}),
     }
     how = f"95% interval over {_unit(intervals)}" if intervals else WILSON
     caption = (

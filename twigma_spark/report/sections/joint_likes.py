@@ -1,0 +1,103 @@
+"""The joint model of what posts got: its curves, and the change with each term."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from twigma_spark.report.data import ReportData
+from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.numbers import count, number, percent_ends, signed_percent
+from twigma_spark.results import Result
+
+ANALYSIS = "likes_joint"
+# Panels of a row, and the most percent that a panel shows: a wide interval must not make the others flat.
+COLUMNS, MOST = 3, 400.0
+
+
+def context(data: ReportData) -> dict[str, object]:
+    """Return the chart of the curves, the table of the changes, and why a model is missing."""
+    rows = [r for r in data.results if r.analysis == ANALYSIS]
+    known = [r for r in rows if r.estimate is not None]
+    outcomes = list(dict.fromkeys(r.labels["outcome"] for r in known))
+    terms = list(dict.fromkeys(r.labels["term"] for r in known))
+    return {
+        "joint_charts": [_curves(data, outcomes)] if data.select(ANALYSIS, "curve") else [],
+        "joint_outcomes": outcomes,
+        "joint_rows": [(term, [_cell(data, outcome, term) for outcome in outcomes]) for term in terms],
+        "joint_absent": [(r.labels["outcome"], r.labels.get("term"), r.method) for r in rows if r.estimate is None],
+        "joint_n": next(iter(known), None),
+    }
+
+
+def _cell(data: ReportData, outcome: str, term: str) -> str:
+    """Return the change with its interval, and the test of the term."""
+    change, p = (data.get(ANALYSIS, metric, outcome=outcome, term=term) for metric in ("change", "p_value"))
+    words = []
+    if change and change.estimate is not None:
+        words.append(f"{signed_percent(change.estimate)} {percent_ends(change.low, change.high)}")
+    if p and p.estimate is not None:
+        words.append(f"p {'< 0.001' if p.estimate < 0.001 else '= ' + number(p.estimate)}")
+    return ", ".join(words) or "–"
+
+
+def _curves(data: ReportData, outcomes: list[str]) -> Figure:
+    """Return a panel a number: the percent change of each outcome against the median, with its interval."""
+    curves = data.select(ANALYSIS, "curve")
+    terms = list(dict.fromkeys(r.labels["term"] for r in curves))
+    lines = -(-len(terms) // COLUMNS)
+    layout: dict[str, Any] = {"height": 80 + 250 * lines, "annotations": []}
+    traces: list[go.Scatter] = []
+    for place, term in enumerate(terms):
+        row, column = divmod(place, COLUMNS)
+        x, y = _domain(column, COLUMNS, 0.05), _domain(lines - 1 - row, lines, 0.14)
+        name = "" if place == 0 else str(place + 1)
+        here = [r for r in curves if r.labels["term"] == term]
+        layout[f"xaxis{name}"] = {"domain": x, "anchor": f"y{name}", "showgrid": False}
+        layout[f"yaxis{name}"] = {"domain": y, "anchor": f"x{name}", "ticksuffix": "%", "range": _range(here)}
+        layout["annotations"].append(
+            {"text": label(term), "x": sum(x) / 2, "y": y[1], "yanchor": "bottom", "xref": "paper", "yref": "paper",
+             "showarrow": False}
+        )  # fmt: skip
+        for index, outcome in enumerate(outcomes):
+            axes = {"xaxis": f"x{name}", "yaxis": f"y{name}", "showlegend": place == 0, "legendgroup": outcome}
+            traces += _curve([r for r in here if r.labels["outcome"] == outcome], outcome, index, axes)
+    caption = (
+        "What goes with each number while all others stay: percent change of the expected outcome against the "
+        f"number's median, by cubic splines, from its 5th to its 95th percentile; the band is the 95% interval of "
+        f"{outcomes[0]}, clustered by author. n = {count(curves[0].n)} images; {curves[0].method}."
+    )
+    return figure("fig-likes-joint", traces, layout, caption)
+
+
+def _domain(place: int, many: int, gap: float) -> list[float]:
+    return [place / many + (gap if place else 0.0), (place + 1) / many - (gap / 2 if place + 1 < many else 0.05)]
+
+
+def _range(rows: list[Result]) -> list[float]:
+    """Return an axis that holds the estimates, and their intervals as far as they are not very wide."""
+    low = min(r.low if r.low is not None else 0.0 for r in rows)
+    high = max(min(r.high if r.high is not None else MOST, MOST) for r in rows)
+    top = max(high, *(min(r.estimate or 0.0, 4 * MOST) for r in rows))
+    return [low - 0.05 * (top - low), top + 0.05 * (top - low)]
+
+
+def _curve(rows: list[Result], outcome: str, index: int, axes: dict[str, Any]) -> list[go.Scatter]:
+    ordered = sorted(rows, key=lambda r: float(r.labels["at"]))
+    x = [float(r.labels["at"]) for r in ordered]
+    line = go.Scatter(
+        x=x, y=[r.estimate for r in ordered], name=outcome, mode="lines",
+        line={"color": colour(index), "width": 2.2, "dash": "solid" if index == 0 else "dot"},
+        customdata=[percent_ends(r.low, r.high) for r in ordered],
+        hovertemplate=f"{label(outcome)} at %{{x:.3g}}: %{{y:+.1f}}% %{{customdata}}<extra></extra>", **axes,
+    )  # fmt: skip
+    if index or not ordered:
+        return [line]
+    # An end that is not known is drawn at the edge of the panel.
+    tops = [r.high if r.high is not None else 10 * MOST for r in ordered]
+    band = go.Scatter(
+        x=[*x, *reversed(x)], y=[*tops, *reversed([r.low for r in ordered])], fill="toself", mode="lines",
+        line={"width": 0}, fillcolor=colour(index) + "33", hoverinfo="skip", **(axes | {"showlegend": False}),
+    )  # fmt: skip
+    return [band, line]
