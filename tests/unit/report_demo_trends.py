@@ -46,8 +46,8 @@ def likes(references: Sequence[str]) -> Iterator[Result]:
             yield of("likes_joint", "p_value", 0.03, None, outcome=outcome, term=term)
             if term != "theme":
                 yield of("likes_joint", "change", -12.0 + i, 6.0, outcome=outcome, term=term)
-                for at in range(5):
-                    yield of("likes_joint", "curve", 4.0 * (at - 2), 3.0, outcome=outcome, term=term, at=at / 10)
+                for at in range(1, 5) if outcome == "likes" else ():
+                    yield of("likes_joint", "curve", 4.0 * at, 3.0, outcome=outcome, term=term, at=at, against=0)
     yield of("likes_boosting", "deviance_explained", 0.38, 0.1, model="boosting")
     yield of("likes_boosting", "mean_abs_shap", 0.7, 0.1, feature="log_followers")
 

@@ -9,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 from twigma_spark.results import Value
+from twigma_spark.stats import joint_likes
 from twigma_spark.stats.joint_likes import Engagement, joint_results
 
 
@@ -39,8 +40,8 @@ def test_a_planted_effect_is_found_beside_a_confounder() -> None:
     change = values["change", "likes", "similarity to art"]
     assert change.low < 100 * np.expm1(high - low) < change.high and change.low > 0
     assert change.high - change.low < 60
-    assert values["p_value", "likes", "theme"].estimate < 1e-6
-    assert values["p_value", "retweets", "theme"].estimate > 1e-3
+    assert values["p_value", "likes", "theme"].estimate < 0.002
+    assert values["p_value", "retweets", "theme"].estimate > 0.002
     tag = values["change", "likes", "#aiart"]
     assert tag.low < 0 < tag.high
 
@@ -64,17 +65,25 @@ def test_the_fit_is_statsmodels_where_every_term_is_a_flag() -> None:
     for place, name in ((1, "a"), (2, "b")):
         value = values["change", "likes", name]
         expected = 100 * np.expm1([fit.params[place], *fit.conf_int()[place]])
-        assert (value.estimate, value.low, value.high) == pytest.approx(expected, rel=1e-4)
+        assert value.estimate == pytest.approx(expected[0], rel=1e-6)
+        # Score tests do not give Wald's ends, but near them where authors are many.
+        assert (value.low, value.high) == pytest.approx(expected[1:], rel=0.15)
 
 
-def test_the_curve_passes_zero_at_the_median_and_rises() -> None:
+def test_the_curve_rises_from_the_tenth_percentile_and_ends_with_the_change() -> None:
     data = world()
-    curve = sorted(
-        (float(key[3]), v) for key, v in found(data).items() if key[:3] == ("curve", "likes", "log followers")
-    )
-    middle = [v.estimate for at, v in curve if at == pytest.approx(np.median(data.smooth["log followers"]), rel=1e-4)]
-    assert middle == [pytest.approx(0.0, abs=1e-9)]
-    assert all(a.estimate < b.estimate for (_, a), (_, b) in pairwise(curve))
+    values = found(data)
+    curve = sorted((float(key[3]), v) for key, v in values.items() if key[:3] == ("curve", "likes", "log followers"))
+    assert len(curve) == 4
+    assert curve[0][1].estimate > 0 and all(a.estimate < b.estimate for (_, a), (_, b) in pairwise(curve))
+    assert curve[-1][1] == values["change", "likes", "log followers"]
+
+
+def test_of_many_images_whole_authors_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint_likes, "MOST", 1500)
+    data = world(2000)
+    value = found(data)["change", "likes", "similarity to art"]
+    assert 1400 < value.n <= 1500
 
 
 def test_what_cannot_be_fitted_says_why() -> None:

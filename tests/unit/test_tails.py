@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twigma_spark.stats.tails import NOT_SEPARATE, TOO_FEW, TOO_MANY, Tail, calibrate, fit_tail, threshold_interval
+from twigma_spark.stats.tails import (
+    ALL_CLOSE,
+    NOT_SEPARATE,
+    TOO_FEW,
+    TOO_MANY,
+    Tail,
+    calibrate,
+    fit_tail,
+    threshold_interval,
+)
 
 
 def background(n: int, exponent: float, seed: int) -> np.ndarray:
@@ -81,6 +90,12 @@ def test_where_chance_cannot_be_told_there_is_no_threshold() -> None:
     values[:1200] = 1.0 - 0.1 * np.random.default_rng(1).random(1200) ** 0.25
     assert (calibrate(values, 1e-3).tail, calibrate(values, 1e-3).why) == (None, NOT_SEPARATE)
     assert calibrate([0.5] * 1000, 1e-3).why == calibrate([], 1e-3).why == TOO_FEW
+
+
+def test_a_threshold_is_never_as_good_as_one() -> None:
+    """Where many images of one style are alike, as posts and the corpus of their own model, chance reaches 1."""
+    found = calibrate(background(20_000, 0.5, 1), 1e-3)
+    assert (found.tail, found.why) == (None, ALL_CLOSE)
 
 
 def test_the_rate_of_the_threshold_is_the_one_asked_for() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -52,7 +54,7 @@ def run(
     with few_threads([]):
         plain_results = likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
         found = list(_add_notes(plain_results, missing, bool(references)))
-        found += joint_results(_engagement(table, references, tags), cfg.likes.confidence)
+        found += joint_results(_engagement(table, references, tags), cfg.likes.confidence, cfg.seed)
     found += _boosting(cfg, context, scored, references)
     return {"results": records.result_rows(context.spark, "likes", found)}
 
@@ -74,14 +76,26 @@ def _engagement(table: pa.Table, references: Sequence[str], tags: Sequence[str])
     """Return the images with all that the joint model takes."""
     column = {name: table.column(name).to_numpy() for name in table.column_names}
     smooth = {f"similarity to {name}": column[engagement.similarity(name)] for name in references}
-    smooth |= {"log followers": column["log_followers"], "log age": column["log_age"], "NSFW score": column["nsfw"]}
+    smooth |= {
+        "log followers": column["log_followers"],
+        "log age": column["log_age"],
+        "NSFW score": column["nsfw"],
+        "month": _months(column["month"]),
+    }
     return Engagement(
         outcomes={name: column[name] for name in ("likes", "retweets", "replies")},
         smooth=smooth,
-        levels={"theme": column["cluster"], "month": column["month"]},
+        levels={"theme": column["cluster"]},
         flags={f"#{tag}": column[f"tag_{place}"] for place, tag in enumerate(tags)},
         author=column["author"],
     )
+
+
+def _months(months: NDArray[Any]) -> NDArray[np.float32]:
+    """Return months counted from the first one, NaN where they are not known."""
+    known = months >= 0
+    first = months[known].min(initial=np.iinfo(np.int32).max)
+    return np.where(known, months - first, np.nan).astype(np.float32)
 
 
 def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> Iterable[Result]:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
-from scipy.stats import t
 from sklearn.preprocessing import SplineTransformer
 
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import counts
+from twigma_spark.stats.score_tests import Cells, SignFlips, fit_cells, score_interval, term_p_value
 from twigma_spark.stats.shares import Floats, dense
+from twigma_spark.stats.trends import clustered_error
 
 ANALYSIS, UNIT = "likes_joint", "images"
-# Quantiles at which a cubic spline has its knots, those between which a term's change is given, and the curve's.
-KNOTS = (0.05, 0.35, 0.65, 0.95)
-FROM, TO = 0.1, 0.9
-CURVE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+# Quantiles at which a quadratic spline has its knots, and those of a term's curve: against the first one.
+KNOTS = (0.1, 0.5, 0.9)
+CURVE = (0.1, 0.3, 0.5, 0.7, 0.9)
 # Levels of fewer images are one level together.
 FEWEST = 30
-# Authors that each column needs, so that errors clustered by them say something.
-AUTHORS_A_COLUMN = 3
+# Images at most; the tests fit the model again for each end of each interval.
+MOST = 50_000
+# A coefficient above this is no number as percent.
+LARGEST_LOG = 50.0
+# Authors that each coefficient needs to be fitted, and for its tests to hold their level.
+AUTHORS_NEEDED, AUTHORS_ENOUGH = 3, 20
 
 
 @dataclass(frozen=True)
@@ -54,35 +57,58 @@ class _Term:
     columns: Floats
     values: Floats = field(default_factory=lambda: np.zeros(0))
     spline: SplineTransformer | None = None
+    is_flag: bool = False
 
     def basis(self, at: float) -> Floats:
         """Return the columns of one value (p,)."""
         return np.asarray(self.spline.transform([[at]])[0] if self.spline else [], np.float64)
 
 
-def joint_results(data: Engagement, confidence: float = 0.95) -> Iterator[Result]:
-    """Yield, for each outcome, the change that goes with each term while the others stay, and its curve.
+def joint_results(data: Engagement, confidence: float = 0.95, seed: int = 0) -> Iterator[Result]:
+    """Yield, for each outcome, the change that goes with each term while the others stay, and the curve of likes.
 
-    A Poisson regression with log link: cubic splines of the numbers, an effect of each level. The estimand of a number
-    is the percent difference of the expected outcome between its 90th and its 10th percentile, all else equal; of a
-    level, that it has any effect. Errors are clustered by author. Images of which a number is not known are left out.
+    A Poisson regression with log link: quadratic splines of the numbers, an effect of each level. The estimand of a
+    number is the percent difference of the expected outcome between its 90th and its 10th percentile, all else equal;
+    of a level, that it has any effect. Tests and intervals are those of scores with random signs of the authors
+    (`score_tests`). Images of which a number is not known are left out; of many, whole authors are drawn.
 
     Args:
         data: the images.
         confidence: of the intervals.
+        seed: of the draws.
     """
     known = {name: values for name, values in data.smooth.items() if np.isfinite(values).any()}
-    for name in data.smooth.keys() - known.keys():
+    for name in sorted(data.smooth.keys() - known.keys()):
         yield Result.of(ANALYSIS, "change", not_computed("no image has it", 0, UNIT), outcome="likes", term=name)
     complete = np.ones(len(data.author), bool)
     for values in known.values():
         complete &= np.isfinite(values)
-    for outcome, count in data.outcomes.items():
-        yield from _model(data, known, outcome, complete & (np.asarray(count) >= 0), confidence)
+    for place, (outcome, count) in enumerate(data.outcomes.items()):
+        rows = _whole_authors(data.author, complete & (np.asarray(count) >= 0), seed)
+        yield from _model(data, known, outcome, rows, _Rule(confidence, seed, with_curve=place == 0))
+
+
+@dataclass(frozen=True)
+class _Rule:
+    confidence: float
+    seed: int
+    with_curve: bool
+
+
+def _whole_authors(author: NDArray[Any], rows: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """Return the rows of as many authors, drawn at random, as have `MOST` images or fewer together."""
+    if rows.sum() <= MOST:
+        return rows
+    codes = dense(author)
+    images = np.bincount(codes, weights=rows)
+    order = np.random.default_rng(seed).permutation(len(images))
+    drawn = np.zeros(len(images), bool)
+    drawn[order[np.cumsum(images[order]) <= MOST]] = True
+    return np.asarray(rows & drawn[codes])
 
 
 def _model(
-    data: Engagement, smooth: Mapping[str, NDArray[Any]], outcome: str, rows: NDArray[np.bool_], confidence: float
+    data: Engagement, smooth: Mapping[str, NDArray[Any]], outcome: str, rows: NDArray[np.bool_], rule: _Rule
 ) -> Iterator[Result]:
     y = np.asarray(data.outcomes[outcome], np.float64)[rows]
     if not y.sum():
@@ -91,7 +117,9 @@ def _model(
         return
     terms = [_spline(name, values[rows]) for name, values in smooth.items()]
     terms += [_dummies(name, values[rows], y) for name, values in data.levels.items()]
-    terms += [_Term(name, np.asarray(values[rows], np.float64)[:, None]) for name, values in data.flags.items()]
+    terms += [
+        _Term(name, np.asarray(values[rows], np.float64)[:, None], is_flag=True) for name, values in data.flags.items()
+    ]
     terms = [term for term in terms if term.columns.size and np.ptp(term.columns, axis=0).min() > 0]
     x = np.concatenate([np.ones((len(y), 1)), *(term.columns for term in terms)], axis=1)
     author = dense(data.author[rows])
@@ -99,70 +127,96 @@ def _model(
     if why:
         yield Result.of(ANALYSIS, "change", not_computed(why, len(y), UNIT), outcome=outcome)
         return
-    fit = counts.poisson_of_rows(y, x)
-    cov = counts.clustered_covariance(fit, y, x, author)
-    groups = int(author.max()) + 1
+    cells = Cells(x, author, np.arange(len(y)), y, np.ones(len(y)), "poisson")
+    # Starting from the mean, Newton's steps do not overshoot.
+    begin = np.concatenate([[np.log(y.mean())], np.zeros(x.shape[1] - 1)])
+    fit = _Fit(cells, fit_cells(cells, np.zeros(len(y)), begin), SignFlips(rule.seed), outcome, rule)
     start = 1
     for term in terms:
-        place = slice(start, start + term.columns.shape[1])
-        start = place.stop
-        p = _wald(fit.params[place], cov[place, place], groups)
-        words = f"Poisson regression of {outcome} on all terms; errors clustered by {groups:,} authors; p = {p:.2g}"
-        reach = _Reach(fit.params[place], cov[place, place], groups, confidence, len(y), words)
-        yield Result.of(ANALYSIS, "p_value", reach.tested(p, term), outcome=outcome, term=term.name)
-        yield from _effects(term, reach, outcome)
+        columns = slice(start, start + term.columns.shape[1])
+        start = columns.stop
+        yield from _effects(term, columns, fit)
 
 
 @dataclass(frozen=True)
-class _Reach:
-    """Coefficients of a term with their covariance, and how its changes are put into words."""
+class _Fit:
+    """A fitted model, and how its terms are tested."""
 
+    data: Cells
     params: Floats
-    cov: Floats
-    groups: int
-    confidence: float
-    n: int
-    words: str
+    flips: SignFlips
+    outcome: str
+    rule: _Rule
 
-    def change(self, contrast: Floats, what: str) -> Value:
-        """Return the percent change of a contrast of the columns."""
-        middle = float(contrast @ self.params)
-        error = float(np.sqrt(max(float(contrast @ self.cov @ contrast), 0.0)))
-        half = error * float(t.ppf((1 + self.confidence) / 2, self.groups - 1))
-        with np.errstate(over="ignore"):
-            value, low, high = (100 * float(np.expm1(end)) for end in (middle, middle - half, middle + half))
-        method = f"percent change {what}; {self.confidence:.0%} t interval; {self.words}"
-        return Value(value, low, high if np.isfinite(high) else None, self.n, UNIT, method)
+    def result(self, metric: str, value: Value, term: str, **labels: str) -> Result:
+        """Return a row of the model's outcome."""
+        return Result.of(ANALYSIS, metric, value, outcome=self.outcome, term=term, **labels)
 
-    def tested(self, p: float, term: _Term) -> Value:
-        """Return the p-value of the term as a whole."""
-        method = f"Wald test that all {term.columns.shape[1]} coefficients are 0; no interval; {self.words}"
-        return Value(p, None, None, self.n, UNIT, method)
+    def tested(self, columns: slice) -> Value:
+        """Return the p-value of a term as a whole."""
+        start = np.delete(self.params, columns)
+        p = term_p_value(self.data, columns, start, self.rule.seed)
+        many = columns.stop - columns.start
+        method = f"score test that all {many} coefficients are 0; no interval; {self._words}"
+        return Value(p, None, None, len(self.data.counts), UNIT, method)
+
+    def change(self, columns: slice, contrast: Floats, what: str) -> Value:
+        """Return the percent change of a contrast of a term's columns."""
+        data, params, place = _with_contrast(self.data, self.params, columns, contrast)
+        reach = max(2 * clustered_error(data, params, place), 1e-3)
+        found = score_interval(data, place, params, reach, self.flips, self.rule.confidence)
+        ends = (float(params[place]), found.low, found.high)
+        value, low, high = (100 * float(np.expm1(end)) if end < LARGEST_LOG else None for end in ends)
+        method = f"percent change {what}; {self.rule.confidence:.0%} interval by score tests; {self._words}"
+        return Value(value, low, high, len(self.data.counts), UNIT, method)
+
+    @property
+    def _words(self) -> str:
+        many, p = int(self.data.group.max()) + 1, self.data.x.shape[1]
+        few = (
+            f"; fewer than {AUTHORS_ENOUGH} authors a coefficient: read with care" if many < AUTHORS_ENOUGH * p else ""
+        )
+        return f"Poisson regression of {self.outcome} on all terms, with the signs of {many:,} authors drawn{few}"
 
 
-def _effects(term: _Term, reach: _Reach, outcome: str) -> Iterator[Result]:
+def _with_contrast(data: Cells, params: Floats, columns: slice, contrast: Floats) -> tuple[Cells, Floats, int]:
+    """Return the same model where one coefficient is the contrast of a term's columns, and the place of that one."""
+    pivot = int(np.argmax(np.abs(contrast)))
+    x, moved = data.x.copy(), params.copy()
+    own = data.x[:, columns][:, pivot] / contrast[pivot]
+    x[:, columns] -= own[:, None] * contrast
+    x[:, columns.start + pivot] = own
+    moved[columns.start + pivot] = float(contrast @ params[columns])
+    return replace(data, x=x), moved, columns.start + pivot
+
+
+def _effects(term: _Term, columns: slice, fit: _Fit) -> Iterator[Result]:
+    yield fit.result("p_value", fit.tested(columns), term.name)
     if term.spline is None:
-        if term.columns.shape[1] == 1 and len(reach.params) == 1:
-            value = reach.change(np.ones(1), "of an image that has it")
-            yield Result.of(ANALYSIS, "change", value, outcome=outcome, term=term.name)
+        if term.columns.shape[1] == 1 and term.is_flag:
+            yield fit.result("change", fit.change(columns, np.ones(1), "of an image that has it"), term.name)
         return
-    low, middle, high = (float(end) for end in np.quantile(term.values, [FROM, 0.5, TO]))
-    value = reach.change(
-        term.basis(high) - term.basis(low), f"from {low:.3g} to {high:.3g}, the 10th to the 90th percentile"
-    )
-    yield Result.of(ANALYSIS, "change", value, outcome=outcome, term=term.name)
-    for at in np.unique(np.quantile(term.values, CURVE)):
-        value = reach.change(term.basis(float(at)) - term.basis(middle), f"against the median {middle:.3g}")
-        yield Result.of(ANALYSIS, "curve", value, outcome=outcome, term=term.name, at=f"{at:.6g}")
+    first, *others = (float(end) for end in np.quantile(term.values, CURVE))
+    words = f"against {first:.3g}, the {100 * CURVE[0]:.0f}th percentile"
+    for share, at in zip(CURVE[1:], others, strict=True):
+        if at == first or not (fit.rule.with_curve or share == CURVE[-1]):
+            continue
+        value = fit.change(
+            columns, term.basis(at) - term.basis(first), f"at {at:.3g}, the {100 * share:.0f}th, {words}"
+        )
+        if fit.rule.with_curve:
+            yield fit.result("curve", value, term.name, at=f"{at:.6g}", against=f"{first:.6g}")
+        if share == CURVE[-1]:
+            yield fit.result("change", value, term.name)
 
 
 def _spline(name: str, values: NDArray[Any]) -> _Term:
-    """Return a cubic spline that is straight beyond its knots; no columns of what does not vary."""
+    """Return a quadratic spline that is straight beyond its knots; no columns of what does not vary."""
     x = np.asarray(values, np.float64)
     knots = np.unique(np.quantile(x, KNOTS))
     if len(knots) < 2:
         return _Term(name, np.zeros((len(x), 0)))
-    spline = SplineTransformer(knots=knots[:, None], degree=3, include_bias=False, extrapolation="linear")
+    spline = SplineTransformer(knots=knots[:, None], degree=2, include_bias=False, extrapolation="linear")
     return _Term(name, np.asarray(spline.fit_transform(x[:, None]), np.float64), x, spline)
 
 
@@ -178,15 +232,9 @@ def _dummies(name: str, values: NDArray[Any], y: Floats) -> _Term:
 def _unfit(x: Floats, author: NDArray[np.int64]) -> str:
     """Return why the regression cannot be fitted; "" where it can."""
     groups, p = int(author.max()) + 1, x.shape[1]
-    if groups < AUTHORS_A_COLUMN * p:
-        return f"{p} coefficients need {AUTHORS_A_COLUMN * p:,} authors, there are {groups:,}"
+    if groups < AUTHORS_NEEDED * p:
+        return f"{p} coefficients need {AUTHORS_NEEDED * p:,} authors, there are {groups:,}"
     scale = np.sqrt(np.square(x).sum(axis=0))
     if np.linalg.matrix_rank((x / scale).T @ (x / scale), hermitian=True, tol=1e-9) < p:
         return "some terms are the same in other words, such as age and month of posts collected at once"
     return ""
-
-
-def _wald(params: Floats, cov: Floats, groups: int) -> float:
-    """Return the p-value that all coefficients are 0, by F with groups - 1 degrees of freedom."""
-    statistic = float(params @ np.linalg.pinv(cov, hermitian=True) @ params) / len(params)
-    return float(f_distribution.sf(statistic, len(params), groups - 1))

@@ -20,6 +20,8 @@ from twigma_spark.stats.shares import Codes, Floats, group_sums
 
 # Sets of random signs. The largest contributions get a sign of their own, the sum of the others is normal.
 SIGNS, LARGEST = 1999, 200
+# Groups whose signs are drawn at once.
+BLOCK = 2_000
 # Coefficients further from the estimate than this, on the log scale, are infinite.
 FURTHEST = 30.0
 
@@ -169,6 +171,36 @@ def _end(excess: Callable[[float], float], estimate: float, step: float) -> floa
             return float(brentq(excess, inside, outside, xtol=0.01 * abs(step)))
         inside, distance = outside, 2 * distance
     return float(np.inf * np.sign(step))
+
+
+def term_p_value(data: Cells, columns: slice, start: Floats, seed: int) -> float:
+    """Return the p-value that several coefficients are 0, by their score under random signs of the groups.
+
+    The statistic is the score's quadratic form with the inverse of the groups' own sum of squares.
+
+    Args:
+        data: the counts.
+        columns: of the coefficients.
+        start: first guess of the other coefficients.
+        seed: of the signs.
+    """
+    own = data.x[:, columns]
+    rest = np.delete(data.x, columns, axis=1)
+    beta = fit_cells(replace(data, x=rest), np.zeros(len(rest)), start)
+    mean, variance = data.means(rest @ beta)
+    weight = np.bincount(data.cell, data.sizes, minlength=len(own)) * variance
+    shared = np.linalg.lstsq((rest * weight[:, None]).T @ rest, rest.T @ (own * weight[:, None]), rcond=None)[0]
+    left = (own - rest @ shared)[data.cell] * (data.counts - data.sizes * mean[data.cell])[:, None]
+    score = group_sums(left, data.group)
+    inverse = np.linalg.pinv(score.T @ score, hermitian=True)
+    rng = np.random.default_rng([seed, 0x7E57])
+    drawn = np.zeros((SIGNS, own.shape[1]))
+    for block in range(0, len(score), BLOCK):
+        part = score[block : block + BLOCK]
+        drawn += rng.choice(np.array([-1.0, 1.0]), (SIGNS, len(part))) @ part
+    seen = score.sum(axis=0)
+    reached = np.einsum("ij,jk,ik->i", drawn, inverse, drawn) >= float(seen @ inverse @ seen)
+    return float((1 + reached.sum()) / (1 + SIGNS))
 
 
 def cells_of(y: Floats, x: Floats, groups: Codes) -> Cells:

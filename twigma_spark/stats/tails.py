@@ -31,6 +31,9 @@ MISFIT, MISFIT_P = 0.1, 1e-3
 NOT_APART = 0.1
 TOO_FEW = "too few or too equal best matches to distinguish copies from chance"
 TOO_MANY = "more than a fifth of the best matches may be copies: they cannot be distinguished from chance"
+# A threshold nearer to 1 than this would find images only that are equal but for rounding.
+NEAREST = 1e-4
+ALL_CLOSE = "at this rate images that are no copies reach a similarity of 1: copies are not unusual here"
 NOT_SEPARATE = "many matches are closer than chance makes them, and not apart from the others: a dense style, or copies"
 
 
@@ -121,7 +124,14 @@ def calibrate(similarities: ArrayLike, rate: float) -> Calibration:
             # The excess may have begun within this part already, so the one before it counts.
             return Calibration(None, TOO_MANY) if accepted is None else _require_apart(values, accepted, rate)
         accepted = tail
-    return Calibration(accepted)
+    return _require_distance(accepted, rate)
+
+
+def _require_distance(tail: Tail | None, rate: float) -> Calibration:
+    """Return the tail where its threshold is not as good as 1."""
+    if tail is not None and 1.0 - tail.threshold(rate) < NEAREST:
+        return Calibration(None, ALL_CLOSE)
+    return Calibration(tail)
 
 
 def _is_misfit(values: Floats, tail: Tail) -> bool:
@@ -163,7 +173,7 @@ def _require_apart(values: Floats, tail: Tail, rate: float) -> Calibration:
     near = float((above > distance / 2.0).sum())
     if near - expected > DEVIATIONS * np.sqrt(expected + 1.0) and near > NOT_APART * len(above):
         return Calibration(None, NOT_SEPARATE)
-    return Calibration(tail)
+    return _require_distance(tail, rate)
 
 
 def threshold_interval(

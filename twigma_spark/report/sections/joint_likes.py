@@ -7,13 +7,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
 from twigma_spark.report.numbers import count, number, percent_ends, signed_percent
 from twigma_spark.results import Result
 
 ANALYSIS = "likes_joint"
-# Panels of a row, and the most percent that a panel shows: a wide interval must not make the others flat.
-COLUMNS, MOST = 3, 400.0
+# Panels of a row, and how far a panel goes beyond twice its estimates: a wide interval must not make them flat.
+COLUMNS, MOST = 3, 100.0
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -23,7 +23,7 @@ def context(data: ReportData) -> dict[str, object]:
     outcomes = list(dict.fromkeys(r.labels["outcome"] for r in known))
     terms = list(dict.fromkeys(r.labels["term"] for r in known))
     return {
-        "joint_charts": [_curves(data, outcomes)] if data.select(ANALYSIS, "curve") else [],
+        "joint_charts": [_curves(data)] if data.select(ANALYSIS, "curve") else [],
         "joint_outcomes": outcomes,
         "joint_rows": [(term, [_cell(data, outcome, term) for outcome in outcomes]) for term in terms],
         "joint_absent": [(r.labels["outcome"], r.labels.get("term"), r.method) for r in rows if r.estimate is None],
@@ -42,8 +42,8 @@ def _cell(data: ReportData, outcome: str, term: str) -> str:
     return ", ".join(words) or "–"
 
 
-def _curves(data: ReportData, outcomes: list[str]) -> Figure:
-    """Return a panel a number: the percent change of each outcome against the median, with its interval."""
+def _curves(data: ReportData) -> Figure:
+    """Return a panel a number: the percent change of the likes, with its intervals."""
     curves = data.select(ANALYSIS, "curve")
     terms = list(dict.fromkeys(r.labels["term"] for r in curves))
     lines = -(-len(terms) // COLUMNS)
@@ -60,13 +60,11 @@ def _curves(data: ReportData, outcomes: list[str]) -> Figure:
             {"text": label(term), "x": sum(x) / 2, "y": y[1], "yanchor": "bottom", "xref": "paper", "yref": "paper",
              "showarrow": False}
         )  # fmt: skip
-        for index, outcome in enumerate(outcomes):
-            axes = {"xaxis": f"x{name}", "yaxis": f"y{name}", "showlegend": place == 0, "legendgroup": outcome}
-            traces += _curve([r for r in here if r.labels["outcome"] == outcome], outcome, index, axes)
+        traces.append(_curve(here, place, {"xaxis": f"x{name}", "yaxis": f"y{name}"}))
     caption = (
         "What goes with each number while all others stay: percent change of the expected outcome against the "
-        f"number's median, by cubic splines, from its 5th to its 95th percentile; the band is the 95% interval of "
-        f"{outcomes[0]}, clustered by author. n = {count(curves[0].n)} images; {curves[0].method}."
+        "number's 10th percentile, up to its 90th, with 95% intervals by score tests. Where the curve is of likes, the "
+        f"table has the change of the others. n = {count(curves[0].n)} images."
     )
     return figure("fig-likes-joint", traces, layout, caption)
 
@@ -77,27 +75,31 @@ def _domain(place: int, many: int, gap: float) -> list[float]:
 
 def _range(rows: list[Result]) -> list[float]:
     """Return an axis that holds the estimates, and their intervals as far as they are not very wide."""
-    low = min(r.low if r.low is not None else 0.0 for r in rows)
-    high = max(min(r.high if r.high is not None else MOST, MOST) for r in rows)
-    top = max(high, *(min(r.estimate or 0.0, 4 * MOST) for r in rows))
+    low = min([0.0, *(r.low for r in rows if r.low is not None)])
+    most = max([0.0, *(r.estimate for r in rows if r.estimate is not None)])
+    top = max([most, *(min(r.high, 2 * most + MOST) for r in rows if r.high is not None)])
     return [low - 0.05 * (top - low), top + 0.05 * (top - low)]
 
 
-def _curve(rows: list[Result], outcome: str, index: int, axes: dict[str, Any]) -> list[go.Scatter]:
+def _curve(rows: list[Result], index: int, axes: dict[str, Any]) -> go.Scatter:
+    """Return a line from the percentile that the changes are against, with the interval of each point."""
     ordered = sorted(rows, key=lambda r: float(r.labels["at"]))
-    x = [float(r.labels["at"]) for r in ordered]
-    line = go.Scatter(
-        x=x, y=[r.estimate for r in ordered], name=outcome, mode="lines",
-        line={"color": colour(index), "width": 2.2, "dash": "solid" if index == 0 else "dot"},
-        customdata=[percent_ends(r.low, r.high) for r in ordered],
-        hovertemplate=f"{label(outcome)} at %{{x:.3g}}: %{{y:+.1f}}% %{{customdata}}<extra></extra>", **axes,
-    )  # fmt: skip
-    if index or not ordered:
-        return [line]
-    # An end that is not known is drawn at the edge of the panel.
-    tops = [r.high if r.high is not None else 10 * MOST for r in ordered]
-    band = go.Scatter(
-        x=[*x, *reversed(x)], y=[*tops, *reversed([r.low for r in ordered])], fill="toself", mode="lines",
-        line={"width": 0}, fillcolor=colour(index) + "33", hoverinfo="skip", **(axes | {"showlegend": False}),
-    )  # fmt: skip
-    return [band, line]
+    bars = error_bars(ordered)
+    return go.Scatter(
+        x=[float(ordered[0].labels["against"]), *(float(r.labels["at"]) for r in ordered)],
+        y=[0.0, *(r.estimate for r in ordered)],
+        mode="lines+markers",
+        showlegend=False,
+        line={"color": colour(index), "width": 2.2},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [0.0, *bars["array"]],
+            "arrayminus": [0.0, *bars["arrayminus"]],
+            "color": colour(index),
+            "thickness": 1.4,
+        },
+        customdata=["", *(percent_ends(r.low, r.high) for r in ordered)],
+        hovertemplate="at %{x:.3g}: %{y:+.1f}% %{customdata}<extra></extra>",
+        **axes,
+    )
