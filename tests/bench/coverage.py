@@ -23,6 +23,7 @@ from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.explained import explain_by_groups
 from twigma_spark.stats.histograms import HISTOGRAMS, entropy
 from twigma_spark.stats.intervals import bias_corrected
+from twigma_spark.stats.joint_likes import Engagement, joint_results
 from twigma_spark.stats.moments import moments
 from twigma_spark.stats.sample import Sample
 from twigma_spark.stats.score_tests import SignFlips, cells_of, score_interval
@@ -93,6 +94,8 @@ def cases() -> Iterator[Case]:
         yield Case("mean similarity", "authors, normal", groups, partial(_similarity, groups), 0.5)
         world = "authors, heavy tails, planted +35%"
         yield Case("change of likes, recommended", world, groups, partial(_likes, groups), 100 * float(np.expm1(0.3)))
+        world = "authors, heavy tails, no effect"
+        yield Case("change of likes, all else equal", world, groups, partial(_joint, groups), 0.0, True)
         yield Case("slope of a theme", "authors who keep to a theme", groups, partial(_slope, groups), 0.0)
         for metric in ("iev", "pmv", "vendi", "pair_distance", "share_explained", "variance_component"):
             yield Case(metric, "groups of three vectors of 24 dimensions", groups, partial(_spread, groups, metric),
@@ -160,6 +163,17 @@ def _likes(groups: int, seed: int) -> Value:
     fit = counts.poisson(y, x)
     found = score_interval(cells_of(y, x, dense(author)), 1, fit.params, 0.3, FLIPS)
     return Value(*(float(end) for end in 100 * np.expm1([fit.params[1], found.low, found.high])), len(y), "images", "")
+
+
+def _joint(groups: int, seed: int) -> Value:
+    rng = np.random.default_rng([9, seed, groups])
+    author = _authors(rng, groups)
+    followers = rng.normal(6, 1.5, groups)[author]
+    near = rng.normal(size=groups)[author] + rng.normal(size=len(author))
+    level = 0.3 * followers + 1.5 * rng.normal(size=groups)[author] + rng.normal(size=len(author))
+    likes = rng.poisson(np.exp(np.minimum(level, 12)))
+    data = Engagement({"likes": likes}, {"near": near, "followers": followers}, {}, {}, author)
+    return next(r.value for r in joint_results(data) if r.metric == "change" and r.labels["term"] == "near")
 
 
 def _slope(groups: int, seed: int) -> Value:

@@ -27,7 +27,7 @@ MOST = 50_000
 # A coefficient above this is no number as percent.
 LARGEST_LOG = 50.0
 # Authors that each coefficient needs to be fitted, and for its tests to hold their level.
-AUTHORS_NEEDED, AUTHORS_ENOUGH = 3, 20
+AUTHORS_NEEDED, AUTHORS_ENOUGH = 3, 40
 
 
 @dataclass(frozen=True)
