@@ -94,7 +94,12 @@ def test_what_cannot_be_fitted_says_why() -> None:
     assert "authors, there are 1" in found(one)["change", "likes", ""].method
     twice = dict(data.smooth) | {"again": 2 * data.smooth["log followers"]}
     same = Engagement(data.outcomes, twice, data.levels, data.flags, data.author)
-    assert "in other words" in found(same)["change", "likes", ""].method
+    values = found(same)
+    assert "explain 100.0% of its variance" in values["change", "likes", "log followers"].method
+    assert values["change", "likes", "again"].estimate is not None
+    tags = {"#a": data.flags["#aiart"], "#b": data.flags["#aiart"]}
+    equal = Engagement(data.outcomes, data.smooth, data.levels, tags, data.author)
+    assert "in other words" in found(equal)["change", "likes", ""].method
     unknown = dict(data.smooth) | {"NSFW score": np.full(600, np.nan), "constant": np.ones(600)}
     values = found(Engagement(data.outcomes, unknown, data.levels, data.flags, data.author))
     assert values["change", "likes", "NSFW score"].method == "not computed: no image has it"

@@ -20,6 +20,8 @@ ANALYSIS, UNIT = "likes_joint", "images"
 # Quantiles at which a quadratic spline has its knots, and those of a term's curve: against the first one.
 KNOTS = (0.1, 0.5, 0.9)
 CURVE = (0.1, 0.3, 0.5, 0.7, 0.9)
+# A number of which the others explain more, such as the age of posts collected at once by their month, is left out.
+MOST_EXPLAINED = 0.98
 # Levels of fewer images are one level together.
 FEWEST = 30
 # Images at most; the tests fit the model again for each end of each interval.
@@ -116,6 +118,12 @@ def _model(
         yield Result.of(ANALYSIS, "change", not_computed(why, len(y), UNIT), outcome=outcome)
         return
     terms = [_spline(name, values[rows]) for name, values in smooth.items()]
+    for term in list(terms):
+        others = [each.columns for each in terms if each is not term and each.columns.size]
+        if term.columns.size and others and (share := _explained(term.values, others)) > MOST_EXPLAINED:
+            terms.remove(term)
+            absent = not_computed(f"the other numbers explain {share:.1%} of its variance: left out", len(y), UNIT)
+            yield Result.of(ANALYSIS, "change", absent, outcome=outcome, term=term.name)
     terms += [_dummies(name, values[rows], y) for name, values in data.levels.items()]
     terms += [
         _Term(name, np.asarray(values[rows], np.float64)[:, None], is_flag=True) for name, values in data.flags.items()
@@ -220,6 +228,13 @@ def _spline(name: str, values: NDArray[Any]) -> _Term:
     return _Term(name, np.asarray(spline.fit_transform(x[:, None]), np.float64), x, spline)
 
 
+def _explained(values: Floats, others: list[Floats]) -> float:
+    """Return the share of the variance of values (n,) that a regression on other columns explains."""
+    x = np.concatenate([np.ones((len(values), 1)), *others], axis=1)
+    off = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]
+    return float(1 - off.var() / values.var())
+
+
 def _dummies(name: str, values: NDArray[Any], y: Floats) -> _Term:
     """Return a column for each level but the most frequent; levels that are rare or got nothing are one."""
     codes = dense(values)
@@ -236,5 +251,5 @@ def _unfit(x: Floats, author: NDArray[np.int64]) -> str:
         return f"{p} coefficients need {AUTHORS_NEEDED * p:,} authors, there are {groups:,}"
     scale = np.sqrt(np.square(x).sum(axis=0))
     if np.linalg.matrix_rank((x / scale).T @ (x / scale), hermitian=True, tol=1e-9) < p:
-        return "some terms are the same in other words, such as age and month of posts collected at once"
+        return "some terms are the same in other words, such as two hashtags of the same posts"
     return ""

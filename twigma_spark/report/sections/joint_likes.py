@@ -12,6 +12,7 @@ from twigma_spark.report.numbers import count, number, percent_ends, signed_perc
 from twigma_spark.results import Result
 
 ANALYSIS = "likes_joint"
+TERMS = ("log followers", "log age", "month", "NSFW score", "theme")
 # Panels of a row, and how far a panel goes beyond twice its estimates: a wide interval must not make them flat.
 COLUMNS, MOST = 3, 100.0
 
@@ -21,7 +22,7 @@ def context(data: ReportData) -> dict[str, object]:
     rows = [r for r in data.results if r.analysis == ANALYSIS]
     known = [r for r in rows if r.estimate is not None]
     outcomes = list(dict.fromkeys(r.labels["outcome"] for r in known))
-    terms = list(dict.fromkeys(r.labels["term"] for r in known))
+    terms = sorted({r.labels["term"] for r in known}, key=_order)
     return {
         "joint_charts": [_curves(data)] if data.select(ANALYSIS, "curve") else [],
         "joint_outcomes": outcomes,
@@ -29,6 +30,11 @@ def context(data: ReportData) -> dict[str, object]:
         "joint_absent": [(r.labels["outcome"], r.labels.get("term"), r.method) for r in rows if r.estimate is None],
         "joint_n": next(iter(known), None),
     }
+
+
+def _order(term: str) -> tuple[int, str]:
+    """Return the place of a term: similarities, then what is known of authors, posts and images, then hashtags."""
+    return (len(TERMS) if term.startswith("#") else TERMS.index(term) if term in TERMS else -1), term
 
 
 def _cell(data: ReportData, outcome: str, term: str) -> str:
@@ -45,13 +51,13 @@ def _cell(data: ReportData, outcome: str, term: str) -> str:
 def _curves(data: ReportData) -> Figure:
     """Return a panel a number: the percent change of the likes, with its intervals."""
     curves = data.select(ANALYSIS, "curve")
-    terms = list(dict.fromkeys(r.labels["term"] for r in curves))
+    terms = sorted({r.labels["term"] for r in curves}, key=_order)
     lines = -(-len(terms) // COLUMNS)
-    layout: dict[str, Any] = {"height": 80 + 250 * lines, "annotations": []}
+    layout: dict[str, Any] = {"height": 60 + 240 * lines, "annotations": []}
     traces: list[go.Scatter] = []
     for place, term in enumerate(terms):
         row, column = divmod(place, COLUMNS)
-        x, y = _domain(column, COLUMNS, 0.05), _domain(lines - 1 - row, lines, 0.14)
+        x, y = _domain(column, COLUMNS, 0.07), _domain(lines - 1 - row, lines, 0.3 / lines)
         name = "" if place == 0 else str(place + 1)
         here = [r for r in curves if r.labels["term"] == term]
         layout[f"xaxis{name}"] = {"domain": x, "anchor": f"y{name}", "showgrid": False}
@@ -70,7 +76,9 @@ def _curves(data: ReportData) -> Figure:
 
 
 def _domain(place: int, many: int, gap: float) -> list[float]:
-    return [place / many + (gap if place else 0.0), (place + 1) / many - (gap / 2 if place + 1 < many else 0.05)]
+    """Return where one of several panels lies, from 0 to 1, with a gap between them."""
+    size = (1 - gap * (many - 1)) / many
+    return [place * (size + gap), place * (size + gap) + size]
 
 
 def _range(rows: list[Result]) -> list[float]:
