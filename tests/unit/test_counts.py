@@ -134,6 +134,10 @@ def test_author_effects_are_those_of_a_dummy_for_each_author() -> None:
     wanted = sm.GLM(y[use], columns, family=sm.families.Poisson()).fit(tol=1e-12)
     assert found is not None and found.params == pytest.approx(wanted.params[:4], abs=1e-6)
     assert (found.n, found.groups) == (use.sum(), len(np.unique(author[use])))
+    how = {"groups": author[use], "use_correction": False}
+    clustered = sm.GLM(y[use], columns, family=sm.families.Poisson()).fit(tol=1e-12, cov_type="cluster", cov_kwds=how)
+    factor = found.groups / (found.groups - 1)
+    np.testing.assert_allclose(found.cov, clustered.cov_params()[:4, :4] * factor, rtol=1e-4, atol=1e-8)
 
 
 def test_an_author_of_one_image_or_without_likes_says_nothing() -> None:
