@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twigma_spark.results import Result
 
@@ -55,6 +55,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "grid": ("p", "q", "clusters", "seed", "share"),
     "grid_spread": ("p", "q"),
     "ranking_changes": ("corpus",),
+    "second_encoder": ("p", "q", "corpus", "measure"),
     "origins": ("clustering", "cluster", "corpus"),
     "variation": ("corpus", "within", "distance"),
     "text_variation": ("kind", "versus", "distance"),
@@ -98,7 +99,7 @@ _OF_MOMENTS: tuple[tuple[str, ...], ...] = (
      "Wilks 1932", TABLE_ONLY),
 )  # fmt: skip
 
-CATALOGUE: tuple[Metric, ...] = (
+_MEASURED: tuple[Metric, ...] = (
     *_metrics(
         "distinctiveness", "distinctiveness", TWIGMA,
         ("kl", "KL divergence, plug-in", "KL(P || Q) of the histograms of two corpora over common clusters.", "nats"),
@@ -379,6 +380,29 @@ CATALOGUE: tuple[Metric, ...] = (
         ("trained_on", "Training pairs", "Pairs that a fold's model was trained on, the mean over folds.", "pairs"),
         ("without_vectors", "Pairs without vectors", "Pairs of which an image or the prompt has no vector.", "pairs"),
         ("loss", "Loss", "Mean loss of the final model by epoch; epoch 0 is the encoder's own score.", "loss"),
+    ),
+)  # fmt: skip
+
+# Measures of the variation of one corpus that a second encoder gives too, beside those of pairs of corpora.
+_OF_CORPORA = frozenset({"pair_distance", "entropy", "iev", "pmv", "vendi", "effective_rank", "generalised_variance"})
+
+
+def _by_second_encoder() -> list[Metric]:
+    """Return the entries of what is measured by a second encoder as well."""
+    both = [
+        m for m in _MEASURED
+        if (m.analysis == "distinctiveness" and m.name != "p_same")
+        or (m.analysis == "variation" and m.name in _OF_CORPORA)
+    ]  # fmt: skip
+    return [replace(m, analysis="second_encoder", title=f"{m.title}, second encoder", section=TABLE_ONLY) for m in both]
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    *_MEASURED,
+    *_by_second_encoder(),
+    *_metrics(
+        "second_encoder", "robustness", "Kendall 1938",
+        ("rank_agreement", "Agreement of the encoders", "Kendall's tau-b of a measure by both encoders.", "-1 to 1"),
     ),
 )  # fmt: skip
 ANALYSES: tuple[str, ...] = tuple(dict.fromkeys(metric.analysis for metric in CATALOGUE))

@@ -21,7 +21,7 @@ from twigma_spark.models.base import Floats
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.schemas import TABLES
-from twigma_spark.stages import caption, embed, specs
+from twigma_spark.stages import caption, embed, inputs, specs
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.inference import Feed, infer
 
@@ -71,6 +71,26 @@ def test_vit_b_32_gives_what_open_clip_alone_gives(images: DataFrame) -> None:
     assert {(row.model_id, row.preprocess_rev) for row in rows} == {
         ("open_clip/ViT-B-32/random-11", "pillow-v1/fp32/224"),
     }
+
+
+def test_a_second_encoder_has_vectors_and_rejects_of_its_own(images: DataFrame) -> None:
+    first, second = "{kind: open_clip, path: 'sample:clip', precision: fp32%s}", ", decode: pillow"
+    models = [f"models.image={first % ''}", f"models.image_also={first % second}"]
+    cfg = load([], [*models, "embed={batch_size: 4, partitions: 1, arrow_batch: 2}"])
+    broken = images.withColumn(
+        "content", F.when(F.col("source_key") == "0.jpg", F.lit(b"no image")).otherwise(F.col("content"))
+    )
+    parts = list(embed.run(cfg, context(images), broken, no(images, "embeddings")))
+    assert len(parts) == 2
+    by = [{(r.model_id, r.preprocess_rev) for r in part["embeddings"].collect()} for part in parts]
+    assert by[0] != by[1] and all(len(each) == 1 for each in by)
+    assert [part["embeddings"].count() for part in parts] == [len(FILES) - 1] * 2
+    # Only the first encoder's rejects are images that are lost.
+    assert [[r.unit for r in part["rejects"].collect()] for part in parts] == [["image"], ["second vector"]]
+    found = inputs.own_vectors(
+        cfg, parts[0]["embeddings"].unionByName(parts[1]["embeddings"]), specs.second_encoder(cfg)
+    )
+    assert found.count() == len(FILES) - 1
 
 
 def test_blip_writes_what_transformers_alone_writes(images: DataFrame, tmp_path: Path) -> None:

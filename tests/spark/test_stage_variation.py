@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,22 @@ def test_distinctiveness_of_a_world_with_an_empty_and_a_tiny_corpus(run: Callabl
     assert ("ranking_changes", "kl_kt", "posts") in found and ("grid_spread", "kl", "posts|photo") in found
     assert found["origins", "share", "origins|0|posts"].estimate == 0.5
     assert found["origins", "share", "origins|0|posts"].unit == "posts"
+
+
+@pytest.mark.parametrize("stage", [variation.STAGE, distinctiveness.STAGE])
+def test_a_second_encoder_is_compared(
+    stage: Stage, run: Callable[..., dict[str, list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fixture gives both encoders the same vectors, so that their ranks agree wherever there are ranks."""
+    monkeypatch.setattr(specs, "second_encoder", lambda cfg: SimpleNamespace(model_id="second"))
+    rows = run(stage, *world())["results"]
+    all_are_stated(rows)
+    again = [row for row in rows if row["analysis"] == "second_encoder"]
+    values = {(row["metric"], row["labels_key"]): row["estimate"] for row in rows if row["analysis"] == stage.name}
+    same = [row for row in again if row["metric"] != "rank_agreement"]
+    assert same and all(values[row["metric"], row["labels_key"]] == row["estimate"] for row in same)
+    known = [row for row in again if row["metric"] == "rank_agreement" and row["estimate"] is not None]
+    assert [row["estimate"] for row in known] == pytest.approx([1.0] * len(known))
 
 
 @pytest.mark.parametrize("stage", [variation.STAGE, distinctiveness.STAGE], ids=lambda s: s.name)

@@ -16,6 +16,12 @@ from twigma_spark.errors import ConfigError
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
+def test_two_encoders_must_differ() -> None:
+    clip = "{kind: open_clip, path: 'sample:clip'}"
+    with pytest.raises(ConfigError, match="another encoder"):
+        load([], [f"models.image={clip}", f"models.image_also={clip}"])
+
+
 def test_base_yaml_holds_every_key_and_the_defaults() -> None:
     assert yaml.safe_load((CONF / "base.yaml").read_text()) == Config().model_dump(mode="json")
 

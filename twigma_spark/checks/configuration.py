@@ -12,7 +12,7 @@ from pathlib import Path
 from twigma_spark.checks.metadata import check_metadata
 from twigma_spark.checks.problem import Problem, absolute, require_path
 from twigma_spark.config.data import Corpus
-from twigma_spark.config.models import OnnxSettings, OpenClip
+from twigma_spark.config.models import ImageModel, OnnxSettings, OpenClip
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, ModelError
@@ -119,8 +119,12 @@ def _check_inputs(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
 
 def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
     if "embed" in stages:
-        yield from _try("models.image", partial(_load_image_encoder, cfg))
+        yield from _try("models.image", partial(_load_encoder, cfg, cfg.models.image))
         yield from _check_scaling("models.image", cfg.models.image)
+        also = cfg.models.image_also
+        if also is not None:
+            yield from _try("models.image_also", partial(_load_encoder, cfg, also))
+            yield from _check_scaling("models.image_also", also)
     if "score" in stages:
         for name, model in cfg.models.scores.items():
             yield from _try(f"models.scores.{name}", partial(_load_scorer, cfg, name))
@@ -151,13 +155,13 @@ def _load_scorer(cfg: Config, name: str) -> None:
     specs.scorer(cfg, cfg.models.scores[name]).setup()
 
 
-def _load_image_encoder(cfg: Config) -> None:
-    model = specs.image_encoder(cfg)
-    if not isinstance(cfg.models.image, OpenClip):
+def _load_encoder(cfg: Config, settings: ImageModel) -> None:
+    model = specs.encoder(cfg, settings)
+    if not isinstance(settings, OpenClip):
         model.setup()  # the network's inputs and outputs; of open_clip, importing torch alone takes seconds
         return
     _ = model.model_id
-    name, known = cfg.models.image.name, _list_architectures()
+    name, known = settings.name, _list_architectures()
     if name is None or not known or specs.is_path(name) or name.startswith("hf-hub:"):
         return
     if name.replace("/", "-") not in known:

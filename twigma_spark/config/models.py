@@ -123,5 +123,12 @@ class Models(Section):
 
     device: Literal["cpu", "cuda"] = "cpu"
     image: ImageModel = OpenClip(kind="open_clip", name="ViT-L-14", pretrained="openai")
+    image_also: ImageModel | None = None
     caption: Blip | None = Blip(kind="blip")
     scores: Mapping[Name, ScoreModel] = {}
+
+    @model_validator(mode="after")
+    def _encoders_differ(self) -> Models:
+        if self.image_also == self.image:
+            raise ValueError("models.image_also must be another encoder than models.image. Got the same.")
+        return self

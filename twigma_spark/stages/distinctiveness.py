@@ -15,6 +15,7 @@ from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
 from twigma_spark.stats.grid import GridSpec, cell_results, grid, ranking_changes, spread
 from twigma_spark.stats.sample import Sample, of_equal_size
+from twigma_spark.stats.second_encoder import second_encoder_results
 from twigma_spark.stats.shares import ShareSums, clustered_share
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms.clusters import share_sums
@@ -34,15 +35,27 @@ def run(
     clusters: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
-    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
-    drawn = collect_samples(cfg, sample_vectors(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
-    samples, size = of_equal_size({name: each.sample() for name, each in drawn.items()}, FEWEST, cfg.seed)
+    samples, size = _samples(cfg, inputs.kept_vectors(cfg, images, embeddings, duplicates), images)
     context.log(f"distinctiveness: {size:,} images of each corpus" + _small(samples))
     with few_threads(samples.values()):
         main = divergences(samples, _divergence(cfg))
-        results = [*main, *comparisons(samples, _comparison(cfg)), *_robustness(cfg, samples, main)]
+        measured = [*main, *comparisons(samples, _comparison(cfg))]
+        results = [*measured, *_robustness(cfg, samples, main)]
+    second = specs.second_encoder(cfg)
+    if second is not None:
+        samples, size = _samples(cfg, inputs.kept_vectors(cfg, images, embeddings, duplicates, second), images)
+        context.log(f"distinctiveness: again by {second.model_id}, {size:,} images of each corpus")
+        with few_threads(samples.values()):
+            again = [*divergences(samples, _divergence(cfg)), *comparisons(samples, _comparison(cfg))]
+        results += second_encoder_results(measured, again)
     results += _origins(clusters, images, cfg.distinctiveness.confidence)
     return {"results": records.result_rows(context.spark, NAME, results)}
+
+
+def _samples(cfg: Config, vectors: DataFrame, images: DataFrame) -> tuple[dict[str, Sample], int]:
+    """Return a sample of each corpus, of equal size where they are large enough, and the size."""
+    drawn = collect_samples(cfg, sample_vectors(vectors, images, cfg.distinctiveness.max_images, cfg.seed))
+    return of_equal_size({name: each.sample() for name, each in drawn.items()}, FEWEST, cfg.seed)
 
 
 def _small(samples: Mapping[str, Sample]) -> str:
@@ -109,6 +122,6 @@ STAGE = Stage(
     summary="divergences between all pairs of corpora by several measures, a grid of settings, origin clusters",
     reads=("images", "embeddings", "duplicates", "clusters"),
     writes=("results",),
-    config=(NAME, "seed", "corpora", *specs.IMAGE_ENCODER),
+    config=(NAME, "seed", "corpora", *specs.IMAGE_ENCODER, *specs.SECOND_ENCODER),
     run=run,
 )

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
+from twigma_spark.models.base import Model
 from twigma_spark.schemas import EMBEDDINGS
 from twigma_spark.stages import specs
 from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
@@ -18,8 +19,17 @@ from twigma_spark.transforms.vectors import fault, made_by, of_model
 def run(
     cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield embeddings and rejects of the images that this model has no vector of."""
-    encoder = specs.image_encoder(cfg)
+    """Yield embeddings and rejects of the images that this model, or a second one, has no vector of."""
+    yield from _by_encoder(cfg, context, images, embeddings, specs.image_encoder(cfg), "image")
+    second = specs.second_encoder(cfg)
+    if second is not None:
+        # A unit of its own: an image that the second encoder refuses is kept all the same.
+        yield from _by_encoder(cfg, context, images, embeddings, second, "second vector")
+
+
+def _by_encoder(
+    cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame, encoder: Model, unit: str
+) -> Iterator[Mapping[str, DataFrame]]:
     done = made_by(embeddings, encoder.model_id, encoder.preprocess_rev)
 
     def row(answered: DataFrame) -> DataFrame:
@@ -28,7 +38,7 @@ def run(
         return answered.withColumns(columns).select(*EMBEDDINGS.column_names)
 
     task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
-    yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done), task)
+    yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, unit=unit), task)
 
 
 def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
@@ -43,7 +53,9 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
 def versions(cfg: Config) -> dict[str, str]:
     """Return the model that makes the vectors."""
     encoder = specs.image_encoder(cfg)
-    return {"image_model": encoder.model_id, "preprocess_rev": encoder.preprocess_rev}
+    second = specs.second_encoder(cfg)
+    also = {} if second is None else {"second_model": second.model_id, "second_preprocess_rev": second.preprocess_rev}
+    return {"image_model": encoder.model_id, "preprocess_rev": encoder.preprocess_rev, **also}
 
 
 STAGE = Stage(
@@ -51,7 +63,7 @@ STAGE = Stage(
     summary="image vectors by CLIP or any ONNX encoder, only where they are missing",
     reads=("images", "embeddings"),
     writes=("embeddings", "rejects"),
-    config=specs.IMAGE_ENCODER,
+    config=(*specs.IMAGE_ENCODER, *specs.SECOND_ENCODER),
     tuning=("embed",),
     run=run,
     account=account,

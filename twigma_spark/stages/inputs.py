@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
+from twigma_spark.models.base import Model
 from twigma_spark.stages import specs
 from twigma_spark.transforms.texts import texts
 from twigma_spark.transforms.vectors import of_model
@@ -15,10 +16,10 @@ from twigma_spark.transforms.vectors import of_model
 FEW = 500_000
 
 
-def own_vectors(cfg: Config, embeddings: DataFrame) -> DataFrame:
-    """Return the configured encoder's vectors: image_id, corpus, embedding."""
-    encoder = specs.image_encoder(cfg)
-    return of_model(embeddings, encoder.model_id, encoder.preprocess_rev)
+def own_vectors(cfg: Config, embeddings: DataFrame, encoder: Model | None = None) -> DataFrame:
+    """Return the vectors of an encoder, the configured one where none is given: image_id, corpus, embedding."""
+    by = encoder or specs.image_encoder(cfg)
+    return of_model(embeddings, by.model_id, by.preprocess_rev)
 
 
 def kept_images(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
@@ -37,9 +38,14 @@ def image_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame) -> Data
     return _without(own, _without_image(own, images))
 
 
-def kept_vectors(cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame) -> DataFrame:
-    """Return the configured encoder's vectors (image_id, corpus, embedding) of the images of `kept_images`."""
-    own = own_vectors(cfg, embeddings)
+def kept_vectors(
+    cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, encoder: Model | None = None
+) -> DataFrame:
+    """Return an encoder's vectors (image_id, corpus, embedding) of the images of `kept_images`.
+
+    The configured one's where none is given. What repeats another image is told by the configured one in any case.
+    """
+    own = own_vectors(cfg, embeddings, encoder)
     return _without(own, _without_image(own, images).unionByName(duplicates.select("image_id")))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twigma_spark.config.engine import Inference
-from twigma_spark.config.models import HeadSettings, OnnxClasses
+from twigma_spark.config.models import HeadSettings, ImageModel, OnnxClasses
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.models import registry
@@ -17,12 +17,23 @@ from twigma_spark.transforms.inference import Feed
 
 # What these functions read of the configuration; a stage that calls one declares its keys.
 IMAGE_ENCODER = ("models.image", "models.device", "ingest.max_pixels")
+SECOND_ENCODER = ("models.image_also",)
 CAPTIONER = ("models.caption", "models.device", "ingest.max_pixels")
 
 
 def image_encoder(cfg: Config) -> Model:
     """Return the image encoder's spec."""
-    return registry.image_encoder(_pixels(cfg, cfg.models.image), cfg.models.device)
+    return encoder(cfg, cfg.models.image)
+
+
+def second_encoder(cfg: Config) -> Model | None:
+    """Return the spec of the second image encoder, or None where none is configured."""
+    return None if cfg.models.image_also is None else encoder(cfg, cfg.models.image_also)
+
+
+def encoder(cfg: Config, settings: ImageModel) -> Model:
+    """Return the spec of an image encoder by its settings."""
+    return registry.image_encoder(_pixels(cfg, settings), cfg.models.device)
 
 
 def text_encoder(cfg: Config) -> Model | None:

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
+from twigma_spark.models.base import Model
 from twigma_spark.results import Result
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records, specs
@@ -20,6 +21,7 @@ from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
 from twigma_spark.stats.prompts import length_and_distance
 from twigma_spark.stats.sample import Codes, Sample
+from twigma_spark.stats.second_encoder import second_encoder_results
 from twigma_spark.stats.texts import FEW
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
@@ -49,14 +51,16 @@ def run(
     passed = block_moments(vectors, images, how.blocks, cfg.seed)
     with few_threads(samples.values()):
         entropy, bins = entropies(samples, spec)
-        distances = (r for name, sample in samples.items() for r in of_pairs(sample, {"corpus": name}, spec))
-        drawn_in_groups = [_with_population(r, samples, how.per_group) for r in (*entropy, *distances)]
-        results = [*_by_moments(cfg, passed, samples), *drawn_in_groups]
+        results = [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, how.per_group, spec)]
+        measured = list(results)
         groups: list[Row] = []
         for name, each in drawn.items():
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
+    second = specs.second_encoder(cfg)
+    if second is not None:
+        results += second_encoder_results(measured, _again(cfg, second, images, embeddings, duplicates))
     of_texts = text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
     if few := _name_few_texts(of_texts):
         context.log(f"variation: warning: fewer than {FEW} texts of equal lengths: {few}")
@@ -65,6 +69,28 @@ def run(
         "results": records.result_rows(context.spark, NAME, results),
         "group_distances": arrow.local_frame(context.spark, groups, GROUP_DISTANCES.schema),
     }
+
+
+def _of_whole_groups(
+    entropy: Iterable[Result], samples: Mapping[str, Sample], per_group: int, spec: VariationSpec
+) -> list[Result]:
+    """Return entropies and distances of pairs of the corpora, which say of what population they are."""
+    distances = (r for name, sample in samples.items() for r in of_pairs(sample, {"corpus": name}, spec))
+    return [_with_population(r, samples, per_group) for r in (*entropy, *distances)]
+
+
+def _again(
+    cfg: Config, encoder: Model, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
+) -> list[Result]:
+    """Return the variation of the corpora by another encoder."""
+    how, spec = cfg.variation, _spec(cfg)
+    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates, encoder)
+    drawn = collect_samples(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
+    samples = {name: each.sample() for name, each in drawn.items()}
+    passed = block_moments(vectors, images, how.blocks, cfg.seed)
+    with few_threads(samples.values()):
+        entropy, _ = entropies(samples, spec)
+        return [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, how.per_group, spec)]
 
 
 def _name_few_texts(results: Iterable[Result]) -> str:
@@ -144,7 +170,16 @@ STAGE = Stage(
     summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
     reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings"),
     writes=("results", "group_distances"),
-    config=(NAME, "seed", "corpora", "texts", "embed_text.mentions", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
+    config=(
+        NAME,
+        "seed",
+        "corpora",
+        "texts",
+        "embed_text.mentions",
+        *specs.IMAGE_ENCODER,
+        *specs.SECOND_ENCODER,
+        *specs.CAPTIONER,
+    ),
     run=run,
     sources=lambda cfg, spark: plain_texts.fingerprint(spark, cfg.texts),
 )

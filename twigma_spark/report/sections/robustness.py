@@ -23,7 +23,11 @@ def context(data: ReportData) -> dict[str, object]:
         for m in SMOOTHING
         for r in _order_by_corpus(data, data.by_label("ranking_changes", m, "corpus"))
     ]
-    return {"chart": _chart(data), "changes": [(words, r, _share(r)) for words, r in changes]}
+    return {
+        "chart": _chart(data),
+        "changes": [(words, r, _share(r)) for words, r in changes],
+        "agreement": data.select("second_encoder", "rank_agreement"),
+    }
 
 
 def _chart(data: ReportData) -> Figure | None:
