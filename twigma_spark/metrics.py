@@ -55,7 +55,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "grid": ("p", "q", "clusters", "seed", "share"),
     "grid_spread": ("p", "q"),
     "ranking_changes": ("corpus",),
-    "second_encoder": ("p", "q", "corpus", "measure"),
+    "sensitivity": ("variant", "p", "q", "corpus", "reference", "level", "measure"),
     "origins": ("clustering", "cluster", "corpus"),
     "variation": ("corpus", "within", "distance"),
     "text_variation": ("kind", "versus", "distance"),
@@ -383,26 +383,30 @@ _MEASURED: tuple[Metric, ...] = (
     ),
 )  # fmt: skip
 
-# Measures of the variation of one corpus that a second encoder gives too, beside those of pairs of corpora.
+# Measures of one corpus that are computed in other ways too, beside those of pairs of corpora.
 _OF_CORPORA = frozenset({"pair_distance", "entropy", "iev", "pmv", "vendi", "effective_rank", "generalised_variance"})
 
 
-def _by_second_encoder() -> list[Metric]:
-    """Return the entries of what is measured by a second encoder as well."""
+def _in_other_ways() -> list[Metric]:
+    """Return the entries of what is computed by a second encoder, or without some images, as well."""
     both = [
         m for m in _MEASURED
         if (m.analysis == "distinctiveness" and m.name != "p_same")
         or (m.analysis == "variation" and m.name in _OF_CORPORA)
+        or (m.analysis == "likes_regression" and m.name == "poisson_score")
     ]  # fmt: skip
-    return [replace(m, analysis="second_encoder", title=f"{m.title}, second encoder", section=TABLE_ONLY) for m in both]
+    return [replace(m, analysis="sensitivity", title=f"{m.title}, in another way", section=TABLE_ONLY) for m in both]
 
 
 CATALOGUE: tuple[Metric, ...] = (
     *_MEASURED,
-    *_by_second_encoder(),
+    *_in_other_ways(),
     *_metrics(
-        "second_encoder", "robustness", "Kendall 1938",
-        ("rank_agreement", "Agreement of the encoders", "Kendall's tau-b of a measure by both encoders.", "-1 to 1"),
+        "sensitivity", "robustness", "Kendall 1938",
+        ("rank_agreement", "Agreement of ranks", "Kendall's tau-b of a measure as it is and in another way.",
+         "-1 to 1"),
+        ("left_out", "Images left out", "Fraction of a corpus' images that are likely not generated.", "0 to 1",
+         "Wilson 1927"),
     ),
 )  # fmt: skip
 ANALYSES: tuple[str, ...] = tuple(dict.fromkeys(metric.analysis for metric in CATALOGUE))

@@ -17,7 +17,7 @@ from tests.unit.made_results import joined
 from twigma_spark.config.analyses import Distinctiveness, GridSettings, Variation
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
-from twigma_spark.config.models import Onnx
+from twigma_spark.config.models import HeadSettings, Onnx, RealImages
 from twigma_spark.config.settings import Config
 from twigma_spark.stages import distinctiveness, inputs, specs, text_variation, variation
 from twigma_spark.stages.stage import Stage, StageContext
@@ -107,20 +107,29 @@ CFG = Config(
 )
 
 
+# Every fourth post and an image of each prompt are likely photographs; so is the photo, which counts all the same.
+SCORES = [
+    {"image_id": image(number, "x")["image_id"], "model_id": "m", "kind": "photo", "score": 0.9}
+    for number in (0, 4, 8, 12, 100, 103, 106, 109, 200)
+]
+
+
 @pytest.fixture
 def run(spark: SparkSession, table: Table, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, list[Any]]]:
     """Run a stage over images and their vectors."""
 
-    def with_vectors(stage: Stage, rows: list[dict[str, Any]], vectors: list[list[float]]) -> dict[str, list[Any]]:
+    def with_vectors(
+        stage: Stage, rows: list[dict[str, Any]], vectors: list[list[float]], cfg: Config | None = None
+    ) -> dict[str, list[Any]]:
         data = [(r["image_id"], r["corpus"], v) for r, v in zip(rows, vectors, strict=True)]
         frame = spark.createDataFrame(data, VECTORS)
         monkeypatch.setattr(inputs, "kept_vectors", lambda *tables: frame)
         monkeypatch.setattr(specs, "text_encoder", lambda cfg: None)
         members = [{**r, "clustering_id": "origins", "cluster": i % 2} for i, r in enumerate(rows)]
-        full = {"images": rows, "clusters": members}
+        full = {"images": rows, "clusters": members, "scores": SCORES}
         tables = {name: table(name, full.get(name, [])) for name in stage.reads}
         context = StageContext(spark=spark, materialize=lambda frame: frame, log=lambda text: None)
-        made = stage.run(CFG, context, **tables)
+        made = stage.run(CFG if cfg is None else cfg, context, **tables)
         assert isinstance(made, dict)
         return {name: made[name].collect() for name in made}
 
@@ -177,6 +186,24 @@ def test_distinctiveness_of_a_world_with_an_empty_and_a_tiny_corpus(run: Callabl
 
 
 @pytest.mark.parametrize("stage", [variation.STAGE, distinctiveness.STAGE])
+def test_likely_real_images_are_left_out(stage: Stage, run: Callable[..., dict[str, list[Any]]]) -> None:
+    head = HeadSettings(kind="linear", path="head.safetensors")
+    models = CFG.models.model_copy(update={"scores": {"photo": head}, "real": RealImages(score="photo")})
+    rows = run(stage, *world(), CFG.model_copy(update={"models": models}))["results"]
+    all_are_stated(rows)
+    again = [row for row in rows if row["analysis"] == "sensitivity"]
+    assert {row["labels"]["variant"] for row in again} == {"without likely real images"}
+    shares = {row["labels"]["corpus"]: row["estimate"] for row in again if row["metric"] == "left_out"}
+    if stage is distinctiveness.STAGE:
+        assert shares == {"posts": 4 / 16, "diffusion": 4 / 12}
+    else:
+        found = [row for row in rows if row["metric"] == "pair_distance" and "within" not in row["labels"]]
+        again, before = ({row["labels"]["corpus"]: row["estimate"] for row in found if row["analysis"] == analysis}
+                         for analysis in ("sensitivity", "variation"))  # fmt: skip
+        assert again["photo"] == before["photo"] and again["posts"] != before["posts"]
+
+
+@pytest.mark.parametrize("stage", [variation.STAGE, distinctiveness.STAGE])
 def test_a_second_encoder_is_compared(
     stage: Stage, run: Callable[..., dict[str, list[Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,10 +211,13 @@ def test_a_second_encoder_is_compared(
     monkeypatch.setattr(specs, "second_encoder", lambda cfg: SimpleNamespace(model_id="second"))
     rows = run(stage, *world())["results"]
     all_are_stated(rows)
-    again = [row for row in rows if row["analysis"] == "second_encoder"]
-    values = {(row["metric"], row["labels_key"]): row["estimate"] for row in rows if row["analysis"] == stage.name}
+    again = [row for row in rows if row["analysis"] == "sensitivity"]
+    names = ("p", "q", "corpus")
+    values = {(row["metric"], *(row["labels"].get(n) for n in names)): row["estimate"]
+              for row in rows if row["analysis"] == stage.name and "within" not in row["labels"]}  # fmt: skip
     same = [row for row in again if row["metric"] != "rank_agreement"]
-    assert same and all(values[row["metric"], row["labels_key"]] == row["estimate"] for row in same)
+    assert same and {row["labels"]["variant"] for row in again} == {"second encoder"}
+    assert all(values[row["metric"], *(row["labels"].get(n) for n in names)] == row["estimate"] for row in same)
     known = [row for row in again if row["metric"] == "rank_agreement" and row["estimate"] is not None]
     assert [row["estimate"] for row in known] == pytest.approx([1.0] * len(known))
 

@@ -57,7 +57,8 @@ def quality(corpora: Sequence[str], references: Sequence[str]) -> Iterator[Resul
         for share in (0.01, 0.05, 0.2):
             yield of("copies", "planted_recall", 0.98, 0.02, 20, reference=reference, kind="copies",
                      planted=f"{share:g}")  # fmt: skip
-    yield of("second_encoder", "rank_agreement", 0.8, None, 12, measure="kl_kt")
+    yield of("sensitivity", "rank_agreement", 0.8, None, 12, measure="kl_kt", variant="second encoder")
+    yield of("sensitivity", "left_out", 0.03, 0.01, 1800, corpus="posts", variant="without likely real images")
     yield of("recall", "recall_at_k", 0.962, 0.01, reference="diffusion", k=5, nprobe=16)
     for metric in ("keyword_overlap", "keyword_overlap_null", "ari", "ami"):
         yield of("concordance", metric, 0.4, annotator="first")

@@ -16,6 +16,11 @@ from twigma_spark.errors import ConfigError
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
+def test_the_score_of_real_images_must_be_one_of_the_scores() -> None:
+    with pytest.raises(ConfigError, match=r"models.real.score must be a name of models.scores. Got 'photo'"):
+        load([], ["models.real={score: photo}"])
+
+
 def test_two_encoders_must_differ() -> None:
     clip = "{kind: open_clip, path: 'sample:clip'}"
     with pytest.raises(ConfigError, match="another encoder"):

@@ -118,6 +118,13 @@ ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
 ScoreModel = Annotated[HeadSettings | OnnxClasses, Field(discriminator="kind")]
 
 
+class RealImages(Section):
+    """Which score says that an image is likely not generated, and from where on."""
+
+    score: Name
+    above: float = 0.5
+
+
 class Models(Section):
     """Which models are used; null leaves the stage that needs one without work."""
 
@@ -126,6 +133,13 @@ class Models(Section):
     image_also: ImageModel | None = None
     caption: Blip | None = Blip(kind="blip")
     scores: Mapping[Name, ScoreModel] = {}
+    real: RealImages | None = None
+
+    @model_validator(mode="after")
+    def _score_is_known(self) -> Models:
+        if self.real is not None and self.real.score not in self.scores:
+            raise ValueError(f"models.real.score must be a name of models.scores. Got {self.real.score!r}.")
+        return self
 
     @model_validator(mode="after")
     def _encoders_differ(self) -> Models:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.results import Result, Value
@@ -14,8 +15,9 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.comparison import ComparisonSpec, comparisons
 from twigma_spark.stats.divergence import DivergenceSpec, divergences
 from twigma_spark.stats.grid import GridSpec, cell_results, grid, ranking_changes, spread
+from twigma_spark.stats.intervals import wilson_value
 from twigma_spark.stats.sample import Sample, of_equal_size
-from twigma_spark.stats.second_encoder import second_encoder_results
+from twigma_spark.stats.sensitivity import WITHOUT_REAL, sensitivity_results
 from twigma_spark.stats.shares import ShareSums, clustered_share
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms.clusters import share_sums
@@ -33,6 +35,7 @@ def run(
     embeddings: DataFrame,
     duplicates: DataFrame,
     clusters: DataFrame,
+    scores: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the divergences of every ordered pair of corpora, the grid, and the origin clusters as results."""
     samples, size = _samples(cfg, inputs.kept_vectors(cfg, images, embeddings, duplicates), images)
@@ -41,15 +44,33 @@ def run(
         main = divergences(samples, _divergence(cfg))
         measured = [*main, *comparisons(samples, _comparison(cfg))]
         results = [*measured, *_robustness(cfg, samples, main)]
-    second = specs.second_encoder(cfg)
-    if second is not None:
-        samples, size = _samples(cfg, inputs.kept_vectors(cfg, images, embeddings, duplicates, second), images)
-        context.log(f"distinctiveness: again by {second.model_id}, {size:,} images of each corpus")
+    for variant, vectors in inputs.variants(cfg, images, embeddings, duplicates, scores):
+        samples, size = _samples(cfg, vectors, images)
+        context.log(f"distinctiveness: {variant}, {size:,} images of each corpus")
         with few_threads(samples.values()):
             again = [*divergences(samples, _divergence(cfg)), *comparisons(samples, _comparison(cfg))]
-        results += second_encoder_results(measured, again)
+        results += sensitivity_results(variant, measured, again)
+    results += _left_out(cfg, inputs.kept_vectors(cfg, images, embeddings, duplicates), scores)
     results += _origins(clusters, images, cfg.distinctiveness.confidence)
     return {"results": records.result_rows(context.spark, NAME, results)}
+
+
+def _left_out(cfg: Config, kept: DataFrame, scores: DataFrame) -> list[Result]:
+    """Return the share of each corpus' images that are likely not generated; none where nothing says so."""
+    if cfg.models.real is None:
+        return []
+    real = {
+        row["corpus"]: row["count"] for row in inputs.likely_real(cfg, kept, scores).groupBy("corpus").count().collect()
+    }
+    of = kept.where(F.col("corpus").isin(cfg.of_role("posts", "generated"))).groupBy("corpus").count().collect()
+    method = f"images with a score {cfg.models.real.score} above {cfg.models.real.above:g}; Wilson, 95%"
+    return [
+        Result.of(
+            "sensitivity", "left_out", wilson_value(real.get(row["corpus"], 0), row["count"], "images", method),
+            variant=WITHOUT_REAL, corpus=row["corpus"],
+        )
+        for row in of
+    ]  # fmt: skip
 
 
 def _samples(cfg: Config, vectors: DataFrame, images: DataFrame) -> tuple[dict[str, Sample], int]:
@@ -120,8 +141,8 @@ def _grid(cfg: Config) -> GridSpec:
 STAGE = Stage(
     name=NAME,
     summary="divergences between all pairs of corpora by several measures, a grid of settings, origin clusters",
-    reads=("images", "embeddings", "duplicates", "clusters"),
+    reads=("images", "embeddings", "duplicates", "clusters", "scores"),
     writes=("results",),
-    config=(NAME, "seed", "corpora", *specs.IMAGE_ENCODER, *specs.SECOND_ENCODER),
+    config=(NAME, "seed", "corpora", *specs.IMAGE_ENCODER, *specs.VARIANTS),
     run=run,
 )

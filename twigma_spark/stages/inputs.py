@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -9,6 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
 from twigma_spark.models.base import Model
 from twigma_spark.stages import specs
+from twigma_spark.stats.sensitivity import SECOND_ENCODER, WITHOUT_REAL
 from twigma_spark.transforms.texts import texts
 from twigma_spark.transforms.vectors import of_model
 
@@ -97,3 +100,25 @@ def clustering(clusters: DataFrame, name: str | None) -> DataFrame:
     return clusters.where(F.lit(False) if name is None else F.col("clustering_id") == name).select(
         "image_id", "cluster"
     )
+
+
+def variants(
+    cfg: Config, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame, scores: DataFrame
+) -> Iterator[tuple[str, DataFrame]]:
+    """Yield the vectors of the kept images in each other way that is configured, after its name (`sensitivity`)."""
+    second = specs.second_encoder(cfg)
+    if second is not None:
+        yield SECOND_ENCODER, kept_vectors(cfg, images, embeddings, duplicates, second)
+    if cfg.models.real is not None:
+        vectors = kept_vectors(cfg, images, embeddings, duplicates)
+        yield WITHOUT_REAL, vectors.join(likely_real(cfg, vectors, scores), "image_id", "left_anti")
+
+
+def likely_real(cfg: Config, kept: DataFrame, scores: DataFrame) -> DataFrame:
+    """Return image_id and corpus of the posts and generated images that `models.real` says are likely not generated."""
+    how = cfg.models.real
+    if how is None:
+        return kept.select("image_id", "corpus").limit(0)
+    high = scores.where((F.col("kind") == how.score) & (F.col("score") > how.above)).select("image_id").distinct()
+    of = kept.where(F.col("corpus").isin(cfg.of_role("posts", "generated")))
+    return of.select("image_id", "corpus").join(high, "image_id", "left_semi")

@@ -21,6 +21,7 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.joint_likes import Engagement, joint_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
+from twigma_spark.stats.sensitivity import WITHOUT_REAL, sensitivity_results
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms import activity, engagement
 
@@ -48,12 +49,19 @@ def run(
     scored = engagement.with_scores(rows, scores, themed, cfg.models.scores)
     tags = [row["name"] for row in activity.top(tweets, cfg.likes.hashtags, 0).collect()]
     joint = engagement.joint_columns(tags, "nsfw" in cfg.models.scores)
+    if cfg.models.real is not None:
+        above = F.col(engagement.score(cfg.models.real.score)) > cfg.models.real.above
+        joint.append(F.coalesce(above, F.lit(False)).alias("real"))
     table = arrow.table(engagement.compact(scored, references, joint))
     data, missing = _with_likes(table, references)
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     with few_threads([]):
         plain_results = likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
         found = list(_add_notes(plain_results, missing, bool(references)))
+        if "real" in table.column_names:
+            kept_real = table.column("real").to_numpy()[table.column("likes").to_numpy() >= 0]
+            without = likes_results(data.of(~kept_real), cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
+            found += sensitivity_results(WITHOUT_REAL, found, without)
         found += joint_results(_engagement(table, references, tags), cfg.likes.confidence, cfg.seed)
     found += _boosting(cfg, context, scored, references)
     return {"results": records.result_rows(context.spark, "likes", found)}

@@ -18,6 +18,7 @@ from twigma_spark.transforms.inference import Feed
 # What these functions read of the configuration; a stage that calls one declares its keys.
 IMAGE_ENCODER = ("models.image", "models.device", "ingest.max_pixels")
 SECOND_ENCODER = ("models.image_also",)
+VARIANTS = (*SECOND_ENCODER, "models.real")
 CAPTIONER = ("models.caption", "models.device", "ingest.max_pixels")
 
 

@@ -9,7 +9,6 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, plain_texts
-from twigma_spark.models.base import Model
 from twigma_spark.results import Result
 from twigma_spark.schemas import GROUP_DISTANCES
 from twigma_spark.stages import inputs, records, specs
@@ -21,7 +20,7 @@ from twigma_spark.stats.groups import Groups
 from twigma_spark.stats.moments import Moments
 from twigma_spark.stats.prompts import length_and_distance
 from twigma_spark.stats.sample import Codes, Sample
-from twigma_spark.stats.second_encoder import second_encoder_results
+from twigma_spark.stats.sensitivity import sensitivity_results
 from twigma_spark.stats.texts import FEW
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec, entropies, of_moments, of_pairs, within
@@ -42,7 +41,7 @@ def run(
 ) -> Mapping[str, DataFrame]:
     """Return the variation of each corpus, within its groups and of its texts as results, and the groups' distances.
 
-    `texts` are the tables tweets, captions and text_embeddings.
+    `texts` are the tables tweets, captions, text_embeddings and scores.
     """
     how, spec = cfg.variation, _spec(cfg)
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
@@ -58,9 +57,8 @@ def run(
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
-    second = specs.second_encoder(cfg)
-    if second is not None:
-        results += second_encoder_results(measured, _again(cfg, second, images, embeddings, duplicates))
+    for variant, other in inputs.variants(cfg, images, embeddings, duplicates, texts["scores"]):
+        results += sensitivity_results(variant, measured, _of_corpora(cfg, other, images))
     of_texts = text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
     if few := _name_few_texts(of_texts):
         context.log(f"variation: warning: fewer than {FEW} texts of equal lengths: {few}")
@@ -79,12 +77,9 @@ def _of_whole_groups(
     return [_with_population(r, samples, per_group) for r in (*entropy, *distances)]
 
 
-def _again(
-    cfg: Config, encoder: Model, images: DataFrame, embeddings: DataFrame, duplicates: DataFrame
-) -> list[Result]:
-    """Return the variation of the corpora by another encoder."""
+def _of_corpora(cfg: Config, vectors: DataFrame, images: DataFrame) -> list[Result]:
+    """Return the variation of the corpora by other vectors."""
     how, spec = cfg.variation, _spec(cfg)
-    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates, encoder)
     drawn = collect_samples(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     passed = block_moments(vectors, images, how.blocks, cfg.seed)
@@ -168,7 +163,7 @@ def _spec(cfg: Config) -> VariationSpec:
 STAGE = Stage(
     name=NAME,
     summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
-    reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings"),
+    reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings", "scores"),
     writes=("results", "group_distances"),
     config=(
         NAME,
@@ -177,7 +172,7 @@ STAGE = Stage(
         "texts",
         "embed_text.mentions",
         *specs.IMAGE_ENCODER,
-        *specs.SECOND_ENCODER,
+        *specs.VARIANTS,
         *specs.CAPTIONER,
     ),
     run=run,

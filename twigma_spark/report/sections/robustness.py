@@ -26,7 +26,8 @@ def context(data: ReportData) -> dict[str, object]:
     return {
         "chart": _chart(data),
         "changes": [(words, r, _share(r)) for words, r in changes],
-        "agreement": data.select("second_encoder", "rank_agreement"),
+        "agreement": data.select("sensitivity", "rank_agreement"),
+        "left_out": data.select("sensitivity", "left_out"),
     }
 
 

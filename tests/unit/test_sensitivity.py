@@ -1,10 +1,13 @@
-"""Ranks of two encoders: equal, opposite and unrelated orders."""
+"""Measures in another way: equal and opposite orders, and what is not compared."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from twigma_spark.metrics import CATALOGUE
 from twigma_spark.results import Result, Value
-from twigma_spark.stats.second_encoder import OF_CORPORA, OF_PAIRS, second_encoder_results
+from twigma_spark.stats.likes import Likes, likes_results
+from twigma_spark.stats.sensitivity import OF_CORPORA, OF_LIKES, OF_PAIRS, sensitivity_results
 
 
 def results(values: dict[tuple[str, str], float | None], metric: str = "kl_kt") -> list[Result]:
@@ -16,9 +19,9 @@ FIRST = {("a", "b"): 0.1, ("a", "c"): 0.5, ("b", "c"): 0.9, ("c", "b"): None}
 
 
 def agreement(second: dict[tuple[str, str], float | None]) -> Value:
-    found = list(second_encoder_results(results(FIRST), results(second)))
+    found = list(sensitivity_results("other", results(FIRST), results(second)))
     (row,) = [r for r in found if r.metric == "rank_agreement"]
-    assert row.labels == {"measure": "kl_kt"} and {r.analysis for r in found} == {"second_encoder"}
+    assert row.labels == {"measure": "kl_kt", "variant": "other"} and {r.analysis for r in found} == {"sensitivity"}
     assert sum(r.metric == "kl_kt" for r in found) == len(second)
     return row.value
 
@@ -39,9 +42,22 @@ def test_measures_within_groups_and_others_are_left_out() -> None:
         "variation", "pair_distance", Value(1.0, None, None, 9, "images", "x"), corpus="a", within="posts"
     )
     other = Result.of("variation", "share_explained", Value(1.0, None, None, 9, "images", "x"), corpus="a")
-    assert list(second_encoder_results([], [within, other])) == []
+    assert list(sensitivity_results("other", [], [within, other])) == []
 
 
 def test_the_catalogue_has_what_is_compared() -> None:
-    named = {m.name for m in CATALOGUE if m.analysis == "second_encoder"}
-    assert named == {*OF_PAIRS, *OF_CORPORA, "rank_agreement"}
+    named = {m.name for m in CATALOGUE if m.analysis == "sensitivity"}
+    assert named == {*OF_PAIRS, *OF_CORPORA, *OF_LIKES, "rank_agreement", "left_out"}
+
+
+def test_the_recommended_coefficients_of_the_likes_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    author = rng.integers(0, 150, 600)
+    data = Likes(rng.poisson(5, 600), np.arange(600), author, author % 3, np.zeros(600), {"art": rng.random(600)})
+    first, second = (list(likes_results(part, 5)) for part in (data, data.of(rng.random(600) < 0.8)))
+    found = list(sensitivity_results("other", first, second))
+    values = [r for r in found if r.metric == "poisson_score"]
+    assert {r.labels["level"] for r in values} >= {f"quintile {k}" for k in (1, 2, 3, 4)}
+    assert {r.metric for r in found} == {"poisson_score", "rank_agreement"}
+    (agreement,) = [r.value for r in found if r.metric == "rank_agreement"]
+    assert agreement.unit == "coefficients" and agreement.n == len(values)

@@ -1,0 +1,66 @@
+"""The same measures in another way, such as by a second encoder, and whether the order of what is compared holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from twigma_spark.results import Result, Value, not_computed
+
+ANALYSIS = "sensitivity"
+SECOND_ENCODER, WITHOUT_REAL = "second encoder", "without likely real images"
+# What is compared: the measures of pairs of corpora, those of one corpus, and the coefficients of the likes.
+OF_PAIRS = (
+    "kl", "kl_kt", "js", "frontier_integral", "mauve", "knn_kl", "precision", "recall", "density", "coverage", "mmd",
+    "cmmd",
+)  # fmt: skip
+OF_CORPORA = ("pair_distance", "entropy", "iev", "pmv", "vendi", "effective_rank", "generalised_variance")
+OF_LIKES = ("poisson_score",)
+UNITS = {
+    frozenset({"p", "q"}): ("pairs of corpora", OF_PAIRS),
+    frozenset({"corpus"}): ("corpora", OF_CORPORA),
+    frozenset({"reference", "level"}): ("coefficients", OF_LIKES),
+}
+
+
+def sensitivity_results(variant: str, first: Iterable[Result], second: Iterable[Result]) -> Iterator[Result]:
+    """Yield the values of a variant under an analysis of their own, and the agreement of ranks by measure.
+
+    Args:
+        variant: its name.
+        first: results of the run; of pairs of corpora (labels p and q), of a corpus (label corpus), or of the likes
+            (labels reference and level).
+        second: the same of the variant.
+    """
+    own, other = _by_measure(first), _by_measure(second)
+    for metric, values in other.items():
+        yield from (Result.of(ANALYSIS, metric, r.value, variant=variant, **r.labels) for r in values.values())
+        agreement = _agreement(own.get(metric, {}), values)
+        yield Result.of(ANALYSIS, "rank_agreement", agreement, variant=variant, measure=metric)
+
+
+def _by_measure(results: Iterable[Result]) -> dict[str, dict[str, Result]]:
+    found: dict[str, dict[str, Result]] = {}
+    for each in results:
+        _, metrics = UNITS.get(frozenset(each.labels), ("", ()))
+        if each.metric in metrics:
+            found.setdefault(each.metric, {})[each.key] = each
+    return found
+
+
+def _agreement(first: Mapping[str, Result], second: Mapping[str, Result]) -> Value:
+    """Return Kendall's tau-b of the values of the run and of the variant."""
+    pairs = [(first[key].estimate, value.estimate) for key, value in second.items() if key in first]
+    known = np.array([(a, b) for a, b in pairs if a is not None and b is not None], np.float64).reshape(-1, 2)
+    unit, _ = UNITS[frozenset(next(iter(second.values())).labels)]
+    if len(known) < 3:
+        return not_computed(f"ranks of fewer than three {unit} say nothing", len(known), unit)
+    found = kendalltau(known[:, 0], known[:, 1])
+    if not np.isfinite(found.statistic):
+        return not_computed("one of both has all the same value", len(known), unit)
+    method = (
+        f"Kendall's tau-b of the values of the run and the variant; p = {found.pvalue:.2g} of no agreement; no interval"
+    )
+    return Value(float(found.statistic), None, None, len(known), unit, method)
