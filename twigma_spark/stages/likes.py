@@ -171,6 +171,6 @@ STAGE = Stage(
     summary="likes by quintile of similarity, count regressions, and where asked for a boosted model",
     reads=("images", "tweets", "embeddings", "duplicates", "neighbours", "scores", "clusters"),
     writes=("results",),
-    config=("likes", "seed", "corpora", "cluster.clusterings", "models.scores", *specs.IMAGE_ENCODER),
+    config=("likes", "seed", "corpora", "cluster.clusterings", "models.scores", "models.real", *specs.IMAGE_ENCODER),
     run=run,
 )
