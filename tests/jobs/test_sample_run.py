@@ -136,7 +136,8 @@ def test_statistics_come_with_n_unit_interval_and_method(done: Done) -> None:
     assert ends and all(low <= high for low, high in ends)
     # A score test may reject no value on one side: there the interval has no end.
     one = {row.metric for row in rows if (row.low is None) != (row.high is None)}
-    assert one <= {"poisson_score", "slope", "relative_change"}, one
+    scored = {"poisson_score", "slope", "relative_change", "change", "curve", "change_point"}
+    assert one <= scored, one
     without = [row for row in rows if row.estimate is None or row.n == 0]
     assert all(row.method.count(" ") > 1 for row in without), "what could not be computed must say why"
 
