@@ -51,7 +51,7 @@ def _distinct(data: ReportData) -> Iterator[Claim]:
         for other in data.of_role("natural", "art"):
             row = data.get("distinctiveness", "kl_kt", p=posts, q=other)
             stated = f"Generated images are distinct from {_called(data, other)}"
-            yield _claim(stated, row, f"KL divergence from {other} {{}} nats", lambda r: (r.low, r.high))
+            yield _claim(stated, row, f"KL divergence from {other} {{}} nats")
 
 
 def _variation(data: ReportData) -> Iterator[Claim]:
@@ -88,12 +88,10 @@ def _themes(data: ReportData) -> Iterator[Claim]:
     yield Claim("The themes shift over time", here, verdict)
 
 
-def _claim(
-    stated: str, row: Result | None, words: str, ends: Callable[[Result], tuple[float | None, float | None]]
-) -> Claim:
+def _claim(stated: str, row: Result | None, words: str) -> Claim:
     if row is None or row.estimate is None:
         return Claim(stated, "–", ABSENT)
-    return Claim(stated, words.format(_ends(row)), _verdict(*ends(row)))
+    return Claim(stated, words.format(_ends(row)), _verdict(row.low, row.high))
 
 
 def _called(data: ReportData, corpus: str) -> str:
