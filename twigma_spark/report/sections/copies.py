@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, label
+from twigma_spark.report.figures import Figure, colour, error_bars, figure, label
 from twigma_spark.report.numbers import count, interval
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
@@ -101,11 +101,7 @@ def _panel(data: ReportData, reference: str, axes: dict[str, Any]) -> list[go.Sc
     dots = go.Scatter(
         x=[float(r.labels["stated"]) for r in seen], y=[r.estimate for r in seen], name="this run's matches",
         mode="markers", marker={"color": colour(0), "size": 9, "symbol": "diamond"},
-        error_y={
-            "type": "data", "symmetric": False, "thickness": 1.2,
-            "array": [(r.high or 0.0) - (r.estimate or 0.0) for r in seen],
-            "arrayminus": [(r.estimate or 0.0) - (r.low or 0.0) for r in seen],
-        },
+        error_y={"type": "data", "symmetric": False, "thickness": 1.2, **error_bars(seen)},
         hovertemplate="stated %{x:.1e}, in this run %{y:.1e}", legendgroup="run", **axes,
     )  # fmt: skip
     return [*guides, *lines, dots]
