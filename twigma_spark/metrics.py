@@ -55,7 +55,18 @@ LABELS: dict[str, tuple[str, ...]] = {
     "grid": ("p", "q", "clusters", "seed", "share"),
     "grid_spread": ("p", "q"),
     "ranking_changes": ("corpus",),
-    "sensitivity": ("variant", "p", "q", "corpus", "reference", "level", "measure"),
+    "sensitivity": (
+        "variant",
+        "p",
+        "q",
+        "corpus",
+        "within",
+        "cluster",
+        "threshold",
+        "reference",
+        "level",
+        "measure",
+    ),
     "origins": ("clustering", "cluster", "corpus"),
     "variation": ("corpus", "within", "distance"),
     "text_variation": ("kind", "versus", "distance"),
@@ -387,13 +398,20 @@ _MEASURED: tuple[Metric, ...] = (
 _OF_CORPORA = frozenset({"pair_distance", "entropy", "iev", "pmv", "vendi", "effective_rank", "generalised_variance"})
 
 
+# Headlines of other sections.
+_OF_OTHERS = frozenset({
+    ("likes_regression", "poisson_score"), ("variation", "share_explained"), ("variation", "variance_component"),
+    ("trends", "share"), ("trends", "relative_change"), ("trends", "arrow"), ("nsfw", "share_above"),
+})  # fmt: skip
+
+
 def _in_other_ways() -> list[Metric]:
     """Return the entries of what is computed by a second encoder, or without some images, as well."""
     both = [
         m for m in _MEASURED
         if (m.analysis == "distinctiveness" and m.name != "p_same")
         or (m.analysis == "variation" and m.name in _OF_CORPORA)
-        or (m.analysis == "likes_regression" and m.name == "poisson_score")
+        or (m.analysis, m.name) in _OF_OTHERS
     ]  # fmt: skip
     return [replace(m, analysis="sensitivity", title=f"{m.title}, in another way", section=TABLE_ONLY) for m in both]
 
@@ -407,6 +425,8 @@ CATALOGUE: tuple[Metric, ...] = (
          "-1 to 1"),
         ("left_out", "Images left out", "Fraction of a corpus' images that are likely not generated.", "0 to 1",
          "Wilson 1927"),
+        ("nearest_share", "Nearest reference",
+         "Fraction of the posts' images whose nearest reference image is in this reference.", "0 to 1"),
     ),
 )  # fmt: skip
 ANALYSES: tuple[str, ...] = tuple(dict.fromkeys(metric.analysis for metric in CATALOGUE))

@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _bound(name: str, value: float, unit: str, bound: float, target: str) -> Record:
-    return Record(name, value, unit, bound, value / bound, target, value <= bound)
+    return Record(name, value, unit, target=target, holds=value <= bound)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,32 @@ def test_images_of_posts_without_likes_are_counted_and_left_out(spark: SparkSess
     assert "likes.boosting is null" in found["held_out_deviance", "boosting"]["method"]
 
 
+def test_headlines_follow_without_likely_real_images(spark: SparkSession, make: Make) -> None:
+    """Posts 1 to 3 look like art and post 4 like a photo; 3 and 4 are likely real."""
+    photo = Corpus(name="photo", role="natural", path="z")
+    real = {"scores": {"real": {"kind": "linear", "path": "head.safetensors"}}, "real": {"score": "real"}}
+    models = CFG.models.model_validate(real)
+    cfg = CFG.model_copy(update={"corpora": (*CFG.corpora, photo), "models": models})
+    pairs = [(i, name, 0.9 if (name == "art") == (i < 4) else 0.1) for i in range(1, 5) for name in ("art", "photo")]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "images": [image(i, i) for i in range(1, 5)], "tweets": [tweet(i) for i in range(1, 5)],
+        "embeddings": [declared.vector(i) for i in range(1, 5)],
+        "neighbours": [{"image_id": f"{i:032x}", "reference": name, "rank": 1, "neighbour_id": "n", "similarity": s}
+                       for i, name, s in pairs],
+        "scores": [{"image_id": f"{i:032x}", "model_id": "m", "kind": "real", "score": 0.8} for i in (3, 4)],
+        "clusters": [{"image_id": f"{i:032x}", "clustering_id": "themes", "corpus": "posts", "cluster": int(i > 2)}
+                     for i in range(1, 5)],
+    }  # fmt: skip
+    found = {(r["metric"], joined(r)): r for r in results(spark, make, likes.STAGE, cfg, **rows)}
+    assert found["nearest_share", "as it is|art"]["estimate"] == 0.75
+    without = found["nearest_share", "without likely real images|art"]
+    assert (without["estimate"], without["n"]) == (1.0, 2)
+    shares = {
+        joined(r): r["estimate"] for r in results(spark, make, trends.STAGE, cfg, **rows) if r["metric"] == "share"
+    }
+    assert (shares["0"], shares["1"], shares["without likely real images|0"]) == (0.5, 0.5, 1.0)
+
+
 def test_a_boosted_model_without_its_jar_says_so(spark: SparkSession, make: Make) -> None:
     cfg = CFG.model_copy(update={"likes": CFG.likes.model_validate({"boosting": {}})})
     found = {(r["metric"], joined(r)): r for r in results(spark, make, likes.STAGE, cfg)}

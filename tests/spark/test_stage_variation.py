@@ -201,6 +201,9 @@ def test_likely_real_images_are_left_out(stage: Stage, run: Callable[..., dict[s
         again, before = ({row["labels"]["corpus"]: row["estimate"] for row in found if row["analysis"] == analysis}
                          for analysis in ("sensitivity", "variation"))  # fmt: skip
         assert again["photo"] == before["photo"] and again["posts"] != before["posts"]
+        explained = [row for row in rows if row["metric"] == "share_explained" and row["labels"]["within"] == "prompts"]
+        shares = {row["analysis"]: row["estimate"] for row in explained}
+        assert 0.9 < shares["sensitivity"] < 1 and shares["sensitivity"] != shares["variation"]
 
 
 @pytest.mark.parametrize("stage", [variation.STAGE, distinctiveness.STAGE])
@@ -212,9 +215,9 @@ def test_a_second_encoder_is_compared(
     rows = run(stage, *world())["results"]
     all_are_stated(rows)
     again = [row for row in rows if row["analysis"] == "sensitivity"]
-    names = ("p", "q", "corpus")
+    names = ("p", "q", "corpus", "within")
     values = {(row["metric"], *(row["labels"].get(n) for n in names)): row["estimate"]
-              for row in rows if row["analysis"] == stage.name and "within" not in row["labels"]}  # fmt: skip
+              for row in rows if row["analysis"] == stage.name}  # fmt: skip
     same = [row for row in again if row["metric"] != "rank_agreement"]
     assert same and {row["labels"]["variant"] for row in again} == {"second encoder"}
     assert all(values[row["metric"], *(row["labels"].get(n) for n in names)] == row["estimate"] for row in same)

@@ -59,6 +59,12 @@ def quality(corpora: Sequence[str], references: Sequence[str]) -> Iterator[Resul
                      planted=f"{share:g}")  # fmt: skip
     yield of("sensitivity", "rank_agreement", 0.8, None, 12, measure="kl_kt", variant="second encoder")
     yield of("sensitivity", "left_out", 0.03, 0.01, 1800, corpus="posts", variant="without likely real images")
+    without = {"variant": "without likely real images"}
+    yield of("sensitivity", "kl_kt", 0.9, p="posts", q="art", **without)
+    yield of("sensitivity", "pair_distance", 0.2, corpus="posts", **without)
+    yield of("sensitivity", "poisson_score", -4.0, 9.0, reference="art", level="quintile 1", **without)
+    yield of("sensitivity", "nearest_share", 0.6, reference="art", variant="as it is")
+    yield of("sensitivity", "nearest_share", 0.58, reference="art", **without)
     yield of("recall", "recall_at_k", 0.962, 0.01, reference="diffusion", k=5, nprobe=16)
     for metric in ("keyword_overlap", "keyword_overlap_null", "ari", "ami"):
         yield of("concordance", metric, 0.4, annotator="first")

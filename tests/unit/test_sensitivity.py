@@ -7,7 +7,7 @@ import numpy as np
 from twigma_spark.metrics import CATALOGUE
 from twigma_spark.results import Result, Value
 from twigma_spark.stats.likes import Likes, likes_results
-from twigma_spark.stats.sensitivity import OF_CORPORA, OF_LIKES, OF_PAIRS, sensitivity_results
+from twigma_spark.stats.sensitivity import UNITS, nearest_shares, sensitivity_results
 
 
 def results(values: dict[tuple[str, str], float | None], metric: str = "kl_kt") -> list[Result]:
@@ -41,13 +41,24 @@ def test_measures_within_groups_and_others_are_left_out() -> None:
     within = Result.of(
         "variation", "pair_distance", Value(1.0, None, None, 9, "images", "x"), corpus="a", within="posts"
     )
-    other = Result.of("variation", "share_explained", Value(1.0, None, None, 9, "images", "x"), corpus="a")
+    other = Result.of("variation", "block_size", Value(1.0, None, None, 9, "images", "x"), corpus="a")
     assert list(sensitivity_results("other", [], [within, other])) == []
 
 
 def test_the_catalogue_has_what_is_compared() -> None:
     named = {m.name for m in CATALOGUE if m.analysis == "sensitivity"}
-    assert named == {*OF_PAIRS, *OF_CORPORA, *OF_LIKES, "rank_agreement", "left_out"}
+    assert named == {metric for _, metrics in UNITS.values() for metric in metrics} | {"rank_agreement", "left_out"}
+
+
+def test_the_nearest_reference_is_counted_by_author() -> None:
+    """One author posts 60 images of one kind: they count as one author in the interval, not as 60 images."""
+    nearest, author = np.array([0] * 60 + [1] * 20 + [0] * 20), np.array([0] * 60 + list(range(1, 41)))
+    art, photo = nearest_shares(nearest, author, ["art", "photo"], 0.95)
+    assert (art.estimate, photo.estimate, art.value.n) == (0.8, 0.2, 100)
+    alone, _ = nearest_shares(nearest, np.arange(100), ["art", "photo"], 0.95)
+    width = [r.value.high - r.value.low for r in (art, alone) if r.value.high is not None and r.value.low is not None]
+    assert width[0] > 2 * width[1]
+    assert all(r.estimate is None for r in nearest_shares(nearest[:0], author[:0], ["art", "photo"], 0.95))
 
 
 def test_the_recommended_coefficients_of_the_likes_are_compared() -> None:

@@ -21,7 +21,7 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.held_out import ANALYSIS, held_out_results
 from twigma_spark.stats.joint_likes import Engagement, joint_results
 from twigma_spark.stats.likes import UNIT, Likes, likes_results
-from twigma_spark.stats.sensitivity import WITHOUT_REAL, sensitivity_results
+from twigma_spark.stats.sensitivity import AS_IT_IS, WITHOUT_REAL, nearest_shares, sensitivity_results
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms import activity, engagement
 
@@ -52,6 +52,8 @@ def run(
     if cfg.models.real is not None:
         above = F.col(engagement.score(cfg.models.real.score)) > cfg.models.real.above
         joint.append(F.coalesce(above, F.lit(False)).alias("real"))
+        scored, place = engagement.with_nearest(scored, neighbours, references)
+        joint.append(place)
     table = arrow.table(engagement.compact(scored, references, joint))
     data, missing = _with_likes(table, references)
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
@@ -59,12 +61,26 @@ def run(
         plain_results = likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
         found = list(_add_notes(plain_results, missing, bool(references)))
         if "real" in table.column_names:
-            kept_real = table.column("real").to_numpy()[table.column("likes").to_numpy() >= 0]
-            without = likes_results(data.of(~kept_real), cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
-            found += sensitivity_results(WITHOUT_REAL, found, without)
+            found += _without_real(cfg, table, data, found, references)
         found += joint_results(_engagement(table, references, tags), cfg.likes.confidence, cfg.seed)
     found += _boosting(cfg, context, scored, references)
     return {"results": records.result_rows(context.spark, "likes", found)}
+
+
+def _without_real(
+    cfg: Config, table: pa.Table, data: Likes, found: Sequence[Result], references: Sequence[str]
+) -> Iterable[Result]:
+    """Yield the likes' regressions and the nearest reference without the likely real images, beside all of them."""
+    column = {name: table.column(name).to_numpy() for name in ("real", "likes", "nearest", "author")}
+    generated, near = ~column["real"], column["nearest"] >= 0
+    known = data.of(generated[column["likes"] >= 0])
+    likes = likes_results(known, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
+    shares = {
+        variant: list(nearest_shares(column["nearest"][rows], column["author"][rows], references, cfg.likes.confidence))
+        for variant, rows in ((AS_IT_IS, near), (WITHOUT_REAL, near & generated))
+    }
+    yield from (Result.of(r.analysis, r.metric, r.value, variant=AS_IT_IS, **r.labels) for r in shares[AS_IT_IS])
+    yield from sensitivity_results(WITHOUT_REAL, [*found, *shares[AS_IT_IS]], [*likes, *shares[WITHOUT_REAL]])
 
 
 def _with_likes(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:

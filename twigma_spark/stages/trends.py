@@ -12,6 +12,7 @@ from twigma_spark.io import arrow
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import themes
+from twigma_spark.stats.sensitivity import WITHOUT_REAL, sensitivity_results
 from twigma_spark.stats.themes import Activity, Scored, TrendRule
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.transforms import activity
@@ -46,7 +47,18 @@ def run(
     limits = cfg.trends.nsfw_thresholds
     every = (*limits, *SCORE_EDGES)
     scored = _read_scores(activity.nsfw_counts(kept, images, tweets, scores, themed, every), len(every))
-    found += themes.nsfw_results(scored, limits, [c.name for c in cfg.corpora], cfg.trends.confidence, SCORE_EDGES)
+    names = [c.name for c in cfg.corpora]
+    found += themes.nsfw_results(scored, limits, names, cfg.trends.confidence, SCORE_EDGES)
+    if cfg.models.real is not None:
+        generated = kept.join(inputs.likely_real(cfg, kept, scores), "image_id", "left_anti")
+        data, _ = _activity(cfg, generated, images, tweets, themed)
+        scored = _read_scores(activity.nsfw_counts(generated, images, tweets, scores, themed, limits), len(limits))
+        with few_threads([]):
+            without = [
+                *themes.theme_headlines(data, rule),
+                *themes.nsfw_results(scored, limits, names, cfg.trends.confidence),
+            ]
+        found += sensitivity_results(WITHOUT_REAL, found, without)
     return {"results": records.result_rows(context.spark, "trends", found)}
 
 
@@ -83,6 +95,6 @@ STAGE = Stage(
     summary="shares of the themes by month, hashtag, source and model with their trends; NSFW shares",
     reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
     writes=("results",),
-    config=("trends", "seed", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
+    config=("trends", "seed", "corpora", "cluster.clusterings", "models.real", *specs.IMAGE_ENCODER),
     run=run,
 )

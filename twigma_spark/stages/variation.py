@@ -51,12 +51,12 @@ def run(
     with few_threads(samples.values()):
         entropy, bins = entropies(samples, spec)
         results = [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, how.per_group, spec)]
-        measured = list(results)
         groups: list[Row] = []
         for name, each in drawn.items():
             for found, table in _within(name, each, bins.get(name), spec):
                 results += found
                 groups += table
+        measured = list(results)
     for variant, other in inputs.variants(cfg, images, embeddings, duplicates, texts["scores"]):
         results += sensitivity_results(variant, measured, _of_corpora(cfg, other, images))
     of_texts = text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
@@ -78,14 +78,22 @@ def _of_whole_groups(
 
 
 def _of_corpora(cfg: Config, vectors: DataFrame, images: DataFrame) -> list[Result]:
-    """Return the variation of the corpora by other vectors."""
+    """Return the variation of the corpora by other vectors, and what their groups explain."""
     how, spec = cfg.variation, _spec(cfg)
     drawn = collect_samples(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
     passed = block_moments(vectors, images, how.blocks, cfg.seed)
     with few_threads(samples.values()):
         entropy, _ = entropies(samples, spec)
-        return [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, how.per_group, spec)]
+        explained = [
+            result
+            for name, each in drawn.items()
+            for column, unit in UNITS.items()
+            if len((part := each.having(column)).vectors)
+            for result in explain_by_groups(part.sample(column, unit), name, spec.bootstrap, spec.confidence, spec.seed)
+        ]
+        whole = _of_whole_groups(entropy, samples, how.per_group, spec)
+        return [*_by_moments(cfg, passed, samples), *whole, *explained]
 
 
 def _name_few_texts(results: Iterable[Result]) -> str:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from twigma_spark.results import Result, Value, not_computed
+from twigma_spark.stats.shares import dense, group_sums, share_estimates
 
 ANALYSIS = "sensitivity"
-SECOND_ENCODER, WITHOUT_REAL = "second encoder", "without likely real images"
-# What is compared: the measures of pairs of corpora, those of one corpus, and the coefficients of the likes.
+AS_IT_IS, SECOND_ENCODER, WITHOUT_REAL = "as it is", "second encoder", "without likely real images"
+# What is compared, by what it is of.
 OF_PAIRS = (
     "kl", "kl_kt", "js", "frontier_integral", "mauve", "knn_kl", "precision", "recall", "density", "coverage", "mmd",
     "cmmd",
 )  # fmt: skip
 OF_CORPORA = ("pair_distance", "entropy", "iev", "pmv", "vendi", "effective_rank", "generalised_variance")
 OF_LIKES = ("poisson_score",)
+OF_GROUPS = ("share_explained", "variance_component")
+OF_THEMES = ("share", "relative_change", "arrow")
+OF_SCORES = ("share_above",)
+OF_REFERENCES = ("nearest_share",)
 UNITS = {
     frozenset({"p", "q"}): ("pairs of corpora", OF_PAIRS),
     frozenset({"corpus"}): ("corpora", OF_CORPORA),
     frozenset({"reference", "level"}): ("coefficients", OF_LIKES),
+    frozenset({"corpus", "within"}): ("kinds of group", OF_GROUPS),
+    frozenset({"cluster"}): ("themes", OF_THEMES),
+    frozenset({"corpus", "threshold"}): ("corpora and thresholds", OF_SCORES),
+    frozenset({"reference"}): ("references", OF_REFERENCES),
 }
 
 
@@ -30,8 +41,7 @@ def sensitivity_results(variant: str, first: Iterable[Result], second: Iterable[
 
     Args:
         variant: its name.
-        first: results of the run; of pairs of corpora (labels p and q), of a corpus (label corpus), or of the likes
-            (labels reference and level).
+        first: results of the run; those whose labels and metric are in `UNITS` are compared.
         second: the same of the variant.
     """
     own, other = _by_measure(first), _by_measure(second)
@@ -39,6 +49,24 @@ def sensitivity_results(variant: str, first: Iterable[Result], second: Iterable[
         yield from (Result.of(ANALYSIS, metric, r.value, variant=variant, **r.labels) for r in values.values())
         agreement = _agreement(own.get(metric, {}), values)
         yield Result.of(ANALYSIS, "rank_agreement", agreement, variant=variant, measure=metric)
+
+
+def nearest_shares(
+    nearest: NDArray[Any], author: NDArray[Any], references: Sequence[str], confidence: float
+) -> Iterator[Result]:
+    """Yield the share of the images whose nearest reference image is in each reference.
+
+    Args:
+        nearest: place of the reference in `references`, 0 or more (n,).
+        author: of the image (n,).
+        references: names.
+        confidence: of the intervals, clustered by author.
+    """
+    hits = np.asarray(nearest)[:, None] == np.arange(len(references))
+    by_author = group_sums(hits.astype(np.float64), dense(author)) if len(nearest) else np.zeros((0, len(references)))
+    shares = share_estimates(by_author, by_author.sum(axis=1), "images", "authors", confidence)
+    for name, value in zip(references, shares, strict=True):
+        yield Result.of(ANALYSIS, "nearest_share", value, reference=name)
 
 
 def _by_measure(results: Iterable[Result]) -> dict[str, dict[str, Result]]:

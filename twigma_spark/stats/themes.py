@@ -89,9 +89,8 @@ def theme_results(data: Activity, by: TrendRule) -> Iterator[Result]:
         absent = not_computed("no dated image of the posts is in a theme", 0, UNIT)
         yield Result.of("trends", "share", absent)
         return
-    yield from _shares("trends", "share", {}, data, by)
+    yield from theme_headlines(data, by)
     yield from month_shares(data, by)
-    yield from _trends("trends", [({}, data)], by)
     yield from _change_points(data, by)
     strata = [
         ({"kind": kind, "stratum": name}, _part(data, rows)) for (kind, name), rows in data.strata.items() if rows.any()
@@ -99,6 +98,13 @@ def theme_results(data: Activity, by: TrendRule) -> Iterator[Result]:
     for labels, part in strata:
         yield from _shares("trends_by_stratum", "share", labels, part, by)
     yield from _trends("trends_by_stratum", strata, by)
+
+
+def theme_headlines(data: Activity, by: TrendRule) -> Iterator[Result]:
+    """Yield the share of each cluster and its trend; nothing where no dated image is in one."""
+    if data.hits.size:
+        yield from _shares("trends", "share", {}, data, by)
+        yield from _trends("trends", [({}, data)], by)
 
 
 def _part(data: Activity, rows: NDArray[np.bool_]) -> Activity:

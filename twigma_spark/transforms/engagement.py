@@ -70,6 +70,20 @@ def with_similarity(rows: DataFrame, neighbours: DataFrame, references: Sequence
     return rows.join(near.agg(*means), "image_id", "left") if means else rows
 
 
+def with_nearest(rows: DataFrame, neighbours: DataFrame, references: Sequence[str]) -> tuple[DataFrame, Column]:
+    """Return the rows, and a column `nearest` of them: the place of the reference with the nearest image, else -1.
+
+    Args:
+        rows: image_id and more.
+        neighbours: rows of the table `neighbours`.
+        references: names of corpora; equally near ones are taken by name.
+    """
+    best = F.max_by("reference", F.struct("similarity", "reference")).alias("nearest_reference")
+    nearest = neighbours.where("rank = 1").groupBy("image_id").agg(best)
+    places = [F.when(F.col("nearest_reference") == name, place) for place, name in enumerate(references)]
+    return rows.join(nearest, "image_id", "left"), F.coalesce(*places, F.lit(-1)).cast("int").alias("nearest")
+
+
 def similarity(reference: str) -> str:
     """Return the name of the column with the similarity to a reference."""
     return f"similarity_{reference}"

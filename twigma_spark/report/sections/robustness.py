@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from twigma_spark.metrics import find
 from twigma_spark.report.data import ReportData
 from twigma_spark.report.figures import Figure, colour, figure, label
-from twigma_spark.report.numbers import count, interval, percent
+from twigma_spark.report.numbers import count, interval, number, percent
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
+from twigma_spark.stats.sensitivity import AS_IT_IS
 
 METRIC = "kl_kt"
+# Analysis and metric of the numbers that the report leads with.
+HEADLINES = (
+    ("distinctiveness", METRIC), ("variation", "pair_distance"), ("variation", "variance_component"),
+    ("likes_regression", "poisson_score"), ("sensitivity", "nearest_share"), ("trends", "relative_change"),
+    ("trends", "arrow"), ("nsfw", "share_above"),
+)  # fmt: skip
+LEAST = "quintile 1"  # the level of the likes' regression that is compared with quintile 5
 SMOOTHING = {"kl": "no smoothing", "kl_kt": "half an image a cluster"}
 
 
@@ -28,7 +39,73 @@ def context(data: ReportData) -> dict[str, object]:
         "changes": [(words, r, _share(r)) for words, r in changes],
         "agreement": data.select("sensitivity", "rank_agreement"),
         "left_out": data.select("sensitivity", "left_out"),
+        "headlines": _headlines(data),
     }
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A number that the report leads with, as it is and in another way.
+
+    Attributes:
+        variant: the other way.
+        title: what the number is.
+        of: its labels, in words.
+        own: as it is.
+        other: in the other way.
+        agrees: in words: whether both say the same.
+    """
+
+    variant: str
+    title: str
+    of: str
+    own: str
+    other: str
+    agrees: str
+
+
+def _headlines(data: ReportData) -> list[Headline]:
+    """Return the headlines beside what they are in each other way."""
+    posts, found = data.of_role("posts"), []
+    for analysis, metric in HEADLINES:
+        entry = find(analysis, metric)
+        for other in data.select("sensitivity", metric):
+            variant = other.labels["variant"]
+            labels = {name: value for name, value in other.labels.items() if name != "variant"}
+            if variant == AS_IT_IS or not _leads(labels, posts):
+                continue
+            own = data.get(analysis, metric, **({"variant": AS_IT_IS} if analysis == "sensitivity" else {}), **labels)
+            if own is not None and entry is not None:
+                of = ", ".join(f"{name} {value}" for name, value in labels.items())
+                found.append(Headline(variant, entry.title, of, _ends(own), _ends(other), _compare(own, other)))
+    return found
+
+
+def _leads(labels: Mapping[str, str], posts: Sequence[str]) -> bool:
+    """Return whether the report leads with the number: of posts, and for likes of the least similar quintile."""
+    corpus = labels.get("p", labels.get("corpus"))
+    return (corpus is None or corpus in posts) and labels.get("level", LEAST) == LEAST
+
+
+def _ends(row: Result) -> str:
+    if row.estimate is None:
+        return "not computed"
+    return number(row.estimate) + (f" {interval(row.low, row.high)}" if row.low is not None else "")
+
+
+def _compare(own: Result, other: Result) -> str:
+    if own.estimate is None or other.estimate is None:
+        return "–"
+    if own.low is None or own.high is None or other.low is None or other.high is None:
+        return "equal" if own.estimate == other.estimate else "differ"
+    if own.low > other.high or other.low > own.high:
+        return "the intervals are apart"
+    one, two = (_excludes_zero(row) for row in (own, other))
+    return "yes" if one == two else "only one of the intervals excludes 0"
+
+
+def _excludes_zero(row: Result) -> bool:
+    return row.low is not None and row.high is not None and not row.low <= 0 <= row.high
 
 
 def _chart(data: ReportData) -> Figure | None:
