@@ -34,6 +34,7 @@ EXTRAS = {
         "botocore",
         "build",
         "wheel",
+        "mlcroissant>=1.1,<2",
         "nbclient",
         "ipykernel",
     ],
@@ -51,6 +52,7 @@ setup(
     package_dir={"twigma_spark.conf": "conf"},
     package_data={
         "twigma_spark.conf": ["*.yaml"],
+        "twigma_spark.release": ["templates/*"],
         "twigma_spark.report": ["templates/*"],
         "twigma_spark.sample": ["weights/*", "weights/*/*"],
     },

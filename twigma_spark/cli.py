@@ -156,7 +156,8 @@ def check(conf: Conf = None, overrides: Overrides = None) -> None:
     terminal.log("ready to run")
 
 
-def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float, strict: bool = False) -> None:
+def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: float, strict: bool = False) -> int:
+    """Run the stages and return how many ran."""
     from twigma_spark import pipeline
 
     with _interruptible():
@@ -164,6 +165,7 @@ def _run(cfg: Config, store: Any, names: Sequence[str], force: bool, start: floa
     ran = sum(not outcome.skipped for outcome in outcomes)
     seconds = time.monotonic() - start
     terminal.log(f"done: {ran} stages run, {len(outcomes) - ran} skipped, {seconds:.0f} s")
+    return ran
 
 
 @contextmanager
@@ -188,15 +190,18 @@ def _interruptible() -> Iterator[None]:
 
 @app.command()
 def demo(overrides: Overrides = None, force: Force = False) -> None:
-    """Draw the sample world, run every stage on it, and compare the results with the sample's ground truth."""
+    """Draw the sample world, run every stage on it, compare the results with its ground truth, and write a release."""
     cfg, start = load(["sample"], overrides), time.monotonic()
+    folder = Path(cfg.report.path).with_name("release")
     _check(cfg, stage_names())
     with open_store(cfg, stage_names()) as store:
         from twigma_spark import pipeline
 
-        _run(cfg, store, [], force, start)
+        ran = _run(cfg, store, [], force, start)
         text, ok = pipeline.check_truth(cfg, store)
-    terminal.log(text)
+        terminal.log(text)
+        if ran or not folder.exists():
+            terminal.log(pipeline.release(cfg, store, folder, terminal.log, replace=True))
     raise typer.Exit(0 if ok else 1)
 
 
@@ -362,6 +367,24 @@ def _export(frame: Any, form: str, out: str | None) -> None:
         typer.echo(content, nl=False)
     else:
         terminal.log(f"{len(frame):,} rows: {write_bytes(out, content)}")
+
+
+@app.command()
+def release(
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    previous: Annotated[
+        Path | None, typer.Option(help="The folder of the release before; differences are counted.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a release that is in the folder.")] = False,
+    conf: Conf = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write what others may have of the posts' images: CSV and Parquet, data card, datasheet, Croissant."""
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        from twigma_spark import pipeline
+
+        terminal.log(pipeline.release(cfg, store, out, terminal.log, previous, replace))
 
 
 @app.command()

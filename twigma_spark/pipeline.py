@@ -13,6 +13,7 @@ from twigma_spark.io.reject_shares import describe_large_shares
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
 from twigma_spark.io.tables import Store
+from twigma_spark.release.build import build_release
 from twigma_spark.runner import Log, Outcome, Progress, Runner, quiet
 from twigma_spark.sample import run_results
 from twigma_spark.sample.truth import check_results, format_checks, load_images, load_truth
@@ -154,6 +155,13 @@ def annotate(cfg: Config, store: Store, out: str) -> str:
     """Return what was written for the annotators: a blind sheet and a page, in the folder `out`."""
     tables = {name: store.read(name) for name in ("images", "clusters", "scores")}
     return annotation.annotate(cfg, store.spark, tables, out)
+
+
+def release(cfg: Config, store: Store, out: Path, log: Log, previous: Path | None = None, replace: bool = False) -> str:
+    """Write a release into the folder `out`, as `build_release`, and return what it is, in words."""
+    facts = build_release(cfg, store, out, previous, log, replace)
+    draft = f"; a draft: {', '.join(facts.missing)} missing (release.* in the configuration)" if facts.missing else ""
+    return f"release {cfg.release.version} of {facts.counts.images:,} images: {out}{draft}"
 
 
 def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:

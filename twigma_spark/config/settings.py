@@ -28,6 +28,7 @@ from twigma_spark.config.engine import (
     Neighbours,
 )
 from twigma_spark.config.models import Models
+from twigma_spark.config.release import Release
 from twigma_spark.config.reward import PairsSettings, RewardSettings
 from twigma_spark.config.section import Section, StageSection
 from twigma_spark.errors import ConfigError
@@ -62,6 +63,7 @@ class Config(Section):
     pairs: PairsSettings = PairsSettings()
     reward: RewardSettings = RewardSettings()
     report: Report = Report()
+    release: Release = Release()
 
     @model_validator(mode="after")
     def _corpora_agree(self) -> Config:

@@ -140,6 +140,12 @@ def stream(frame: DataFrame) -> Iterator[pa.RecordBatch]:
         yield from pa.ipc.open_stream(b64decode(row[0]))
 
 
+def stream_in_order(frame: DataFrame) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a sorted frame on the driver, in their order, one partition in memory after another."""
+    for row in frame.mapInArrow(pack, TEXT).toLocalIterator(prefetchPartitions=True):
+        yield from pa.ipc.open_stream(b64decode(row[0]))
+
+
 def collect(frame: DataFrame) -> pa.Table:
     """Return a small frame as an Arrow table, its partitions computed at once and in their order."""
     rows = frame.mapInArrow(pack, TEXT).collect()

@@ -1,0 +1,214 @@
+"""A release: what others may have of a store, as files with all that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io import arrow, release_files
+from twigma_spark.io.export import SCHEME
+from twigma_spark.io.release_files import MANIFEST
+from twigma_spark.io.tables import Store
+from twigma_spark.release import facts as facts_module
+from twigma_spark.release import rehydrate
+from twigma_spark.release.documents import documents, type_name
+from twigma_spark.release.facts import Facts
+from twigma_spark.release.fields import AUTHOR, KEY, PROFILES, fields_of, platform_of, schema_of
+from twigma_spark.release.rows import (
+    RAW_AUTHOR,
+    TABLES,
+    author_groups,
+    check_tables,
+    corpora_of,
+    has_posts,
+    release_rows,
+)
+
+KEY_VARIABLE, SHORTEST_KEY = "TWIGMA_RELEASE_KEY", 16
+Log = Callable[[str], None]
+
+
+def build_release(
+    cfg: Config, store: Store, out: Path, previous: Path | None, log: Log, replace: bool = False
+) -> Facts:
+    """Write a release into a new or empty folder and return what it says of itself.
+
+    It is there whole or not at all: it is written beside the folder and then moved. The same tables and
+    configuration give the same bytes.
+
+    Args:
+        cfg: the configuration; its section `release` says what is released.
+        store: the tables.
+        out: the folder.
+        previous: the folder of the release before, whose differences are counted; None for the first one.
+        log: shows a line.
+        replace: whether a release that is in the folder gives way to this one.
+
+    Raises:
+        ConfigError: where something that the release needs is missing or not allowed.
+    """
+    _check_folder(out, replace)
+    before = None if previous is None else release_files.read_release(store.spark, previous)
+    tables = {name: store.read(name) for name in (*TABLES, "rejects", "runs")}
+    filled = {name: store.count(name) > 0 for name in TABLES}
+    corpora = [corpus for corpus in cfg.corpora if corpus.name in corpora_of(cfg)]
+    platform = platform_of(corpora, has_posts(tables, corpora_of(cfg)), cfg.release)
+    fields = fields_of(platform, cfg.release)
+    check_tables(cfg, fields, filled)
+    hashed = _author_hash(cfg)
+    found = release_rows(cfg, tables, fields)
+    log(
+        f"release: {', '.join(field.name for field in fields)} of {', '.join(corpora_of(cfg))}, "
+        f"by the terms of {platform}"
+    )
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        batches = _with_hashes(arrow.stream_in_order(found.rows), hashed)
+        files = release_files.write_parts(
+            _logged(batches, log), part, schema_of(fields), PROFILES[platform].rows_a_file
+        )
+        counted = _released(found.kept, found.left_out, tables)
+        groups = author_groups(cfg, found.kept.join(found.left_out, "image_id", "left_anti"), tables)
+        facts = Facts(
+            cfg=cfg,
+            platform=platform,
+            fields=fields,
+            counts=facts_module.count(counted, found.kept, found.left_out, groups, tables),
+            day=facts_module.day_of(cfg, tables["runs"]),
+            software=facts_module.software_of(tables["runs"]),
+            tables={name: store.version(name) for name in TABLES if filled[name]},
+            files=tuple(files),
+            corpora=tuple(corpora_of(cfg)),
+        )
+        _write_documents(facts, part)
+        changes = "" if before is None else _changes(before, release_files.read_release(store.spark, part))
+        (part / "CHANGES.md").write_text(_format_changes(facts, previous, changes), encoding="utf-8")
+        release_files.write_sums(part)
+        if out.exists():
+            shutil.rmtree(out)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return facts
+
+
+def _check_folder(out: Path, replace: bool) -> None:
+    if SCHEME.match(str(out)):
+        raise ConfigError(f"--out must be a folder of this machine (or /Volumes/...). Got {str(out)!r}.")
+    of_release = replace and (out / MANIFEST).is_file()
+    if out.exists() and not of_release and (not out.is_dir() or any(out.iterdir())):
+        instead = " or one with a release" if replace else "; --replace puts a new release in the place of one"
+        raise ConfigError(f"--out must be a new or empty folder{instead}. Got {str(out)!r}, which is not empty.")
+    if not out.absolute().parent.is_dir():
+        out.absolute().parent.mkdir(parents=True)
+
+
+def _author_hash(cfg: Config) -> Callable[[str], str] | None:
+    """Return what makes a hash of an author's id, or None where authors are not released."""
+    if not cfg.release.authors:
+        return None
+    key = os.environ.get(KEY_VARIABLE, "")
+    if len(key) < SHORTEST_KEY:
+        raise ConfigError(
+            f"{KEY_VARIABLE} must hold a secret of {SHORTEST_KEY} characters or more where release.authors is true. "
+            f"Got {len(key)} characters; make one with: openssl rand -hex 32."
+        )
+    return lambda author: hmac.new(key.encode(), author.encode(), hashlib.sha256).hexdigest()
+
+
+def _with_hashes(batches: Iterable[pa.RecordBatch], hashed: Callable[[str], str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield the batches with the authors' hashes in the place of their ids; the key never leaves the driver."""
+    for batch in batches:
+        if hashed is None:
+            yield batch
+            continue
+        place = batch.schema.get_field_index(RAW_AUTHOR)
+        values = [None if author is None else hashed(author) for author in batch.column(place).to_pylist()]
+        columns = [*batch.columns[:place], pa.array(values, pa.string()), *batch.columns[place + 1 :]]
+        names = [AUTHOR.name if name == RAW_AUTHOR else name for name in batch.schema.names]
+        yield pa.RecordBatch.from_arrays(columns, names)
+
+
+def _logged(batches: Iterable[pa.RecordBatch], log: Log) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for batch in batches:
+        yield batch
+        before, rows = rows, rows + batch.num_rows
+        if rows // 100_000 > before // 100_000:
+            log(f"release: {rows:,} rows written")
+
+
+def _released(kept: DataFrame, left_out: DataFrame, tables: dict[str, DataFrame]) -> DataFrame:
+    """Return the released images with what is counted of them: tweet_id and created_at."""
+    columns = tables["images"].select("image_id", "tweet_id", "created_at")
+    return columns.join(kept.join(left_out, "image_id", "left_anti"), "image_id", "left_semi")
+
+
+def _write_documents(facts: Facts, folder: Path) -> None:
+    for name, text in documents(facts).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    if facts.platform == "x":
+        shutil.copyfile(str(rehydrate.__file__), folder / "rehydrate.py")
+    how = facts.cfg.release
+    manifest = {
+        "title": facts.title,
+        "version": how.version,
+        "date": facts.day.isoformat(),
+        "draft": bool(facts.missing),
+        "missing": facts.missing,
+        "platform": facts.platform,
+        "reason": how.reason,
+        "fields": [{"name": field.name, "type": type_name(field)} for field in facts.fields],
+        "files": [asdict(part) for part in facts.files],
+        "counts": {name: value for name, value in asdict(facts.counts).items() if name not in ("first", "last")},
+        "tables": dict(facts.tables),
+        "software": dict(facts.software),
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _changes(before: DataFrame, after: DataFrame) -> str:
+    """Return how many images were added, are gone and have other values than in the release before, in words."""
+    shared = [name for name in before.columns if name in after.columns and name not in KEY]
+    one = (
+        before.select(*KEY, F.xxhash64(*shared).alias("one")) if shared else before.select(*KEY, F.lit(0).alias("one"))
+    )
+    two = after.select(*KEY, F.xxhash64(*shared).alias("two")) if shared else after.select(*KEY, F.lit(0).alias("two"))
+    row = one.join(two, list(KEY), "outer").agg(
+        F.count(F.when(F.col("one").isNull(), 1)).alias("added"),
+        F.count(F.when(F.col("two").isNull(), 1)).alias("gone"),
+        F.count(F.when(F.col("one") != F.col("two"), 1)).alias("changed"),
+    ).collect()[0]  # fmt: skip
+    columns = [
+        f"{word} columns: {', '.join(names)}."
+        for word, names in (
+            ("New", [name for name in after.columns if name not in before.columns]),
+            ("Removed", [name for name in before.columns if name not in after.columns]),
+        )
+        if names
+    ]
+    numbers = f"{row['added']:,} images added, {row['gone']:,} gone, {row['changed']:,} with other values."
+    return " ".join([numbers, *columns])
+
+
+def _format_changes(facts: Facts, previous: Path | None, changes: str) -> str:
+    head = f"# Changes\n\n## {facts.cfg.release.version}, {facts.day}\n\n"
+    if previous is None:
+        return head + "The first release.\n"
+    older = (previous / "CHANGES.md").read_text(encoding="utf-8") if (previous / "CHANGES.md").exists() else ""
+    return head + changes + "\n" + older.removeprefix("# Changes\n")

@@ -1,0 +1,176 @@
+"""What a release says of itself: counted from the tables and the runs, and taken from the configuration."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config.release import LICENSES, STATEMENTS, Creator, License, Platform
+from twigma_spark.config.settings import Config
+from twigma_spark.io.release_files import Part
+from twigma_spark.release.fields import PROFILES, Field, Profile
+from twigma_spark.stages import inputs, specs
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of a release.
+
+    Attributes:
+        images: rows.
+        posts: posts that they are of; 0 where images have none.
+        duplicates: images of the same corpora that repeat a kept one, by tier.
+        hidden: kept images that the NSFW limit keeps out.
+        rejects: files, posts and values that could not be used, by reason.
+        first: day of the first dated post or image, and `last` of the last.
+        last: see `first`.
+        author_groups: groups of authors that share a follower band, a month and a language.
+        fewest_authors: authors of the smallest such group.
+        groups_below_five: groups of fewer than five authors.
+    """
+
+    images: int
+    posts: int
+    duplicates: Mapping[str, int]
+    hidden: int
+    rejects: Mapping[str, int]
+    first: datetime.date | None
+    last: datetime.date | None
+    author_groups: int
+    fewest_authors: int
+    groups_below_five: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the documents of a release are made from.
+
+    Attributes:
+        cfg: the configuration.
+        platform: whose terms hold.
+        fields: the columns.
+        counts: numbers.
+        day: of the release.
+        software: packages and models of the runs that made it.
+        tables: Delta version of each table that it was made from.
+        files: its parts.
+        corpora: names of the corpora that it holds.
+    """
+
+    cfg: Config
+    platform: Platform
+    fields: tuple[Field, ...]
+    counts: Counts
+    day: datetime.date
+    software: Mapping[str, str]
+    tables: Mapping[str, int]
+    files: tuple[Part, ...]
+    corpora: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The name of the data set."""
+        return self.cfg.release.title or self.cfg.report.title
+
+    @property
+    def profile(self) -> Profile:
+        """What the platform's terms allow."""
+        return PROFILES[self.platform]
+
+    @property
+    def license(self) -> License | None:
+        """The licence, where one was chosen."""
+        name = self.cfg.release.license
+        return None if name is None else LICENSES[name]
+
+    @property
+    def creators(self) -> tuple[Creator, ...]:
+        """Who is to be cited."""
+        return self.cfg.release.creators
+
+    @property
+    def description(self) -> str:
+        """What the data set is, in a sentence or two."""
+        if self.cfg.release.description:
+            return self.cfg.release.description
+        counts = self.counts
+        of = f" of {counts.posts:,} posts" if counts.posts else ""
+        span = f", {counts.first} to {counts.last}" if counts.first else ""
+        return f"{counts.images:,} images{of}{span}, with {len(self.fields)} columns."
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """The models behind the derived columns, by what they made."""
+        cfg, encoder = self.cfg, specs.image_encoder(self.cfg)
+        made = {"embeddings": f"{encoder.model_id} ({encoder.preprocess_rev})"}
+        if (captioner := specs.captioner(cfg)) is not None:
+            made["all_captions"] = captioner.model_id
+        if (theme := inputs.theme_clustering(cfg)) is not None:
+            k = next(c.k for c in cfg.cluster.clusterings if c.id == theme)
+            made["label_10_cluster"] = f"k-means of the embeddings, k = {k}"
+        if "nsfw_model" in self.software:
+            made["nsfw_score"] = self.software["nsfw_model"]
+        made["UMAP_dim_1, UMAP_dim_2"] = f"UMAP of {cfg.project.landmarks:,} landmarks at most"
+        return made
+
+    @property
+    def missing(self) -> list[str]:
+        """What a person must still say or choose before this is more than a draft."""
+        how = self.cfg.release
+        terms = [name for name, value in (("license", how.license), ("creators", how.creators)) if not value]
+        return [*terms, *(name for name in STATEMENTS if not how.statements.get(name, "").strip())]
+
+
+def count(
+    rows: DataFrame, kept: DataFrame, hidden: DataFrame, groups: DataFrame, tables: Mapping[str, DataFrame]
+) -> Counts:
+    """Return the numbers of a release.
+
+    Args:
+        rows: what is released, with `tweet_id` and `created_at`.
+        kept: all kept images of the posts: image_id and corpus.
+        hidden: those that stay out.
+        groups: of `rows.author_groups`.
+        tables: duplicates, images and rejects.
+    """
+    total = rows.agg(
+        F.count("*").alias("images"), F.countDistinct("tweet_id").alias("posts"),
+        F.to_date(F.min("created_at")).alias("first"), F.to_date(F.max("created_at")).alias("last"),
+    ).collect()[0]  # fmt: skip
+    corpora = [row["corpus"] for row in kept.select("corpus").distinct().collect()]
+    of = tables["images"].where(F.col("corpus").isin(corpora)).select("image_id")
+    repeated = tables["duplicates"].join(of, "image_id", "left_semi").groupBy("tier").count()
+    refused = tables["rejects"].where(F.col("corpus").isin(corpora)).groupBy("reason").count()
+    authors = groups.agg(
+        F.count("*").alias("n"), F.min("authors").alias("fewest"),
+        F.count(F.when(F.col("authors") < 5, 1)).alias("few"),
+    ).collect()[0]  # fmt: skip
+    return Counts(
+        total["images"], total["posts"], _pairs(repeated, "tier"), hidden.count(), _pairs(refused, "reason"),
+        total["first"], total["last"], authors["n"], authors["fewest"] or 0, authors["few"],
+    )  # fmt: skip
+
+
+def _pairs(counted: DataFrame, name: str) -> dict[str, int]:
+    return {row[name]: row["count"] for row in sorted(counted.collect(), key=lambda row: str(row[name]))}
+
+
+def software_of(runs: DataFrame) -> dict[str, str]:
+    """Return packages and models by name, as the last good run of each stage recorded them."""
+    found: dict[str, str] = {}
+    for row in runs.where("status = 'ok'").orderBy("started_at").select("versions").collect():
+        found |= row["versions"] or {}
+    return dict(sorted(found.items()))
+
+
+def day_of(cfg: Config, runs: DataFrame) -> datetime.date:
+    """Return the day of the release: the configured one, else that of the last run that wrote something."""
+    if cfg.release.date is not None:
+        return cfg.release.date
+    last: Any = runs.where("status = 'ok'").agg(F.to_date(F.max("started_at"))).collect()[0][0]
+    return last or datetime.date(1970, 1, 1)
