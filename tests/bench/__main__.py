@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after another."""
 
-from tests.bench import coverage, gpu, inference, reward, small_world, statistics, vectors
+from tests.bench import coverage, gpu, inference, release, reward, small_world, statistics, vectors
 
 if __name__ == "__main__":
     small_world.main()
@@ -8,5 +8,6 @@ if __name__ == "__main__":
     gpu.main([])
     vectors.main()
     statistics.main()
+    release.main([])
     coverage.main([])
     reward.main()

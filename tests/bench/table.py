@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "bench"
 START, END = "<!-- performance: python -m tests.bench.table -->\n", "<!-- end of performance -->\n"
-ORDER = ("small_world", "vectors", "statistics", "reward", "inference", "gpu")
+ORDER = ("small_world", "vectors", "statistics", "release", "reward", "inference", "gpu")
 HEAD = "| what | here | beside it | ratio | target |\n|---|---|---|---|---|\n"
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import mlcroissant
 import pytest
 from PIL import Image
 from pyspark.sql import functions as F
@@ -15,6 +16,7 @@ from tests.unit.made_results import joined
 from twigma_spark import metrics, pipeline, queries
 from twigma_spark.config.overlays import load
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.release_files import read_release
 from twigma_spark.sample import run_results
 from twigma_spark.stages.records import read_results
 
@@ -171,3 +173,15 @@ def test_a_changed_key_would_run_its_stage_and_those_after_it(done: Done) -> Non
     assert [name for name, runs in changed.items() if runs] == ["neighbours", "likes", "report"]
     assert not any(pipeline.plan_run(done.cfg, done.store, pipeline.select()).values())
     assert all(pipeline.plan_run(done.cfg, done.store, pipeline.select(), force=True).values())
+
+
+def test_a_release_of_the_run_is_valid_and_reads_back(done: Done, tmp_path: Path) -> None:
+    folder = tmp_path / "release"
+    said = pipeline.release(done.cfg, done.store, folder, lambda text: None)
+    rows = read_release(done.store.spark, folder).collect()
+    kept = done.store.read("clusters").where("clustering_id = 'themes'").count()
+    assert len(rows) == kept and f"of {kept:,} images" in said and "draft" not in said
+    assert read_release(done.store.spark, folder, "csv").collect() == rows
+    dataset = mlcroissant.Dataset(str(folder / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    assert [r["images-1/id"].decode() for r in dataset.records("images-1")] == [row["id"] for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,11 @@ from twigma_spark.config.models import Blip, HeadSettings
 from twigma_spark.config.release import Release
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.io import release_files
 from twigma_spark.io.release_files import check_ids, read_manifest, read_release
-from twigma_spark.release import build
 from twigma_spark.release.build import KEY_VARIABLE, build_release
 from twigma_spark.release.fields import FIELDS
-from twigma_spark.schemas import TABLES
+from twigma_spark.release.rows import TABLES
 from twigma_spark.stages import specs
 
 BASE = Config()
@@ -84,7 +85,9 @@ def store_of(spark: SparkSession) -> Callable[[dict[str, list[dict[str, Any]]]],
     """Makes a store of literal rows, without Delta."""
 
     def make(rows: dict[str, list[dict[str, Any]]]) -> Any:
-        frames: dict[str, DataFrame] = {name: declared.table(spark, name, rows.get(name, [])) for name in TABLES}
+        frames: dict[str, DataFrame] = {
+            name: declared.table(spark, name, rows.get(name, [])).cache() for name in (*TABLES, "rejects", "runs")
+        }
         return SimpleNamespace(
             spark=spark, read=frames.__getitem__, count=lambda n: len(rows.get(n, [])), version=lambda n: 3
         )
@@ -103,12 +106,20 @@ def release(store_of: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]
     return write
 
 
+@pytest.fixture(scope="module")
+def first(store_of: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of the literal rows that tests do not change."""
+    folder = tmp_path_factory.mktemp("releases") / "first"
+    build_release(CFG, store_of(literal()), folder, None, lambda text: None)
+    return folder
+
+
 def with_release(**more: Any) -> Config:
     return CFG.model_copy(update={"release": CFG.release.model_copy(update=more)})
 
 
-def test_the_papers_fields_of_kept_posts_and_the_way_back(spark: SparkSession, release: Callable[..., Path]) -> None:
-    out = release("one")
+def test_the_papers_fields_of_kept_posts_and_the_way_back(spark: SparkSession, first: Path) -> None:
+    out = first
     rows = read_release(spark, out).collect()
     assert [field.name for field in FIELDS] == list(rows[0].asDict())
     assert [(row.id, row.image_name) for row in rows] == [
@@ -117,17 +128,17 @@ def test_the_papers_fields_of_kept_posts_and_the_way_back(spark: SparkSession, r
         ("t2", "3_3"),
         ("t3", "4.jpg"),
     ]
-    first, third, last = rows[0], rows[2], rows[3]
-    assert first.created_at == datetime(2022, 2, 3, 4, 5, 6, 7000) and first.all_captions == 'a "1", it\nis'
-    assert (first.like_count, first.quote_count, first.reply_count) == (7, 0, None)
-    assert (first.label_10_cluster, first.UMAP_dim_1, first.UMAP_dim_2) == (1, 1 / 3, -1.0)
-    assert (first.nsfw_score, third.nsfw_score, last.possibly_sensitive) == (0.1, None, True)
+    one, third, last = rows[0], rows[2], rows[3]
+    assert one.created_at == datetime(2022, 2, 3, 4, 5, 6, 7000) and one.all_captions == 'a "1", it\nis'
+    assert (one.like_count, one.quote_count, one.reply_count) == (7, 0, None)
+    assert (one.label_10_cluster, one.UMAP_dim_1, one.UMAP_dim_2) == (1, 1 / 3, -1.0)
+    assert (one.nsfw_score, third.nsfw_score, last.possibly_sensitive) == (0.1, None, True)
     assert read_release(spark, out, "csv").collect() == rows
     assert not [p for p in out.rglob("*") if p.is_file() and b"secret words" in p.read_bytes()]
 
 
-def test_equal_tables_give_equal_bytes_and_changes_are_counted(release: Callable[..., Path]) -> None:
-    one, two = release("one"), release("two")
+def test_equal_tables_give_equal_bytes_and_changes_are_counted(first: Path, release: Callable[..., Path]) -> None:
+    one, two = first, release("two")
     files = {p.relative_to(one): p.read_bytes() for p in one.rglob("*") if p.is_file()}
     assert files == {p.relative_to(two): p.read_bytes() for p in two.rglob("*") if p.is_file()}
     tables = literal()
@@ -185,23 +196,21 @@ def test_a_failure_in_the_middle_leaves_nothing(
     def fail(*arguments: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(build, "_write_documents", fail)
+    monkeypatch.setattr(release_files, "write_parts", fail)
     with pytest.raises(OSError, match="No space left"):
         release("out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_with_something_in_it_is_left_alone(
-    store_of: Callable[..., Any], release: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_folder_with_something_in_it_is_left_alone(store_of: Callable[..., Any], first: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     for replace in (False, True):
         with pytest.raises(ConfigError, match=r"--out must be a new or empty folder"):
             build_release(CFG, store_of(literal()), tmp_path / "mine", None, print, replace)
-    out = release("one")
     with pytest.raises(ConfigError, match="--replace"):
-        release("one")
+        build_release(CFG, store_of(literal()), first, None, print)
+    out = Path(shutil.copytree(first, tmp_path / "older"))
     build_release(with_release(version="1.1.0"), store_of(literal()), out, None, lambda text: None, replace=True)
     assert read_manifest(out)["version"] == "1.1.0" and (tmp_path / "mine" / "thesis.tex").exists()
 

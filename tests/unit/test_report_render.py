@@ -21,7 +21,7 @@ from twigma_spark.report.data import (
     ThemeSummary,
 )
 from twigma_spark.report.figures import label, script_json
-from twigma_spark.report.render import SECTIONS, data_uri, render
+from twigma_spark.report.render import LEADS, SECTIONS, choose_leads, choose_pictures, data_uri, render
 from twigma_spark.results import Result, Value
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -224,7 +224,7 @@ def test_a_picture_is_hidden_where_it_may_not_be_safe(
     shown = replace(picture(3), score=score, sensitive=sensitive)
     page = with_picture(shown)
     full = data_uri(shown.thumbnail)
-    assert ([a.get("src") for a in page.all("img")] == [full]) is not hidden
+    assert ({a.get("src") for a in page.all("img")} == {full}) is not hidden
     buttons = page.all("button", "veiled")
     assert bool(buttons) is hidden
     if hidden:
@@ -262,6 +262,21 @@ def test_no_model_is_said() -> None:
     unscored = replace(data, safety=tuple(replace(s, scored=0, above=0) for s in data.safety))
     assert "No NSFW model has scored these images" in Page(render(unscored)).text
     assert "No NSFW model has scored these images" not in Page(render(data)).text
+
+
+def test_the_page_opens_with_safe_pictures_of_the_themes_in_turn_and_a_sentence_of_each_part() -> None:
+    data = demo()
+    hidden = [p for t in data.themes for p in t.pictures if p.hidden_because(data.nsfw_threshold)]
+    opening = choose_pictures(data)
+    assert hidden and len(opening) > 3 and not set(hidden) & set(opening)
+    assert [p in data.themes[i].pictures for i, p in enumerate(opening[: len(data.themes)])] == [True] * len(
+        data.themes
+    )
+    found = {s.id: s.findings(data) for s in SECTIONS}
+    leads = choose_leads(found)
+    assert [lead in found[name] for lead, name in zip(leads, LEADS, strict=True)] == [True] * 3
+    assert choose_leads({**found, "likes": []})[2] not in [*found["distinctiveness"], *found["themes"]]
+    assert choose_leads({name: [] for name in found}) == [] == choose_pictures(replace(data, themes=()))
 
 
 def test_a_picture_that_cannot_be_drawn_is_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import hmac
 import json
@@ -82,14 +83,16 @@ def build_release(
             _logged(batches, log), part, schema_of(fields), PROFILES[platform].rows_a_file
         )
         counted = _released(found.kept, found.left_out, tables)
+        hidden = 0 if cfg.release.max_nsfw is None else found.left_out.count()
+        made = facts_module.made_by(tables["runs"])
         groups = author_groups(cfg, found.kept.join(found.left_out, "image_id", "left_anti"), tables)
         facts = Facts(
             cfg=cfg,
             platform=platform,
             fields=fields,
-            counts=facts_module.count(counted, found.kept, found.left_out, groups, tables),
-            day=facts_module.day_of(cfg, tables["runs"]),
-            software=facts_module.software_of(tables["runs"]),
+            counts=facts_module.count(counted, corpora_of(cfg), hidden, groups, tables),
+            day=cfg.release.date or made.last or datetime.date(1970, 1, 1),
+            software=made.software,
             tables={name: store.version(name) for name in TABLES if filled[name]},
             files=tuple(files),
             corpora=tuple(corpora_of(cfg)),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -127,14 +126,14 @@ class Facts:
 
 
 def count(
-    rows: DataFrame, kept: DataFrame, hidden: DataFrame, groups: DataFrame, tables: Mapping[str, DataFrame]
+    rows: DataFrame, corpora: Sequence[str], hidden: int, groups: DataFrame, tables: Mapping[str, DataFrame]
 ) -> Counts:
     """Return the numbers of a release.
 
     Args:
         rows: what is released, with `tweet_id` and `created_at`.
-        kept: all kept images of the posts: image_id and corpus.
-        hidden: those that stay out.
+        corpora: names of the corpora whose images they are.
+        hidden: kept images that stay out.
         groups: of `rows.author_groups`.
         tables: duplicates, images and rejects.
     """
@@ -142,16 +141,15 @@ def count(
         F.count("*").alias("images"), F.countDistinct("tweet_id").alias("posts"),
         F.to_date(F.min("created_at")).alias("first"), F.to_date(F.max("created_at")).alias("last"),
     ).collect()[0]  # fmt: skip
-    corpora = [row["corpus"] for row in kept.select("corpus").distinct().collect()]
-    of = tables["images"].where(F.col("corpus").isin(corpora)).select("image_id")
+    of = tables["images"].where(F.col("corpus").isin(list(corpora))).select("image_id")
     repeated = tables["duplicates"].join(of, "image_id", "left_semi").groupBy("tier").count()
-    refused = tables["rejects"].where(F.col("corpus").isin(corpora)).groupBy("reason").count()
+    refused = tables["rejects"].where(F.col("corpus").isin(list(corpora))).groupBy("reason").count()
     authors = groups.agg(
         F.count("*").alias("n"), F.min("authors").alias("fewest"),
         F.count(F.when(F.col("authors") < 5, 1)).alias("few"),
     ).collect()[0]  # fmt: skip
     return Counts(
-        total["images"], total["posts"], _pairs(repeated, "tier"), hidden.count(), _pairs(refused, "reason"),
+        total["images"], total["posts"], _pairs(repeated, "tier"), hidden, _pairs(refused, "reason"),
         total["first"], total["last"], authors["n"], authors["fewest"] or 0, authors["few"],
     )  # fmt: skip
 
@@ -160,17 +158,25 @@ def _pairs(counted: DataFrame, name: str) -> dict[str, int]:
     return {row[name]: row["count"] for row in sorted(counted.collect(), key=lambda row: str(row[name]))}
 
 
-def software_of(runs: DataFrame) -> dict[str, str]:
-    """Return packages and models by name, as the last good run of each stage recorded them."""
-    found: dict[str, str] = {}
-    for row in runs.where("status = 'ok'").orderBy("started_at").select("versions").collect():
-        found |= row["versions"] or {}
-    return dict(sorted(found.items()))
+@dataclass(frozen=True)
+class Made:
+    """How the tables came about.
+
+    Attributes:
+        software: packages and models by name, as the last good run of each stage recorded them.
+        last: day of the last run that wrote something, None without any.
+    """
+
+    software: Mapping[str, str]
+    last: datetime.date | None
 
 
-def day_of(cfg: Config, runs: DataFrame) -> datetime.date:
-    """Return the day of the release: the configured one, else that of the last run that wrote something."""
-    if cfg.release.date is not None:
-        return cfg.release.date
-    last: Any = runs.where("status = 'ok'").agg(F.to_date(F.max("started_at"))).collect()[0][0]
-    return last or datetime.date(1970, 1, 1)
+def made_by(runs: DataFrame) -> Made:
+    """Return how the tables came about, from the rows of `runs`."""
+    good = runs.where("status = 'ok'").orderBy("started_at").select("versions", F.to_date("started_at").alias("day"))
+    software: dict[str, str] = {}
+    last = None
+    for row in good.collect():
+        software |= row["versions"] or {}
+        last = row["day"]
+    return Made(dict(sorted(software.items())), last)

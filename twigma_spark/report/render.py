@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import islice, zip_longest
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from twigma_spark.report import numbers
-from twigma_spark.report.data import ReportData
+from twigma_spark.report.data import Picture, ReportData
 from twigma_spark.report.figures import data_uri
 from twigma_spark.report.rows import csv_link, section_rows
-from twigma_spark.report.section import ReportSection
+from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.report.sections import (
     activity,
     choice,
@@ -40,6 +41,9 @@ from twigma_spark.report.sections import (
     variation,
 )
 
+# The page opens with the first sentence of each of these, and so many pictures.
+LEADS = ("distinctiveness", "likes", "themes")
+OPENING = 24
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[ReportSection, ...] = (
     corpora.SECTION,
@@ -81,16 +85,37 @@ def render(data: ReportData) -> str:
     """
     env = environment()
     script, plotly = source(env, "page.js"), get_plotlyjs()
+    found = {section.id: section.findings(data) for section in SECTIONS}
     page = env.get_template("page.html").render(
         data=data,
-        sections=[(section, section.context(data), section_rows(data, section.id)) for section in SECTIONS],
-        findings=[finding for section in SECTIONS for finding in section.findings(data)],
+        sections=[
+            (section, section.context(data), section_rows(data, section.id), found[section.id]) for section in SECTIONS
+        ],
+        leads=choose_leads(found),
+        opening=choose_pictures(data),
         style=Markup(source(env, "page.css")),  # noqa: S704 - a file of the package
         script=Markup(script),  # noqa: S704 - a file of the package
         plotly=Markup(plotly),  # noqa: S704 - a file of the plotly package
         script_hashes=[script_hash(plotly), script_hash(script)],
     )
     return page
+
+
+def choose_leads(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Return the sentences that the page opens with: the first of each section of LEADS, then of the others."""
+    order = [*LEADS, *(name for name in found if name not in LEADS)]
+    return [found[name][0] for name in order if found.get(name)][: len(LEADS)]
+
+
+def choose_pictures(data: ReportData) -> list[Picture]:
+    """Return the pictures that the page opens with: of each theme in turn, none that is hidden or cannot be drawn."""
+    shown = [
+        [p for p in theme.pictures if p.thumbnail and p.hidden_because(data.nsfw_threshold) is None]
+        for theme in data.themes
+        if theme.clustering == data.themes[0].clustering
+    ]
+    turns = (picture for turn in zip_longest(*shown) for picture in turn if picture is not None)
+    return list(islice(turns, OPENING))
 
 
 @cache

@@ -254,7 +254,7 @@ def _share(theme: ThemeSummary, hits: int, n: int, intervals: Result | None) -> 
 def findings(data: ReportData) -> list[Finding]:
     """Return the largest theme, and the ones that rose and fell most by the rule of the arrows."""
     found = [f(data, themes) for themes in groups(data)[:1] for f in (_rising, _falling)]
-    return [f for f in [*(_largest(themes) for themes in groups(data)), *found] if f]
+    return [f for f in [*found, *(_largest(themes) for themes in groups(data))] if f]
 
 
 def _largest(themes: tuple[ThemeSummary, ...]) -> Finding | None:
