@@ -274,7 +274,7 @@ def test_the_page_opens_with_safe_pictures_of_the_themes_in_turn_and_a_sentence_
     )
     found = {s.id: s.findings(data) for s in SECTIONS}
     leads = choose_leads(found)
-    assert [lead in found[name] for lead, name in zip(leads, LEADS, strict=True)] == [True] * 3
+    assert [lead in found[name] for lead, name in zip(leads, LEADS[:3], strict=True)] == [True] * 3
     assert choose_leads({**found, "likes": []})[2] not in [*found["distinctiveness"], *found["themes"]]
     assert choose_leads({name: [] for name in found}) == [] == choose_pictures(replace(data, themes=()))
 

@@ -41,9 +41,9 @@ from twigma_spark.report.sections import (
     variation,
 )
 
-# The page opens with the first sentence of each of these, and so many pictures.
-LEADS = ("distinctiveness", "likes", "themes")
-OPENING = 24
+# The page opens with the first sentence of the first of these that have one, and with pictures.
+LEADS = ("distinctiveness", "likes", "themes", "variation", "neighbours", "activity")
+SENTENCES, OPENING = 3, 24
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[ReportSection, ...] = (
     corpora.SECTION,
@@ -102,9 +102,9 @@ def render(data: ReportData) -> str:
 
 
 def choose_leads(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
-    """Return the sentences that the page opens with: the first of each section of LEADS, then of the others."""
+    """Return the sentences that the page opens with: the first one of a section, those of LEADS before others."""
     order = [*LEADS, *(name for name in found if name not in LEADS)]
-    return [found[name][0] for name in order if found.get(name)][: len(LEADS)]
+    return [found[name][0] for name in order if found.get(name)][:SENTENCES]
 
 
 def choose_pictures(data: ReportData) -> list[Picture]:
