@@ -62,6 +62,7 @@ setup(
         "typer>=0.12",
         "tenacity>=8.2",
         "jinja2>=3.1",
+        "httpcore>=1.0,<2",
         "plotly>=5.20",
         "numpy>=1.26,<2",
         "pandas>=2.1,<2.3",
