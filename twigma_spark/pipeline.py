@@ -28,6 +28,7 @@ from twigma_spark.stages import (
     distinctiveness,
     embed,
     embed_text,
+    fetch,
     ingest,
     likes,
     neighbours,
@@ -43,6 +44,7 @@ from twigma_spark.stages import (
 from twigma_spark.stages.stage import Stage
 
 STAGES: tuple[Stage, ...] = (
+    fetch.STAGE,
     ingest.STAGE,
     embed.STAGE,
     phash.STAGE,

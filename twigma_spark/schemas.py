@@ -143,6 +143,29 @@ IMAGES = Table(
     partition_by=("corpus",),
 )
 
+DOWNLOADS = Table(
+    "downloads",
+    "Every attempt to download a picture; the last one of a picture says whether it is there.",
+    _columns("""
+        corpus STRING: corpus
+        source_key STRING: the picture's media_key, or its path below the corpus's folder
+        attempt INT: number of the attempt, from 1
+        url STRING: address that was asked
+        host STRING: its host
+        at TIMESTAMP: when, UTC
+        outcome STRING: ok, retry (another attempt may succeed) or final
+        reason STRING: as one word, such as gone, status, timeout or not_an_image; docs/corpora.md has them all
+        status INT: of the answer, where there was one
+        n_bytes BIGINT: of the picture
+        sha256 STRING: checksum of the picture
+        seconds DOUBLE: how long it took
+        detail STRING: what was seen
+    """),
+    key=("corpus", "source_key", "attempt"),
+    mode="append",
+    checks={"outcome_known": "outcome IN ('ok', 'retry', 'final')"},
+)
+
 EMBEDDINGS = Table(
     "embeddings",
     "Image embeddings; another model or preprocessing adds rows and leaves the old ones.",
@@ -476,8 +499,8 @@ RUNS = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS, TEXT_EMBEDDINGS,
-        CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, HELD_OUT_PAIRS, ARTIFACTS, RESULTS,
-        GROUP_DISTANCES, REPORTS, REJECTS, RUNS,
+        DOWNLOADS, TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
+        TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, HELD_OUT_PAIRS,
+        ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS,
     )
 }  # fmt: skip

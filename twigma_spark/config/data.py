@@ -60,6 +60,7 @@ class Columns(Section):
     """Names of the metadata columns that fill the columns of `images` and `tweets`; null where there is none."""
 
     file: str = "file"
+    url: str | None = "url"
     prompt: str | None = "prompt"
     prompt_id: str | None = "prompt_id"
     artist: str | None = "artist"
@@ -84,6 +85,7 @@ class Corpus(Section):
     header: tuple[str, ...] | None = None
     columns: Columns = Columns()
     limit: int | None = Field(None, ge=1)
+    fetch: bool = False
 
 
 class Texts(Section):

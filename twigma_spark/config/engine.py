@@ -9,6 +9,24 @@ from pydantic import Field
 from twigma_spark.config.section import Name, Role, Section, Share, StageSection
 
 
+class Fetch(StageSection):
+    """How pictures are downloaded whose addresses a corpus has."""
+
+    rate: float = Field(10.0, gt=0)
+    threads: int = Field(16, ge=1, le=256)
+    connect: float = Field(10.0, gt=0)
+    read: float = Field(30.0, gt=0)
+    whole: float = Field(120.0, gt=0)
+    max_bytes: int = Field(50_000_000, ge=1, lt=2**31)
+    redirects: int = Field(5, ge=0, le=20)
+    tries: int = Field(3, ge=1)
+    attempts: int = Field(10, ge=1)
+    honour_noai: bool = True
+    user_agent: str = Field("twigma-spark", pattern=r"^[\x20-\x7e]+$")
+    private_hosts: tuple[str, ...] = ()
+    commit_every: int = Field(50_000, ge=1)
+
+
 class Ingest(StageSection):
     """Limits on what is taken in."""
 

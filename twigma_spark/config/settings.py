@@ -23,6 +23,7 @@ from twigma_spark.config.engine import (
     Cluster,
     Deduplicate,
     EmbedText,
+    Fetch,
     Inference,
     Ingest,
     Neighbours,
@@ -45,6 +46,7 @@ class Config(Section):
     corpora: tuple[Corpus, ...] = ()
     texts: tuple[Texts, ...] = ()
     models: Models = Models()
+    fetch: Fetch = Fetch()
     ingest: Ingest = Ingest()
     embed: Inference = Inference()
     phash: Inference = Inference()

@@ -18,6 +18,7 @@ from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms import images as image_rows
+from twigma_spark.transforms.downloads import with_last_attempt
 
 # Corpora that are looked at side by side: listing is mostly waiting.
 AT_ONCE = 4
@@ -32,8 +33,13 @@ READ_BYTES = 256 * 2**20
 FILE_BYTES = 256 * 2**20
 
 
-def run(cfg: Config, context: StageContext, images: DataFrame) -> Mapping[str, DataFrame]:
-    """Return images, tweets, media and rejects of all corpora; `images` are those of the run before."""
+def run(
+    cfg: Config, context: StageContext, images: DataFrame, downloads: DataFrame | None = None
+) -> Mapping[str, DataFrame]:
+    """Return images, tweets, media and rejects of all corpora.
+
+    `images` are those of the run before; `downloads` say why a picture is missing.
+    """
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
     cfg = _within_memory(cfg, context.spark)
@@ -46,8 +52,11 @@ def run(cfg: Config, context: StageContext, images: DataFrame) -> Mapping[str, D
         every = context.materialize(_union(context.spark, probed, "images"))
     kept = image_rows.usable(every, IMAGES.column_names)
     _log_changes(context, images, kept)
+    refused = image_rows.image_rejects(every)
+    if downloads is not None and any(corpus.fetch for corpus in cfg.corpora):
+        refused = with_last_attempt(refused, downloads)
     rejects = [
-        image_rows.image_rejects(every),
+        refused,
         *[part.rejects for part in frames_of.values() if part.rejects is not None],
     ]
     return {
@@ -116,7 +125,7 @@ def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFram
 STAGE = Stage(
     name="ingest",
     summary="image folders with CSV/JSONL metadata and posts in the X API's JSON become tables",
-    reads=("images",),
+    reads=("images", "downloads"),
     writes=("images", "tweets", "media", "rejects"),
     config=("corpora", "ingest"),
     run=run,

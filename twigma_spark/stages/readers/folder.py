@@ -49,4 +49,12 @@ def _count_unmatched_rows(spark: SparkSession, corpus: Corpus, names: DataFrame)
     return rows.count() - known
 
 
-READER = Reader(read, count_images)
+def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
+    """Return the file as source_key, and url, of the rows of the metadata that have both."""
+    if corpus.metadata is None:
+        return arrow.local_frame(spark, [], "source_key STRING, url STRING")
+    rows = corpora.read_metadata(spark, corpus).rows.where("bad IS NULL AND file IS NOT NULL AND url IS NOT NULL")
+    return rows.groupBy(F.col("file").alias("source_key")).agg(F.min("url").alias("url"))
+
+
+READER = Reader(read, count_images, addresses=addresses)

@@ -37,11 +37,14 @@ class Reader:
         count_images: returns how many images the corpus brought, counted at the source and not in the tables:
             files, and names without a file or named again; `corpus.limit` is applied by the caller.
         image_folder: returns where the images of the corpus lie.
+        addresses: returns where its pictures can be downloaded, one row a picture: source_key (its name in the image
+            folder, with or without an ending) and url; None where the reader knows of none.
     """
 
     read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
     count_images: Callable[[Config, SparkSession, Frames, Corpus], int]
     image_folder: Callable[[Corpus], str] = attrgetter("path")
+    addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
 
 
 def reader_of(corpus: Corpus) -> Reader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
@@ -34,4 +34,12 @@ def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpu
     return shown.count() + names.join(shown, "media_key", "left_anti").count()
 
 
-READER = Reader(read, count_images, x_api.media_folder)
+def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
+    """Return media_key as source_key, and url, of the photos of the posts."""
+    pages = x_api.read_pages(spark, corpus)
+    shown = tweets.media(tweets.posts(pages, corpus.name), pages, MEDIA.column_names)
+    photos = shown.where("type = 'photo' AND url IS NOT NULL").groupBy(F.col("media_key").alias("source_key"))
+    return photos.agg(F.min("url").alias("url"))
+
+
+READER = Reader(read, count_images, x_api.media_folder, addresses)

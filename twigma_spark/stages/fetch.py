@@ -1,0 +1,158 @@
+"""fetch: pictures that a corpus knows by address are downloaded into its folder; every attempt is a row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError, CorpusError
+from twigma_spark.io import corpora
+from twigma_spark.io.downloads import Attempt, Rules, Wanted, download_all, is_inside, save
+from twigma_spark.io.local_files import is_elsewhere
+from twigma_spark.io.session import slots
+from twigma_spark.schemas import DOWNLOADS
+from twigma_spark.stages.readers.reader import reader_of
+from twigma_spark.stages.stage import Stage, StageContext
+from twigma_spark.transforms import downloads as attempts
+
+# Attempts that travel back at once.
+BATCH = 500
+MapBatches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def run(cfg: Config, context: StageContext, downloads: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield the attempts at the pictures that are not in their folder yet, a part of them after another.
+
+    Asked again is only for what may be there now: not for what is gone or refused, nor more often than
+    `fetch.attempts` in all.
+    """
+    for corpus in _fetched(cfg):
+        yield from _fetch(cfg, context, corpus, downloads)
+
+
+def _fetched(cfg: Config) -> list[Corpus]:
+    return [corpus for corpus in cfg.corpora if corpus.fetch]
+
+
+def _fetch(
+    cfg: Config, context: StageContext, corpus: Corpus, downloads: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
+    folder = _folder(corpus)
+    todo = _missing(cfg, context.spark, corpus, downloads)
+    n, done = todo.count(), dict.fromkeys(("ok", "retry", "final"), 0)
+    context.log(f"fetch: {n:,} pictures of '{corpus.name}' to be downloaded")
+    parts = -(-n // cfg.fetch.commit_every)
+    for part in range(parts):
+        chosen = todo.where(F.pmod(F.xxhash64("source_key"), F.lit(parts)) == part)
+        by_host = chosen.repartition(slots(context.spark), "host")
+        made = by_host.mapInArrow(_download(corpus.name, folder, _rules(cfg)), DOWNLOADS.schema)
+        kept = context.materialize(made)
+        for row in attempts.last_attempts(kept).groupBy("outcome").count().collect():
+            done[row["outcome"]] += row["count"]
+        context.log(
+            f"fetch: {sum(done.values()):,} of {n:,}: {done['ok']:,} downloaded, {done['retry']:,} to be tried again, "
+            f"{done['final']:,} not to be had"
+        )
+        yield {"downloads": kept}
+
+
+def _folder(corpus: Corpus) -> Path:
+    """Return the folder of the pictures, which is there now."""
+    path = reader_of(corpus).image_folder(corpus)
+    if is_elsewhere(path):
+        raise ConfigError(
+            f"the folder of corpus '{corpus.name}' must be one that all nodes can write as a disk, such as "
+            f"/Volumes/..., where fetch is true. Got {path!r}."
+        )
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _missing(cfg: Config, spark: SparkSession, corpus: Corpus, downloads: DataFrame) -> DataFrame:
+    """Return source_key, url, host and attempts of the pictures that are to be asked for."""
+    addresses = reader_of(corpus).addresses
+    if addresses is None:
+        raise CorpusError(f"corpus '{corpus.name}': fetch must be false for the reader {corpus.reader}. Got true.")
+    there = corpora.list_images(spark, corpus, reader_of(corpus).image_folder(corpus), cfg.ingest)
+    known = downloads.where(F.col("corpus") == corpus.name)
+    return attempts.to_be_asked(addresses(spark, corpus), there, known, cfg.fetch.attempts)
+
+
+def _rules(cfg: Config) -> Rules:
+    given = cfg.fetch.model_dump(exclude={"attempts", "commit_every", "private_hosts"})
+    return Rules(**given, private_hosts=frozenset(host.lower() for host in cfg.fetch.private_hosts), seed=cfg.seed)
+
+
+def _download(corpus: str, folder: Path, rules: Rules) -> MapBatches:
+    """Return what a task does: it asks for its pictures, writes them, and yields every attempt."""
+    schema = to_arrow_schema(DOWNLOADS.schema)
+
+    def run_task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows = [row for batch in batches for row in batch.to_pylist()]
+        wanted = [
+            Wanted(row["source_key"], row["url"], row["attempts"]) for row in rows if is_inside(row["source_key"])
+        ]
+        held = [
+            _row(
+                corpus,
+                Attempt(Wanted(row["source_key"], row["url"]), "final", "bad_name", row["attempts"] + 1, time.time()),
+            )
+            for row in rows
+            if not is_inside(row["source_key"])
+        ]
+        for made in download_all(wanted, rules):
+            if made.outcome == "ok":
+                save(made, folder)
+            held.append(_row(corpus, made))
+            if len(held) >= BATCH:
+                yield pa.RecordBatch.from_pylist(held, schema)
+                held = []
+        if held:
+            yield pa.RecordBatch.from_pylist(held, schema)
+
+    return run_task
+
+
+def _row(corpus: str, made: Attempt) -> dict[str, object]:
+    """Return an attempt as a row of `downloads`."""
+    return {
+        "corpus": corpus,
+        "source_key": made.wanted.key,
+        "attempt": made.number,
+        "url": made.wanted.url,
+        "host": made.wanted.host,
+        "at": datetime.fromtimestamp(made.at, UTC),
+        "outcome": made.outcome,
+        "reason": made.reason,
+        "status": made.status,
+        "n_bytes": None if made.content is None else len(made.content),
+        "sha256": made.sha256,
+        "seconds": made.seconds,
+        "detail": made.detail or None,
+    }
+
+
+def sources(cfg: Config, spark: SparkSession) -> str:
+    """Return what is never the same where pictures are downloaded: hosts change without a word."""
+    return str(time.time_ns()) if _fetched(cfg) else ""
+
+
+STAGE = Stage(
+    name="fetch",
+    summary="pictures that a corpus knows by address are downloaded into its folder",
+    reads=("downloads",),
+    writes=("downloads",),
+    config=("corpora", "fetch", "ingest", "seed"),
+    run=run,
+    sources=sources,
+)
