@@ -54,7 +54,7 @@ def test_every_table_read_is_written_by_an_earlier_stage() -> None:
 
 
 def test_a_read_of_a_later_table_is_seen() -> None:
-    assert "embed reads images" in read_before_written(STAGES[1:])
+    assert "embed reads images" in read_before_written(tuple(s for s in STAGES if s.name != "ingest"))
 
 
 def test_every_column_has_a_known_type_and_a_comment() -> None:

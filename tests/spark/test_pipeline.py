@@ -193,7 +193,7 @@ def test_stages_are_selected_by_name_and_range() -> None:
     assert [s.name for s in pipeline.select()] == names
     assert [s.name for s in pipeline.select(only=["report", "embed"])] == ["embed", "report"]
     assert [s.name for s in pipeline.select(first="caption", last="embed_text")] == ["caption", "embed_text"]
-    with pytest.raises(ConfigError, match="must be one of ingest, embed"):
+    with pytest.raises(ConfigError, match="must be one of fetch, ingest, embed"):
         check_stages(["embed", None, "embedd"])
 
 

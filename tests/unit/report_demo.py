@@ -23,6 +23,7 @@ from report_demo_trends import likes, trends
 from twigma_spark.report.data import (
     BestMatches,
     CorpusSummary,
+    DownloadEnd,
     DuplicateGroup,
     OriginCount,
     Pair,
@@ -272,6 +273,7 @@ def demo() -> ReportData:
         title="What people made with AI",
         created_at=now,
         corpora=corpora,
+        downloads=(DownloadEnd("posts", "ok", "ok", 1300, 1420), DownloadEnd("posts", "final", "gone", 60, 60)),
         results=(
             *_results([c.name for c in corpora]),
             *_variation(),

@@ -31,7 +31,7 @@ def test_a_wrong_configuration_ends_with_2_and_every_fault(capsys: pytest.Captur
 
 def test_an_unknown_stage_is_told_before_spark_is_started(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("stage", "embedd") == 2
-    assert "must be one of ingest" in capsys.readouterr().err
+    assert "must be one of fetch" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from twigma_spark.io.downloads import (
     save,
 )
 
-RULES = Rules(rate=1000, connect=2, read=0.5, whole=1.5, max_bytes=20_000, private_hosts=frozenset({"127.0.0.1"}))
+RULES = Rules(rate=1000, connect=5, read=10, whole=20, max_bytes=20_000, private_hosts=frozenset({"127.0.0.1"}))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_each_way_to_misbehave_has_its_reason(
 
 def test_a_drip_ends_in_time(host: Host) -> None:
     start = time.monotonic()
-    (made,) = fetched(host, "drip/a", rules=Rules(**{**vars(RULES), "tries": 1}))["drip/a"]
+    (made,) = fetched(host, "drip/a", rules=Rules(**{**vars(RULES), "tries": 1, "whole": 1}))["drip/a"]
     assert (made.outcome, made.reason) == ("retry", "timeout") and time.monotonic() - start < 4
 
 
@@ -139,8 +139,8 @@ def test_the_rate_of_a_host_holds_whatever_it_answers(host: Host) -> None:
     fetched(host, *paths, rules=rules)
     times = sorted(host.times)
     assert len(times) == 25 + 16 + 12
-    most = max(sum(1 for other in times if 0 <= other - at < 1) for at in times)
-    assert most <= 25 + 2  # requests of the same thread of time, by the jitter of the way there
+    # So many requests take so long, but for what the first of them was late on a busy machine.
+    assert all(times[j] - times[i] >= (j - i) / 25 - 0.3 for i in range(len(times)) for j in range(i, len(times)))
 
 
 def test_a_slow_host_does_not_hold_up_the_others(host: Host) -> None:

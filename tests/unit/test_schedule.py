@@ -56,7 +56,7 @@ def test_what_is_left_out_binds_nobody_but_keeps_what_it_hid() -> None:
 
 def test_the_pipeline_is_no_chain_and_the_report_is_its_end() -> None:
     waits_for = dependencies(STAGES)
-    assert waits_for["ingest"] == () and waits_for["embed"] == ("ingest",)
+    assert waits_for["fetch"] == () and waits_for["ingest"] == ("fetch",) and waits_for["embed"] == ("ingest",)
     beside = {name for name, needed in waits_for.items() if needed == ("deduplicate",)}
     assert {"score", "caption", "neighbours", "project"} <= beside
     reached, front = set(), ["report"]

@@ -12,6 +12,7 @@ from twigma_spark.report.data import (
     ROLES,
     BestMatches,
     CorpusSummary,
+    DownloadEnd,
     DuplicateGroup,
     MapCell,
     OriginCount,
@@ -73,6 +74,12 @@ def _corpus(name: str, role: str, rows: Rows) -> CorpusSummary:
         since=min(dates, default=None),
         until=max(dates, default=None),
     )
+
+
+def downloads(rows: Rows) -> tuple[DownloadEnd, ...]:
+    """Return how the downloads ended, by corpus: those that are there, then the most frequent reasons."""
+    made = (DownloadEnd(**row) for row in rows)
+    return tuple(sorted(made, key=lambda d: (d.corpus, d.outcome != "ok", -d.pictures, d.reason)))
 
 
 def results(rows: Iterable[Result]) -> tuple[Result, ...]:

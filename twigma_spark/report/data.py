@@ -37,6 +37,17 @@ class CorpusSummary:
 
 
 @dataclass(frozen=True)
+class DownloadEnd:
+    """How many pictures of a corpus ended so: `outcome` is ok, retry or final; `attempts` are those at all of them."""
+
+    corpus: str
+    outcome: str
+    reason: str
+    pictures: int
+    attempts: int
+
+
+@dataclass(frozen=True)
 class Picture:
     """An image as it is shown.
 
@@ -264,6 +275,7 @@ class ReportData:
     title: str
     created_at: datetime
     corpora: tuple[CorpusSummary, ...] = ()
+    downloads: tuple[DownloadEnd, ...] = ()
     results: tuple[Result, ...] = ()
     origins: tuple[OriginCount, ...] = ()
     themes: tuple[ThemeSummary, ...] = ()

@@ -26,7 +26,7 @@ from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Frames, Stage, StageContext
-from twigma_spark.transforms import density, gallery, summaries
+from twigma_spark.transforms import density, downloads, gallery, summaries
 
 REPORT_ID = "report"
 BIN = 0.02
@@ -57,6 +57,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         title=cfg.report.title,
         created_at=now,
         corpora=corpora,
+        downloads=build.downloads(_rows(downloads.count_ends(tables["downloads"]))),
         results=build.results(records.read_results(tables["results"])),
         origins=build.origins(_rows(summaries.origin_counts(tables["clusters"], plain))),
         themes=shown.themes,
@@ -179,7 +180,7 @@ STAGE = Stage(
     reads=(
         "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
         "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
-        "group_distances", "rejects", "runs",
+        "group_distances", "rejects", "downloads", "runs",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),

@@ -15,6 +15,13 @@ def last_attempts(downloads: DataFrame) -> DataFrame:
     return last.select("corpus", "source_key", "last.*")
 
 
+def count_ends(downloads: DataFrame) -> DataFrame:
+    """Return how the downloads ended: corpus, outcome, reason, pictures and attempts."""
+    tried = F.sum("attempt").alias("attempts")
+    ends = last_attempts(downloads).groupBy("corpus", "outcome", "reason").agg(F.count("*").alias("pictures"), tried)
+    return ends.select("corpus", "outcome", "reason", "pictures", "attempts")
+
+
 def to_be_asked(addresses: DataFrame, there: DataFrame, downloads: DataFrame, at_most: int) -> DataFrame:
     """Return the pictures that are to be asked for: source_key, url, host and attempts (those made before).
 
