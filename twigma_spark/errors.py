@@ -23,6 +23,10 @@ class CorpusError(TwigmaError):
     """A corpus that cannot be read at all; single bad files become rows of `rejects` instead."""
 
 
+class CollectionError(TwigmaError):
+    """A platform that refuses to give posts, or does not answer."""
+
+
 class ModelError(TwigmaError):
     """A model that cannot be loaded, or input that it must refuse."""
 

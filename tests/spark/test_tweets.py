@@ -50,11 +50,16 @@ def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_
         post(9007199254740993, created_at="1999-12-31T00:00:00Z", attachments=None),
         post(" ", attachments=None),
     ]
-    (tmp_path / "p.json").write_text(json.dumps({"data": data, "includes": {"users": USERS, "media": PICTURES}}))
+    (tmp_path / "p.json").write_text(
+        json.dumps(
+            {"data": data, "includes": {"users": USERS, "media": PICTURES}, "collected_at": "2023-01-02T03:04:05Z"}
+        )
+    )
     pages = read_pages(spark, Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path)))
     posts = tweets.posts(pages, "posts")
     used = {r.tweet_id: r for r in tweets.tweets(posts, TWEETS.column_names).collect()}
     assert set(used) == {"1", "2", "3", "4", "5", "6", "9007199254740993"}
+    assert {row.collected_at for row in used.values()} == {datetime(2023, 1, 2, 3, 4, 5)}
     times = {key: row.created_at and row.created_at.isoformat() for key, row in used.items()}
     assert {key for key, time in times.items() if time} == {"3", "4", "5"}
     assert {time for time in times.values() if time} == {"2018-10-10T20:19:24"}

@@ -18,6 +18,7 @@ from twigma_spark.config.analyses import (
     Trends,
     Variation,
 )
+from twigma_spark.config.collect import Collect
 from twigma_spark.config.data import Corpus, RunSettings, SampleSettings, Spark, StoreSettings, Texts
 from twigma_spark.config.engine import (
     Cluster,
@@ -46,6 +47,7 @@ class Config(Section):
     corpora: tuple[Corpus, ...] = ()
     texts: tuple[Texts, ...] = ()
     models: Models = Models()
+    collect: Collect = Collect()
     fetch: Fetch = Fetch()
     ingest: Ingest = Ingest()
     embed: Inference = Inference()

@@ -21,6 +21,7 @@ PAGE = """
     includes STRUCT<
         users: ARRAY<STRUCT<id: STRING, username: STRING, public_metrics: STRUCT<followers_count: STRING>>>,
         media: ARRAY<STRUCT<media_key: STRING, type: STRING, url: STRING, width: INT, height: INT, alt_text: STRING>>>,
+    collected_at STRING,
     _bad STRING
 """
 
@@ -48,6 +49,7 @@ def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
         F.when(F.col("data").isNull(), F.col("_bad")).alias("bad"),
         "data",
         "includes",
+        "collected_at",
     )
 
 

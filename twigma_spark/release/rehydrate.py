@@ -160,7 +160,9 @@ def write_page(out: Path, asked: Sequence[str], page: Mapping[str, object]) -> N
     """Write a page with the ids that it answers; it is there whole or not at all."""
     file = out / f"page-{asked[0]}.json"
     part = file.with_suffix(".part")
-    part.write_text(json.dumps({**page, "data": page.get("data") or [], "asked": list(asked)}), encoding="utf-8")
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    content = {**page, "data": page.get("data") or [], "asked": list(asked), "collected_at": now}
+    part.write_text(json.dumps(content), encoding="utf-8")
     part.replace(file)
 
 

@@ -16,13 +16,13 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
     Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``). `unusable`
     lists values of which nothing can be made; they are null.
     """
-    flat = pages.select("file", "page", F.posexplode("data").alias("nth", "post"))
+    flat = pages.select("file", "page", "collected_at", F.posexplode("data").alias("nth", "post"))
     users = _deduplicate_included(pages, "users", "id").select(
         F.col("key").alias("author_id"), F.col("item.public_metrics.followers_count").alias("followers")
     )
     seen = Window.partitionBy("tweet_id").orderBy("page", "nth")
     tweet_id = F.when(F.trim("post.id") != "", F.col("post.id"))
-    numbered = flat.select("file", "page", "nth", tweet_id.alias("tweet_id"), "post").withColumn(
+    numbered = flat.select("file", "page", "nth", "collected_at", tweet_id.alias("tweet_id"), "post").withColumn(
         "seen", F.row_number().over(seen)
     )
     reason = F.when(F.col("tweet_id").isNull(), "tweet_without_id").when(F.col("seen") > 1, "duplicate_key")
@@ -43,7 +43,7 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
             "post.lang",
             F.transform("post.entities.hashtags", lambda h: F.lower(h["tag"])).alias("hashtags"),
             "post.source",
-            F.lit(None).cast("timestamp").alias("collected_at"),
+            values.post_timestamp(F.col("collected_at")).alias("collected_at"),
             keys.alias("media_keys"),
             F.concat(values.unusable(made), F.coalesce(without_key, F.array().cast("array<string>"))).alias("unusable"),
         )

@@ -1,0 +1,40 @@
+"""Which posts are collected from a platform, and what that may cost."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from twigma_spark.config.section import Section
+
+Hashtag = Annotated[str, Field(pattern=r"^\w+$", max_length=100)]
+
+
+class Prices(Section):
+    """What X bills, in dollars."""
+
+    post: float = Field(0.005, ge=0)
+    user: float = Field(0.010, ge=0)
+    counts: float = Field(0.010, ge=0)
+
+
+class Collect(Section):
+    """The posts that are collected: hashtags, a window of time, and a budget."""
+
+    out: str | None = None
+    hashtags: tuple[Hashtag, ...] = ()
+    also: str = "has:images -is:retweet"
+    start: datetime.date | None = None
+    end: datetime.date | None = None
+    max_posts: int | None = Field(None, ge=10)
+    max_dollars: float | None = Field(None, gt=0)
+    prices: Prices = Prices()
+    api: str = Field("https://api.x.com", pattern=r"^https?://[^/]+$")
+
+    @model_validator(mode="after")
+    def _window_is_one(self) -> Collect:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError(f"collect.start must be before collect.end. Got {self.start} and {self.end}.")
+        return self
