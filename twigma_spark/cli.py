@@ -390,6 +390,53 @@ def collect(
     terminal.log(f"{state.posts:,} posts, ${state.dollars(cfg.collect.prices):,.2f}: {job.folder}{more}")
 
 
+Ids = Annotated[Path | None, typer.Option(help="A file of ids, one a line, or a CSV whose first column is one.")]
+
+
+@app.command()
+def purge(
+    posts: Ids = None,
+    authors: Ids = None,
+    images: Ids = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="Also delete pictures, and rewrite the pages, of corpora.")
+    ] = False,
+    vacuum_hours: Annotated[int, typer.Option(min=0, help="Of older versions of the tables that are kept.")] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
+    conf: Conf = None,
+    overrides: Overrides = None,
+) -> None:
+    """Delete posts, authors or images, and all that was derived from them; they do not come back."""
+    from twigma_spark import purging
+
+    request = purging.Request(*(purging.read_ids(file) for file in (posts, authors, images)))
+    if not (request.posts or request.authors or request.images):
+        raise ConfigError("--posts, --authors or --images must name a file with an id. Got none.")
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        done = purging.purge(cfg, store, request, terminal.log, files, vacuum_hours, dry_run)
+    for words in done.left:
+        terminal.log(f"purge: {words}")
+    if not dry_run:
+        total = sum(done.rows.values())
+        terminal.log(f"{total:,} rows of {len(done.rows)} tables and {done.files:,} files; next: twigma run")
+
+
+@app.command()
+def maintain(
+    vacuum_hours: Annotated[int, typer.Option(min=0, help="Of older versions of the tables that are kept.")] = 168,
+    conf: Conf = None,
+    overrides: Overrides = None,
+) -> None:
+    """Put the small files of each table together, and remove those of versions that are older than is kept."""
+    cfg = load(conf, overrides)
+    with open_store(cfg) as store:
+        for listed in store.listing():
+            removed, added = store.optimize(listed.name)
+            store.vacuum(listed.name, vacuum_hours)
+            terminal.log(f"maintain: {listed.name:<16} {removed:,} files put together into {added:,}")
+
+
 @app.command()
 def release(
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],

@@ -23,6 +23,8 @@ TYPES: dict[str, t.DataType] = {
 }
 
 Mode = Literal["replace", "merge", "by_stage", "append"]
+# What can be purged: posts, images, the keys of their pictures, and texts that nobody else wrote.
+Kind = Literal["post", "image", "picture", "text"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Table:
             ``append``: rows are added.
         checks: CHECK constraints, name to SQL expression.
         partition_by: columns of the folder layout.
+        ids: whose rows they are: SQL expression of an id to its kind. `twigma purge` deletes a row where any of its
+            ids is purged; a row without one names nobody.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Table:
     mode: Mode = "replace"
     checks: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
+    ids: Mapping[str, Kind] = field(default_factory=dict)
 
     @property
     def schema(self) -> t.StructType:
@@ -95,6 +100,7 @@ TWEETS = Table(
         collected_at TIMESTAMP: time of collection, where known
     """),
     key=("tweet_id",),
+    ids={"tweet_id": "post"},
 )
 
 MEDIA = Table(
@@ -112,6 +118,7 @@ MEDIA = Table(
         alt_text STRING: description given by the poster
     """),
     key=("media_key", "tweet_id", "position"),
+    ids={"tweet_id": "post"},
 )
 
 IMAGES = Table(
@@ -141,6 +148,7 @@ IMAGES = Table(
     key=("image_id",),
     checks={"id_form": "image_id RLIKE '^[0-9a-f]{32}$'", "sides": "width > 0 AND height > 0"},
     partition_by=("corpus",),
+    ids={"image_id": "image"},
 )
 
 DOWNLOADS = Table(
@@ -164,6 +172,7 @@ DOWNLOADS = Table(
     key=("corpus", "source_key", "attempt"),
     mode="append",
     checks={"outcome_known": "outcome IN ('ok', 'retry', 'final')"},
+    ids={"source_key": "picture"},
 )
 
 EMBEDDINGS = Table(
@@ -180,6 +189,7 @@ EMBEDDINGS = Table(
     key=("image_id", "model_id", "preprocess_rev"),
     mode="merge",
     checks={"embedding_length": "size(embedding) = dim"},
+    ids={"image_id": "image"},
 )
 
 HASHES = Table(
@@ -194,6 +204,7 @@ HASHES = Table(
     """),
     key=("image_id", "model_id", "preprocess_rev"),
     mode="merge",
+    ids={"image_id": "image"},
 )
 
 DUPLICATES = Table(
@@ -210,6 +221,7 @@ DUPLICATES = Table(
         "not_itself": "image_id <> canonical_id",
         "tier_known": "tier IN ('media', 'bytes', 'embedding', 'near')",
     },
+    ids={"image_id": "image", "canonical_id": "image"},
 )
 
 SHARED_IMAGES = Table(
@@ -225,6 +237,7 @@ SHARED_IMAGES = Table(
     """),
     key=("image_id", "other_id"),
     checks={"two_corpora": "corpus < other_corpus", "tier_known": "tier IN ('bytes', 'near')"},
+    ids={"image_id": "image", "other_id": "image"},
 )
 
 SCORES = Table(
@@ -238,6 +251,7 @@ SCORES = Table(
     """),
     key=("image_id", "model_id"),
     mode="merge",
+    ids={"image_id": "image"},
 )
 
 CAPTIONS = Table(
@@ -250,6 +264,7 @@ CAPTIONS = Table(
     """),
     key=("image_id", "model_id"),
     mode="merge",
+    ids={"image_id": "image"},
 )
 
 TEXT_EMBEDDINGS = Table(
@@ -272,6 +287,7 @@ TEXT_EMBEDDINGS = Table(
         "embedding_length": "size(embedding) = dim",
         "source_known": "source IN ('prompt', 'caption', 'human caption', 'tweet', 'text')",
     },
+    ids={"text_id": "text"},
 )
 
 CENTROIDS = Table(
@@ -298,6 +314,7 @@ CLUSTERS = Table(
         distance DOUBLE: distance to the centre; the cosine's is 0 to 2
     """),
     key=("image_id", "clustering_id"),
+    ids={"image_id": "image"},
 )
 
 THEMES = Table(
@@ -324,6 +341,7 @@ NEIGHBOURS = Table(
         similarity DOUBLE: cosine
     """),
     key=("image_id", "reference", "rank"),
+    ids={"image_id": "image", "neighbour_id": "image"},
 )
 
 COPIES = Table(
@@ -338,6 +356,7 @@ COPIES = Table(
         false_match_rate DOUBLE: estimated share of images that are no copies and reach this similarity
     """),
     key=("image_id", "reference"),
+    ids={"image_id": "image", "neighbour_id": "image"},
 )
 
 PAIRS = Table(
@@ -364,6 +383,7 @@ PAIRS = Table(
     """),
     key=("preferred_image_id", "other_image_id"),
     checks={"two_images": "preferred_image_id <> other_image_id"},
+    ids={"preferred_image_id": "image", "other_image_id": "image"},
 )
 
 HELD_OUT_PAIRS = Table(
@@ -377,6 +397,7 @@ HELD_OUT_PAIRS = Table(
         clip_margin DOUBLE: the same of the encoder's own score
     """),
     key=("preferred_image_id", "other_image_id"),
+    ids={"preferred_image_id": "image", "other_image_id": "image"},
 )
 
 ARTIFACTS = Table(
@@ -405,6 +426,7 @@ PROJECTION = Table(
         y DOUBLE: place; without a unit
     """),
     key=("image_id",),
+    ids={"image_id": "image"},
 )
 
 RESULTS = Table(
@@ -442,6 +464,7 @@ GROUP_DISTANCES = Table(
     """),
     key=("corpus", "unit", "group_id"),
     checks={"pairs": "images > 1"},
+    ids={"group_id": "post"},
 )
 
 REPORTS = Table(
@@ -469,6 +492,7 @@ REJECTS = Table(
     key=("stage", "unit", "corpus", "key", "reason", "detail"),
     mode="by_stage",
     partition_by=("stage",),
+    ids={"split(key, '/')[0]": "post", "key": "picture"},
 )
 
 RUNS = Table(
@@ -496,11 +520,24 @@ RUNS = Table(
     checks={"status_known": "status IN ('ok', 'failed')"},
 )
 
+TOMBSTONES = Table(
+    "tombstones",
+    "What was purged and must not come back: digests only, from which no id can be read.",
+    _columns("""
+        kind STRING: post, image or picture
+        digest STRING: SHA-256 of the id
+        at TIMESTAMP: when it was purged, UTC
+    """),
+    key=("kind", "digest"),
+    mode="merge",
+    checks={"digest_form": "digest RLIKE '^[0-9a-f]{64}$'"},
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         DOWNLOADS, TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
         TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, HELD_OUT_PAIRS,
-        ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS,
+        ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
     )
 }  # fmt: skip

@@ -59,7 +59,9 @@ def run(spark: SparkSession) -> Run:
     def once(cfg: Config, before: list[Any] = ()) -> list[Any]:  # type: ignore[assignment]
         context = StageContext(spark, lambda frame: frame.localCheckpoint(), lambda text: None)
         downloads = declared.table(spark, "downloads", [row.asDict() for row in before])
-        return [row for part in fetch.run(cfg, context, downloads) for row in part["downloads"].collect()]
+        tombstones = declared.table(spark, "tombstones", [])
+        parts = fetch.run(cfg, context, downloads, tombstones)
+        return [row for part in parts for row in part["downloads"].collect()]
 
     return once
 

@@ -277,3 +277,17 @@ def test_replacing_one_stages_rows_leaves_the_files_of_the_others(store: Store) 
     before = set(store.read("rejects").where("stage = 'ingest'").inputFiles())
     assert store.write("rejects", rejects(spark, "embed", "z"), stage="embed") == 1
     assert set(store.read("rejects").where("stage = 'ingest'").inputFiles()) == before
+
+
+def test_small_files_are_put_together_and_old_ones_removed(store: Store, spark: SparkSession) -> None:
+    for name in ("a", "b", "c"):
+        store.write("embeddings", vectors(spark, name), stage="embed")
+    files = lambda: list(Path(store.path("embeddings")).glob("*.parquet"))  # noqa: E731
+    many = len(files())
+    removed, added = store.optimize("embeddings")
+    assert removed >= 3 and added == 1 and len(files()) == many + 1
+    store.vacuum("embeddings", 168)
+    assert len(files()) == many + 1
+    store.vacuum("embeddings", 0)
+    assert len(files()) == 1 and store.count("embeddings") == 3
+    assert store.optimize("embeddings") == (0, 0)

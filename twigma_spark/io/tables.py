@@ -207,6 +207,56 @@ class Store:
             self._delete(name, scope)
         return 0
 
+    def delete(self, name: str, expression: str, ids: DataFrame) -> int:
+        """Return how many rows were deleted: those in which an SQL expression is one of some ids.
+
+        Args:
+            name: of a table; one that is missing has none.
+            expression: of its columns, such as ``image_id``.
+            ids: a column `purged_id`, each id once.
+        """
+        return self._delete_ids(name, expression, ids) if self.exists(name) else 0
+
+    @on_conflict
+    def _delete_ids(self, name: str, expression: str, ids: DataFrame) -> int:
+        view = f"_purged_{uuid.uuid4().hex}"
+        ids.createOrReplaceTempView(view)
+        try:
+            # Delta's DELETE takes no subquery.
+            done = self.spark.sql(
+                f"MERGE INTO {self.location(name)} USING {view} ON {expression} = purged_id WHEN MATCHED THEN DELETE"
+            )
+            return int(done.collect()[0]["num_deleted_rows"])
+        finally:
+            self.spark.catalog.dropTempView(view)
+
+    def delete_all(self, name: str, condition: str = "true") -> int:
+        """Return how many rows were deleted: those for which a condition holds; a missing table has none."""
+        if not self.exists(name):
+            return 0
+        n = self.read(name).where(condition).count()
+        if n:
+            self._delete(name, condition)
+        return n
+
+    def vacuum(self, name: str, hours: int) -> None:
+        """Remove the files that no version of the last hours needs; 0 removes all that the newest one does not.
+
+        Fewer than Delta's 168 break readers of the table that began before.
+        """
+        check = "spark.databricks.delta.retentionDurationCheck.enabled"
+        before = self.spark.conf.get(check, "true")
+        self.spark.conf.set(check, "false")
+        try:
+            self.spark.sql(f"VACUUM {self.location(name)} RETAIN {int(hours)} HOURS")
+        finally:
+            self.spark.conf.set(check, str(before))
+
+    def optimize(self, name: str) -> tuple[int, int]:
+        """Return how many small files were put together, and into how many; their rows stay as they are."""
+        done = self.spark.sql(f"OPTIMIZE {self.location(name)}").select("metrics.*").collect()
+        return sum(row["numFilesRemoved"] for row in done), sum(row["numFilesAdded"] for row in done)
+
     def _never_written(self, table: Table, stage: str) -> bool:
         """Return whether the files show that there is nothing that a write by `stage` would replace."""
         folder = self.folder(table.name)

@@ -23,20 +23,23 @@ from twigma_spark.schemas import DOWNLOADS
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms import downloads as attempts
+from twigma_spark.transforms.purged import digests, without
 
 # Attempts that travel back at once.
 BATCH = 500
 MapBatches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def run(cfg: Config, context: StageContext, downloads: DataFrame) -> Iterator[Mapping[str, DataFrame]]:
+def run(
+    cfg: Config, context: StageContext, downloads: DataFrame, tombstones: DataFrame
+) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the attempts at the pictures that are not in their folder yet, a part of them after another.
 
     Asked again is only for what may be there now: not for what is gone or refused, nor more often than
-    `fetch.attempts` in all.
+    `fetch.attempts` in all, nor for what was purged.
     """
     for corpus in _fetched(cfg):
-        yield from _fetch(cfg, context, corpus, downloads)
+        yield from _fetch(cfg, context, corpus, downloads, digests(tombstones, "picture"))
 
 
 def _fetched(cfg: Config) -> list[Corpus]:
@@ -44,10 +47,10 @@ def _fetched(cfg: Config) -> list[Corpus]:
 
 
 def _fetch(
-    cfg: Config, context: StageContext, corpus: Corpus, downloads: DataFrame
+    cfg: Config, context: StageContext, corpus: Corpus, downloads: DataFrame, purged: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
     folder = _folder(corpus)
-    todo = _missing(cfg, context.spark, corpus, downloads)
+    todo = without(_missing(cfg, context.spark, corpus, downloads), "source_key", purged)
     n, done = todo.count(), dict.fromkeys(("ok", "retry", "final"), 0)
     context.log(f"fetch: {n:,} pictures of '{corpus.name}' to be downloaded")
     parts = -(-n // cfg.fetch.commit_every)
@@ -150,7 +153,7 @@ def sources(cfg: Config, spark: SparkSession) -> str:
 STAGE = Stage(
     name="fetch",
     summary="pictures that a corpus knows by address are downloaded into its folder",
-    reads=("downloads",),
+    reads=("downloads", "tombstones"),
     writes=("downloads",),
     config=("corpora", "fetch", "ingest", "seed"),
     run=run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial, reduce
 
 from pyspark.sql import DataFrame, SparkSession
@@ -19,6 +20,7 @@ from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms import images as image_rows
 from twigma_spark.transforms.downloads import with_last_attempt
+from twigma_spark.transforms.purged import digests, mark_purged, without_posts
 
 # Corpora that are looked at side by side: listing is mostly waiting.
 AT_ONCE = 4
@@ -34,22 +36,30 @@ FILE_BYTES = 256 * 2**20
 
 
 def run(
-    cfg: Config, context: StageContext, images: DataFrame, downloads: DataFrame | None = None
+    cfg: Config,
+    context: StageContext,
+    images: DataFrame,
+    downloads: DataFrame | None = None,
+    tombstones: DataFrame | None = None,
 ) -> Mapping[str, DataFrame]:
     """Return images, tweets, media and rejects of all corpora.
 
-    `images` are those of the run before; `downloads` say why a picture is missing.
+    `images` are those of the run before; `downloads` say why a picture is missing, and
+    `tombstones` what was purged and must not come back.
     """
     if not cfg.corpora:
         raise CorpusError("corpora must name at least one corpus. Got none; see conf/folder.yaml.")
     cfg = _within_memory(cfg, context.spark)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         parts = list(pool.map(partial(_read_corpus, cfg, context.spark), cfg.corpora))
+    purged = None if tombstones is None or tombstones.isEmpty() else tombstones
+    parts = parts if purged is None else [_without(part, purged) for part in parts]
     frames_of = dict(zip(cfg.corpora, parts, strict=True))
     probed = [_probe(cfg, corpus, part) for corpus, part in frames_of.items()]
     # Both tables come from this frame, and its files are read once.
     with arrow_batches(context.spark, ARROW_BATCH):
-        every = context.materialize(_union(context.spark, probed, "images"))
+        candidates = _union(context.spark, probed, "images")
+        every = context.materialize(candidates if purged is None else mark_purged(candidates, purged))
     kept = image_rows.usable(every, IMAGES.column_names)
     _log_changes(context, images, kept)
     refused = image_rows.image_rejects(every)
@@ -65,6 +75,14 @@ def run(
         "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
         "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
     }
+
+
+def _without(part: CorpusFrames, purged: DataFrame) -> CorpusFrames:
+    """Return what a corpus holds without the posts that were purged."""
+    posts = digests(purged, "post")
+    part = part if part.without_posts is None else part.without_posts(posts)
+    tweets, media = (None if rows is None else without_posts(rows, posts) for rows in (part.tweets, part.media))
+    return replace(part, tweets=tweets, media=media)
 
 
 def _within_memory(cfg: Config, spark: SparkSession) -> Config:
@@ -125,7 +143,7 @@ def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFram
 STAGE = Stage(
     name="ingest",
     summary="image folders with CSV/JSONL metadata and posts in the X API's JSON become tables",
-    reads=("images", "downloads"),
+    reads=("images", "downloads", "tombstones"),
     writes=("images", "tweets", "media", "rejects"),
     config=("corpora", "ingest"),
     run=run,

@@ -22,6 +22,7 @@ REASONS = {
     "not_a_file": "a pipe, a socket or a device",
     "not_a_photo": "a video or an animation",
     "not_an_image": "the bytes are no image that can be opened",
+    "purged": "purged, and not taken in again",
     "too_many_bytes": "larger than ingest.max_bytes, or than memory allows",
     "too_many_pixels": "more pixels than ingest.max_pixels allows",
     "too_many_scans": "a progressive JPEG of so many scans that decoding it takes long",

@@ -18,7 +18,14 @@ from twigma_spark.stages.stage import Frames
 class CorpusFrames:
     """What one corpus holds: its candidate images, posts, media, and rejects that are not images.
 
-    `n_bytes` is how much there is to read, where images are read from their paths (`corpora.ImageFiles`).
+    Attributes:
+        images: candidate images.
+        rejects: what is no image and cannot be used.
+        tweets: posts.
+        media: pictures of posts.
+        n_bytes: how much there is to read, where images are read from their paths (`corpora.ImageFiles`).
+        without_posts: returns the same without the posts whose ids have one of some digests (a column `digest`), where
+            leaving them out changes what the candidates are; None where it does not.
     """
 
     images: DataFrame
@@ -26,6 +33,7 @@ class CorpusFrames:
     tweets: DataFrame | None = None
     media: DataFrame | None = None
     n_bytes: int | None = None
+    without_posts: Callable[[DataFrame], CorpusFrames] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -12,17 +14,22 @@ from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates, tweets
+from twigma_spark.transforms.purged import without_posts
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the images of the posts, the posts, their media, and pages and posts that cannot be used."""
     pages = x_api.read_pages(spark, corpus)
-    posts = tweets.posts(pages, corpus.name)
-    used = tweets.tweets(posts, TWEETS.column_names)
-    shown = tweets.media(posts, pages, MEDIA.column_names)
     files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest)
-    found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
-    return CorpusFrames(found, tweets.post_rejects(posts, pages, corpus.name), used, shown, files.n_bytes)
+
+    def frames(posts: DataFrame) -> CorpusFrames:
+        used = tweets.tweets(posts, TWEETS.column_names)
+        shown = tweets.media(posts, pages, MEDIA.column_names)
+        found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
+        return CorpusFrames(found, tweets.post_rejects(posts, pages, corpus.name), used, shown, files.n_bytes)
+
+    posts = tweets.posts(pages, corpus.name)
+    return replace(frames(posts), without_posts=lambda purged: frames(without_posts(posts, purged)))
 
 
 def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:

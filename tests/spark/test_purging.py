@@ -1,0 +1,204 @@
+"""Purging one post of two from a store in which every table knows both: nothing of it is left, and it stays away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from tests import tables as declared
+from tests.hosts import png
+from twigma_spark.config.data import Corpus
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io.tables import Store
+from twigma_spark.purging import Purged, Request, purge, read_ids
+from twigma_spark.schemas import TABLES, Table
+from twigma_spark.stages import fetch, ingest
+from twigma_spark.stages.stage import StageContext
+from twigma_spark.transforms.texts import texts
+
+# Tables whose rows are of no single post or image, and why nothing of one is in them.
+NOT_OF_ONE = {
+    "centroids": "means over a cluster", "themes": "words of a cluster's captions", "results": "statistics",
+    "runs": "counts and versions", "artifacts": "paths of files, which are removed with their rows",
+    "reports": "made again as a whole", "tombstones": "digests",
+}  # fmt: skip
+# Values that checks and types ask for.
+GIVEN: dict[str, Any] = {
+    "tier": "near", "outcome": "ok", "status": "ok", "source": "tweet", "dim": 1, "images": 2, "width": 9, "height": 9,
+    "embedding": [1.0], "corpus": "posts", "stage": "project", "unit": "posts", "kind": "post",
+}  # fmt: skip
+PURGED, KEPT = "a", "b"
+
+
+def ids(world: str) -> dict[str, str]:
+    other = KEPT if world == PURGED else PURGED
+    post, picture = f"post-{world * 4}", f"picture-{world * 4}"
+    both = {"image_id": world * 32, "canonical_id": other * 32, "other_id": other * 32, "neighbour_id": other * 32,
+            "preferred_image_id": world * 32, "other_image_id": other * 32}  # fmt: skip
+    return {**both, "tweet_id": post, "group_id": post, "media_key": picture, "author_id": f"author-{world * 4}"}
+
+
+def row(table: Table, world: str) -> dict[str, Any]:
+    """Return a row of one of the two posts, with every column filled."""
+    filled: dict[str, Any] = {
+        "STRING": f"x-{world * 4}", "BIGINT": 1, "INT": 1, "DOUBLE": 0.5, "BOOLEAN": False,
+        "BINARY": (world * 8).encode(),
+        "TIMESTAMP": datetime(2022, 1, 1), "ARRAY<STRING>": [world * 4], "ARRAY<FLOAT>": [1.0],
+        "MAP<STRING, BIGINT>": {}, "MAP<STRING, STRING>": {},
+    }  # fmt: skip
+    found = {c.name: GIVEN.get(c.name, ids(world).get(c.name, filled[c.type])) for c in table.columns}
+    if table.name == "downloads":
+        found["source_key"] = ids(world)["media_key"]
+    if table.name == "rejects":
+        found["key"] = f"{ids(world)['tweet_id']}/{ids(world)['media_key']}"
+    if table.name == "shared_images":
+        found |= {"corpus": "art", "other_corpus": "posts"}
+    return found
+
+
+@pytest.fixture
+def filled(spark: SparkSession, store: Store) -> Store:
+    """A store with a row of either post in every table."""
+    frames = {t.name: declared.table(spark, t.name, [row(t, w) for w in (PURGED, KEPT)]) for t in TABLES.values()}
+    known = texts(frames["images"], frames["tweets"], frames["captions"])
+    vectors = frames["text_embeddings"].limit(1).drop("text_id", "source", "corpus", "text", "n_words")
+    frames["text_embeddings"] = known.crossJoin(vectors).select(*TABLES["text_embeddings"].column_names)
+    for name, frame in frames.items():
+        if name not in NOT_OF_ONE:
+            store.write(name, frame, stage="project")
+    return store
+
+
+def run(
+    store: Store, request: Request, cfg: Config | None = None, files: bool = False, dry_run: bool = False
+) -> Purged:
+    return purge(cfg or Config(), store, request, lambda text: None, files, 0, dry_run)
+
+
+def test_every_table_says_whose_its_rows_are() -> None:
+    assert {t.name for t in TABLES.values() if not t.ids} == set(NOT_OF_ONE)
+    for table in TABLES.values():
+        named = {c.name for c in table.columns if c.name.endswith("image_id")} | (
+            {"canonical_id", "other_id", "neighbour_id"} & set(table.column_names)
+        )
+        assert named <= set(table.ids), table.name
+
+
+def test_nothing_of_a_purged_post_is_left_in_any_file(filled: Store, spark: SparkSession, tmp_path: Path) -> None:
+    before = {name: filled.count(name) for name in TABLES}
+    assert run(filled, Request(posts=("post-aaaa",)), dry_run=True).found == {
+        "post": 1, "image": 1, "picture": 1, "text": 4,
+    }  # fmt: skip
+    assert {name: filled.count(name) for name in TABLES} == before
+    done = run(filled, Request(posts=("post-aaaa", "unknown")))
+    assert set(done.rows) >= {t.name for t in TABLES.values() if t.ids}
+    for name, table in TABLES.items():
+        if not table.ids:
+            continue
+        rows = filled.read(name).collect()
+        # A row of both posts, such as a pair, goes with either.
+        both = {"duplicates", "shared_images", "neighbours", "copies", "pairs", "held_out_pairs"}
+        assert bool(rows) is (name not in both), name
+        assert not any("aaaa" in str(r) for r in rows), name
+    files = [p for p in Path(filled.root).rglob("*.parquet") if "_delta_log" not in p.parts]
+    assert len(files) > 10 and not [p for p in files if "aaaa" in str(pq.read_table(p).to_pylist())]
+    tombstones = filled.read("tombstones")
+    assert tombstones.groupBy("kind").count().collect() and "aaaa" not in str(tombstones.collect())
+    assert run(filled, Request(posts=("post-aaaa",))).rows == {}
+
+
+def test_an_author_goes_with_the_posts_and_an_image_alone(filled: Store) -> None:
+    assert run(filled, Request(authors=("author-aaaa",)), dry_run=True).found["post"] == 1
+    done = run(filled, Request(images=(KEPT * 32,)))
+    assert done.found == {"post": 0, "image": 1, "picture": 1, "text": 3}
+    assert [r.tweet_id for r in filled.read("tweets").orderBy("tweet_id").collect()] == ["post-aaaa", "post-bbbb"]
+    assert [r.image_id for r in filled.read("images").collect()] == [PURGED * 32]
+
+
+def test_a_picture_that_another_post_shows_stays(filled: Store, spark: SparkSession) -> None:
+    again = {**row(TABLES["media"], KEPT), "media_key": "picture-aaaa", "position": 2}
+    kept = [row(TABLES["media"], w) for w in (PURGED, KEPT)]
+    filled.write("media", declared.table(spark, "media", [*kept, again]), stage="ingest")
+    image = {**row(TABLES["images"], KEPT), "image_id": "c" * 32, "media_key": "picture-aaaa"}
+    images = [row(TABLES["images"], w) for w in (PURGED, KEPT)]
+    filled.write("images", declared.table(spark, "images", [*images, image]), stage="ingest")
+    assert run(filled, Request(posts=("post-aaaa",))).found["picture"] == 0
+    assert filled.read("downloads").count() == 2
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Config:
+    """Two posts with a picture each, and two pictures in a folder."""
+    posts, folder = tmp_path / "posts", tmp_path / "own"
+    (posts / "media").mkdir(parents=True)
+    folder.mkdir()
+    page = {
+        "data": [{"id": f"1{i}", "author_id": f"9{i}", "text": f"words {i}", "attachments": {"media_keys": [f"3_{i}"]}}
+                 for i in range(2)],
+        "includes": {"users": [{"id": f"9{i}"} for i in range(2)],
+                     "media": [{"media_key": f"3_{i}", "type": "photo"} for i in range(2)]},
+    }  # fmt: skip
+    (posts / "page.json").write_text(json.dumps(page))
+    for i in range(2):
+        (posts / "media" / f"3_{i}.png").write_bytes(png(i))
+        (folder / f"{i}.png").write_bytes(png(10 + i))
+    return Config(corpora=(
+        Corpus(name="posts", role="posts", reader="x_api", path=str(posts)),
+        Corpus(name="own", role="art", path=str(folder)),
+    ))  # fmt: skip
+
+
+@pytest.fixture
+def ingested(spark: SparkSession, store: Store) -> Callable[[Config], dict[str, Any]]:
+    """Runs ingest on a store, and returns what it made; nothing may be lost."""
+
+    def once(cfg: Config) -> dict[str, Any]:
+        context = StageContext(spark, lambda f: f.localCheckpoint(), lambda text: None, table_version=store.version)  # type: ignore[arg-type]
+        made = dict(ingest.run(cfg, context, **{name: store.read(name) for name in ingest.STAGE.reads}))
+        for name, frame in made.items():
+            store.write(name, frame, stage="ingest")
+        assert ingest.account(cfg, spark, {name: store.read(name) for name in made}).lost == 0
+        return {name: store.read(name).collect() for name in made}
+
+    return once
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_what_was_purged_does_not_come_back(
+    spark: SparkSession, store: Store, corpora: Config, ingested: Callable[[Config], dict[str, Any]], tmp_path: Path,
+    files: bool,
+) -> None:  # fmt: skip
+    first = ingested(corpora)
+    (own,) = [r.image_id for r in first["images"] if r.source_key == "0.png"]
+    done = run(store, Request(posts=("10",), images=(own,)), corpora, files)
+    assert bool(done.left) is not files and done.files == (3 if files else 0)
+    assert (tmp_path / "own" / "0.png").exists() is (tmp_path / "posts" / "media" / "3_0.png").exists() is not files
+    page = (tmp_path / "posts" / "page.json").read_text()
+    assert ("words 0" in page) is ('"90"' in page) is not files and "words 1" in page
+    again = ingested(corpora)
+    assert [r.tweet_id for r in again["tweets"]] == ["11"] == [r.tweet_id for r in again["media"]]
+    assert sorted(r.source_key for r in again["images"]) == ["1.png", "11/3_1"]
+    reasons = sorted(r.reason for r in again["rejects"])
+    assert reasons == ([] if files else ["no_post", "purged"])
+    assert not any(r.key == "0.png" for r in again["rejects"])
+    context = StageContext(spark, lambda f: f.localCheckpoint(), lambda text: None)
+    tombs = store.read("tombstones")
+    assert list(fetch.run(corpora, context, downloads=store.read("downloads"), tombstones=tombs)) == []
+
+
+def test_ids_are_read_from_lines_and_from_a_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1\n\n 2 \n1\n")
+    (tmp_path / "gone.csv").write_text("id,reason\n3,Not Found Error\n")
+    assert (read_ids(tmp_path / "a.txt"), read_ids(tmp_path / "gone.csv"), read_ids(None)) == (("1", "2"), ("3",), ())
+    (tmp_path / "bad.txt").write_text("x" * 600)
+    for name in ("bad.txt", "none.txt"):
+        with pytest.raises(ConfigError, match="must be"):
+            read_ids(tmp_path / name)

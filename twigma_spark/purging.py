@@ -1,0 +1,286 @@
+"""Taking posts, authors and images out of a store for good, with all that was derived from them by key."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io import arrow
+from twigma_spark.io.export import write_text
+from twigma_spark.io.local_files import is_elsewhere
+from twigma_spark.io.tables import Store
+from twigma_spark.schemas import TABLES, TOMBSTONES, Kind
+from twigma_spark.stages.readers.reader import reader_of
+from twigma_spark.transforms.texts import texts
+
+Log = Callable[[str], None]
+# What a fitted file of these stages is made of: vectors of the posts' images.
+OF_POSTS = ("project", "reward")
+LONGEST_ID = 512
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be purged, by id."""
+
+    posts: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was purged.
+
+    Attributes:
+        found: posts, images, pictures and texts that the store had, by kind.
+        rows: deleted, by table.
+        files: removed or rewritten outside the tables.
+        left: what the purge did not touch and a person must look at, in words.
+    """
+
+    found: Mapping[str, int]
+    rows: Mapping[str, int] = field(default_factory=dict)
+    files: int = 0
+    left: tuple[str, ...] = ()
+
+
+def read_ids(file: Path | None) -> tuple[str, ...]:
+    """Return the ids in a file, one a line, or the first column of a CSV with a header that begins with id.
+
+    Raises:
+        ConfigError: there is no such file, or an id is none.
+    """
+    if file is None:
+        return ()
+    try:
+        lines = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"a file of ids must be readable text. Got {str(file)!r}: {error}.") from error
+    found = [line[0].strip() for line in lines if line and line[0].strip()]
+    found = found[1:] if found and found[0].lower() in ("id", "tweet_id", "author_id", "image_id") else found
+    if wrong := [name for name in found if len(name) > LONGEST_ID or not name.isprintable()]:
+        raise ConfigError(f"ids in {file} must be of {LONGEST_ID} printable characters at most. Got {wrong[0][:80]!r}.")
+    return tuple(dict.fromkeys(found))
+
+
+def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, hours: int, dry_run: bool) -> Purged:
+    """Delete what was asked for from every table that knows it, and return what was found and deleted.
+
+    Posts go with their images, authors with their posts. A picture or a text that another post has too stays. Digests
+    of the ids are kept in `tombstones`, so that no later run brings them back; a purge that was cut off is done again.
+
+    Args:
+        cfg: the configuration, for the corpora and the report.
+        store: the tables.
+        request: what is to be purged.
+        log: shows a line.
+        files: whether pictures and pages on this machine are deleted and rewritten too.
+        hours: of older versions of the tables that are kept (VACUUM).
+        dry_run: whether it is only counted.
+    """
+    ids = _resolve(store, request)
+    found: dict[str, int] = {kind: frame.count() for kind, frame in ids.items()}
+    log("purge: " + ", ".join(f"{n:,} {kind}s" for kind, n in found.items()) + " in the store")
+    if dry_run:
+        return Purged(found)
+    corpora = [
+        row[0] for row in _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus").distinct().collect()
+    ]
+    # First, so that a run that begins meanwhile leaves them out.
+    _bury(store, ids)
+    removed, left = _clean_sources(cfg, ids, store, files)
+    rows = {}
+    for name, table in TABLES.items():
+        n = sum(store.delete(name, expression, ids[kind]) for expression, kind in table.ids.items() if found[kind])
+        if n:
+            rows[name] = n
+            log(f"purge: {name}: {n:,} rows")
+    if rows:
+        removed += _drop_fitted(cfg, store, corpora, rows)
+        for name in rows:
+            store.vacuum(name, hours)
+    if hours and rows:
+        left = (
+            *left,
+            f"older versions of the tables hold the rows for {hours} hours more (--vacuum-hours 0 ends that)",
+        )
+    return Purged(found, rows, removed, left)
+
+
+def _resolve(store: Store, request: Request) -> dict[Kind, DataFrame]:
+    """Return the ids of all that goes, by kind, a column `purged_id` each; they no longer depend on the tables."""
+    spark = store.spark
+
+    def given(names: Iterable[str]) -> DataFrame:
+        return arrow.local_frame(spark, [(name,) for name in names], "purged_id STRING")
+
+    def fixed(frame: DataFrame) -> DataFrame:
+        return arrow.frame_of(spark, arrow.collect(frame.distinct()).to_batches(), "purged_id STRING")
+
+    tweets, media, images = store.read("tweets"), store.read("media"), store.read("images")
+    of_authors = _rows_of(tweets, "author_id", given(request.authors)).select(F.col("tweet_id").alias("purged_id"))
+    posts = fixed(given(request.posts).unionByName(of_authors))
+    shown = _rows_of(images, "tweet_id", posts).select(F.col("image_id").alias("purged_id"))
+    gone = fixed(given(request.images).unionByName(shown))
+    of_posts = _left(media, "tweet_id", posts)
+    of_images = _left(images.select("image_id", "media_key"), "image_id", gone)
+    own = _rows_of(images, "image_id", gone).where("tweet_id IS NULL").select("source_key")
+    keys = fixed(of_posts.unionByName(of_images).unionByName(own.toDF("purged_id")))
+    return {"post": posts, "image": gone, "picture": keys, "text": fixed(_texts(store, posts, gone))}
+
+
+def _left(rows: DataFrame, column: str, ids: DataFrame) -> DataFrame:
+    """Return the `media_key` of the rows that go and of none that stays, as `purged_id`."""
+    stay = _rows_of(rows, column, ids, "left_anti").select("media_key")
+    going = _rows_of(rows, column, ids).where("media_key IS NOT NULL").select("media_key")
+    return going.join(stay, "media_key", "left_anti").toDF("purged_id")
+
+
+def _texts(store: Store, posts: DataFrame, images: DataFrame) -> DataFrame:
+    """Return the ids of the texts that only what goes has."""
+    tables = (("images", "image_id", images), ("tweets", "tweet_id", posts), ("captions", "image_id", images))
+    gone, kept = (
+        [_rows_of(store.read(name), key, ids, how) for name, key, ids in tables] for how in ("left_semi", "left_anti")
+    )
+    found = [
+        texts(gone[0], gone[1], gone[2], mentions=how)
+        .select("text_id")
+        .join(texts(kept[0], kept[1], kept[2], mentions=how).select("text_id"), "text_id", "left_anti")
+        for how in ("keep", "drop")
+    ]
+    return reduce(DataFrame.unionByName, found).select(F.col("text_id").alias("purged_id"))
+
+
+def _rows_of(rows: DataFrame, column: str, ids: DataFrame, how: str = "left_semi") -> DataFrame:
+    return rows.join(F.broadcast(ids), rows[column] == ids["purged_id"], how)
+
+
+def _bury(store: Store, ids: Mapping[Kind, DataFrame]) -> None:
+    """Write the digests of all ids, those that the store has not seen yet too."""
+    rows = [
+        frame.select(F.lit(kind).alias("kind"), F.sha2("purged_id", 256).alias("digest"))
+        for kind, frame in ids.items()
+        if kind != "text"
+    ]
+    tombstones = reduce(DataFrame.unionByName, rows).withColumn("at", F.current_timestamp())
+    store.write("tombstones", tombstones.select(*TOMBSTONES.column_names), stage="purge")
+
+
+def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[str, int]) -> int:
+    """Return how many files were removed that hold what was purged: fitted models, indexes and the report."""
+    references = set(corpora) & set(cfg.of_role("generated", "natural", "art"))
+    stages = [*OF_POSTS, *(["neighbours"] if references else [])] if rows.get("images") else []
+    removed = 0
+    if stages:
+        condition = F.col("stage").isin(stages)
+        for row in store.read("artifacts").where(condition).select("path").collect():
+            removed += _remove_artifact(Path(row["path"]))
+        names = ", ".join(f"'{stage}'" for stage in stages)
+        if n := store.delete_all("artifacts", f"stage IN ({names})"):
+            rows["artifacts"] = n
+    if n := store.delete_all("reports"):
+        rows["reports"] = n
+    report = Path(cfg.report.path)
+    if not is_elsewhere(cfg.report.path) and report.is_file():
+        report.unlink()
+        removed += 1
+    return removed
+
+
+def _remove_artifact(path: Path) -> int:
+    """Return how many files were removed: a fitted file and its companions, which have its stem."""
+    if path.is_dir():
+        n = sum(1 for each in path.rglob("*") if each.is_file())
+        shutil.rmtree(path)
+        return n
+    together = [each for each in path.parent.glob(f"{path.stem}.*") if each.is_file()] if path.parent.is_dir() else []
+    for each in together:
+        each.unlink()
+    return len(together)
+
+
+def _clean_sources(
+    cfg: Config, ids: Mapping[Kind, DataFrame], store: Store, files: bool
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many files of the corpora were removed or rewritten, and which corpora a person must look at."""
+    posts, pictures = ({str(row["purged_id"]) for row in ids[kind].collect()} for kind in ("post", "picture"))
+    keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key", "tweet_id").collect()
+    removed, left = 0, []
+    for corpus in cfg.corpora:
+        own = [row["source_key"] for row in keys if row["corpus"] == corpus.name and row["tweet_id"] is None]
+        if not (own or (posts and corpus.reader == "x_api")):
+            continue
+        if not files or is_elsewhere(corpus.path):
+            left.append(f"the files of corpus '{corpus.name}' in {corpus.path} are as they were")
+            continue
+        folder = Path(reader_of(corpus).image_folder(corpus))
+        if corpus.reader == "x_api":
+            removed += sum(_rewrite_page(page, posts, pictures) for page in sorted(Path(corpus.path).glob("*.json*")))
+            stems = [path for path in folder.glob("*") if path.stem in pictures]
+            removed += sum(_unlink(path) for path in stems)
+        else:
+            removed += sum(_unlink(folder / key) for key in own)
+            if corpus.metadata:
+                left.append(
+                    f"the metadata of corpus '{corpus.name}', {corpus.metadata}, still describes what was purged"
+                )
+    return removed, tuple(left)
+
+
+def _unlink(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    path.unlink()
+    return 1
+
+
+def _rewrite_page(file: Path, posts: set[str], pictures: set[str]) -> int:
+    """Return 1 where a file of pages held purged posts or pictures and now does not, else 0."""
+    text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    lines = text.splitlines() if file.suffix == ".jsonl" else [text]
+    changed, kept = False, []
+    for line in lines:
+        try:
+            held = json.loads(line)
+        except ValueError:
+            kept.append(line)
+            continue
+        pages = held if isinstance(held, list) else [held]
+        touched = [_strip_page(page, posts, pictures) for page in pages if isinstance(page, dict)]
+        changed |= any(touched)
+        kept.append(json.dumps(held, ensure_ascii=False) if any(touched) else line)
+    if changed:
+        write_text(str(file), "\n".join(kept) + ("\n" if file.suffix == ".jsonl" else ""))
+    return int(changed)
+
+
+def _strip_page(page: dict[str, Any], posts: set[str], pictures: set[str]) -> bool:
+    """Take purged posts, their pictures, and authors that no other post of the page has, out of a page."""
+    data = page.get("data") or []
+    kept = [post for post in data if not (isinstance(post, dict) and str(post.get("id")) in posts)]
+    includes = page.get("includes") or {}
+    media = [
+        m for m in includes.get("media") or [] if not (isinstance(m, dict) and str(m.get("media_key")) in pictures)
+    ]
+    if len(kept) == len(data) and len(media) == len(includes.get("media") or []):
+        return False
+    authors = {str(post.get("author_id")) for post in kept if isinstance(post, dict)}
+    page["data"] = kept
+    if includes:
+        users = [u for u in includes.get("users") or [] if isinstance(u, dict) and str(u.get("id")) in authors]
+        page["includes"] = {**includes, "media": media, "users": users}
+    if "asked" in page:
+        page["asked"] = [name for name in page["asked"] if str(name) not in posts]
+    return True
