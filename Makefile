@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz bench check format lock wheel sample-models deploy-files clean
+.PHONY: help setup demo demo-collect test fuzz bench check format lock wheel sample-models deploy-files clean
 BIN := .venv/bin
 LOCK_EXTRAS := local models cpu train umap stats synapseml dev
 export PYTHONHASHSEED := 0
@@ -16,6 +16,9 @@ setup: .venv/.ready  ## build .venv from requirements.lock; find Java; bring Del
 
 demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build/demo/report.html
 	@$(BIN)/twigma demo
+
+demo-collect: .venv/.ready  ## the same world, collected and downloaded from a server on this machine
+	@$(BIN)/python jobs/collect_sample.py
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
