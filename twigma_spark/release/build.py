@@ -8,7 +8,7 @@ import hmac
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,20 +16,21 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from twigma_spark.config.release import Platform
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow, release_files
 from twigma_spark.io.export import SCHEME
-from twigma_spark.io.release_files import MANIFEST
+from twigma_spark.io.release_files import MANIFEST, Part
 from twigma_spark.io.tables import Store
-from twigma_spark.release import facts as facts_module
 from twigma_spark.release import rehydrate
 from twigma_spark.release.documents import documents, type_name
-from twigma_spark.release.facts import Facts
-from twigma_spark.release.fields import AUTHOR, KEY, PROFILES, fields_of, platform_of, schema_of
+from twigma_spark.release.facts import Facts, count_release, made_by
+from twigma_spark.release.fields import AUTHOR, KEY, PROFILES, Field, fields_of, platform_of, schema_of
 from twigma_spark.release.rows import (
     RAW_AUTHOR,
     TABLES,
+    ReleaseRows,
     author_groups,
     check_tables,
     corpora_of,
@@ -78,25 +79,10 @@ def build_release(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        batches = _with_hashes(arrow.stream_in_order(found.rows), hashed)
-        files = release_files.write_parts(
-            _logged(batches, log), part, schema_of(fields), PROFILES[platform].rows_a_file
-        )
-        counted = _released(found.kept, found.left_out, tables)
-        hidden = 0 if cfg.release.max_nsfw is None else found.left_out.count()
-        made = facts_module.made_by(tables["runs"])
-        groups = author_groups(cfg, found.kept.join(found.left_out, "image_id", "left_anti"), tables)
-        facts = Facts(
-            cfg=cfg,
-            platform=platform,
-            fields=fields,
-            counts=facts_module.count(counted, corpora_of(cfg), hidden, groups, tables),
-            day=cfg.release.date or made.last or datetime.date(1970, 1, 1),
-            software=made.software,
-            tables={name: store.version(name) for name in TABLES if filled[name]},
-            files=tuple(files),
-            corpora=tuple(corpora_of(cfg)),
-        )
+        batches = _logged(_with_hashes(arrow.stream_in_order(found.rows), hashed), log)
+        files = release_files.write_parts(batches, part, schema_of(fields), PROFILES[platform].rows_a_file)
+        versions = {name: store.version(name) for name in TABLES if filled[name]}
+        facts = _gather_facts(cfg, platform, fields, files, versions, found, tables)
         _write_documents(facts, part)
         changes = "" if before is None else _changes(before, release_files.read_release(store.spark, part))
         (part / "CHANGES.md").write_text(_format_changes(facts, previous, changes), encoding="utf-8")
@@ -107,6 +93,33 @@ def build_release(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return facts
+
+
+def _gather_facts(
+    cfg: Config,
+    platform: Platform,
+    fields: tuple[Field, ...],
+    files: Sequence[Part],
+    versions: Mapping[str, int],
+    found: ReleaseRows,
+    tables: Mapping[str, DataFrame],
+) -> Facts:
+    """Return what the release says of itself."""
+    released = found.kept.join(found.left_out, "image_id", "left_anti")
+    dated = tables["images"].select("image_id", "tweet_id", "created_at").join(released, "image_id", "left_semi")
+    hidden = 0 if cfg.release.max_nsfw is None else found.left_out.count()
+    groups, made = author_groups(cfg, released, tables), made_by(tables["runs"])
+    return Facts(
+        cfg=cfg,
+        platform=platform,
+        fields=fields,
+        counts=count_release(dated, corpora_of(cfg), hidden, groups, tables),
+        day=cfg.release.date or made.last or datetime.date(1970, 1, 1),
+        software=made.software,
+        tables=versions,
+        files=tuple(files),
+        corpora=tuple(corpora_of(cfg)),
+    )
 
 
 def _check_folder(out: Path, replace: bool) -> None:
@@ -153,12 +166,6 @@ def _logged(batches: Iterable[pa.RecordBatch], log: Log) -> Iterator[pa.RecordBa
         before, rows = rows, rows + batch.num_rows
         if rows // 100_000 > before // 100_000:
             log(f"release: {rows:,} rows written")
-
-
-def _released(kept: DataFrame, left_out: DataFrame, tables: dict[str, DataFrame]) -> DataFrame:
-    """Return the released images with what is counted of them: tweet_id and created_at."""
-    columns = tables["images"].select("image_id", "tweet_id", "created_at")
-    return columns.join(kept.join(left_out, "image_id", "left_anti"), "image_id", "left_semi")
 
 
 def _write_documents(facts: Facts, folder: Path) -> None:

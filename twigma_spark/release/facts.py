@@ -125,7 +125,7 @@ class Facts:
         return [*terms, *(name for name in STATEMENTS if not how.statements.get(name, "").strip())]
 
 
-def count(
+def count_release(
     rows: DataFrame, corpora: Sequence[str], hidden: int, groups: DataFrame, tables: Mapping[str, DataFrame]
 ) -> Counts:
     """Return the numbers of a release.
