@@ -238,3 +238,19 @@ def test_a_network_that_nobody_said_how_to_feed_is_warned_of(folder: Path) -> No
 
     assert ["models.image: is fed pixels from 0 to 1" in text for text in warnings()] == [True]
     assert warnings(preset="clip") == warnings(preset="zero_to_one") == warnings(mean=[0, 0, 0]) == []
+
+
+def test_pictures_that_are_yet_to_be_downloaded_need_not_be_there(folder: Path) -> None:
+    def faults(corpus: dict[str, Any], stages: list[str]) -> list[str]:
+        cfg = load([config(folder, corpus={"fetch": True, **corpus})], [])
+        return [problem.key for problem in find_problems(cfg, stages) if problem.fatal]
+
+    (folder / "posts").mkdir()
+    (folder / "posts" / "page.json").write_text('{"data": []}')
+    posts = {"reader": "x_api", "path": "posts", "metadata": None}
+    assert faults({"path": "new"}, stage_names()) == faults(posts, stage_names()) == []
+    assert faults({"path": "new"}, ["ingest"]) == faults({"path": "new", "metadata": None}, stage_names()) == [
+        "corpora.mine.path"
+    ]  # fmt: skip
+    assert faults({"metadata": "gone.csv"}, stage_names()) == ["corpora.mine.metadata"]
+    assert faults({**posts, "path": "none"}, stage_names()) == ["corpora.mine.path"]

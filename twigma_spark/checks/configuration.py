@@ -70,6 +70,9 @@ def _check_corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         key = f"corpora.{corpus.name}"
         if URL.match(corpus.path):
             continue
+        if corpus.fetch and "fetch" in stages:
+            yield from _check_addresses(corpus, key)
+            continue
         if not Path(corpus.path).exists():
             yield require_path(f"{key}.path", corpus.path)
             continue
@@ -79,6 +82,13 @@ def _check_corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
             yield from check_metadata(corpus, f"{key}.metadata")
     if "cluster" in stages:
         yield from _check_clusterings(cfg, images)
+
+
+def _check_addresses(corpus: Corpus, key: str) -> Iterator[Problem]:
+    """Yield what is wrong with a corpus whose pictures are yet to be downloaded: what names them must be there."""
+    named = ("metadata", corpus.metadata) if corpus.metadata is not None else ("path", corpus.path)
+    if not URL.match(named[1]) and not Path(named[1]).exists():
+        yield require_path(f"{key}.{named[0]}", named[1])
 
 
 def _count_images(cfg: Config, corpus: Corpus, key: str) -> tuple[int, list[Problem]]:
