@@ -18,7 +18,7 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 	@$(BIN)/twigma demo
 
 demo-collect: .venv/.ready  ## the same world, collected and downloaded from a server on this machine
-	@$(BIN)/python jobs/collect_sample.py
+	@$(BIN)/twigma demo --collect
 
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

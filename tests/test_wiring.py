@@ -25,7 +25,8 @@ from twigma_spark.schemas import TABLES, TYPES
 from twigma_spark.stages.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
-BY_RUNNER = {"runs"}
+# Written by the runner, and by `twigma purge`.
+BY_RUNNER = {"runs", "tombstones"}
 
 
 def read_before_written(stages: Sequence[Stage]) -> list[str]:

@@ -6,6 +6,7 @@ Start with `twigma demo`; then copy conf/folder.yaml and `twigma run --conf mine
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import signal
 import sys
@@ -189,8 +190,17 @@ def _interruptible() -> Iterator[None]:
 
 
 @app.command()
-def demo(overrides: Overrides = None, force: Force = False) -> None:
+def demo(
+    overrides: Overrides = None,
+    force: Force = False,
+    collected: Annotated[
+        bool, typer.Option("--collect", help="Collect and download the posts from a server on this machine first.")
+    ] = False,
+) -> None:
     """Draw the sample world, run every stage on it, compare the results with its ground truth, and write a release."""
+    if collected:
+        _demo_collected(overrides or [], force)
+        return
     cfg, start = load(["sample"], overrides), time.monotonic()
     folder = Path(cfg.report.path).with_name("release")
     _check(cfg, stage_names())
@@ -203,6 +213,22 @@ def demo(overrides: Overrides = None, force: Force = False) -> None:
         if ran or not folder.exists():
             terminal.log(pipeline.release(cfg, store, folder, terminal.log, replace=True))
     raise typer.Exit(0 if ok else 1)
+
+
+def _demo_collected(overrides: Sequence[str], force: bool) -> None:
+    """Draw the sample world, collect its posts and pictures from a server on this machine, and run every stage."""
+    from twigma_spark import collecting, pipeline
+    from twigma_spark.sample.platform import serving
+
+    conf = ["sample", "collect"]
+    cfg = load(conf, overrides)
+    pipeline.draw_sample(cfg, terminal.log)
+    os.environ.setdefault(collecting.TOKEN, "any, since the server on this machine asks for none")
+    with serving(Path(str(cfg.sample.out)) / "posts") as address:
+        here = [*overrides, f"collect.api={address}"]
+        collect(conf, here, dry_run=True)
+        collect(conf, here)
+        run(conf, here, force=force)
 
 
 @app.command()
@@ -431,10 +457,11 @@ def maintain(
     """Put the small files of each table together, and remove those of versions that are older than is kept."""
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
-        for listed in store.listing():
+        listing = store.listing()
+        for listed in listing:
             removed, added = store.optimize(listed.name)
-            store.vacuum(listed.name, vacuum_hours)
             terminal.log(f"maintain: {listed.name:<16} {removed:,} files put together into {added:,}")
+        store.vacuum([listed.name for listed in listing], vacuum_hours)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -20,7 +21,7 @@ from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.tables import Store
-from twigma_spark.schemas import TABLES, TOMBSTONES, Kind
+from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.transforms.texts import texts
 
@@ -28,6 +29,8 @@ Log = Callable[[str], None]
 # What a fitted file of these stages is made of: vectors of the posts' images.
 OF_POSTS = ("project", "reward")
 LONGEST_ID = 512
+# Tables that are changed side by side.
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -102,21 +105,26 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
     _bury(store, ids)
     removed, left = _clean_sources(cfg, ids, store, files)
     rows = {}
-    for name, table in TABLES.items():
-        n = sum(store.delete(name, expression, ids[kind]) for expression, kind in table.ids.items() if found[kind])
-        if n:
-            rows[name] = n
-            log(f"purge: {name}: {n:,} rows")
-    if rows:
-        removed += _drop_fitted(cfg, store, corpora, rows)
-        for name in rows:
-            store.vacuum(name, hours)
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # a commit is mostly waiting
+        counts = pool.map(lambda table: _delete(store, table, ids, found), TABLES.values())
+        for name, n in zip(TABLES, counts, strict=True):
+            if n:
+                rows[name] = n
+                log(f"purge: {name}: {n:,} rows")
+        if rows:
+            removed += _drop_fitted(cfg, store, corpora, rows)
+            store.vacuum(rows, hours)
     if hours and rows:
         left = (
             *left,
             f"older versions of the tables hold the rows for {hours} hours more (--vacuum-hours 0 ends that)",
         )
     return Purged(found, rows, removed, left)
+
+
+def _delete(store: Store, table: Table, ids: Mapping[Kind, DataFrame], found: Mapping[str, int]) -> int:
+    """Return how many rows of a table were deleted."""
+    return sum(store.delete(table.name, each, ids[kind]) for each, kind in table.ids.items() if found[kind])
 
 
 def _resolve(store: Store, request: Request) -> dict[Kind, DataFrame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,8 @@ MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "D
 CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
 # How Delta says that a row breaks a CHECK.
 VIOLATED = "DELTA_VIOLATE_CONSTRAINT"
+# Tasks that list the folders of a table before its old files are removed.
+LISTING_TASKS = 32
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -239,18 +241,25 @@ class Store:
             self._delete(name, condition)
         return n
 
-    def vacuum(self, name: str, hours: int) -> None:
-        """Remove the files that no version of the last hours needs; 0 removes all that the newest one does not.
+    def vacuum(self, names: Iterable[str], hours: int) -> None:
+        """Remove the files of tables that no version of the last hours needs; 0 removes all that the newest does not.
 
-        Fewer than Delta's 168 break readers of the table that began before.
+        Fewer than Delta's 168 break readers of a table that began before.
         """
-        check = "spark.databricks.delta.retentionDurationCheck.enabled"
-        before = self.spark.conf.get(check, "true")
-        self.spark.conf.set(check, "false")
+        # Delta lists a table's folders in as many tasks as the second says, 10,000 by default; ours have few folders.
+        asked = {
+            "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(LISTING_TASKS),
+        }
+        before = {key: self.spark.conf.get(key, None) for key in asked}
+        for key, value in asked.items():
+            self.spark.conf.set(key, value)
         try:
-            self.spark.sql(f"VACUUM {self.location(name)} RETAIN {int(hours)} HOURS")
+            for name in names:
+                self.spark.sql(f"VACUUM {self.location(name)} RETAIN {int(hours)} HOURS")
         finally:
-            self.spark.conf.set(check, str(before))
+            for key, old in before.items():
+                self.spark.conf.unset(key) if old is None else self.spark.conf.set(key, old)
 
     def optimize(self, name: str) -> tuple[int, int]:
         """Return how many small files were put together, and into how many; their rows stay as they are."""
