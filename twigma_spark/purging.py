@@ -31,6 +31,8 @@ OF_POSTS = ("project", "reward")
 LONGEST_ID = 512
 # Tables that are changed side by side.
 AT_ONCE = 4
+# Tables that say what belongs to whom: the others go before them, so that a purge that was cut off finds all again.
+LAST = ("captions", "images", "media", "tweets")
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,17 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
     # First, so that a run that begins meanwhile leaves them out.
     _bury(store, ids)
     removed, left = _clean_sources(cfg, ids, store, files)
-    rows = {}
+    rows: dict[str, int] = {}
+    first = [name for name in TABLES if name not in LAST]
     with ThreadPoolExecutor(AT_ONCE) as pool:  # a commit is mostly waiting
-        counts = pool.map(lambda table: _delete(store, table, ids, found), TABLES.values())
-        for name, n in zip(TABLES, counts, strict=True):
-            if n:
-                rows[name] = n
-                log(f"purge: {name}: {n:,} rows")
-        if rows:
-            removed += _drop_fitted(cfg, store, corpora, rows)
-            store.vacuum(rows, hours)
+        rows |= zip(first, pool.map(lambda name: _delete(store, TABLES[name], ids, found), first), strict=True)
+    rows |= {name: _delete(store, TABLES[name], ids, found) for name in LAST}
+    rows = {name: n for name, n in rows.items() if n}
+    for name, n in rows.items():
+        log(f"purge: {name}: {n:,} rows")
+    if rows:
+        removed += _drop_fitted(cfg, store, corpora, rows)
+        store.vacuum(rows, hours)
     if hours and rows:
         left = (
             *left,
