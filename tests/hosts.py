@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 
@@ -18,6 +20,39 @@ def png(shade: int = 0) -> bytes:
     held = io.BytesIO()
     Image.new("RGB", (8, 8), (shade % 256, shade // 256 % 256, 90)).save(held, "PNG")
     return held.getvalue()
+
+
+Answer = tuple[int, dict[str, str], object]
+
+
+@contextmanager
+def answering(answer: Callable[[str, dict[str, str], str], Answer]) -> Iterator[str]:
+    """Yield the address of a server that answers with what a function returns: status, headers, bytes or JSON.
+
+    The function is given the path, the parameters and the header Authorization.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            status, headers, body = answer(parts.path, given, self.headers.get("Authorization", ""))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Host:

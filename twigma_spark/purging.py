@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow
+from twigma_spark.io.artifacts import with_companions
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.tables import Store
@@ -216,10 +217,7 @@ def _remove_artifact(path: Path) -> int:
         n = sum(1 for each in path.rglob("*") if each.is_file())
         shutil.rmtree(path)
         return n
-    together = [each for each in path.parent.glob(f"{path.stem}.*") if each.is_file()] if path.parent.is_dir() else []
-    for each in together:
-        each.unlink()
-    return len(together)
+    return sum(_unlink(each) for each in with_companions(path))
 
 
 def _clean_sources(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 from pydantic import ValidationError
 
+from tests.hosts import Answer, answering
 from twigma_spark.collecting import STATE, TOKEN, Job, collect, estimate, read_state, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
@@ -65,28 +63,12 @@ class X:
 
 @contextmanager
 def serving(x: X) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlparse(self.path)
-            assert self.headers["Authorization"] == f"Bearer {SECRET}"
-            given = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            status, headers, body = x.answer(parts.path, given)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+    def answer(path: str, given: dict[str, str], token: str) -> Answer:
+        assert token == f"Bearer {SECRET}"
+        return x.answer(path, given)
 
-        def log_message(self, *words: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(answer) as address:
+        yield address
 
 
 class Clock:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+from tests.hosts import Answer, answering
 from twigma_spark.release import rehydrate
 from twigma_spark.release.rehydrate import RehydrationError, main, read_ids, wait_of
 
-Answer = tuple[int, dict[str, str], object]
 GONE = "1007"
 
 
@@ -31,26 +28,13 @@ def serving(answer: Callable[[int, list[str]], Answer]) -> Iterator[tuple[str, l
     """Yield the address of a server, and what it was asked: ids and token."""
     asked: list[tuple[list[str], str]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            ids = parse_qs(urlparse(self.path).query).get("ids", [""])[0].split(",")
-            asked.append((ids, self.headers.get("Authorization", "")))
-            status, headers, body = answer(len(asked), ids)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+    def record(path: str, given: dict[str, str], token: str) -> Answer:
+        ids = given.get("ids", "").split(",")
+        asked.append((ids, token))
+        return answer(len(asked), ids)
 
-        def log_message(self, *words: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
+    with answering(record) as address:
+        yield address, asked
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from twigma_spark.config.section import Name, Role, Section
+from twigma_spark.config.section import Name, Role, Section, one_of
 
 
 class StoreSettings(Section):
@@ -47,13 +47,7 @@ READERS: Mapping[str, str] = {
 }
 
 
-def _check_reader(name: str) -> str:
-    if name not in READERS:
-        raise ValueError(f"must be one of {', '.join(READERS)}")
-    return name
-
-
-ReaderName = Annotated[str, AfterValidator(_check_reader)]
+ReaderName = Annotated[str, one_of(READERS)]
 
 
 class Columns(Section):

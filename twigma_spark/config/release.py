@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from twigma_spark.config.section import Section
+from twigma_spark.config.section import Section, one_of
 
 
 class License(NamedTuple):
@@ -47,18 +47,6 @@ Platform = Literal["x", "fediverse", "own"]
 FieldSet = Literal["ids", "derived", "all"]
 
 
-def _check_license(name: str) -> str:
-    if name not in LICENSES:
-        raise ValueError(f"must be one of {', '.join(LICENSES)}")
-    return name
-
-
-def _check_statement(name: str) -> str:
-    if name not in STATEMENTS:
-        raise ValueError(f"must be one of {', '.join(STATEMENTS)}")
-    return name
-
-
 class Creator(Section):
     """A person or an organisation that the release is to be cited by."""
 
@@ -74,7 +62,7 @@ class Release(Section):
     description: str | None = None
     version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$")
     date: datetime.date | None = None
-    license: Annotated[str, AfterValidator(_check_license)] | None = None
+    license: Annotated[str, one_of(LICENSES)] | None = None
     creators: tuple[Creator, ...] = ()
     url: str | None = Field(None, pattern=r"^https?://")
     platform: Platform | None = None
@@ -82,4 +70,4 @@ class Release(Section):
     reason: str | None = None
     max_nsfw: float | None = Field(None, ge=0, le=1)
     authors: bool = False
-    statements: dict[Annotated[str, AfterValidator(_check_statement)], str] = Field({})
+    statements: dict[Annotated[str, one_of(STATEMENTS)], str] = Field({})

@@ -54,10 +54,15 @@ def manifest(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, sort_keys=True)
 
 
+def with_companions(path: Path) -> list[Path]:
+    """Return a file and its companions (same stem), in the order of their names; those that are there."""
+    return sorted(path.parent.glob(f"{path.stem}.*"))
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file and its companions (same stem), in the order of their names."""
     digest = hashlib.sha256()
-    for part in sorted(path.parent.glob(f"{path.stem}.*")):
+    for part in with_companions(path):
         with part.open("rb") as stream:
             while piece := stream.read(PIECE):
                 digest.update(piece)
@@ -91,7 +96,7 @@ def local_copy(path: str, digest: str, cache: str | None) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             # The file itself comes last: where it is, its companions are too.
-            parts = sorted(source.parent.glob(f"{source.stem}.*"), key=lambda part: part == source)
+            parts = sorted(with_companions(source), key=lambda part: part == source)
             for part in parts:
                 copy = target.with_suffix(part.suffix)
                 shutil.copyfile(part, copy.with_suffix(f"{part.suffix}.part"))

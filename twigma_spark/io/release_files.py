@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,12 +57,11 @@ class _Files:
         columns = [pc.strftime(c, TIME) if pa.types.is_timestamp(c.type) else c for c in table.columns]
         self.csv.write_table(pa.table(columns, names=table.column_names))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def close(self, folder: Path) -> list[Part]:
+        """Return the two files, which are whole now."""
         self.csv.close()
         self.parquet.close()
+        return [describe(path, folder, self.rows) for path in self.paths]
 
 
 def write_parts(
@@ -82,12 +80,12 @@ def write_parts(
     open_files: _Files | None = None
     for table in _of_equal_rows(batches, schema, rows_a_file):
         if open_files is not None and rows_a_file is not None and open_files.rows + table.num_rows > rows_a_file:
-            parts += _close(open_files, folder)
+            parts += open_files.close(folder)
             open_files = None
         if open_files is None:
             open_files = _Files(folder / DATA, len(parts) // 2 + 1, schema)
         open_files.write(table)
-    parts += _close(open_files or _Files(folder / DATA, len(parts) // 2 + 1, schema), folder)
+    parts += (open_files or _Files(folder / DATA, len(parts) // 2 + 1, schema)).close(folder)
     return parts
 
 
@@ -104,12 +102,6 @@ def _of_equal_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows_a_
             held, rows = [table.slice(size)], rows - size
     if rows:
         yield pa.concat_tables(held).combine_chunks()
-
-
-def _close(files: _Files, folder: Path) -> list[Part]:
-    with files:
-        pass
-    return [describe(path, folder, files.rows) for path in files.paths]
 
 
 def describe(path: Path, folder: Path, rows: int = 0) -> Part:

@@ -195,10 +195,10 @@ def _write_documents(facts: Facts, folder: Path) -> None:
 def _changes(before: DataFrame, after: DataFrame) -> str:
     """Return how many images were added, are gone and have other values than in the release before, in words."""
     shared = [name for name in before.columns if name in after.columns and name not in KEY]
-    one = (
-        before.select(*KEY, F.xxhash64(*shared).alias("one")) if shared else before.select(*KEY, F.lit(0).alias("one"))
+    one, two = (
+        rows.select(*KEY, F.xxhash64(*[F.col(c) for c in shared], F.lit(0)).alias(name))
+        for rows, name in ((before, "one"), (after, "two"))
     )
-    two = after.select(*KEY, F.xxhash64(*shared).alias("two")) if shared else after.select(*KEY, F.lit(0).alias("two"))
     row = one.join(two, list(KEY), "outer").agg(
         F.count(F.when(F.col("one").isNull(), 1)).alias("added"),
         F.count(F.when(F.col("two").isNull(), 1)).alias("gone"),
