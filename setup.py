@@ -72,5 +72,5 @@ setup(
         "scikit-learn>=1.4",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["twigma=twigma_spark.cli:main"]},
+    entry_points={"console_scripts": ["twigma=twigma_spark.cli.main:main"]},
 )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-TWIGMA = "from twigma_spark.cli import main; main()"
+TWIGMA = "from twigma_spark.cli.main import main; main()"
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 

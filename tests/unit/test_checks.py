@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.onnx_network import mean_colour_network
 from twigma_spark.checks.configuration import find_problems
-from twigma_spark.cli import main
+from twigma_spark.cli.main import main
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import stage_names
 from twigma_spark.models.heads import save_linear

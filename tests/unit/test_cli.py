@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from twigma_spark.cli import main
+from twigma_spark.cli.main import main
 
 
 def ended(*arguments: str) -> int:
@@ -52,7 +52,7 @@ def test_a_sample_is_not_drawn_over_other_files(capsys: pytest.CaptureFixture[st
 
 def test_the_command_line_imports_nothing_that_takes_seconds() -> None:
     heavy = "{'pyspark', 'pandas', 'scipy', 'sklearn', 'torch', 'plotly', 'PIL'}"
-    code = f"import sys, twigma_spark.cli; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
+    code = f"import sys, twigma_spark.cli.main; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
 
@@ -65,7 +65,7 @@ def test_an_interruption_is_one_line_and_its_code(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr("twigma_spark.cli.open_store", lambda cfg, stages: nullcontext())
+    monkeypatch.setattr("twigma_spark.cli.run.open_store", lambda cfg, stages: nullcontext())
     monkeypatch.setattr("twigma_spark.pipeline.run", interrupted)
     assert ended("stage", "report", "--set", "models.scores={}") == code
     assert "interrupted. What the stages have committed is kept" in capsys.readouterr().err
@@ -101,17 +101,18 @@ def test_a_file_that_is_not_there_is_said_before_spark_is_started(capsys: pytest
 FORKING = """
 import subprocess, threading
 from contextlib import contextmanager
-from twigma_spark import cli
+from twigma_spark.cli import common
 from twigma_spark.io import store
 
 @contextmanager
 def fork_while_importing(cfg, stages):
     while threading.active_count() > 1:
         subprocess.run(["true"], preexec_fn=int)  # as PySpark starts its JVM
+        threading.Event().wait(0.02)
     yield "store"
 
 store.open_store = fork_while_importing
-with cli.open_store(None) as opened:
+with common.open_store(None) as opened:
     print(opened)
 """
 

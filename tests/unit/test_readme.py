@@ -10,7 +10,7 @@ import pytest
 import typer
 import yaml
 
-from twigma_spark.cli import app
+from twigma_spark.cli.main import app
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.pipeline import STAGES

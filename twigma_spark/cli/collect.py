@@ -1,0 +1,32 @@
+"""The command that collects posts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twigma_spark.cli.common import Conf, Overrides, interruptible, load, terminal
+
+app = typer.Typer()
+
+
+@app.command()
+def collect(
+    conf: Conf = None,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the posts and say what they cost.")] = False,
+) -> None:
+    """Collect posts of X by hashtag into a folder, within a budget; run again it goes on, and takes what is new."""
+    from twigma_spark import collecting
+
+    cfg = load(conf, overrides)
+    job = collecting.start_job(cfg.collect, terminal.log)
+    if dry_run:
+        terminal.log(f"collect: {collecting.estimate(job)}")
+        return
+    with interruptible():
+        state = collecting.collect(job)
+    left = sum(not window.done for window in state.windows)
+    more = f"; {left} windows are not done, the same command goes on with a larger budget" if left else ""
+    terminal.log(f"{state.posts:,} posts, ${state.dollars(cfg.collect.prices):,.2f}: {job.folder}{more}")

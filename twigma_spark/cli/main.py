@@ -1,0 +1,32 @@
+"""The command line. Each module beside this one adds its commands to the application."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from twigma_spark.cli import collect, demo, export, release, run, tables
+from twigma_spark.cli.common import app
+from twigma_spark.errors import ConfigError, TwigmaError
+
+# In the order in which --help lists them.
+for module in (run, demo, collect, tables, export, release):
+    app.add_typer(module.app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that the user can act on is one message, not a trace."""
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments))
+    except SystemExit as end:
+        # A notebook or a Databricks task takes any SystemExit for a failure; a good end just returns.
+        if end.code:
+            raise
+    except ConfigError as error:
+        typer.echo(f"twigma: {error}", err=True)
+        sys.exit(2)
+    except TwigmaError as error:
+        typer.echo(f"twigma: {error}", err=True)
+        sys.exit(1)
