@@ -30,6 +30,8 @@ class RunSettings(Section):
     """How the stages of a run are executed."""
 
     parallel: int | None = Field(None, ge=1)
+    wait: float = Field(0.0, ge=0)
+    events: str | None = None
 
 
 class SampleSettings(Section):

@@ -108,6 +108,14 @@ def is_local(spark: SparkSession) -> bool:
     return str(spark.conf.get("spark.master", "")).startswith("local")
 
 
+def setting(spark: SparkSession, key: str) -> str | None:
+    """Return a setting of the session, or None where it has none or does not give it."""
+    try:
+        return spark.conf.get(key, None)
+    except PySparkException:
+        return None
+
+
 def has_sessions(spark: SparkSession) -> bool:
     """Return whether further sessions can be had that share this one's executors; not so under Spark Connect 3.5."""
     try:
