@@ -99,7 +99,8 @@ def run(
     Raises:
         StageError: names the stage that failed; what the others wrote stays.
     """
-    run_id, known = uuid.uuid4().hex[:12], {} if force else last_good(store)
+    run_id = store.lease.holder.run_id if store.lease else uuid.uuid4().hex[:12]
+    known = {} if force else last_good(store)
     if not known:
         warm_up(store.spark)
     if any(stage is ingest.STAGE for stage in stages):

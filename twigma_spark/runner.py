@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
-from twigma_spark.errors import StageError
+from twigma_spark.errors import ExitCode, HeldError, StageError, exit_code_of
 from twigma_spark.io.reject_shares import format_reasons
 from twigma_spark.io.runs import LastRun, Run, now, package_versions, record, state_of
-from twigma_spark.io.session import is_alive
+from twigma_spark.io.session import is_alive, name_jobs
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
 from twigma_spark.stages.stage import Account, Stage, StageContext
@@ -84,6 +84,7 @@ class Runner:
     def run(self, known: LastRun | None) -> Outcome:
         """Return how it went; `known` is the last good run."""
         with self._failures():
+            self._name_jobs()
             states = self._states()
             state = self._state(states)
             skipped = self._stands(state, known)
@@ -108,7 +109,7 @@ class Runner:
 
     def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=self.stage.name) as pool:
+        with ThreadPoolExecutor(AT_ONCE, self.stage.name, self._name_jobs) as pool:
             counts = {name: pool.submit(self.store.count_once, name, state) for name, state in states.items()}
             rows_in = {name: count.result() for name, count in counts.items()}
             self._write_all(pool)
@@ -129,6 +130,9 @@ class Runner:
         )
         record(self.store, ended)
         return rejects
+
+    def _name_jobs(self) -> None:
+        name_jobs(self.store.spark, f"{self.run_id} {self.stage.name}", f"twigma {self.stage.name}")
 
     def _blank(self) -> Run:
         """Return the row of this run as far as it is known when it fails."""
@@ -225,11 +229,14 @@ class Runner:
             yield
         except Exception as error:
             if not is_alive(self.store.spark):
-                raise StageError(self.stage.name, self.table, SPARK_ENDED) from error
+                raise StageError(self.stage.name, self.table, SPARK_ENDED, ExitCode.PLATFORM) from error
+            if (lost := self.store.lease and self.store.lease.lost()) or isinstance(error, HeldError):
+                # Nothing more is written, also not what is in the way: the store is another's.
+                raise StageError(self.stage.name, self.table, lost or str(error), ExitCode.HELD) from error
             detail = brief(error)
             self.staging.drop()
             record(self.store, replace(self._blank(), error=detail))
-            raise StageError(self.stage.name, self.table, detail) from error
+            raise StageError(self.stage.name, self.table, detail, exit_code_of(error)) from error
 
 
 def brief(error: BaseException) -> str:

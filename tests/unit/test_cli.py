@@ -40,13 +40,13 @@ def test_an_unknown_option_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_sample_too_small_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert ended("sample", "--out", str(tmp_path / "s"), "--size", "3") == 1
+    assert ended("sample", "--out", str(tmp_path / "s"), "--size", "3") == 2
     assert "size" in capsys.readouterr().err
 
 
 def test_a_sample_is_not_drawn_over_other_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    assert ended("sample", "--out", str(tmp_path), "--size", "80") == 1
+    assert ended("sample", "--out", str(tmp_path), "--size", "80") == 2
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
@@ -65,7 +65,7 @@ def test_an_interruption_is_one_line_and_its_code(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr("twigma_spark.cli.run.open_store", lambda cfg, stages: nullcontext())
+    monkeypatch.setattr("twigma_spark.cli.run.open_store", lambda *given, **named: nullcontext())
     monkeypatch.setattr("twigma_spark.pipeline.run", interrupted)
     assert ended("stage", "report", "--set", "models.scores={}") == code
     assert "interrupted. What the stages have committed is kept" in capsys.readouterr().err
@@ -105,7 +105,7 @@ from twigma_spark.cli import common
 from twigma_spark.io import store
 
 @contextmanager
-def fork_while_importing(cfg, stages):
+def fork_while_importing(*given):
     while threading.active_count() > 1:
         subprocess.run(["true"], preexec_fn=int)  # as PySpark starts its JVM
         threading.Event().wait(0.02)

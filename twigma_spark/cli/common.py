@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -96,10 +97,15 @@ def load(conf: Sequence[str] | None, overrides: Sequence[str] | None) -> Config:
 
 
 @contextmanager
-def open_store(cfg: Config, stages: Sequence[str] = ()) -> Iterator[Any]:
+def open_store(cfg: Config, stages: Sequence[str] = (), writer: str | None = None) -> Iterator[Any]:
     """Yield the `Store` of a session.
 
     Spark, pandas and scikit-learn take seconds to import: only here, and the stages while Spark starts.
+
+    Args:
+        cfg: the configuration.
+        stages: that will run.
+        writer: name of the command where it writes; then no other one writes until it has ended.
     """
     from twigma_spark.io import store
 
@@ -110,9 +116,16 @@ def open_store(cfg: Config, stages: Sequence[str] = ()) -> Iterator[Any]:
         importlib.import_module("distutils.version")
     importing = threading.Thread(target=importlib.import_module, args=["twigma_spark.pipeline"], daemon=True)
     importing.start()
-    with store.open_store(cfg, stages) as opened:
+    with store.open_store(cfg, stages, this_writer(writer) if writer else None, terminal.log) as opened:
         importing.join()
         yield opened
+
+
+def this_writer(command: str) -> Any:
+    """Return this process as the one that will hold a store, under a new run id."""
+    from twigma_spark.io.lease import this_process
+
+    return this_process(uuid.uuid4().hex[:12], command)
 
 
 @contextmanager

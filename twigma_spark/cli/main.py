@@ -9,7 +9,7 @@ import typer
 
 from twigma_spark.cli import collect, demo, export, release, run, tables
 from twigma_spark.cli.common import app
-from twigma_spark.errors import ConfigError, TwigmaError
+from twigma_spark.errors import TwigmaError
 
 # In the order in which --help lists them.
 for module in (run, demo, collect, tables, export, release):
@@ -24,9 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A notebook or a Databricks task takes any SystemExit for a failure; a good end just returns.
         if end.code:
             raise
-    except ConfigError as error:
-        typer.echo(f"twigma: {error}", err=True)
-        sys.exit(2)
     except TwigmaError as error:
         typer.echo(f"twigma: {error}", err=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)

@@ -40,7 +40,7 @@ def run(
     names = select_stages(only or [], first, last)
     cfg, start = load(conf, overrides), time.monotonic()
     check_configuration(cfg, names)
-    with open_store(cfg, [] if dry_run else names) as store:
+    with open_store(cfg, [] if dry_run else names, writer=None if dry_run else "run") as store:
         from twigma_spark import pipeline
 
         if dry_run:

@@ -146,13 +146,14 @@ class Lease:
         files: where leases are kept.
         root: the store, for messages.
         holder: who takes it.
+        key: of the configuration, that names the store.
 
     Attributes:
         on_loss: called once where another run has taken the store.
     """
 
-    def __init__(self, files: LeaseFiles, root: str, holder: Holder) -> None:
-        self.files, self.root, self.holder = files, root, holder
+    def __init__(self, files: LeaseFiles, root: str, holder: Holder, key: str = "store.root") -> None:
+        self.files, self.root, self.holder, self.key = files, root, holder, key
         self.number = 0
         self.on_loss: Callable[[], None] = lambda: None
         self._content = _write(holder)
@@ -182,7 +183,7 @@ class Lease:
                     log(f"the store was left by {held.describe()}; this run takes it over")
                 self._thread.start()
                 return
-        raise HeldError(f"store.root must be free of other runs. Got {self.root!r}, which others took in turn.")
+        raise HeldError(f"{self.key} must be free of other runs. Got {self.root!r}, which others took in turn.")
 
     def check(self) -> None:
         """Check that the store is still this run's, as before each write.
@@ -200,7 +201,7 @@ class Lease:
         if self._lost is None:
             return None
         return (
-            f"store.root must be this run's. Got {self.root!r}, taken over by {self._lost}, since no "
+            f"{self.key} must be this run's. Got {self.root!r}, taken over by {self._lost}, since no "
             f"heartbeat of this run came for {self.files.expires:.0f} s. What it committed is kept; the same command "
             "goes on from there once the other has ended."
         )
@@ -244,7 +245,7 @@ class Lease:
 
     def _refusal(self, held: Held) -> str:
         return (
-            f"store.root must be free of other runs. Got {self.root!r}, held by {held.describe()}. Run again when it "
+            f"{self.key} must be free of other runs. Got {self.root!r}, held by {held.describe()}. Run again when it "
             "has ended, or let this one wait with run.wait (seconds). A run that died is taken over "
             f"{self.files.expires:.0f} s after its last heartbeat."
         )
@@ -252,7 +253,12 @@ class Lease:
 
 @contextmanager
 def hold(
-    where: Callable[[], LeaseFiles], root: str, holder: Holder, wait: float, log: Callable[[str], None]
+    where: Callable[[], LeaseFiles],
+    root: str,
+    holder: Holder,
+    wait: float,
+    log: Callable[[str], None],
+    key: str = "store.root",
 ) -> Iterator[Lease | None]:
     """Yield the lease of a store; it is given back however the work ends. None, and a warning, where none can be had.
 
@@ -261,7 +267,7 @@ def hold(
         StoreError: the store cannot be written to.
     """
     try:
-        lease = Lease(where(), root, holder)
+        lease = Lease(where(), root, holder, key)
         lease.take(wait, log)
     except NoLeaseError as error:
         log(
@@ -272,7 +278,7 @@ def hold(
     except HeldError:
         raise
     except Exception as error:  # of the disk, of botocore, of Spark
-        raise StoreError(f"store.root must be a place that can be written to. Got {root!r}: {error}.") from error
+        raise StoreError(f"{key} must be a place that can be written to. Got {root!r}: {error}.") from error
     try:
         yield lease
     finally:

@@ -157,6 +157,12 @@ def cancel_jobs(spark: SparkSession) -> None:
         spark.sparkContext.cancelAllJobs()
 
 
+def name_jobs(spark: SparkSession, group: str, description: str) -> None:
+    """Name the jobs of this thread, as the Spark UI and its event log show them; Spark Connect has no such names."""
+    with suppress(PySparkException):
+        spark.sparkContext.setJobGroup(group, description)
+
+
 def warm_up(spark: SparkSession) -> None:
     """Start the Python workers beside what comes next, where they have modules to load first."""
     if spark.conf.get(DAEMON, None) == worker_daemon.__name__:
