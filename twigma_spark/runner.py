@@ -17,6 +17,7 @@ from twigma_spark.io.runs import LastRun, Run, now, package_versions, record, st
 from twigma_spark.io.session import is_alive, name_jobs
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
+from twigma_spark.redaction import hide
 from twigma_spark.stages.stage import Account, Stage, StageContext
 
 Log = Callable[[str], None]
@@ -48,6 +49,10 @@ class Outcome:
             what = ", ".join(f"{n:,} {table}" for table, n in self.rows.items() if table != "rejects") or "no rows"
             what += self._describe_rejects()
         return f"{self.stage:<16} {self.seconds:6.1f} s  {what}" + (f" -> {self.published}" if self.published else "")
+
+    def facts(self) -> dict[str, object]:
+        """Return what there is to tell besides how long it took."""
+        return {"skipped": True} if self.skipped else {"rows": dict(self.rows), "rejects": dict(self.rejects)}
 
     def _describe_rejects(self) -> str:
         """Return the number of rejects with the reasons that most of them have."""
@@ -240,9 +245,9 @@ class Runner:
 
 
 def brief(error: BaseException) -> str:
-    """Return what an error says in at most three lines; Spark's traces are cut to their cause."""
+    """Return what an error says in at most three lines, without secrets; Spark's traces are cut to their cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by:")]
     raised = [line for line in lines if "Error: " in line and not line.startswith(("at ", "File "))]
     picked: Iterable[str] = [*lines[:2], *(raised[-1:] or causes[-1:])] if len(lines) > 3 else lines
-    return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]
+    return hide(f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked)))[:1500]

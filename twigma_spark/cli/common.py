@@ -18,6 +18,7 @@ import typer
 
 from twigma_spark.config import overlays
 from twigma_spark.config.settings import Config
+from twigma_spark.redaction import hide
 
 app = typer.Typer(
     add_completion=False,
@@ -75,14 +76,14 @@ class Terminal:
     def log(self, text: str) -> None:
         """Show a line at once, also where the output is a file."""
         self.last = time.monotonic()
-        typer.echo(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
+        typer.echo(("\r\x1b[K" if sys.stdout.isatty() else "") + hide(text))
         sys.stdout.flush()
 
     def update(self, text: str) -> None:
         """Show a line that the next one replaces."""
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
-            typer.echo(f"\r\x1b[K{text[:width]}", nl=False)
+            typer.echo(f"\r\x1b[K{hide(text)[:width]}", nl=False)
             sys.stdout.flush()
         elif time.monotonic() - self.last > self.QUIET_SECONDS:
             self.log(text)

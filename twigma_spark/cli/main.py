@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from twigma_spark.cli import collect, demo, export, release, run, tables
 from twigma_spark.cli.common import app
 from twigma_spark.errors import TwigmaError
+from twigma_spark.redaction import hide
 
 # In the order in which --help lists them.
 for module in (run, demo, collect, tables, export, release):
@@ -25,5 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if end.code:
             raise
     except TwigmaError as error:
-        typer.echo(f"twigma: {error}", err=True)
+        typer.echo(hide(f"twigma: {error}"), err=True)
         sys.exit(error.exit_code)
+    except Exception:  # a defect: the whole trace, but for what nobody may see
+        typer.echo(hide(traceback.format_exc()), err=True)
+        sys.exit(1)
