@@ -102,6 +102,24 @@ class Runner:
         """Return whether a run would be skipped now; `known` is as for `run`."""
         return self._stands(self._state(self._states()), known)
 
+    def reasons_to_run(self, known: LastRun | None) -> list[str]:
+        """Return why a run would run it now, in words; none where it would be skipped. `known` is as for `run`."""
+        if known is None:
+            return ["no run of it has ended well"]
+        states = self._states()
+        same_state = self._state(states) == known.state
+        reasons = [] if known.config_hash == self.config_hash else ["its part of the configuration has changed"]
+        for name in self._input_stamps(states):
+            before, now = known.input_versions.get(name, -1), states[name].version
+            reasons += [f"{name} has changed (version {before} -> {now})"] if before != now else []
+        package = package_versions().get("twigma_spark")
+        reasons += [f"twigma_spark was {known.package}, and is {package}"] if known.package != package else []
+        if not same_state and not reasons:
+            reasons.append("the files that it reads have changed, or a table was made anew")
+        written = {name: self.store.state(name) for name in self.stage.writes}
+        reasons += [f"{name} is not as it left it" for name, found in written.items() if not known.wrote(name, found)]
+        return reasons
+
     def _states(self) -> dict[str, State]:
         return {name: self.store.state(name) for name in self.stage.reads}
 

@@ -42,7 +42,9 @@ def run(
     check_configuration(cfg, names)
     with open_store(cfg, [] if dry_run else names, writer=None if dry_run else "run") as store:
         from twigma_spark import pipeline
+        from twigma_spark.checks import remote
 
+        remote.check_remote(cfg, names, store.spark)
         if dry_run:
             for name, runs in pipeline.plan_run(cfg, store, pipeline.select(names), force).items():
                 terminal.log(f"{name:<16} {'would run' if runs else 'would be skipped'}")

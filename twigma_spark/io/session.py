@@ -226,6 +226,23 @@ def glob_files(spark: SparkSession, pattern: str) -> Sequence[Any]:
     return path.getFileSystem(conf).globStatus(path) or []
 
 
+def path_exists(spark: SparkSession, path: str) -> bool | None:
+    """Return whether there is a file or folder at a path, by Hadoop; None under Spark Connect, which does not say.
+
+    Raises:
+        OSError: the storage is unknown, does not answer, or refuses.
+    """
+    try:
+        jvm, conf = spark._jvm, spark._jsparkSession.sessionState().newHadoopConf()
+    except (PySparkException, AttributeError):
+        return None
+    where = jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
+    try:
+        return bool(where.getFileSystem(conf).exists(where))
+    except Exception as error:  # py4j's own, with the trace of Java
+        raise OSError(str(getattr(error, "java_exception", error)).splitlines()[0][:300]) from error
+
+
 @contextmanager
 def watch_tasks(spark: SparkSession, tasks: int, tell: Callable[[float], None], every: float = 2.0) -> Iterator[None]:
     """Tell, every so many seconds while inside, the share of done tasks of the running stage of `tasks` tasks.
