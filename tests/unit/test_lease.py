@@ -71,6 +71,23 @@ def test_a_second_run_is_told_who_holds_the_store(place: Open) -> None:
     second.release()
 
 
+def test_commands_of_one_run_hold_the_store_together(place: Open) -> None:
+    one, two = (Lease(place(), "store", ELSEWHERE) for _ in range(2))
+    one.take()
+    two.take()
+    one.check()
+    one._renew()
+    one.check()
+    two.release()
+    with pytest.raises(HeldError, match="held by run first"):
+        Lease(place(), "store", HERE).take()
+    one.release()
+    other = Lease(place(), "store", HERE)
+    other.take()
+    assert place().numbers() == [3]
+    other.release()
+
+
 def test_of_many_that_ask_at_once_one_gets_the_store(place: Open) -> None:
     leases = [Lease(place(), "store", replace(ELSEWHERE, run_id=f"run{n}")) for n in range(8)]
     begin = threading.Barrier(len(leases))

@@ -28,7 +28,9 @@ def collect(
         terminal.log(f"collect: {collecting.estimate(job)}")
         return
     folder = str(job.folder)
-    alone = hold(lambda: LocalLeases(folder), folder, this_writer("collect"), cfg.run.wait, terminal.log, "collect.out")
+    alone = hold(
+        lambda: LocalLeases(folder), folder, this_writer(cfg, "collect"), cfg.run.wait, terminal.log, "collect.out"
+    )
     with alone, interruptible():
         state = collecting.collect(job)
     left = sum(not window.done for window in state.windows)

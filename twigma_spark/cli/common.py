@@ -117,16 +117,16 @@ def open_store(cfg: Config, stages: Sequence[str] = (), writer: str | None = Non
         importlib.import_module("distutils.version")
     importing = threading.Thread(target=importlib.import_module, args=["twigma_spark.pipeline"], daemon=True)
     importing.start()
-    with store.open_store(cfg, stages, this_writer(writer) if writer else None, terminal.log) as opened:
+    with store.open_store(cfg, stages, this_writer(cfg, writer) if writer else None, terminal.log) as opened:
         importing.join()
         yield opened
 
 
-def this_writer(command: str) -> Any:
-    """Return this process as the one that will hold a store, under a new run id."""
+def this_writer(cfg: Config, command: str) -> Any:
+    """Return this process as the one that will hold a store, under the configured run id or a new one."""
     from twigma_spark.io.lease import this_process
 
-    return this_process(uuid.uuid4().hex[:12], command)
+    return this_process(cfg.run.id or uuid.uuid4().hex[:12], command)
 
 
 @contextmanager

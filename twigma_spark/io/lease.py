@@ -2,7 +2,8 @@
 
 A lease is a numbered file; the one with the highest number counts. Whoever makes the next number holds the store, and
 the storage sees to it that only one can: it makes a file only where there is none. A heartbeat renews the file's time.
-A lease that was given back, or that was not renewed for some time, may be followed by the next number.
+A lease that was given back, or that was not renewed for some time, may be followed by the next number; so may one of
+the same run, which several commands share.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Holder:
     """Who holds a store, or held it last.
 
     Attributes:
-        run_id: of `runs`.
+        run_id: of `runs`; those who have the same hold the store together.
         command: such as run or purge.
         host: name of the machine.
         pid: of the process.
@@ -128,15 +129,33 @@ class Held:
 
 
 def newest(files: LeaseFiles) -> Held | None:
-    """Return the lease that counts, or None where nobody has held the store yet."""
+    """Return the lease that counts, or None where nobody has held the store yet.
+
+    Commands of one run hold a store together: as long as one of them is at work, it is not free.
+    """
+    last: Held | None = None
     for number in sorted(files.numbers(), reverse=True):
-        if (found := files.read(number)) is not None:
-            holder = parse(found.content)
-            released = holder is not None and holder.released is not None
-            # A time far ahead comes from a clock that was wrong: it must not hold the store for years.
-            ended = abs(found.age) > files.expires if found.alive is None else not found.alive
-            return Held(number, holder, found.age, released or ended)
-    return None
+        if (found := files.read(number)) is None:
+            continue
+        held = _judge(files, number, found)
+        if last is not None and not _are_one_run(last.holder, held.holder):
+            break
+        if last is None or not held.free:
+            last = held if last is None else replace(held, number=last.number)
+        if not last.free:
+            break
+    return last
+
+
+def _judge(files: LeaseFiles, number: int, found: Found) -> Held:
+    holder = parse(found.content)
+    # A time far ahead comes from a clock that was wrong: it must not hold the store for years.
+    ended = abs(found.age) > files.expires if found.alive is None else not found.alive
+    return Held(number, holder, found.age, ended or (holder is not None and holder.released is not None))
+
+
+def _are_one_run(one: Holder | None, other: Holder | None) -> bool:
+    return one is not None and other is not None and one.run_id == other.run_id
 
 
 class Lease:
@@ -170,7 +189,7 @@ class Lease:
         """
         end, said = time.monotonic() + wait, False
         for _ in range(TRIES):
-            while (held := newest(self.files)) is not None and not held.free:
+            while (held := newest(self.files)) is not None and not (held.free or self._shares(held)):
                 left = end - time.monotonic()
                 if left <= 0:
                     raise HeldError(self._refusal(held))
@@ -179,7 +198,7 @@ class Lease:
                     said = True
                 time.sleep(min(LOOK, left))
             if self._create(held.number + 1 if held else 1):
-                if held and not (held.holder and held.holder.released):
+                if held and held.free and not (held.holder and held.holder.released):
                     log(f"the store was left by {held.describe()}; this run takes it over")
                 self._thread.start()
                 return
@@ -222,9 +241,16 @@ class Lease:
             return False
         self.number, self._renewed = number, time.monotonic()
         for older in numbers:
-            if older < number:
+            if (
+                older < number
+                and (found := self.files.read(older))
+                and not _are_one_run(parse(found.content), self.holder)
+            ):
                 self.files.remove(older)
         return True
+
+    def _shares(self, held: Held) -> bool:
+        return _are_one_run(held.holder, self.holder)
 
     def _beat(self) -> None:
         while not self._ended.wait(self.files.expires / BEATS):
@@ -236,7 +262,7 @@ class Lease:
             if self._ended.is_set() or self._lost is not None:
                 return
             held = newest(self.files)
-            if held is not None and held.number > self.number:
+            if held is not None and held.number > self.number and not self._shares(held):
                 self._lost = held.describe()
                 self.on_loss()
                 return
