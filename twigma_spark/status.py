@@ -71,12 +71,17 @@ def read_status(cfg: Config, store: Store, stages: Sequence[Stage]) -> Status:
 
 def find_stale(cfg: Config, store: Store, stages: Sequence[Stage]) -> dict[str, list[str]]:
     """Return why a run would run each stage now; an empty list where it would be skipped."""
-    known, waits_for = last_good(store), dependencies(stages)
+    known = last_good(store)
+    own = {stage.name: _reasons(cfg, store, stage, known.get(stage.name)) for stage in stages}
+    return add_waiting(own, dependencies(stages))
+
+
+def add_waiting(own: Mapping[str, list[str]], waits_for: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the reasons of each stage, in order; one without any has those stages that it waits for and that have."""
     found: dict[str, list[str]] = {}
-    for stage in stages:
-        found[stage.name] = _reasons(cfg, store, stage, known.get(stage.name)) or [
-            f"{earlier} is stale, which it waits for" for earlier in waits_for[stage.name] if found[earlier]
-        ]
+    for name, reasons in own.items():
+        stale = [f"{earlier} is stale, which it waits for" for earlier in waits_for[name] if found[earlier]]
+        found[name] = reasons or stale
     return found
 
 
