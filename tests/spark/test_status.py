@@ -48,7 +48,7 @@ LATER = Stage("cluster", "", ("scores",), ("clusters",), (), refuse)
 def test_a_store_says_how_it_stands(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X_BEARER_TOKEN", PLANTED)
     said, events = [], tmp_path / "events.jsonl"
-    cfg = load([], [f"run.events={events}"])
+    cfg = load([], [f"run.events={events}", f"spark.conf={{spark.hadoop.fs.s3a.secret.key: {PLANTED}}}"])
 
     def run(cfg: Config, *stages: Stage) -> None:
         pipeline.run(cfg, store, stages, said.append)
@@ -65,6 +65,8 @@ def test_a_store_says_how_it_stands(store: Store, tmp_path: Path, monkeypatch: p
     assert caught.value.exit_code == ExitCode.DATA
     left = [str(caught.value), events.read_text(), *said, *(str(row) for row in store.read("runs").collect())]
     assert not [text for text in left if PLANTED in text] and "s3a://***@bucket" in left[0]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 10 and not [path for path in files if PLANTED.encode() in path.read_bytes()]
 
     found = read_status(cfg, store, [SCORE, LATER])
     assert found.stale == {"score": [], "cluster": ["no run of it has ended well"]}

@@ -27,10 +27,10 @@ def test_a_stage_without_reasons_of_its_own_waits_for_those_that_have() -> None:
     }
     assert add_waiting(own, waits_for) == {
         "ingest": ["files"],
-        "embed": ["ingest is stale, which it waits for"],
-        "score": ["embed is stale, which it waits for"],
+        "embed": ["it waits for ingest"],
+        "score": ["it waits for embed"],
         "phash": ["version"],
-        "report": ["score is stale, which it waits for", "phash is stale, which it waits for"],
+        "report": ["it waits for score, phash"],
     }
     assert add_waiting({"ingest": [], "embed": []}, waits_for) == {"ingest": [], "embed": []}
 
