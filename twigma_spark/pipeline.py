@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twigma_spark.config.settings import Config, select_stages
 from twigma_spark.errors import ConfigError, StageError
+from twigma_spark.io.events import EventLog
 from twigma_spark.io.reject_shares import describe_large_shares
 from twigma_spark.io.runs import last_good
 from twigma_spark.io.session import cancel_jobs, has_sessions, is_local, new_session, warm_up
@@ -99,24 +100,29 @@ def run(
     Raises:
         StageError: names the stage that failed; what the others wrote stays.
     """
-    run_id, known = uuid.uuid4().hex[:12], {} if force else last_good(store)
+    run_id = store.lease.holder.run_id if store.lease else uuid.uuid4().hex[:12]
+    known = {} if force else last_good(store)
     if not known:
         warm_up(store.spark)
     if any(stage is ingest.STAGE for stage in stages):
         draw_sample(cfg, log)
-    parallel = _parallel(cfg, store)
+    parallel, events = _parallel(cfg, store), EventLog(cfg.run.events, run_id)
 
     def run_one(stage: Stage) -> Outcome:
         place = f"[{stages.index(stage) + 1}/{len(stages)}] "
         progress = Progress(partial(_log_at, log, place), partial(_log_at, update, place))
         # A stage changes settings of its session, which must not reach the one beside it.
         own = new_session(store.spark, cfg.spark.conf) if parallel > 1 else None
-        outcome = Runner(stage, cfg, store.in_session(own or store.spark), run_id, progress).run(known.get(stage.name))
+        runner = Runner(stage, cfg, store.in_session(own or store.spark), run_id, progress)
+        with events.around("stage", stage.name) as told:
+            outcome = runner.run(known.get(stage.name))
+            told.update(outcome.facts())
         progress.log(outcome.line())
         _check_rejects(store, outcome, strict, progress.log)
         return outcome
 
-    return run_in_order(stages, run_one, parallel, partial(cancel_jobs, store.spark))
+    with events.around("run"):
+        return run_in_order(stages, run_one, parallel, partial(cancel_jobs, store.spark))
 
 
 def _check_rejects(store: Store, outcome: Outcome, strict: bool, log: Log) -> None:

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
-from twigma_spark.errors import StageError
+from twigma_spark.errors import ExitCode, HeldError, StageError, exit_code_of
 from twigma_spark.io.reject_shares import format_reasons
 from twigma_spark.io.runs import LastRun, Run, now, package_versions, record, state_of
-from twigma_spark.io.session import is_alive
+from twigma_spark.io.session import is_alive, name_jobs
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import State, Store
+from twigma_spark.redaction import hide
 from twigma_spark.stages.stage import Account, Stage, StageContext
 
 Log = Callable[[str], None]
@@ -48,6 +49,10 @@ class Outcome:
             what = ", ".join(f"{n:,} {table}" for table, n in self.rows.items() if table != "rejects") or "no rows"
             what += self._describe_rejects()
         return f"{self.stage:<16} {self.seconds:6.1f} s  {what}" + (f" -> {self.published}" if self.published else "")
+
+    def facts(self) -> dict[str, object]:
+        """Return what there is to tell besides how long it took."""
+        return {"skipped": True} if self.skipped else {"rows": dict(self.rows), "rejects": dict(self.rejects)}
 
     def _describe_rejects(self) -> str:
         """Return the number of rejects with the reasons that most of them have."""
@@ -84,6 +89,7 @@ class Runner:
     def run(self, known: LastRun | None) -> Outcome:
         """Return how it went; `known` is the last good run."""
         with self._failures():
+            self._name_jobs()
             states = self._states()
             state = self._state(states)
             skipped = self._stands(state, known)
@@ -95,6 +101,24 @@ class Runner:
     def unchanged(self, known: LastRun | None) -> bool:
         """Return whether a run would be skipped now; `known` is as for `run`."""
         return self._stands(self._state(self._states()), known)
+
+    def reasons_to_run(self, known: LastRun | None) -> list[str]:
+        """Return why a run would run it now, in words; none where it would be skipped. `known` is as for `run`."""
+        if known is None:
+            return ["no run of it has ended well"]
+        states = self._states()
+        same_state = self._state(states) == known.state
+        reasons = [] if known.config_hash == self.config_hash else ["its part of the configuration has changed"]
+        for name in self._input_stamps(states):
+            before, now = known.input_versions.get(name, -1), states[name].version
+            reasons += [f"{name} has changed (version {before} -> {now})"] if before != now else []
+        package = package_versions().get("twigma_spark")
+        reasons += [f"twigma_spark was {known.package}, and is {package}"] if known.package != package else []
+        if not same_state and not reasons:
+            reasons.append("the files that it reads have changed, or a table was made anew")
+        written = {name: self.store.state(name) for name in self.stage.writes}
+        reasons += [f"{name} is not as it left it" for name, found in written.items() if not known.wrote(name, found)]
+        return reasons
 
     def _states(self) -> dict[str, State]:
         return {name: self.store.state(name) for name in self.stage.reads}
@@ -108,7 +132,7 @@ class Runner:
 
     def _run_and_record(self, state: str, states: Mapping[str, State]) -> dict[str, int]:
         """Return the rejects by reason; the row of `runs` is written last, so that a stage cut off runs again."""
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=self.stage.name) as pool:
+        with ThreadPoolExecutor(AT_ONCE, self.stage.name, self._name_jobs) as pool:
             counts = {name: pool.submit(self.store.count_once, name, state) for name, state in states.items()}
             rows_in = {name: count.result() for name, count in counts.items()}
             self._write_all(pool)
@@ -129,6 +153,9 @@ class Runner:
         )
         record(self.store, ended)
         return rejects
+
+    def _name_jobs(self) -> None:
+        name_jobs(self.store.spark, f"{self.run_id} {self.stage.name}", f"twigma {self.stage.name}")
 
     def _blank(self) -> Run:
         """Return the row of this run as far as it is known when it fails."""
@@ -225,17 +252,20 @@ class Runner:
             yield
         except Exception as error:
             if not is_alive(self.store.spark):
-                raise StageError(self.stage.name, self.table, SPARK_ENDED) from error
+                raise StageError(self.stage.name, self.table, SPARK_ENDED, ExitCode.PLATFORM) from error
+            if (lost := self.store.lease and self.store.lease.lost()) or isinstance(error, HeldError):
+                # Nothing more is written, also not what is in the way: the store is another's.
+                raise StageError(self.stage.name, self.table, lost or str(error), ExitCode.HELD) from error
             detail = brief(error)
             self.staging.drop()
             record(self.store, replace(self._blank(), error=detail))
-            raise StageError(self.stage.name, self.table, detail) from error
+            raise StageError(self.stage.name, self.table, detail, exit_code_of(error)) from error
 
 
 def brief(error: BaseException) -> str:
-    """Return what an error says in at most three lines; Spark's traces are cut to their cause."""
+    """Return what an error says in at most three lines, without secrets; Spark's traces are cut to their cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by:")]
     raised = [line for line in lines if "Error: " in line and not line.startswith(("at ", "File "))]
     picked: Iterable[str] = [*lines[:2], *(raised[-1:] or causes[-1:])] if len(lines) > 3 else lines
-    return f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked))[:1500]
+    return hide(f"{type(error).__name__}: " + " | ".join(dict.fromkeys(picked)))[:1500]

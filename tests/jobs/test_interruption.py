@@ -1,4 +1,4 @@
-"""Inference that is killed, that loses a worker, and that runs twice at once: no row is lost or doubled."""
+"""Inference that is killed, that loses a worker, and that is asked for twice at once: no row is lost or doubled."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.jobs.images import jpeg, write_images
+from twigma_spark.errors import ExitCode
 from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ def test_a_jvm_that_ends_is_one_sentence(store: Store, contents: list[bytes]) ->
     (java,) = [p for p in psutil.Process(run.process.pid).children() if p.name() == "java"]
     java.kill()
     status, said = run.end()
-    assert status == 1 and "stage 'embed' failed" in said, said
+    assert status == ExitCode.PLATFORM and "stage 'embed' failed" in said, said
     assert "Spark has ended, most often for lack of memory" in said, said
     assert "Traceback" not in said and "py4j" not in said
 
@@ -131,10 +132,15 @@ def is_python_of_spark(process: psutil.Process) -> bool:
         return False
 
 
-def test_two_runs_at_once_lose_and_double_nothing(spark: SparkSession, store: Store, contents: list[bytes]) -> None:
+def test_of_two_runs_at_once_the_second_says_who_holds_the_store(
+    spark: SparkSession, store: Store, contents: list[bytes]
+) -> None:
     wanted = write_images(store, contents)
-    runs = [Embedding(store.root, "spark.master=local[1]") for _ in range(2)]
-    ended = [run.end() for run in runs]
-    assert any(status == 0 for status, _ in ended), ended
-    assert all(status == 0 or "images in must be" in said or "DELTA_" in said for status, said in ended), ended
+    first = Embedding(store.root, "spark.master=local[1]")
+    wait_for(lambda: Path(store.path("_lease")).exists())
+    status, said = Embedding(store.root, "spark.master=local[1]").end()
+    assert status == ExitCode.HELD, said
+    assert f"process {first.process.pid}, since" in said and "Traceback" not in said, said
+    status, said = first.end()
+    assert status == 0, said
     assert ids_in(store) == sorted(wanted)

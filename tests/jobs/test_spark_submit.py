@@ -12,6 +12,9 @@ import pytest
 
 from tests.jobs.conftest import ROOT, Done
 from twigma_spark.config.overlays import load
+from twigma_spark.errors import ExitCode
+from twigma_spark.io.lease import hold, this_process
+from twigma_spark.io.lease_files import LocalLeases
 from twigma_spark.io.session import SHORT, SHORT_JVM
 from twigma_spark.io.tables import Store
 
@@ -50,3 +53,14 @@ def test_a_local_cluster_finds_the_same(done: Done, conf_in: Callable[..., Path]
         both = one.join(other.withColumnRenamed("similarity", "there"), keys)
         assert both.count() == one.count() == other.count(), table
         assert both.where("abs(similarity - there) > 1e-5").count() == 0, table
+
+
+def test_spark_submit_hands_on_the_code_of_what_failed(tmp_path: Path) -> None:
+    job, submit = str(ROOT / "jobs" / "run_stage.py"), str(Path(sys.executable).parent / "spark-submit")
+    root = str(tmp_path / "tables")
+    wrong = [submit, "--master", "local[1]", job, "trends", "--set", "trends.level=x"]
+    held = [submit, "--master", "local[1]", job, "trends", "--set", f"store.root={root}"]
+    with hold(lambda: LocalLeases(root), root, this_process("other", "run"), 0, print):
+        for command, code in ((wrong, ExitCode.CONFIGURATION), (held, ExitCode.HELD)):
+            ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+            assert ended.returncode == code, ended.stdout + ended.stderr

@@ -164,6 +164,37 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a store below a file": (
         lambda f: {"store": {"root": "good.csv/tables"}}, "store.root: must be a folder, or lie in one"
     ),
+    "files beside the tables on a URL": (
+        lambda f: {"store": {"root": "tables", "artifacts": "s3a://b/art"}},
+        "store.artifacts: must be a folder on this machine, or mounted there like /Volumes. Got 's3a://b/art'",
+    ),
+    "files beside the tables nowhere": (
+        lambda f: {"store": {"root": "s3a://b/tables"}}, "store.artifacts: must be a folder where store.root is none"
+    ),
+    "a store on half a URL": (
+        lambda f: {"store": {"root": "dbfs:/a", "artifacts": "kept"}}, "or catalog.schema. Got 'dbfs:/a'; write dbfs:///a"
+    ),
+    "a report where nothing can write": (
+        lambda f: {"report": {"path": "nowhere://b/r.html"}}, "report.path: must be a file or a URL that fsspec can"
+    ),
+    "a report that is a folder": (
+        lambda f: (f / "r").mkdir(exist_ok=True) or {"report": {"path": "r"}}, "report.path: must be a file. Got 'r'"
+    ),
+    "events on a URL": (lambda f: {"run": {"events": "s3://b/e"}}, "run.events: must be a file on this machine"),
+    "events below a file": (lambda f: {"run": {"events": "good.csv/e"}}, "run.events: must be a folder, or lie in one"),
+    "a sample on a URL": (lambda f: {"sample": {"out": "s3://b/s"}}, "sample.out: must be a folder on this machine"),
+    "a network on a URL": (
+        lambda f: {"models": {"image": {"kind": "onnx", "path": "s3a://b/net.onnx"}}},
+        "models.image: path must be a file or folder on this machine, or mounted there like /Volumes. Got 's3a://b/net.",
+    ),
+    "a head on a URL": (
+        lambda f: {"models": {"scores": {"nsfw": {"kind": "linear", "path": "s3://b/h.npz"}}}},
+        "models.scores.nsfw: path must be a file or folder on this machine",
+    ),
+    "no such captioner": (
+        lambda f: {"models": {"caption": {"kind": "blip", "name": "./gone"}}},
+        "models.caption: model path must be an existing file or folder. Got './gone'",
+    ),
     "a report below a file": (lambda f: {"report": {"path": "good.csv/r.html"}}, "report.path: must be a folder, or"),
 }  # fmt: skip
 
@@ -206,9 +237,11 @@ def test_stages_that_need_no_files_are_not_held_up(folder: Path) -> None:
 
 def test_on_a_cluster_paths_are_not_those_of_this_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = load([config(folder, corpus={"path": "/data/in/hdfs"}, store={"root": "good.csv/tables"})])
+    on_a_url = load([config(folder, store={"root": "tables", "artifacts": "s3a://b/art"})])
     assert len(find_problems(cfg, stage_names())) == 2
     monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
     assert find_problems(cfg, stage_names()) == []
+    assert [problem.key for problem in find_problems(on_a_url, stage_names())] == ["store.artifacts"]
 
 
 def test_a_range_of_stages_that_is_empty_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

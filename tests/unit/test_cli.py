@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from twigma_spark.cli.main import main
+from twigma_spark.errors import ConfigError, ExitCode, HeldError, StageError
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_STORE = SimpleNamespace(spark=None)
+NO_DISK = StageError("embed", None, "x", ExitCode.PLATFORM)
 
 
 def ended(*arguments: str) -> int:
@@ -40,13 +47,13 @@ def test_an_unknown_option_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_sample_too_small_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert ended("sample", "--out", str(tmp_path / "s"), "--size", "3") == 1
+    assert ended("sample", "--out", str(tmp_path / "s"), "--size", "3") == 2
     assert "size" in capsys.readouterr().err
 
 
 def test_a_sample_is_not_drawn_over_other_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    assert ended("sample", "--out", str(tmp_path), "--size", "80") == 1
+    assert ended("sample", "--out", str(tmp_path), "--size", "80") == 2
     assert (tmp_path / "mine.txt").read_text() == "keep"
 
 
@@ -65,11 +72,61 @@ def test_an_interruption_is_one_line_and_its_code(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr("twigma_spark.cli.run.open_store", lambda cfg, stages: nullcontext())
+    monkeypatch.setattr("twigma_spark.cli.run.open_store", lambda *given, **named: nullcontext(NO_STORE))
     monkeypatch.setattr("twigma_spark.pipeline.run", interrupted)
     assert ended("stage", "report", "--set", "models.scores={}") == code
     assert "interrupted. What the stages have committed is kept" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), 2), (StageError("embed", None, "x"), 3), (NO_DISK, 4), (HeldError("x"), 5),
+        (RuntimeError("x"), 1),
+    ],
+)  # fmt: skip
+def test_a_run_ends_with_the_code_of_what_failed(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr("twigma_spark.cli.run.open_store", lambda *given, **named: nullcontext(NO_STORE))
+    monkeypatch.setattr("twigma_spark.pipeline.run", fail)
+    assert ended("stage", "report", "--set", "models.scores={}") == code
+    assert ("Traceback" in capsys.readouterr().err) == (code == 1)
+
+
+HOLDER = """
+import sys
+from twigma_spark.io.lease import hold, this_process
+from twigma_spark.io.lease_files import LocalLeases
+with hold(lambda: LocalLeases(sys.argv[1]), sys.argv[1], this_process("other", "run"), 0, print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_every_command_that_writes_ends_with_5_where_another_run_is_at_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Before Spark is started: also as jobs/ runs it."""
+    root, ids = str(tmp_path / "tables"), tmp_path / "ids"
+    ids.write_text("1\n")
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLDER, root], stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        settings = ["--set", f"store.root={root}", "--set", f"store.artifacts={tmp_path}"]
+        for command in (["stage", "trends"], ["maintain"], ["purge", "--posts", str(ids)]):
+            assert ended(*command, *settings) == 5
+            assert f"held by run other (twigma run) on {socket.gethostname()}, process {other.pid}, since" in (
+                capsys.readouterr().err
+            )
+        job = [sys.executable, str(ROOT / "jobs" / "run_stage.py"), "trends", *settings]
+        done = subprocess.run(job, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+        assert (done.returncode, "held by run other" in done.stderr) == (5, True)
+        other.communicate()
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +162,7 @@ from twigma_spark.cli import common
 from twigma_spark.io import store
 
 @contextmanager
-def fork_while_importing(cfg, stages):
+def fork_while_importing(*given):
     while threading.active_count() > 1:
         subprocess.run(["true"], preexec_fn=int)  # as PySpark starts its JVM
         threading.Event().wait(0.02)

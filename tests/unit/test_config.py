@@ -126,6 +126,17 @@ def test_sections_are_frozen() -> None:
         Config().seed = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(("given", "found"), [("null", None), ("623481", "623481"), ("a1B", "a1B")])
+def test_a_run_has_the_id_that_a_scheduler_gives_it(given: str, found: str | None) -> None:
+    assert load([], [f"run.id={given}"]).run.id == found
+
+
+@pytest.mark.parametrize("given", ["a_b", "'a b'", "''", "true", "[1]", "x" * 65])
+def test_an_id_that_could_not_name_a_table_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"run.id: must be 1 to 64 letters and digits. Got"):
+        load([], [f"run.id={given}"])
+
+
 def test_a_preset_fills_in_what_is_not_given() -> None:
     given = ["models.image={kind: onnx, path: net.onnx, preset: clip, std: [1, 1, 1]}"]
     model = load([], given).models.image

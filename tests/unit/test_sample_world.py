@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from twigma_spark.errors import CorpusError
+from twigma_spark.errors import ConfigError
 from twigma_spark.sample.captions import vocabulary
 from twigma_spark.sample.corpora.oddities import FILES
 from twigma_spark.sample.truth import Truth, load_images, load_truth
@@ -245,10 +245,10 @@ def test_four_images_a_prompt(world, truth):
 
 
 def test_what_is_refused(tmp_path, world):
-    with pytest.raises(CorpusError, match=r"size must be 80 images or more\. Got 79\."):
+    with pytest.raises(ConfigError, match=r"size must be 80 images or more\. Got 79\."):
         draw_world(tmp_path / "new", 79, 1)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(CorpusError, match="out must be a new folder"):
+    with pytest.raises(ConfigError, match="out must be a new folder"):
         draw_world(tmp_path, 80, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     assert world_is_current(world, SIZE, SEED)

@@ -10,14 +10,17 @@ from itertools import islice
 from pathlib import Path
 
 from twigma_spark.checks.metadata import check_metadata
+from twigma_spark.checks.places import ON_THIS_MACHINE, check_folders, check_urls
 from twigma_spark.checks.problem import Problem, absolute, require_path
+from twigma_spark.checks.remote import read_paths
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.models import ImageModel, OnnxSettings, OpenClip
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, ModelError
 from twigma_spark.io import local_files
-from twigma_spark.io.local_files import URL, is_elsewhere
+from twigma_spark.io.local_files import URL
+from twigma_spark.models.base import SAMPLE_PREFIX, local_path
 from twigma_spark.stages import specs
 from twigma_spark.stages.readers.reader import reader_of
 
@@ -46,9 +49,9 @@ def check(cfg: Config, stages: Collection[str], log: Callable[[str], None]) -> N
 
 def find_problems(cfg: Config, stages: Collection[str]) -> list[Problem]:
     """Return the faults and warnings of a configuration; a path that is not on this machine is not looked at."""
-    found: list[Problem] = []
+    found = list(check_urls(cfg, stages))
     if not _is_on_cluster():
-        found += _check_places(cfg, stages)
+        found += check_folders(cfg, stages)
         if cfg.sample.out is None or Path(cfg.sample.out).exists():  # else it is drawn before the first stage
             found += _check_corpora(cfg, stages) if "ingest" in stages else []
             found += _check_inputs(cfg, stages)
@@ -116,14 +119,8 @@ def _check_clusterings(cfg: Config, images: Mapping[str, int]) -> Iterator[Probl
 
 def _check_inputs(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
     """Yield what is wrong with other files that stages read."""
-    files = {
-        "deduplicate.known_copies": cfg.deduplicate.known_copies if "deduplicate" in stages else None,
-        "concordance.answers": cfg.concordance.answers if "concordance" in stages else None,
-        **{f"texts.{text.name}.path": text.path for text in cfg.texts if "embed_text" in stages},
-        **{f"pairs.files.{n}.path": file.path for n, file in enumerate(cfg.pairs.files) if "pairs" in stages},
-    }
-    for key, path in files.items():
-        if path is not None and not URL.match(path) and not Path(path).exists():
+    for key, path in read_paths(cfg, stages).items():
+        if not key.startswith("corpora.") and path is not None and not URL.match(path) and not Path(path).exists():
             yield require_path(key, path)
 
 
@@ -135,6 +132,8 @@ def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         if also is not None:
             yield from _try("models.image_also", partial(_load_encoder, cfg, also))
             yield from _check_scaling("models.image_also", also)
+    if "caption" in stages and cfg.models.caption is not None and specs.is_path(cfg.models.caption.name):
+        yield from _try("models.caption", partial(_find, cfg.models.caption.name))
     if "score" in stages:
         for name, model in cfg.models.scores.items():
             yield from _try(f"models.scores.{name}", partial(_load_scorer, cfg, name))
@@ -161,11 +160,25 @@ def _try(key: str, load: Callable[[], None]) -> Iterator[Problem]:
         yield Problem(key, str(error))
 
 
+def _find(*paths: str | None) -> None:
+    """Check that what a model is loaded from is on this machine: a download of its own is not part of a model."""
+    for path in paths:
+        if path is not None and URL.match(path) and not path.startswith(SAMPLE_PREFIX):
+            raise ModelError(
+                f"path must be a file or folder {ON_THIS_MACHINE}. Got {path!r}; copy it to each node first"
+            )
+        if path is not None and specs.is_path(path):
+            local_path(path)
+
+
 def _load_scorer(cfg: Config, name: str) -> None:
+    settings = cfg.models.scores[name]
+    _find(settings.path, getattr(settings, "vocabulary", None))
     specs.scorer(cfg, cfg.models.scores[name]).setup()
 
 
 def _load_encoder(cfg: Config, settings: ImageModel) -> None:
+    _find(settings.path, getattr(settings, "pretrained", None))
     model = specs.encoder(cfg, settings)
     if not isinstance(settings, OpenClip):
         model.setup()  # the network's inputs and outputs; of open_clip, importing torch alone takes seconds
@@ -183,18 +196,3 @@ def _list_architectures() -> set[str]:
     spec = importlib.util.find_spec("open_clip")
     folder = Path(spec.origin).parent / "model_configs" if spec and spec.origin else None
     return {path.stem for path in folder.glob("*.json")} if folder and folder.is_dir() else set()
-
-
-def _check_places(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the places that are written to."""
-    places = {"store.root": cfg.store.root, "store.artifacts": cfg.store.artifacts}
-    if "report" in stages:
-        places["report.path"] = cfg.report.path.rpartition("/")[0] or "."
-    for key, path in places.items():
-        if path is None or is_elsewhere(path):
-            continue
-        there = next(folder for folder in (Path(path).absolute(), *Path(path).absolute().parents) if folder.exists())
-        if not there.is_dir():
-            yield Problem(key, f"must be a folder, or lie in one. Got {path!r}, and {str(there)!r} is a file")
-        elif not os.access(there, os.W_OK | os.X_OK):
-            yield Problem(key, f"must be a folder that can be written to. Got {path!r}, and {str(there)!r} cannot")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from twigma_spark.cli.common import Conf, Overrides, interruptible, load, terminal
+from twigma_spark.cli.common import Conf, Overrides, interruptible, load, terminal, this_writer
 
 app = typer.Typer()
 
@@ -19,13 +19,19 @@ def collect(
 ) -> None:
     """Collect posts of X by hashtag into a folder, within a budget; run again it goes on, and takes what is new."""
     from twigma_spark import collecting
+    from twigma_spark.io.lease import hold
+    from twigma_spark.io.lease_files import LocalLeases
 
     cfg = load(conf, overrides)
     job = collecting.start_job(cfg.collect, terminal.log)
     if dry_run:
         terminal.log(f"collect: {collecting.estimate(job)}")
         return
-    with interruptible():
+    folder = str(job.folder)
+    alone = hold(
+        lambda: LocalLeases(folder), folder, this_writer(cfg, "collect"), cfg.run.wait, terminal.log, "collect.out"
+    )
+    with alone, interruptible():
         state = collecting.collect(job)
     left = sum(not window.done for window in state.windows)
     more = f"; {left} windows are not done, the same command goes on with a larger budget" if left else ""

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -17,6 +18,7 @@ import typer
 
 from twigma_spark.config import overlays
 from twigma_spark.config.settings import Config
+from twigma_spark.redaction import hide
 
 app = typer.Typer(
     add_completion=False,
@@ -74,14 +76,14 @@ class Terminal:
     def log(self, text: str) -> None:
         """Show a line at once, also where the output is a file."""
         self.last = time.monotonic()
-        typer.echo(("\r\x1b[K" if sys.stdout.isatty() else "") + text)
+        typer.echo(("\r\x1b[K" if sys.stdout.isatty() else "") + hide(text))
         sys.stdout.flush()
 
     def update(self, text: str) -> None:
         """Show a line that the next one replaces."""
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
-            typer.echo(f"\r\x1b[K{text[:width]}", nl=False)
+            typer.echo(f"\r\x1b[K{hide(text)[:width]}", nl=False)
             sys.stdout.flush()
         elif time.monotonic() - self.last > self.QUIET_SECONDS:
             self.log(text)
@@ -96,10 +98,15 @@ def load(conf: Sequence[str] | None, overrides: Sequence[str] | None) -> Config:
 
 
 @contextmanager
-def open_store(cfg: Config, stages: Sequence[str] = ()) -> Iterator[Any]:
+def open_store(cfg: Config, stages: Sequence[str] = (), writer: str | None = None) -> Iterator[Any]:
     """Yield the `Store` of a session.
 
     Spark, pandas and scikit-learn take seconds to import: only here, and the stages while Spark starts.
+
+    Args:
+        cfg: the configuration.
+        stages: that will run.
+        writer: name of the command where it writes; then no other one writes until it has ended.
     """
     from twigma_spark.io import store
 
@@ -110,9 +117,16 @@ def open_store(cfg: Config, stages: Sequence[str] = ()) -> Iterator[Any]:
         importlib.import_module("distutils.version")
     importing = threading.Thread(target=importlib.import_module, args=["twigma_spark.pipeline"], daemon=True)
     importing.start()
-    with store.open_store(cfg, stages) as opened:
+    with store.open_store(cfg, stages, this_writer(cfg, writer) if writer else None, terminal.log) as opened:
         importing.join()
         yield opened
+
+
+def this_writer(cfg: Config, command: str) -> Any:
+    """Return this process as the one that will hold a store, under the configured run id or a new one."""
+    from twigma_spark.io.lease import this_process
+
+    return this_process(cfg.run.id or uuid.uuid4().hex[:12], command)
 
 
 @contextmanager

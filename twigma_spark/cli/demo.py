@@ -33,7 +33,7 @@ def demo(
     cfg, start = load(["sample"], overrides), time.monotonic()
     folder = Path(cfg.report.path).with_name("release")
     check_configuration(cfg, stage_names())
-    with open_store(cfg, stage_names()) as store:
+    with open_store(cfg, stage_names(), writer="demo") as store:
         from twigma_spark import pipeline
 
         ran = run_stages(cfg, store, [], force, start)

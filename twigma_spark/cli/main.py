@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 import typer
 
-from twigma_spark.cli import collect, demo, export, release, run, tables
+from twigma_spark.cli import collect, demo, export, release, run, status, tables
 from twigma_spark.cli.common import app
-from twigma_spark.errors import ConfigError, TwigmaError
+from twigma_spark.errors import TwigmaError
+from twigma_spark.redaction import hide
 
 # In the order in which --help lists them.
-for module in (run, demo, collect, tables, export, release):
+for module in (run, demo, collect, status, tables, export, release):
     app.add_typer(module.app)
 
 
@@ -24,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A notebook or a Databricks task takes any SystemExit for a failure; a good end just returns.
         if end.code:
             raise
-    except ConfigError as error:
-        typer.echo(f"twigma: {error}", err=True)
-        sys.exit(2)
     except TwigmaError as error:
-        typer.echo(f"twigma: {error}", err=True)
+        typer.echo(hide(f"twigma: {error}"), err=True)
+        sys.exit(error.exit_code)
+    except Exception:  # a defect: the whole trace, but for what nobody may see
+        typer.echo(hide(traceback.format_exc()), err=True)
         sys.exit(1)

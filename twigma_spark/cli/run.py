@@ -40,9 +40,11 @@ def run(
     names = select_stages(only or [], first, last)
     cfg, start = load(conf, overrides), time.monotonic()
     check_configuration(cfg, names)
-    with open_store(cfg, [] if dry_run else names) as store:
+    with open_store(cfg, [] if dry_run else names, writer=None if dry_run else "run") as store:
         from twigma_spark import pipeline
+        from twigma_spark.checks import remote
 
+        remote.check_remote(cfg, names, store.spark)
         if dry_run:
             for name, runs in pipeline.plan_run(cfg, store, pipeline.select(names), force).items():
                 terminal.log(f"{name:<16} {'would run' if runs else 'would be skipped'}")

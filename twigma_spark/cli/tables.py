@@ -49,7 +49,7 @@ def purge(
     if not (request.posts or request.authors or request.images):
         raise ConfigError("--posts, --authors or --images must name a file with an id. Got none.")
     cfg = load(conf, overrides)
-    with open_store(cfg) as store:
+    with open_store(cfg, writer=None if dry_run else "purge") as store:
         done = purging.purge(cfg, store, request, terminal.log, files, vacuum_hours, dry_run)
     for words in done.left:
         terminal.log(f"purge: {words}")
@@ -66,7 +66,7 @@ def maintain(
 ) -> None:
     """Put the small files of each table together, and remove those of versions that are older than is kept."""
     cfg = load(conf, overrides)
-    with open_store(cfg) as store:
+    with open_store(cfg, writer="maintain") as store:
         listing = store.listing()
         for listed in listing:
             removed, added = store.optimize(listed.name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from twigma_spark.config.section import Name, Role, Section, one_of
+
+ID = re.compile(r"^[A-Za-z0-9]{1,64}$")
 
 
 class StoreSettings(Section):
@@ -26,10 +29,21 @@ class Spark(Section):
     short_session: bool | None = None
 
 
+def _check_id(given: object) -> str | None:
+    """Return an id as text: schedulers have numbers, which YAML does not take for texts."""
+    text = str(given) if isinstance(given, str | int) and not isinstance(given, bool) else ""
+    if given is not None and not ID.match(text):
+        raise ValueError("must be 1 to 64 letters and digits")
+    return text or None
+
+
 class RunSettings(Section):
     """How the stages of a run are executed."""
 
+    id: Annotated[str | None, BeforeValidator(_check_id)] = None
     parallel: int | None = Field(None, ge=1)
+    wait: float = Field(0.0, ge=0)
+    events: str | None = None
 
 
 class SampleSettings(Section):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.redaction import hide, remember
 
 # In an installed package the files lie within it, in a checkout beside it.
 PACKAGED = [Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf"]
@@ -58,12 +59,13 @@ def load(paths: Sequence[str | Path] = (), overrides: Sequence[str] = ()) -> Con
         _merge(merged, _read(find(path), faults), origin, str(path))
     for text in overrides:
         _merge(merged, _override(text, faults), origin, f"--set {text}")
+    remember(merged)
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
         faults += [_fault(e, origin) for e in error.errors()]
     if faults:
-        raise ConfigError("the configuration must be valid. Faults:\n" + "\n".join(f"  {f}" for f in faults))
+        raise ConfigError(hide("the configuration must be valid. Faults:\n" + "\n".join(f"  {f}" for f in faults)))
     return config
 
 
@@ -133,5 +135,5 @@ def _message(error: Any) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = hide(repr(value))  # before it is cut: half a secret is not known by its value
     return text if len(text) <= 80 else text[:77] + "..."

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.local_files import is_elsewhere
 
 PIECE = 16 << 20
 
@@ -41,7 +42,7 @@ def folder(root: str, configured: str | None) -> Path:
     Raises:
         ConfigError: where the store is no folder and none is configured.
     """
-    if configured is None and ("://" in root or "/" not in root):
+    if configured is None and is_elsewhere(root):
         raise ConfigError(
             f"store.artifacts must be a folder where store.root is none. Got null beside {root!r}; name one that the "
             "driver can write and, for neighbours.search.where: executors, all workers can read, such as /Volumes/..."

@@ -37,6 +37,17 @@ def write_bytes(path: str, content: bytes) -> str:
     return _write_remote(path, content) if SCHEME.match(path) else _write_local(Path(path), content)
 
 
+def why_unwritable(path: str) -> str | None:
+    """Return why nothing here can write to such a path, or None; whether the storage lets us is not tried."""
+    if not SCHEME.match(path) or path.startswith(("dbfs:/", "file:/")):
+        return None
+    try:
+        import_module("fsspec").get_filesystem_class(path.partition(":")[0])
+    except (ImportError, ValueError) as error:
+        return _explain(path, error)
+    return None
+
+
 def frame_bytes(frame: pd.DataFrame, form: str) -> bytes:
     """Return the rows as a file: "csv" with a header, "json", a list of objects, or "parquet"."""
     if form == "parquet":
@@ -70,9 +81,13 @@ def _write_remote(path: str, content: bytes) -> str:
         with fsspec.open(path, "wb") as stream:
             stream.write(content)
     except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"report.path must be a file or a URL that fsspec can write. Got {path!r}: {error}. "
-            "Install its driver (s3fs for s3://, adlfs for abfss://, gcsfs for gs://), or name a file such "
-            "as /Volumes/... or build/report.html; the report is in the table `reports` as well."
-        ) from error
+        raise ConfigError(f"report.path {_explain(path, error)}") from error
     return path
+
+
+def _explain(path: str, error: Exception) -> str:
+    return (
+        f"must be a file or a URL that fsspec can write. Got {path!r}: {error}. "
+        "Install its driver (s3fs for s3://, adlfs for abfss://, gcsfs for gs://), or name a file such "
+        "as /Volumes/... or build/report.html; the report is in the table `reports` as well."
+    )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from twigma_spark.io import arrow
@@ -52,11 +53,17 @@ class LastRun:
         state: hash of all that its result depended on.
         output_versions: versions of its tables when it ended.
         ended_at: when it ended, in UTC, without a zone.
+        config_hash: of the stage's part of the configuration.
+        input_versions: versions of the tables that it read.
+        package: version of this package.
     """
 
     state: str
     output_versions: Mapping[str, int]
     ended_at: datetime
+    config_hash: str = ""
+    input_versions: Mapping[str, int] = field(default_factory=dict)
+    package: str | None = None
 
     def wrote(self, table: str, found: State) -> bool:
         """Return whether a table is the one that the run left, or has only been added to since.
@@ -100,13 +107,72 @@ def record(store: Store, run: Run) -> None:
 
 def last_good(store: Store) -> dict[str, LastRun]:
     """Return the last run of each stage that ended well."""
-    last = F.max_by(F.struct("state", "output_versions", "started_at", "seconds"), "started_at").alias("last")
+    kept = ("state", "output_versions", "started_at", "seconds", "config_hash", "input_versions", "versions")
+    last = F.max_by(F.struct(*kept), "started_at").alias("last")
     rows = store.read("runs").where("status = 'ok'").groupBy("stage").agg(last).collect()
-    return {
-        row["stage"]: LastRun(
-            row["last"]["state"],
-            row["last"]["output_versions"],
-            row["last"]["started_at"] + timedelta(seconds=row["last"]["seconds"]),
+    return {row["stage"]: _last_run(row["last"]) for row in rows}
+
+
+def _last_run(row: Row) -> LastRun:
+    return LastRun(
+        row["state"],
+        row["output_versions"],
+        row["started_at"] + timedelta(seconds=row["seconds"]),
+        row["config_hash"],
+        row["input_versions"] or {},
+        (row["versions"] or {}).get("twigma_spark"),
+    )
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """All stages of one run.
+
+    Attributes:
+        run_id: of the run.
+        started_at: of its first stage, in UTC, without a zone.
+        seconds: from there to the end of its last stage.
+        ended_well: how many stages did.
+        failed: what each of the others said, by stage.
+    """
+
+    run_id: str
+    started_at: datetime
+    seconds: float
+    ended_well: int
+    failed: Mapping[str, str]
+
+
+def recent_runs(store: Store, number: int) -> list[RunSummary]:
+    """Return the last runs that recorded a stage, newest first."""
+    ended = (F.col("started_at").cast("double") + F.col("seconds")).alias("ended")
+    failed = F.when(F.col("status") == "failed", F.struct("stage", F.coalesce("error", F.lit("")).alias("error")))
+    rows = (
+        store.read("runs")
+        .select("run_id", "started_at", "status", ended, failed.alias("failed"))
+        .groupBy("run_id")
+        .agg(
+            F.min("started_at").alias("started_at"),
+            (F.max("ended") - F.min("started_at").cast("double")).alias("seconds"),
+            F.count_if(F.col("status") == "ok").alias("ok"),
+            F.collect_list("failed").alias("failed"),
         )
-        for row in rows
-    }
+        .orderBy(F.desc("started_at"))
+        .limit(number)
+        .collect()
+    )
+    return [
+        RunSummary(
+            r["run_id"], r["started_at"], round(r["seconds"], 1), r["ok"], {f["stage"]: f["error"] for f in r["failed"]}
+        )
+        for r in rows
+    ]
+
+
+def rows_written(store: Store, number: int) -> dict[str, list[int]]:
+    """Return how many rows each table was written in its last runs, newest first."""
+    each = store.read("runs").select("run_id", "started_at", F.explode("rows_out").alias("table", "rows"))
+    runs = each.groupBy("table", "run_id").agg(F.max("started_at").alias("at"), F.sum("rows").alias("rows"))
+    newest = F.slice(F.sort_array(F.collect_list(F.struct("at", "rows")), asc=False), 1, number)
+    found = runs.groupBy("table").agg(newest.alias("newest")).collect()
+    return {row["table"]: [int(run["rows"]) for run in row["newest"]] for row in found}

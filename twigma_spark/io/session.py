@@ -108,6 +108,14 @@ def is_local(spark: SparkSession) -> bool:
     return str(spark.conf.get("spark.master", "")).startswith("local")
 
 
+def setting(spark: SparkSession, key: str) -> str | None:
+    """Return a setting of the session, or None where it has none or does not give it."""
+    try:
+        return spark.conf.get(key, None)
+    except PySparkException:
+        return None
+
+
 def has_sessions(spark: SparkSession) -> bool:
     """Return whether further sessions can be had that share this one's executors; not so under Spark Connect 3.5."""
     try:
@@ -147,6 +155,12 @@ def cancel_jobs(spark: SparkSession) -> None:
     """End all running jobs, so that the threads that wait for them end; under Spark Connect the server ends them."""
     with suppress(PySparkException):
         spark.sparkContext.cancelAllJobs()
+
+
+def name_jobs(spark: SparkSession, group: str, description: str) -> None:
+    """Name the jobs of this thread, as the Spark UI and its event log show them; Spark Connect has no such names."""
+    with suppress(PySparkException):
+        spark.sparkContext.setJobGroup(group, description)
 
 
 def warm_up(spark: SparkSession) -> None:
@@ -210,6 +224,23 @@ def glob_files(spark: SparkSession, pattern: str) -> Sequence[Any]:
         return []
     path = jvm.org.apache.hadoop.fs.Path(pattern)  # type: ignore[union-attr]
     return path.getFileSystem(conf).globStatus(path) or []
+
+
+def path_exists(spark: SparkSession, path: str) -> bool | None:
+    """Return whether there is a file or folder at a path, by Hadoop; None under Spark Connect, which does not say.
+
+    Raises:
+        OSError: the storage is unknown, does not answer, or refuses.
+    """
+    try:
+        jvm, conf = spark._jvm, spark._jsparkSession.sessionState().newHadoopConf()
+    except (PySparkException, AttributeError):
+        return None
+    where = jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
+    try:
+        return bool(where.getFileSystem(conf).exists(where))
+    except Exception as error:  # py4j's own, with the trace of Java
+        raise OSError(str(getattr(error, "java_exception", error)).splitlines()[0][:300]) from error
 
 
 @contextmanager

@@ -19,9 +19,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from twigma_spark.errors import ConfigError, SchemaError
+from twigma_spark.errors import ConfigError, SchemaError, StoreError
 from twigma_spark.io import arrow, ddl
 from twigma_spark.io.delta_log import LOG, Commit, commits
+from twigma_spark.io.lease import Lease
 from twigma_spark.schemas import TABLES, Table
 
 CATALOG = re.compile(r"^\w+\.\w+$")
@@ -35,6 +36,11 @@ VIOLATED = "DELTA_VIOLATE_CONSTRAINT"
 LISTING_TASKS = 32
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def is_folder(root: str) -> bool:
+    """Return whether a root is a folder that Python can list, and neither a URL nor a schema of a catalog."""
+    return not CATALOG.match(root) and "://" not in root
 
 
 def is_missing(error: BaseException) -> bool:
@@ -94,6 +100,8 @@ class Store:
         self._counted: dict[tuple[str, str], int] = {}
         self._declared: set[str] = set()
         self._creating = threading.Lock()
+        # Checked before each write; None where nobody but this process can write here, as in tests.
+        self.lease: Lease | None = None
 
     def in_session(self, spark: SparkSession) -> Store:
         """Return the same store read and written through another session; what is known of its tables is shared."""
@@ -111,7 +119,7 @@ class Store:
 
     def folder(self, name: str) -> Path | None:
         """Return the table's folder where the store is one that Python can list, else None."""
-        return None if self.in_catalog or "://" in self.root else Path(self.path(name))
+        return Path(self.path(name)) if is_folder(self.root) else None
 
     def exists(self, name: str) -> bool:
         """Return whether the table was created."""
@@ -221,6 +229,7 @@ class Store:
 
     @on_conflict
     def _delete_ids(self, name: str, expression: str, ids: DataFrame) -> int:
+        self._check_lease()
         view = f"_purged_{uuid.uuid4().hex}"
         ids.createOrReplaceTempView(view)
         try:
@@ -263,6 +272,7 @@ class Store:
 
     def optimize(self, name: str) -> tuple[int, int]:
         """Return how many small files were put together, and into how many; their rows stay as they are."""
+        self._check_lease()
         done = self.spark.sql(f"OPTIMIZE {self.location(name)}").select("metrics.*").collect()
         return sum(row["numFilesRemoved"] for row in done), sum(row["numFilesAdded"] for row in done)
 
@@ -298,12 +308,26 @@ class Store:
 
     @on_conflict
     def _add(self, name: str, frame: DataFrame, scope: str | None) -> int:
-        """Return the number of rows added; those within `scope` are replaced."""
-        token = uuid.uuid4().hex  # tells our commit from one of another run
+        """Return the number of rows added; those within `scope` are replaced.
+
+        Raises:
+            StoreError: Delta took the commit, and the table's log does not have it.
+        """
+        self._check_lease()
+        token, before = uuid.uuid4().hex, self.version(name)  # the token tells our commit from one of another run
         writer = frame.writeTo(self.location(name)).option("userMetadata", token)
         writer.append() if scope is None else writer.overwrite(F.expr(scope))
         own = next((commit for commit in self._commits(name, 100) if commit.token == token), None)
-        return own.rows or 0 if own else 0
+        if own is not None:
+            return own.rows or 0
+        # Delta makes no commit where nothing changes.
+        if self.version(name) == before or frame.isEmpty():
+            return 0
+        raise StoreError(
+            f"table '{name}' must keep each commit. Got one of {self.root!r} that is not in its log: another run "
+            "wrote at the same time, on a storage where Delta cannot keep two apart. Let only one run at a time write "
+            "there (docs/operations.md); then run again: the stage computes what is missing."
+        )
 
     @on_conflict
     def _insert_missing(self, table: Table, frame: DataFrame, ranged: bool = False) -> int:
@@ -312,6 +336,7 @@ class Store:
         Where `ranged`, only the files are read whose statistics let them hold a key of the frame's range; a
         table that grows chunk by chunk would else be read whole for each of its chunks.
         """
+        self._check_lease()
         same = " AND ".join(f"old.`{k}` = new.`{k}`" for k in table.key)
         same += _within(frame, table.key[0]) if ranged else ""
         view = f"_new_{uuid.uuid4().hex}"
@@ -326,7 +351,12 @@ class Store:
 
     @on_conflict
     def _delete(self, name: str, scope: str) -> None:
+        self._check_lease()
         self.spark.sql(f"DELETE FROM {self.location(name)} WHERE {scope}")  # noqa: S608 - the scope is ours
+
+    def _check_lease(self) -> None:
+        if self.lease is not None:
+            self.lease.check()
 
     def _ready(self, table: Table) -> bool:
         """Return whether the table was there before; now it is, with all declared columns."""

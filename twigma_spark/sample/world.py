@@ -11,7 +11,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
-from twigma_spark.errors import CorpusError
+from twigma_spark.errors import ConfigError
 from twigma_spark.io.known_copies import KnownCopy, format_known_copies
 from twigma_spark.sample.corpora.albums import Album
 from twigma_spark.sample.corpora.art import draw_art
@@ -47,7 +47,7 @@ def draw_world(out: Path, size: int, seed: int, progress: Callable[[int, int], N
         progress: called with images done and images to do.
 
     Raises:
-        CorpusError: if size or seed is too small, or `out` holds something else.
+        ConfigError: if size or seed is too small, or `out` holds something else.
     """
     _check(out, size, seed)
     with _written_whole(out) as folder:
@@ -92,11 +92,11 @@ def world_is_current(out: Path, size: int, seed: int) -> bool:
 
 def _check(out: Path, size: int, seed: int) -> None:
     if size < SMALLEST:
-        raise CorpusError(f"size must be {SMALLEST} images or more. Got {size!r}.")
+        raise ConfigError(f"size must be {SMALLEST} images or more. Got {size!r}.")
     if seed < 0:
-        raise CorpusError(f"seed must be 0 or more. Got {seed!r}.")
+        raise ConfigError(f"seed must be 0 or more. Got {seed!r}.")
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_world(out))):
-        raise CorpusError(f"out must be a new folder, an empty one, or a sample world to replace. Got {str(out)!r}.")
+        raise ConfigError(f"out must be a new folder, an empty one, or a sample world to replace. Got {str(out)!r}.")
 
 
 def _is_world(out: Path) -> bool:

@@ -1,0 +1,54 @@
+"""What Spark alone can tell before the first stage: whether the paths that are not on this machine are there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pyspark.sql import SparkSession
+
+from twigma_spark.checks.problem import Problem
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io.local_files import URL
+from twigma_spark.io.session import path_exists
+
+
+def check_remote(cfg: Config, stages: Collection[str], spark: SparkSession) -> None:
+    """Check all URLs that the stages read, and that Spark knows the storage of the tables.
+
+    Raises:
+        ConfigError: names each that is not there, or that Spark cannot reach.
+    """
+    if faults := [str(problem) for problem in find_remote_problems(cfg, stages, spark)]:
+        raise ConfigError("the run must be able to start. Faults:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def find_remote_problems(cfg: Config, stages: Collection[str], spark: SparkSession) -> Iterator[Problem]:
+    """Yield what is wrong with paths that are URLs."""
+    for key, path in {**read_paths(cfg, stages), "store.root": cfg.store.root}.items():
+        if path is None or not URL.match(path):
+            continue
+        try:
+            there = path_exists(spark, path)
+        except OSError as error:
+            yield Problem(key, f"must be a place that Spark can reach. Got {path!r}: {error}")
+            continue
+        if there is False and key != "store.root":  # which is made where it is missing
+            yield Problem(key, f"must be an existing file or folder. Got {path!r}")
+
+
+def read_paths(cfg: Config, stages: Collection[str]) -> dict[str, str | None]:
+    """Return the paths that the stages read, by their keys."""
+    found: dict[str, str | None] = {}
+    for corpus in cfg.corpora if {"ingest", "fetch"} & set(stages) else ():
+        found[f"corpora.{corpus.name}.metadata"] = corpus.metadata
+        found[f"corpora.{corpus.name}.path"] = None if corpus.fetch and corpus.metadata else corpus.path
+    if "deduplicate" in stages:
+        found["deduplicate.known_copies"] = cfg.deduplicate.known_copies
+    if "concordance" in stages:
+        found["concordance.answers"] = cfg.concordance.answers
+    if "embed_text" in stages:
+        found.update({f"texts.{text.name}.path": text.path for text in cfg.texts})
+    if "pairs" in stages:
+        found.update({f"pairs.files.{number}.path": file.path for number, file in enumerate(cfg.pairs.files)})
+    return found
