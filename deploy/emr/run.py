@@ -2,7 +2,7 @@
 
 import sys
 
-from twigma_spark.cli import main
+from twigma_spark.cli.main import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])
