@@ -138,9 +138,9 @@ def test_submit_brings_the_files_and_starts_the_cluster(written: Path, monkeypat
     submit = runpy.run_path(str(written / "submit.py"))
     with moto.mock_aws():
         s3, stacks = boto3.client("s3"), boto3.client("cloudformation")
-        s3.create_bucket(Bucket="b")
+        s3.create_bucket(Bucket="twigma-test")
         values = {
-            "Bucket": "b",
+            "Bucket": "twigma-test",
             "Subnets": "subnet-1,subnet-2",
             "ServiceRole": "s",
             "InstanceProfile": "i",
@@ -150,11 +150,11 @@ def test_submit_brings_the_files_and_starts_the_cluster(written: Path, monkeypat
         template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
         stacks.create_stack(StackName="twigma", TemplateBody=json.dumps(template))
         submit["main"](["upload"])
-        keys = {each["Key"] for each in s3.list_objects_v2(Bucket="b")["Contents"]}
+        keys = {each["Key"] for each in s3.list_objects_v2(Bucket="twigma-test")["Contents"]}
         wanted = {"bootstrap.sh", "get_gpus.sh", "run.py", "requirements.txt", "conf/emr.yaml"}
         assert {f"twigma/deploy/{name}" for name in wanted} <= keys and len(keys) == 6
-        conf = s3.get_object(Bucket="b", Key="twigma/deploy/conf/emr.yaml")["Body"].read().decode()
-        assert "s3://b/twigma/tables" in conf and "BUCKET/" not in conf
+        conf = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf/emr.yaml")["Body"].read().decode()
+        assert "s3://twigma-test/twigma/tables" in conf and "BUCKET/" not in conf
         cluster = submit["main"](["run"])
         emr = boto3.client("emr")
         assert emr.describe_cluster(ClusterId=cluster)["Cluster"]["Name"] == "twigma"
