@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ def block(entries: Mapping[bytes, bytes]) -> bytes:
     """Return a block whose keys share what they can with the one before."""
     body, before = b"", b""
     for key, value in entries.items():
-        shared = len(os.path.commonprefix([before, key]))
+        shared = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, key, strict=False))])
         body += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         before = key
     return body + struct.pack("<II", 0, 1)
