@@ -12,14 +12,16 @@ EXTRAS = {
         "open_clip_torch>=3.0,<4",
         "transformers>=5.0,<6",
         "safetensors>=0.4",
-        "onnxruntime>=1.18",
     ],
-    "cpu": ["faiss-cpu>=1.9"],
-    "gpu": ["faiss-gpu>=1.15", "onnxruntime-gpu>=1.18"],
+    # Two builds of onnxruntime in one environment overwrite each other: cpu or gpu, never both. FAISS is the same in
+    # both: on a GPU its exact search runs in torch (estimators/torch_index.py).
+    "cpu": ["faiss-cpu>=1.9", "onnxruntime>=1.18"],
+    "gpu": ["faiss-cpu>=1.9", "onnxruntime-gpu>=1.18"],
     "train": ["petastorm==0.13.1", "pyarrow<15", "setuptools<70"],
     "umap": ["umap-learn>=0.5.7"],
     "stats": ["statsmodels>=0.14"],
     "synapseml": ["synapseml==1.1.3"],
+    "s3": ["s3fs>=2024.2"],
     "dev": [
         "pytest>=8",
         "pytest-xdist>=3.6",
@@ -40,6 +42,13 @@ EXTRAS = {
     ],
 }
 
+# Folders of the checkout that lie within the installed package.
+BESIDE = {
+    "twigma_spark.conf": "conf",
+    "twigma_spark.deployment.constraints": "deploy/constraints",
+    "twigma_spark.deployment.emr_files": "deploy/emr",
+}
+
 setup(
     name="twigma_spark",
     version="0.1.0",
@@ -48,10 +57,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
-    packages=[*find_packages(include=["twigma_spark", "twigma_spark.*"]), "twigma_spark.conf"],
-    package_dir={"twigma_spark.conf": "conf"},
+    packages=[*find_packages(include=["twigma_spark", "twigma_spark.*"]), *BESIDE],
+    package_dir=BESIDE,
     package_data={
         "twigma_spark.conf": ["*.yaml"],
+        "twigma_spark.deployment.constraints": ["*.txt"],
+        "twigma_spark.deployment.emr_files": ["*"],
         "twigma_spark.release": ["templates/*"],
         "twigma_spark.report": ["templates/*"],
         "twigma_spark.sample": ["weights/*", "weights/*/*"],
@@ -66,7 +77,7 @@ setup(
         "plotly>=5.20",
         "numpy>=1.26,<2",
         "pandas>=2.1,<2.3",
-        "pyarrow>=14",
+        "pyarrow>=14,<24",  # later ones are built for numpy 2
         "pillow>=10.3",
         "scipy>=1.11",
         "scikit-learn>=1.4",

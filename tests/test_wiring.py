@@ -1,26 +1,20 @@
-"""Tables, configuration, jobs, deploy and STAGES agree, and every table read is written by an earlier stage."""
+"""Tables, configuration, jobs, machines and STAGES agree, and every table read is written by an earlier stage."""
 
 from __future__ import annotations
 
-import json
 import re
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import botocore.session
 import pytest
-import yaml
-from botocore.validate import ParamValidator
-from databricks.bundles.jobs import Job
 
 from tests.bench import table
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config, stage_names
+from twigma_spark.deployment import compute
 from twigma_spark.pipeline import STAGES
 from twigma_spark.report.sections.rejects import REASONS
-from twigma_spark.schedule import dependencies
 from twigma_spark.schemas import TABLES, TYPES
 from twigma_spark.stages.stage import Stage
 
@@ -90,62 +84,18 @@ def test_generated_files_follow_the_stages() -> None:
     assert stale == [], "make deploy-files writes them again"
 
 
+def test_every_stage_with_machines_of_its_own_is_one() -> None:
+    assert {*compute.MODELS, *compute.ON_DRIVER} <= {stage.name for stage in STAGES}
+
+
 def test_the_configuration_names_the_stages_in_their_order() -> None:
     assert stage_names() == [stage.name for stage in STAGES]
-
-
-def bundle() -> dict[str, Any]:
-    """Return the Databricks job as written in the bundle."""
-    path = ROOT / "deploy" / "databricks" / "resources" / "twigma.yml"
-    job: dict[str, Any] = yaml.safe_load(path.read_text())["resources"]["jobs"]["twigma"]
-    return job
-
-
-def test_the_databricks_bundle_is_valid_and_follows_the_stages() -> None:
-    job = Job.from_dict(bundle())
-    assert [task.task_key for task in job.tasks] == [stage.name for stage in STAGES]
-    waits_for = dependencies(STAGES)
-    for task in bundle()["tasks"]:
-        assert tuple(d["task_key"] for d in task.get("depends_on", ())) == waits_for[task["task_key"]]
-        file = ROOT / "deploy" / "databricks" / "resources" / task["spark_python_task"]["python_file"]
-        assert file.resolve() == ROOT / "jobs" / "run_stage.py"
-        assert task["spark_python_task"]["parameters"][0] == task["task_key"]
 
 
 def test_the_report_and_the_docs_know_the_same_reasons_of_rejects() -> None:
     rows = re.findall(r"^\| (`[^|]+`) \| ", (ROOT / "docs/corpora.md").read_text().partition("## Rejects")[2], re.M)
     documented = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
     assert sorted(documented) == sorted(REASONS)
-
-
-def test_a_wrong_bundle_is_refused() -> None:
-    with pytest.raises((ValueError, TypeError)):
-        Job.from_dict({**bundle(), "tasks": [{"task_kee": "x"}]})
-
-
-def test_the_bundle_has_a_dev_and_a_prod_target() -> None:
-    whole = yaml.safe_load((ROOT / "deploy" / "databricks" / "databricks.yml").read_text())
-    assert whole["targets"]["dev"]["default"] and whole["targets"]["prod"]["mode"] == "production"
-
-
-def emr_faults(operation: str, parameters: dict[str, Any]) -> str:
-    """Return what botocore finds wrong with the parameters of an EMR call."""
-    model = botocore.session.Session().get_service_model("emr").operation_model(operation)
-    return str(ParamValidator().validate(parameters, model.input_shape).generate_report())
-
-
-def test_the_emr_files_are_valid_and_follow_the_stages() -> None:
-    cluster = json.loads((ROOT / "deploy" / "emr" / "cluster.json").read_text())
-    steps = json.loads((ROOT / "deploy" / "emr" / "steps.json").read_text())
-    assert emr_faults("RunJobFlow", {**cluster, **steps}) == ""
-    assert [step["Name"] for step in steps["Steps"]] == [stage.name for stage in STAGES]
-    for step in steps["Steps"]:
-        script = step["HadoopJarStep"]["Args"].index("/opt/twigma/jobs/run_stage.py")
-        assert step["HadoopJarStep"]["Args"][script + 1] == step["Name"]
-
-
-def test_a_wrong_emr_step_is_refused() -> None:
-    assert "Unknown parameter" in emr_faults("RunJobFlow", {"Name": "x", "Instances": {}, "Stepz": []})
 
 
 @pytest.mark.parametrize("name", ["databricks.yaml", "emr.yaml"])

@@ -23,6 +23,8 @@ DOCS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "
 INFERENCE = DOCS["inference"]
 # Pages whose every key, command and target must exist; inference and scaling name keys of Spark too.
 PAGES = "\n".join([README, *(text for name, text in DOCS.items() if name not in ("inference", "scaling", "metrics"))])
+# Programs of others; their options are not ours.
+FOREIGN = ("aws ", "databricks ", "python submit.py ")
 FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock")
 
 
@@ -42,9 +44,9 @@ def table(text: str) -> list[list[str]]:
 
 def code(text: str) -> list[str]:
     """Return the lines of the fenced blocks and the spans between backticks."""
-    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    return [line for block in fenced for line in block.splitlines()] + spans
+    fenced = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [line.strip() for block in fenced for line in block.splitlines()] + spans
 
 
 def names(tables: Iterable[str]) -> str:
@@ -69,8 +71,8 @@ def unknown_commands(text: str) -> list[str]:
     group = typer.main.get_command(app)
     commands = getattr(group, "commands", {})
     options = {option for command in commands.values() for each in command.params for option in each.opts}
-    lines = code(text)
-    used = {f"twigma {name}" for line in lines for name in re.findall(r"\btwigma ([a-z]+)", line)}
+    lines = [line for line in code(text) if not line.startswith(FOREIGN)]
+    used = {f"twigma {name}" for line in lines for name in re.findall(r"\btwigma ([a-z][a-z-]*)", line)}
     flags = {flag for line in lines for flag in re.findall(r"(?<!\S)--[a-z-]+", line)}
     return sorted((used - {f"twigma {name}" for name in commands}) | (flags - options))
 
@@ -131,7 +133,7 @@ def test_every_command_and_option_exists() -> None:
 
 
 def test_every_command_is_told() -> None:
-    named = {name for line in code(README) for name in re.findall(r"\btwigma ([a-z]+)", line)}
+    named = {name for line in code(README) for name in re.findall(r"\btwigma ([a-z][a-z-]*)", line)}
     assert named == set(getattr(typer.main.get_command(app), "commands", {}))
 
 
@@ -169,6 +171,7 @@ def test_the_licence_is_the_one_that_the_package_names() -> None:
         (unknown_targets("Run `make demi` or `make demo`.", "demo:\n"), "demi"),
         (unknown_commands("```sh\n.venv/bin/twigma runn\n```"), "twigma runn"),
         (unknown_commands("`twigma run --fast`"), "--fast"),
+        (unknown_commands("1. Do:\n\n   ```sh\n   aws s3 ls --human\n   twigma run --faster\n   ```"), "--faster"),
         (unknown_keys("`embed.batch`, `embed.batch_size`, `cluster.json`"), "embed.batch"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("twigma_spark", "conf", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("twigma_spark", "conf", "deploy", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,24 @@ def test_templates_and_models_come_along(installed: Path) -> None:
         there = {path.name for path in (installed / "twigma_spark" / folder).rglob("*") if path.is_file()}
         wanted = {path.name for path in (ROOT / "twigma_spark" / folder).rglob("*") if path.is_file()}
         assert there == wanted
+
+
+def test_the_files_of_clusters_come_along(installed: Path) -> None:
+    deployment = installed / "twigma_spark" / "deployment"
+    for name, source in (("emr_files", "emr"), ("constraints", "constraints")):
+        wanted = {path.name for path in (ROOT / "deploy" / source).glob("*.*")}
+        assert wanted and wanted <= {path.name for path in (deployment / name).iterdir()}
+
+
+def test_jobs_are_written_without_a_checkout(installed: Path, tmp_path: Path) -> None:
+    (wheel,) = installed.parent.glob("*.whl")
+    code = f"""
+from twigma_spark.cli.main import main
+for platform in ("databricks", "emr"): main(["deploy", platform, "--out", platform, "--wheel", {str(wheel)!r}])
+"""
+    said = python(installed, tmp_path, code)
+    assert said.count("nothing is wrong") == 2
+    assert (tmp_path / "databricks" / "requirements.txt").read_bytes() == (
+        ROOT / "deploy" / "constraints" / "databricks.txt"
+    ).read_bytes()
+    assert (tmp_path / "emr" / "wheels" / wheel.name).read_bytes() == wheel.read_bytes()
