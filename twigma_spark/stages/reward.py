@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import reward_data
-from twigma_spark.estimators.reward import Training, TrainingSpec
+from twigma_spark.estimators.reward import Training
 from twigma_spark.estimators.reward_data import RewardData
 from twigma_spark.estimators.reward_folds import (
     ALL,
@@ -29,6 +29,7 @@ from twigma_spark.estimators.reward_folds import (
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest
 from twigma_spark.models.clip import ClipImage
+from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward import encoder_settings
 from twigma_spark.models.reward_files import FOLDER, WEIGHTS, save_head
 from twigma_spark.results import Result, Value, not_computed
