@@ -94,7 +94,7 @@ class ImagePairs:
             ) from error
         pixels = (levels.float() / 255 - self._mean) / self._std
         tokens = self._tokenizer([str(prompt) for prompt in batch["prompt"]]).to(self._device)
-        weight = torch.from_numpy(np.asarray(batch["weight"], np.float32)).to(self._device)
+        weight = torch.from_numpy(np.array(batch["weight"], np.float32)).to(self._device)
         return PairBatch(tokens, pixels, weight, np.asarray(batch["row"], np.int64))
 
 
@@ -107,7 +107,7 @@ class VectorPairs:
 
         for batch in batches:
             text, preferred, other = (_floats(batch[name]) for name in ("text", "preferred", "other"))
-            weight = torch.from_numpy(np.asarray(batch["weight"], np.float32))
+            weight = torch.from_numpy(np.array(batch["weight"], np.float32))
             yield PairBatch(text, torch.cat([preferred, other]), weight, np.asarray(batch["row"], np.int64))
 
 

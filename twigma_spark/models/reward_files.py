@@ -18,7 +18,8 @@ from twigma_spark.models.base import Floats
 from twigma_spark.models.reward_head import Head
 
 WEIGHTS, CONFIG, CARD = "reward.safetensors", "reward.json", "README.md"
-ENCODER = "encoder.safetensors"
+# A companion of the weights: what is done with their file is done with it.
+ENCODER = "reward.encoder.safetensors"
 FORMAT = 1
 # Of the model that the stage `reward` writes, below the folder of the artifacts.
 FOLDER = "reward"
@@ -132,8 +133,8 @@ def _read_tensors(file: Path, digest: str) -> dict[str, Floats]:
 
     if not file.is_file() or _digest(file) != digest:
         raise ModelError(
-            f"{file.name} must be the file that {CONFIG} was written with. Got another or none in {str(file.parent)!r}; "
-            "copy the whole folder again, or run the stage reward."
+            f"{file.name} must be the file that {CONFIG} was written with. Got another or none in "
+            f"{str(file.parent)!r}; copy the whole folder again, or run the stage reward."
         )
     try:
         return dict(load_file(str(file)))

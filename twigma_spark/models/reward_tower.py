@@ -112,7 +112,7 @@ def _image_blocks(visual: Any) -> list[Any]:
 def _last(found: list[Any], blocks: int, tower: str) -> list[Any]:
     if not found:
         raise ModelError(
-            f"{tower} tower must be open_clip's own transformer or ResNet to be fine-tuned. Got one of another library; "
+            f"{tower} tower must be open_clip's own transformer or ResNet to be fine-tuned. Got one of another kind; "
             "set reward.fine_tune.enabled: false, or take another encoder."
         )
     if blocks > len(found):
