@@ -99,6 +99,11 @@ def load_checkpoint(folder: Path, of: Mapping[str, Any]) -> Checkpoint | None:
     return Checkpoint(epoch, {name: load_file(str(file)) for name, file in files.items()}, facts)
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what `save_checkpoint` wrote to a folder."""
+    _remove([*folder.glob(f"{PREFIX}*"), *folder.glob(f".{PREFIX}*")])
+
+
 def optimizer_tensors(optimizer: Any, names: Mapping[str, Any]) -> dict[str, Any]:
     """Return the optimizer's state as tensors named by the weight and what they hold.
 

@@ -95,7 +95,7 @@ class ImagePairs:
         pixels = (levels.float() / 255 - self._mean) / self._std
         tokens = self._tokenizer([str(prompt) for prompt in batch["prompt"]]).to(self._device)
         weight = torch.from_numpy(np.array(batch["weight"], np.float32)).to(self._device)
-        return PairBatch(tokens, pixels, weight, np.asarray(batch["row"], np.int64))
+        return PairBatch(tokens, pixels, weight, np.array(batch["row"], np.int64))
 
 
 class VectorPairs:
@@ -108,7 +108,7 @@ class VectorPairs:
         for batch in batches:
             text, preferred, other = (_floats(batch[name]) for name in ("text", "preferred", "other"))
             weight = torch.from_numpy(np.array(batch["weight"], np.float32))
-            yield PairBatch(text, torch.cat([preferred, other]), weight, np.asarray(batch["row"], np.int64))
+            yield PairBatch(text, torch.cat([preferred, other]), weight, np.array(batch["row"], np.int64))
 
 
 def _floats(column: Sequence[bytes]) -> Any:

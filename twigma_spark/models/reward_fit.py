@@ -17,6 +17,7 @@ from twigma_spark.models.checkpoints import (
     Checkpoint,
     load_checkpoint,
     optimizer_tensors,
+    remove_checkpoints,
     restore_optimizer,
     save_checkpoint,
 )
@@ -96,6 +97,7 @@ class Trainer:
                     group["lr"] = rate * factor((number - 1) * self.steps() + step)
                 total += self._step(optimizer, trained, islice(batches, self.accumulate), number)
             epochs.append(Epoch(number, float(total[0] / total[1]), self._validate()))
+            self._check(epochs[-1].validation, number)
             self.progress(_line(epochs[-1], self.spec.epochs))
             if _best(epochs) == number:
                 kept = _copy(trained)
@@ -159,15 +161,22 @@ class Trainer:
         gradients = [_gradient(weight) for weight in trained.values()]
         self.processes.add(*gradients)
         self.processes.add(total)
-        if not math.isfinite(float(total[0])):
-            raise ModelError(
-                f"loss must be a finite number. Got {float(total[0])} in epoch {epoch}; lower the learning rate of "
-                "reward or of reward.fine_tune."
-            )
+        self._check(float(total[0]), epoch)
         for gradient in gradients:
             gradient.div_(float(total[1]))
         optimizer.step()
         return total
+
+    def _check(self, loss: float, epoch: int) -> None:
+        """Raise an error where a loss is no number; the checkpoints go, which would come to it again."""
+        if math.isfinite(loss):
+            return
+        if self.folder and not self.processes.rank:
+            remove_checkpoints(self.folder)
+        raise ModelError(
+            f"loss must be a finite number. Got {loss} in epoch {epoch}; lower the learning rate of reward or of "
+            "reward.fine_tune."
+        )
 
     def _validate(self) -> float:
         """Return the mean loss of the validation pairs."""
