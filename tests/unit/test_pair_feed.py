@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twigma_spark.errors import ModelError
 from twigma_spark.io import pair_feed
 from twigma_spark.io.pair_feed import PairFeed, choose_reader
-from twigma_spark.io.pair_snapshot import Snapshot, read_snapshot, write_files
+from twigma_spark.io.pair_snapshot import Snapshot, open_training, read_snapshot, remove_training, write_files
 
 ROWS = 103
 
@@ -124,3 +124,14 @@ def test_a_missing_petastorm_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
         choose_reader("petastorm")
     monkeypatch.setattr(pair_feed, "version", lambda name: {"pyarrow": "14.0.2"}.get(name, "0.13.1"))
     assert choose_reader("auto") == choose_reader("petastorm") == "petastorm"
+
+
+def test_what_is_left_of_another_training_goes(tmp_path: Path) -> None:
+    other = open_training(tmp_path, "of other pairs")
+    (other / "image").write_bytes(b"somebody's")
+    place = open_training(tmp_path, "of these pairs")
+    (place / "state").write_bytes(b"after an epoch")
+    assert not other.exists() and open_training(tmp_path, "of these pairs") == place
+    assert (place / "state").exists()
+    assert remove_training(tmp_path) == 1 and list(tmp_path.iterdir()) == []
+    assert remove_training(tmp_path) == 0

@@ -72,7 +72,7 @@ class FineTuned:
         encoder: the weights of the encoder that were trained, by open_clip's names, NumPy float32.
         epochs: the losses.
         best: the epoch whose weights these are.
-        margins: by number of the pair, the score of the preferred image less that of the other; 0 outside of the test.
+        margins: by number of the pair, the score of the preferred image less that of the other; NaN outside of the test.
     """
 
     head: Head
@@ -103,14 +103,16 @@ def fine_tune(
             a missing package.
     """
     choose_reader(job.feed)
+    gpu = job.device == "cuda"
+    # Workers have GPUs of their own.
+    if gpu and local and cuda_count() < max(processes, 1):
+        got = f"{max(processes, 1)} processes and {cuda_count()} GPUs"
+        raise ModelError(f"models.device must be cpu where the driver has fewer GPUs than processes. Got {got}.")
     if processes == 0:
-        device = "cuda:0" if job.device == "cuda" else "cpu"
+        device = "cuda:0" if gpu else "cpu"
         return _train(job, pairs, Processes(), device, progress)
     from pyspark.ml.torch.distributor import TorchDistributor
 
-    gpu = job.device == "cuda"
-    if local and gpu and cuda_count() < processes:
-        raise ModelError(f"reward.fine_tune.processes must be at most the GPUs of the driver. Got {processes}.")
     error = job.checkpoints / ERROR
     error.unlink(missing_ok=True)
     try:

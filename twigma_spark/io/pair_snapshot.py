@@ -43,6 +43,11 @@ class Snapshot:
     facts: Mapping[str, Any]
 
     @property
+    def rows(self) -> int:
+        """How many rows there are in all parts."""
+        return sum(rows for own in self.files.values() for _, rows in own)
+
+    @property
     def digest(self) -> str:
         """What a training on these rows is known by: a hash of what they are and of the files they are in."""
         return hashlib.sha256(json.dumps([self.facts, self.files], sort_keys=True).encode()).hexdigest()

@@ -114,7 +114,7 @@ class Trainer:
         return math.ceil(math.ceil(max(self.feed.rows("train")) / self._size()) / self.accumulate)
 
     def margins(self, part: str, n: int) -> NDArray[np.float32]:
-        """Return the score of the preferred image less that of the other one; of all n rows those of the part.
+        """Return the score of the preferred image less that of the other one (n,), NaN of rows outside of the part.
 
         Args:
             part: of the feed.
@@ -122,13 +122,14 @@ class Trainer:
         """
         import torch
 
-        found = torch.full((n,), 0.0)
+        found, known = torch.zeros(n), torch.zeros(n)
         with torch.no_grad():
             for batch in self._batches(part, None):
                 anchor, preferred, other = self._vectors(batch)
-                found[torch.from_numpy(batch.row)] = (anchor * (preferred - other)).sum(1).cpu()
-        self.processes.add(found)
-        return np.asarray(found.numpy(), np.float32)
+                rows = torch.from_numpy(batch.row)
+                found[rows], known[rows] = (anchor * (preferred - other)).sum(1).cpu(), 1.0
+        self.processes.add(found, known)
+        return np.where(known.numpy() > 0, found.numpy(), np.float32(np.nan))
 
     def _size(self) -> int:
         """Return the pairs of a forward pass."""

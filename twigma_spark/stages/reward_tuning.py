@@ -92,12 +92,14 @@ def tune(
     facts |= {"folds": str(cfg.reward.folds), "seed": str(cfg.seed), "processes": str(cfg.reward.fine_tune.processes)}
     root = folder(cfg.store.root, cfg.store.artifacts)
     place = open_training(root, hashlib.sha256(manifest(facts).encode()).hexdigest()[:16])
+    n = int((own.train | own.validation | own.test).sum())
     if read_snapshot(place / "pairs") is None:
         context.log("reward: writing the pairs with their images")
         frame = _rows_with_images(context, data, own, pairs, images, texts)
-        n = int((own.train | own.validation | own.test).sum())
         with arrow_batches(context.spark, BATCH):
             write_snapshot(frame, place / "pairs", facts, n, max(cfg.reward.fine_tune.processes, 1), cfg.seed)
+    if (snapshot := read_snapshot(place / "pairs")) is not None and snapshot.rows < n:
+        context.log(f"reward: {n - snapshot.rows:,} pairs are left out of the fine-tuning: their images are not stored")
     how = cfg.reward.fine_tune
     job = _job(cfg, spec, encoder, head, place)
     model = fine_tune(job, len(data.table), how.processes, how.local, context.progress)
