@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twigma_spark.checks.configuration import find_problems
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
 from twigma_spark.io import pair_feed
 from twigma_spark.io.pair_feed import PairFeed, choose_reader
@@ -117,6 +119,9 @@ def test_a_missing_petastorm_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(pair_feed, "version", version)
     assert choose_reader("auto") == "arrow"
+    cfg = Config.model_validate({"reward": {"fine_tune": {"enabled": True, "feed": "petastorm"}}})
+    (problem,) = find_problems(cfg, {"reward"})
+    assert str(problem).startswith("reward.fine_tune.feed: must be arrow where petastorm is not installed. Got")
     with pytest.raises(ModelError, match=r"where petastorm is not installed\. .*pip install 'twigma_spark\[train\]'"):
         choose_reader("petastorm")
     monkeypatch.setattr(pair_feed, "version", lambda name: {"pyarrow": "20.0.0"}.get(name, "0.13.1"))

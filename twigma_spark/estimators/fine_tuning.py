@@ -72,7 +72,7 @@ class FineTuned:
         encoder: the weights of the encoder that were trained, by open_clip's names, NumPy float32.
         epochs: the losses.
         best: the epoch whose weights these are.
-        margins: by number of the pair, the score of the preferred image less that of the other; NaN outside of the test.
+        margins: by number of the pair, the score of the preferred image less that of the other; NaN where not tested.
     """
 
     head: Head

@@ -79,7 +79,7 @@ def choose_reader(wanted: str) -> str:
     """
     if wanted == "arrow":
         return wanted
-    reason = _why_no_petastorm()
+    reason = why_no_petastorm()
     if reason is None:
         return "petastorm"
     if wanted == "auto":
@@ -90,7 +90,7 @@ def choose_reader(wanted: str) -> str:
 EXTRA = "twigma_spark[train]"
 
 
-def _why_no_petastorm() -> str | None:
+def why_no_petastorm() -> str | None:
     """Return where petastorm cannot run, or None where it can."""
     try:
         version("petastorm")
