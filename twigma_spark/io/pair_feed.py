@@ -5,6 +5,7 @@ What is in memory is a few files and a buffer of rows, whatever the number of pa
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -115,15 +116,21 @@ def _read_petastorm(files: Sequence[Path], seed: int | None) -> Iterator[Columns
     """Yield the same as `_read_arrow`, read by petastorm."""
     from petastorm import make_batch_reader
 
+    # It reads by an interface that pyarrow 14 says will go, once a file.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="petastorm")
     urls = [path.absolute().as_uri() for path in files]
     reader = make_batch_reader(
         urls, seed=seed, shuffle_row_groups=seed is not None, workers_count=1, results_queue_size=AHEAD
     )
-    with reader:
+    # Not as a context manager, which prints a line at its end.
+    try:
         for group in reader:
             found = group._asdict()
             # Texts come as an array as wide as the longest.
             yield {name: part.astype(object) if part.dtype.kind == "U" else part for name, part in found.items()}
+    finally:
+        reader.stop()
+        reader.join()
 
 
 READERS: Mapping[str, Callable[[Sequence[Path], int | None], Iterator[Columns]]] = {
