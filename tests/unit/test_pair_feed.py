@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,21 @@ def test_petastorm_and_pyarrow_give_the_same_rows_in_the_same_order(snapshot: Sn
     pytest.importorskip("petastorm")
     one, two = (PairFeed(snapshot, kind, buffer=20, seed=5, rank=1, size=2) for kind in ("arrow", "petastorm"))
     assert read(one, "train", 8, epoch) == read(two, "train", 8, epoch) != []
+
+
+def test_rows_that_petastorm_does_not_wait_for_come_too(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pytest.importorskip("petastorm.workers_pool.thread_pool").ThreadPool
+    done = pool.all_workers_done
+
+    def look_late(self: object) -> bool:
+        # All was handed out between the two looks.
+        found = bool(done(self))
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(pool, "all_workers_done", look_late)
+    one = Snapshot(snapshot.folder, {"test": snapshot.files["test"][:1]}, {})
+    assert read(PairFeed(one, "petastorm"), "test", 8, None) == read(PairFeed(one, "arrow"), "test", 8, None) != []
 
 
 @settings(max_examples=25)

@@ -20,6 +20,8 @@ from twigma_spark.errors import ModelError
 from twigma_spark.io.pair_snapshot import Snapshot
 
 Columns = Mapping[str, NDArray[Any]]
+# Paths, and the rows of each.
+Files = Sequence[tuple[Path, int]]
 # Files that are read before they are needed.
 AHEAD = 2
 # The last pyarrow with the interface that petastorm reads by.
@@ -59,7 +61,7 @@ class PairFeed:
             size: rows of a batch.
             epoch: number that the order depends on; None for the order of the files.
         """
-        own = [self.snapshot.folder / name for name, _ in self.snapshot.files[part][self.rank :: self.size]]
+        own = [(self.snapshot.folder / name, n) for name, n in self.snapshot.files[part][self.rank :: self.size]]
         if not own:
             return
         seed = None if epoch is None else _seed(self.seed, epoch)
@@ -101,31 +103,44 @@ def why_no_petastorm() -> str | None:
     return f"with pyarrow {found}" if int(found.split(".")[0]) > LAST_PYARROW else None
 
 
-def _read_arrow(files: Sequence[Path], seed: int | None) -> Iterator[Columns]:
+def _read_arrow(files: Files, seed: int | None) -> Iterator[Columns]:
     """Yield the columns of each file: as they are given, or in an order drawn by `seed`."""
     # Drawn as petastorm does it.
     order = range(len(files)) if seed is None else np.random.default_rng(seed).permutation(len(files))
-    found = pyarrow.dataset.dataset([str(files[place]) for place in order], format="parquet")
+    found = pyarrow.dataset.dataset([str(files[place][0]) for place in order], format="parquet")
     # A file is a batch: none has as many rows.
     for batch in found.to_batches(batch_size=1 << 30, batch_readahead=AHEAD, fragment_readahead=AHEAD):
         if batch.num_rows:
             yield {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
 
 
-def _read_petastorm(files: Sequence[Path], seed: int | None) -> Iterator[Columns]:
-    """Yield the same as `_read_arrow`, read by petastorm."""
+def _read_petastorm(files: Files, seed: int | None) -> Iterator[Columns]:
+    """Yield the same as `_read_arrow`, read by petastorm.
+
+    Raises:
+        ModelError: it ends before all rows came.
+    """
     from petastorm import make_batch_reader
 
     # It reads by an interface that pyarrow 14 says will go, once a file.
     warnings.filterwarnings("ignore", category=FutureWarning, module="petastorm")
-    urls = [path.absolute().as_uri() for path in files]
+    urls = [path.absolute().as_uri() for path, _ in files]
+    left = sum(rows for _, rows in files)
     reader = make_batch_reader(
         urls, seed=seed, shuffle_row_groups=seed is not None, workers_count=1, results_queue_size=AHEAD
     )
     # Not as a context manager, which prints a line at its end.
     try:
-        for group in reader:
+        while left:
+            # petastorm 0.13.1 may say that it is done while the last files are still to be read: its reader looks
+            # first whether all that was handed out is done, then whether all was handed out. Asked again it goes on.
+            group = next(reader, None) or next(reader, None)
+            if group is None:
+                raise ModelError(
+                    f"petastorm must give all rows. {left:,} did not come; set reward.fine_tune.feed: arrow."
+                )
             found = group._asdict()
+            left -= len(found["row"])
             # Texts come as an array as wide as the longest.
             yield {name: part.astype(object) if part.dtype.kind == "U" else part for name, part in found.items()}
     finally:
@@ -133,7 +148,7 @@ def _read_petastorm(files: Sequence[Path], seed: int | None) -> Iterator[Columns
         reader.join()
 
 
-READERS: Mapping[str, Callable[[Sequence[Path], int | None], Iterator[Columns]]] = {
+READERS: Mapping[str, Callable[[Files, int | None], Iterator[Columns]]] = {
     "arrow": _read_arrow,
     "petastorm": _read_petastorm,
 }
