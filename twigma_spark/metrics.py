@@ -390,7 +390,9 @@ _MEASURED: tuple[Metric, ...] = (
          "-1 to 1", "Kendall 1945"),
         ("trained_on", "Training pairs", "Pairs that a fold's model was trained on, the mean over folds.", "pairs"),
         ("without_vectors", "Pairs without vectors", "Pairs of which an image or the prompt has no vector.", "pairs"),
-        ("loss", "Loss", "Mean loss of the final model by epoch; epoch 0 is the encoder's own score.", "loss"),
+        ("loss", "Loss",
+         "Mean loss of the final model by epoch; epoch 0 is the encoder's own, or the head's if both are trained.",
+         "loss"),
     ),
 )  # fmt: skip
 

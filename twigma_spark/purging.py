@@ -18,9 +18,11 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow
+from twigma_spark.io.artifacts import folder as artifacts_folder
 from twigma_spark.io.artifacts import with_companions
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
+from twigma_spark.io.pair_snapshot import remove_training
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
 from twigma_spark.stages.readers.reader import reader_of
@@ -199,6 +201,9 @@ def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[s
         condition = F.col("stage").isin(stages)
         for row in store.read("artifacts").where(condition).select("path").collect():
             removed += _remove_artifact(Path(row["path"]))
+        if cfg.store.artifacts or store.folder("images"):
+            # What an interrupted training left: pairs with their images.
+            removed += remove_training(artifacts_folder(cfg.store.root, cfg.store.artifacts))
         names = ", ".join(f"'{stage}'" for stage in stages)
         if n := store.delete_all("artifacts", f"stage IN ({names})"):
             rows["artifacts"] = n

@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after another."""
 
-from tests.bench import coverage, gpu, inference, release, reward, small_world, statistics, vectors
+from tests.bench import coverage, gpu, inference, release, reward, reward_feeds, small_world, statistics, vectors
 
 if __name__ == "__main__":
     small_world.main()
@@ -11,3 +11,4 @@ if __name__ == "__main__":
     release.main([])
     coverage.main([])
     reward.main()
+    reward_feeds.main()

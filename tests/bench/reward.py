@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.bench.records import Record, alternate, keep, seconds
-from twigma_spark.estimators.reward import Pairs, TrainingSpec, train
+from twigma_spark.estimators.reward import Pairs, train
 from twigma_spark.estimators.vector_file import VectorFile, write_vectors
 from twigma_spark.io import arrow
 from twigma_spark.io.session import open_session
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource, load_clip
+from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward import Reward
 from twigma_spark.models.reward_head import Head
 from twigma_spark.transforms import preferences

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import reward, reward_folds
-from twigma_spark.estimators.reward import Pairs, TrainingSpec, train
+from twigma_spark.estimators.reward import Pairs, train
 from twigma_spark.estimators.reward_folds import ALL, ENCODER, ENGAGEMENT, MATCHED, PairTable, cross_validate, split
+from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward_head import SHARPNESS, Head, new_network
 from twigma_spark.stats.reward import Resampling, hits, mean_value
 

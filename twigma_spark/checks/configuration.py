@@ -20,6 +20,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, ModelError
 from twigma_spark.io import local_files
 from twigma_spark.io.local_files import URL
+from twigma_spark.io.pair_feed import EXTRA, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
 from twigma_spark.stages import specs
 from twigma_spark.stages.readers.reader import reader_of
@@ -55,7 +56,14 @@ def find_problems(cfg: Config, stages: Collection[str]) -> list[Problem]:
         if cfg.sample.out is None or Path(cfg.sample.out).exists():  # else it is drawn before the first stage
             found += _check_corpora(cfg, stages) if "ingest" in stages else []
             found += _check_inputs(cfg, stages)
-    return [*found, *_check_models(cfg, stages)]
+    return [*found, *_check_models(cfg, stages), *(_check_feed(cfg) if "reward" in stages else [])]
+
+
+def _check_feed(cfg: Config) -> Iterator[Problem]:
+    """Yield that petastorm is asked for where it cannot run."""
+    own = cfg.reward.fine_tune
+    if own.enabled and own.feed == "petastorm" and (reason := why_no_petastorm()):
+        yield Problem("reward.fine_tune.feed", f"must be arrow {reason}. Got 'petastorm'; run: pip install '{EXTRA}'")
 
 
 def _is_on_cluster() -> bool:

@@ -39,6 +39,33 @@ class PairsSettings(StageSection):
     files: tuple[PreferenceFile, ...] = ()
 
 
+class FineTune(Section):
+    """Training of the encoder itself, from the images of the pairs, after the head."""
+
+    enabled: bool = False
+    blocks: int = Field(1, ge=0)
+    epochs: int = Field(5, ge=1)
+    patience: int = Field(2, ge=1)
+    batch_size: int = Field(64, ge=1)
+    accumulate: int = Field(1, ge=1)
+    learning_rate: float = Field(1e-5, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    feed: Literal["auto", "petastorm", "arrow"] = "arrow"
+    buffer: int = Field(1024, ge=1)
+    decode_threads: int = Field(2, ge=1)
+    processes: int = Field(0, ge=0)
+    local: bool = True
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> FineTune:
+        parts = self.accumulate * max(self.processes, 1)
+        if self.batch_size % parts:
+            raise ValueError(
+                f"batch_size must be a multiple of accumulate x processes. Got {self.batch_size} and {parts}."
+            )
+        return self
+
+
 class RewardSettings(StageSection):
     """A model of what is liked, trained on the pairs and compared with other scorers on held-out authors."""
 
@@ -55,6 +82,7 @@ class RewardSettings(StageSection):
     bootstrap: int = Field(1000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)
     fewest: int = Field(30, ge=2)
+    fine_tune: FineTune = FineTune()
 
     @model_validator(mode="after")
     def _check_folds(self) -> RewardSettings:

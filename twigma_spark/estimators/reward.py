@@ -6,17 +6,17 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twigma_spark.errors import ModelError
+from twigma_spark.models.pair_losses import Epoch, TrainingSpec, pair_losses, rate_factor
 from twigma_spark.models.reward_head import Head, new_network
 
 # Pairs that the loss before training is a mean of.
 LOOKED_AT = 50_000
-Loss = Literal["triplet", "soft_label", "info_nce"]
 
 
 @dataclass(frozen=True)
@@ -42,44 +42,6 @@ class Pairs:
     def first(self, most: int) -> Pairs:
         """Return the first of the pairs, at most `most`."""
         return Pairs(self.text[:most], self.preferred[:most], self.other[:most], self.weight[:most])
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """How the head is trained.
-
-    Attributes:
-        loss: triplet (Isajanyan et al. 2024, section 4: squared distance of unit vectors, the prompt as anchor),
-            soft_label (cross-entropy of the two scores; Kirstain et al. 2023, Pick-a-Pic, equation 2) or info_nce (the
-            preferred image among the other one and the preferred images of the batch; Radford et al. 2021).
-        margin: of the triplet loss, in squared distance.
-        epochs: passes over the pairs, at most.
-        patience: epochs without a lower loss of the validation pairs after which training ends.
-        batch_size: pairs of a step.
-        learning_rate: highest rate of AdamW; it rises over `warmup` of the steps and falls as a cosine.
-        weight_decay: of AdamW; what decays is the difference from the encoder's own score.
-        warmup: fraction of the steps.
-        seed: of the order of the pairs.
-    """
-
-    loss: Loss = "triplet"
-    margin: float = 0.3
-    epochs: int = 100
-    patience: int = 10
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    warmup: float = 0.1
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Losses after an epoch; epoch 0 is the encoder's own score, before training."""
-
-    number: int
-    train: float
-    validation: float
 
 
 @dataclass(frozen=True)
@@ -123,7 +85,7 @@ def train(
     network = new_network(images.shape[1])
     optimizer = torch.optim.AdamW(network.parameter_groups(spec.learning_rate, spec.weight_decay))
     per_epoch = math.ceil(len(pairs) / spec.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(per_epoch * spec.epochs, spec.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(per_epoch * spec.epochs, spec.warmup))
     rng = np.random.default_rng(spec.seed)
     losses = [_loss_of(network, images, texts, part, spec) for part in (pairs.first(LOOKED_AT), validation)]
     epochs = [Epoch(0, losses[0], losses[1])]
@@ -155,18 +117,6 @@ def train(
     return Training(Head.of_network(network), tuple(epochs), best)
 
 
-def _rate(steps: int, warmup: float) -> Callable[[int], float]:
-    """Return the factor of the learning rate at a step: a linear warm-up, then half a cosine."""
-    rising = max(1, round(warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-    return factor
-
-
 def _loss_of(network: Any, images: Any, texts: Any, pairs: Pairs, spec: TrainingSpec) -> float:
     """Return the mean loss of all pairs, without gradients."""
     import torch
@@ -193,15 +143,7 @@ def _batch_loss(
     anchor = network.text_vectors(gather(texts, pairs.text[rows]))
     preferred = network.image_vectors(gather(images, pairs.preferred[rows]))
     other = network.image_vectors(gather(images, pairs.other[rows]))
-    near, far = (anchor * preferred).sum(1), (anchor * other).sum(1)
-    if spec.loss == "triplet":
-        # |a - b|² = 2 - 2 a·b for unit vectors.
-        losses = torch.relu(2 * (far - near) + spec.margin)
-    elif spec.loss == "soft_label":
-        losses = torch.nn.functional.softplus(network.sharpness() * (far - near))
-    else:
-        logits = torch.cat([anchor @ preferred.T, far[:, None]], dim=1) * network.sharpness()
-        losses = torch.nn.functional.cross_entropy(logits, torch.arange(len(rows)), reduction="none")
+    losses = pair_losses(anchor, preferred, other, network.sharpness(), spec)
     weight = torch.from_numpy(pairs.weight[rows])
     total = weight.sum()
     return (losses * weight).sum() / total, float(total)

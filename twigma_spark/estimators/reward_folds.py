@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twigma_spark.estimators.reward import Pairs, Training, TrainingSpec, train
+from twigma_spark.estimators.reward import Pairs, Training, train
+from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward_head import Head
 from twigma_spark.stats.reward import hits
 

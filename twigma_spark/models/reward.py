@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from twigma_spark.errors import ModelError
+from twigma_spark.models.base import Floats
 from twigma_spark.models.clip import ClipImage, preparation
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
 from twigma_spark.models.pixels import prepare
-from twigma_spark.models.reward_files import load_head
-from twigma_spark.models.reward_head import Head, new_network
+from twigma_spark.models.reward_files import load_encoder, load_head
+from twigma_spark.models.reward_head import Head
+from twigma_spark.models.reward_tower import replace_weights
 
 
 class Reward:
@@ -26,9 +28,15 @@ class Reward:
         head: the trained weights.
         encoder: which CLIP they were trained on.
         device: "cpu" or "cuda:0".
+        trained: those of the CLIP's weights that were trained too, by its own names.
+
+    Raises:
+        ModelError: the encoder has no such weights.
     """
 
-    def __init__(self, head: Head, encoder: ClipImage, device: str = "cpu") -> None:
+    def __init__(
+        self, head: Head, encoder: ClipImage, device: str = "cpu", trained: Mapping[str, Floats] | None = None
+    ) -> None:
         import open_clip
         import torch
 
@@ -36,8 +44,10 @@ class Reward:
         self._device = torch.device(device)
         # Whatever the precision of the stored vectors: gradients want float32.
         self._clip = load_clip(encoder.source).to(self._device)
+        tensors = {name: torch.from_numpy(value) for name, value in (trained or {}).items()}
+        replace_weights(self._clip, tensors, encoder.model_id)
         self._tokenizer = open_clip.get_tokenizer(open_clip_name(encoder.source))
-        self._head = _network_of(head).to(self._device)
+        self._head = head.network().eval().requires_grad_(False).to(self._device)
         config = self._clip.visual.preprocess_cfg
         self._preparation = preparation(encoder, config)
         self._mean, self._std = (torch.tensor(config[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std"))
@@ -67,7 +77,7 @@ class Reward:
             raise ModelError(
                 f"encoder of the reward model in {str(path)!r} must be {config.model_id!r}. Got {encoder.model_id!r}."
             )
-        return cls(head, encoder, device)
+        return cls(head, encoder, device, load_encoder(Path(path), config))
 
     def score(self, *, images: Any, prompts: Sequence[str], batch_size: int = 32) -> Any:
         """Return the scores, a torch tensor (n,) float32 on the model's device.
@@ -148,19 +158,3 @@ def encoder_settings(encoder: ClipImage) -> dict[str, str]:
     source = encoder.source
     given = {"name": source.name, "pretrained": source.pretrained, "path": source.path, "precision": encoder.precision}
     return {key: value for key, value in given.items() if value}
-
-
-def _network_of(head: Head) -> Any:
-    """Return the head as a frozen torch module."""
-    import torch
-
-    network = new_network(head.dim)
-    eye = np.eye(head.dim, dtype=np.float32)
-    with torch.no_grad():
-        for layer, weight, offset in (
-            (network.image, head.image, head.image_offset),
-            (network.text, head.text, head.text_offset),
-        ):
-            layer.weight.copy_(torch.from_numpy(weight - eye))
-            layer.bias.copy_(torch.from_numpy(np.array(offset)))
-    return network.eval().requires_grad_(False)

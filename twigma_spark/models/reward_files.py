@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from twigma_spark.errors import ModelError
+from twigma_spark.models.base import Floats
 from twigma_spark.models.reward_head import Head
 
 WEIGHTS, CONFIG, CARD = "reward.safetensors", "reward.json", "README.md"
+# A companion of the weights: what is done with their file is done with it.
+ENCODER = "reward.encoder.safetensors"
 FORMAT = 1
 # Of the model that the stage `reward` writes, below the folder of the artifacts.
 FOLDER = "reward"
@@ -34,6 +37,7 @@ class RewardConfig:
         dim: length of the vectors.
         sharpness: the difference of two scores times this is the log odds that the first image is preferred.
         sha256: of the weights file.
+        encoder_sha256: of the file of those weights of the encoder that were trained too; empty where none were.
     """
 
     model_id: str
@@ -42,10 +46,17 @@ class RewardConfig:
     dim: int
     sharpness: float
     sha256: str
+    encoder_sha256: str = ""
 
 
 def save_head(
-    folder: Path, head: Head, model_id: str, preprocess_rev: str, encoder: Mapping[str, str], card: str
+    folder: Path,
+    head: Head,
+    model_id: str,
+    preprocess_rev: str,
+    encoder: Mapping[str, str],
+    card: str,
+    trained: Mapping[str, Floats] | None = None,
 ) -> Path:
     """Return the folder, written whole: it replaces an older one at the end, or stays as it was.
 
@@ -56,6 +67,7 @@ def save_head(
         preprocess_rev: of the images' vectors.
         encoder: name, pretrained, path and precision of the encoder.
         card: the model card, Markdown.
+        trained: the encoder's weights that were trained, by its own names; None where it is as it was.
     """
     from safetensors.numpy import save_file
 
@@ -65,7 +77,11 @@ def save_head(
         new.mkdir()
         tensors = {name: np.ascontiguousarray(getattr(head, name), np.float32) for name in TENSORS}
         save_file(tensors, str(new / WEIGHTS))
-        config = RewardConfig(model_id, preprocess_rev, dict(encoder), head.dim, head.sharpness, _digest(new / WEIGHTS))
+        digests = [_digest(new / WEIGHTS)]
+        if trained:
+            save_file({name: np.ascontiguousarray(value) for name, value in trained.items()}, str(new / ENCODER))
+            digests.append(_digest(new / ENCODER))
+        config = RewardConfig(model_id, preprocess_rev, dict(encoder), head.dim, head.sharpness, *digests)
         (new / CONFIG).write_text(json.dumps({"format": FORMAT, **asdict(config)}, indent=1) + "\n", encoding="utf-8")
         (new / CARD).write_text(card, encoding="utf-8")
         for file in new.iterdir():
@@ -83,20 +99,9 @@ def load_head(folder: Path) -> tuple[Head, RewardConfig]:
     Raises:
         ModelError: the folder holds no such model, half of one, or weights of another shape.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     config = _read_config(folder)
     file = folder / WEIGHTS
-    if not file.is_file() or _digest(file) != config.sha256:
-        raise ModelError(
-            f"{WEIGHTS} must be the file that {CONFIG} was written with. Got another or none in {str(folder)!r}; "
-            "copy the whole folder again, or run the stage reward."
-        )
-    try:
-        tensors = load_file(str(file))
-    except SafetensorError as error:
-        raise ModelError(f"{WEIGHTS} must be safetensors. Got {str(file)!r}: {error}.") from error
+    tensors = _read_tensors(file, config.sha256)
     shapes = {"image": (config.dim, config.dim), "text": (config.dim, config.dim)}
     for name in TENSORS:
         wanted = shapes.get(name, (config.dim,))
@@ -108,13 +113,43 @@ def load_head(folder: Path) -> tuple[Head, RewardConfig]:
     return Head(**{name: tensors[name] for name in TENSORS}, sharpness=config.sharpness), config
 
 
+def load_encoder(folder: Path, config: RewardConfig) -> dict[str, Floats]:
+    """Return the encoder's weights that were trained, by its own names; none where it is as it was.
+
+    Raises:
+        ModelError: they are not those that were written, or no numbers.
+    """
+    if not config.encoder_sha256:
+        return {}
+    tensors = _read_tensors(folder / ENCODER, config.encoder_sha256)
+    if not all(np.isfinite(value).all() for value in tensors.values()):
+        raise ModelError(f"weights of a reward model must be finite numbers. Got NaN or infinity in {str(folder)!r}.")
+    return tensors
+
+
+def _read_tensors(file: Path, digest: str) -> dict[str, Floats]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not file.is_file() or _digest(file) != digest:
+        raise ModelError(
+            f"{file.name} must be the file that {CONFIG} was written with. Got another or none in "
+            f"{str(file.parent)!r}; copy the whole folder again, or run the stage reward."
+        )
+    try:
+        return dict(load_file(str(file)))
+    except SafetensorError as error:
+        raise ModelError(f"{file.name} must be safetensors. Got {str(file)!r}: {error}.") from error
+
+
 def _read_config(folder: Path) -> RewardConfig:
     try:
         found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if found.pop("format") != FORMAT:
             raise ValueError("another format")
         names = {field.name for field in fields(RewardConfig)}
-        if set(found) != names:
+        # Models of older versions know of no trained encoder.
+        if set(found) | {"encoder_sha256"} != names:
             raise ValueError(f"keys {sorted(found)}")
         return RewardConfig(**found)
     except (OSError, ValueError, KeyError, AttributeError) as error:

@@ -55,6 +55,22 @@ class Head:
             float(network.sharpness().detach()),
         )
 
+    def network(self) -> Any:
+        """Return the trainable torch module that gives what this head gives."""
+        import torch
+
+        network = new_network(self.dim)
+        eye = np.eye(self.dim, dtype=np.float32)
+        with torch.no_grad():
+            for layer, weight, offset in (
+                (network.image, self.image, self.image_offset),
+                (network.text, self.text, self.text_offset),
+            ):
+                layer.weight.copy_(torch.from_numpy(weight - eye))
+                layer.bias.copy_(torch.from_numpy(np.array(offset)))
+            network.log_sharpness.fill_(float(np.log(self.sharpness)))
+        return network
+
     @property
     def dim(self) -> int:
         """The length of the vectors that it takes."""

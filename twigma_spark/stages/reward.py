@@ -15,7 +15,8 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import reward_data
-from twigma_spark.estimators.reward import Training, TrainingSpec
+from twigma_spark.estimators.fine_tuning import FineTuned
+from twigma_spark.estimators.reward import Training
 from twigma_spark.estimators.reward_data import RewardData
 from twigma_spark.estimators.reward_folds import (
     ALL,
@@ -29,11 +30,12 @@ from twigma_spark.estimators.reward_folds import (
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest
 from twigma_spark.models.clip import ClipImage
+from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward import encoder_settings
 from twigma_spark.models.reward_files import FOLDER, WEIGHTS, save_head
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.schemas import HELD_OUT_PAIRS
-from twigma_spark.stages import inputs, records, specs
+from twigma_spark.stages import inputs, records, reward_tuning, specs
 from twigma_spark.stages.reward_card import model_card
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import reward as stats
@@ -52,16 +54,17 @@ def run(
     embeddings: DataFrame,
     text_embeddings: DataFrame,
     scores: DataFrame,
+    images: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the model as an artifact, its evaluation as results, and what it says of the held-out pairs."""
     encoder, text_encoder = specs.image_encoder(cfg), specs.text_encoder(cfg)
     if not isinstance(encoder, ClipImage) or text_encoder is None:
         return _explain_no_model(context, "models.image has no text tower, so prompts have no vectors")
-    images = inputs.own_vectors(cfg, embeddings)
+    vectors_of_images = inputs.own_vectors(cfg, embeddings)
     texts = made_by(text_embeddings, text_encoder.model_id, text_encoder.preprocess_rev)
     with tempfile.TemporaryDirectory(prefix="twigma-reward-") as scratch:
         numbers = pair_numbers(pairs, cfg.reward.folds, cfg.seed)
-        data = reward_data.collect(pairs, numbers, images, texts, Path(scratch))
+        data = reward_data.collect(pairs, numbers, vectors_of_images, texts, Path(scratch))
         if data.missing:
             context.log(f"reward: {data.missing:,} pairs are left out: an image or the prompt has no vector")
         if reason := _too_few(cfg, data):
@@ -74,18 +77,23 @@ def run(
             return _explain_no_model(
                 context, "no fold has pairs to learn from, to stop by and to test whose authors differ"
             )
-        try:
-            training = train_final(*vectors, data.table, spec, context.progress)
-        except ModelError as error:
-            return _explain_no_model(context, str(error))
         margins = {SCORERS[name]: values for name, values in held.margins.items()}
+        model: Training | FineTuned
+        if cfg.reward.fine_tune.enabled:
+            tuned = reward_tuning.tune(cfg, context, data, spec, encoder, pairs, images, texts)
+            model, margins[stats.FINE_TUNED] = tuned.model, tuned.margins_of(held.rows)
+        else:
+            try:
+                model = train_final(*vectors, data.table, spec, context.progress)
+            except ModelError as error:
+                return _explain_no_model(context, str(error))
         kinds = [kind for kind in cfg.models.scores if kind != "nsfw"]
         preferred, other = (data.columns[f"{side}_id"][held.rows] for side in ("preferred", "other"))
         if kinds:
             margins |= reward_data.score_margins(scores, kinds, preferred, other)
-    results = [*_evaluate(cfg, data, held, margins), *_training_results(data, held, training)]
+    results = [*_evaluate(cfg, data, held, margins), *_training_results(data, held, model)]
     context.log(_summary(results))
-    artifact = _save(cfg, context, encoder, training, results)
+    artifact = _save(cfg, context, encoder, model, results)
     return {
         "artifacts": records.artifact_rows(context.spark, "reward", [artifact]),
         "results": records.result_rows(context.spark, "reward", results),
@@ -160,7 +168,7 @@ def _evaluate(
     yield from stats.rank_results({SCORERS[name]: values for name, values in both.items()}, counts, prompt, how)
 
 
-def _training_results(data: RewardData, held: HeldOutScores, training: Training) -> Iterator[Result]:
+def _training_results(data: RewardData, held: HeldOutScores, training: Training | FineTuned) -> Iterator[Result]:
     """Yield what the models were trained on, and how the losses of the final one went."""
     matched, every = (int(np.mean([counts[i] for counts in held.trained])) for i in (0, 1))
     of = "mean over folds; pairs with an author or a prompt of a held-out pair are left out"
@@ -172,6 +180,8 @@ def _training_results(data: RewardData, held: HeldOutScores, training: Training)
     for epoch in training.epochs:
         kept = "; these weights were kept" if epoch.number == training.best else ""
         for part, loss in (("training", epoch.train), ("held out", epoch.validation)):
+            if not np.isfinite(loss):
+                continue
             value = Value(loss, None, None, n, "pairs", f"mean loss of the final model's {part} pairs{kept}")
             yield Result.of(stats.ANALYSIS, "loss", value, epoch=epoch.number, part=part)
 
@@ -188,18 +198,19 @@ def _summary(results: list[Result]) -> str:
 
 
 def _save(
-    cfg: Config, context: StageContext, encoder: ClipImage, training: Training, results: list[Result]
+    cfg: Config, context: StageContext, encoder: ClipImage, model: Training | FineTuned, results: list[Result]
 ) -> Artifact:
     card = model_card(cfg.reward, encoder.model_id, results)
     place = folder(cfg.store.root, cfg.store.artifacts) / FOLDER
-    save_head(place, training.head, encoder.model_id, encoder.preprocess_rev, encoder_settings(encoder), card)
+    trained = model.encoder if isinstance(model, FineTuned) else None
+    save_head(place, model.head, encoder.model_id, encoder.preprocess_rev, encoder_settings(encoder), card, trained)
     facts = {
         "model_id": encoder.model_id,
         "preprocess_rev": encoder.preprocess_rev,
         "pairs": context.table_version("pairs"),
         "training": cfg.reward.model_dump(mode="json"),
         "seed": cfg.seed,
-        "epoch": training.best,
+        "epoch": model.best,
     }
     path = place / WEIGHTS
     context.log(f"reward: model written to {place}")
@@ -238,7 +249,7 @@ def _held_out_pairs(
 STAGE = Stage(
     name="reward",
     summary="a model of what is liked, trained on the pairs and compared with other scorers on held-out authors",
-    reads=("pairs", "embeddings", "text_embeddings", "scores"),
+    reads=("pairs", "embeddings", "text_embeddings", "scores", "images"),
     writes=("held_out_pairs", "artifacts", "results"),
     config=("reward", "seed", "store", "models.scores", *specs.IMAGE_ENCODER),
     run=run,

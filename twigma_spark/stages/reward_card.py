@@ -11,7 +11,7 @@ HEAD = """\
 # Reward model
 
 How much the community that it was trained on likes an image for a prompt. A head of two affine maps on the vectors of
-`{encoder}`; the score is the cosine of the mapped image and the mapped prompt, from -1 to 1.
+`{encoder}`{tuned}; the score is the cosine of the mapped image and the mapped prompt, from -1 to 1.
 
 ```python
 from twigma_spark.models.reward import Reward
@@ -23,15 +23,20 @@ scores = model.score(images=["a.jpg", "b.jpg"], prompts=["a castle at night"])
 ## Training
 
 Loss `{loss}`, at most {epochs} epochs, stopped after {patience} without a lower loss of held-out authors' pairs.
-
+{training}
 ## Evaluation
 
 Pairs of images of one prompt, of which one is clearly liked more, posted alike; none of their authors and prompts was
-trained on ({folds} folds, each held out in turn). The model in this folder was trained in the same way on all but one
-fold.
+trained on ({folds} folds, each held out in turn). {kept}
 
 | | estimate | interval | n | method |
 |---|---|---|---|---|
+"""
+HEAD_ALONE = "The model in this folder was trained in the same way on all but one fold."
+TUNED = "The model in this folder is the fine-tuned one, trained on all but two folds and tested on one of them."
+TUNING = """\
+Then head and encoder together: the last {blocks} blocks of both towers and their projections, at most {epochs} epochs.
+Only what was trained is in this folder; the rest is loaded from where the encoder lies.
 """
 TAIL = """
 ## Intended use, and limits
@@ -55,7 +60,14 @@ def model_card(settings: RewardSettings, encoder: str, results: Sequence[Result]
     shown = [r for r in results if r.metric in ("accuracy", "gain", "swapped", "p_value", "trained_on")]
     rows = [f"| {_name(r)} | {_number(r.estimate)} | {_interval(r)} | {r.n:,} {r.unit} | {r.method} |" for r in shown]
     keys = ("loss", "epochs", "patience", "folds")
-    head = HEAD.format(encoder=encoder, **{key: getattr(settings, key) for key in keys})
+    own = settings.fine_tune
+    head = HEAD.format(
+        encoder=encoder,
+        tuned=", whose last blocks were trained too" if own.enabled else "",
+        training=TUNING.format(blocks=own.blocks, epochs=own.epochs) if own.enabled else "",
+        kept=TUNED if own.enabled else HEAD_ALONE,
+        **{key: getattr(settings, key) for key in keys},
+    )
     return head + "\n".join(rows) + "\n" + TAIL
 
 

@@ -13,7 +13,11 @@ from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
 OWN, UNMATCHED = "reward", "reward without matching"
-NAMES = {OWN: "reward model", UNMATCHED: "reward model without matching"}
+NAMES = {
+    OWN: "reward model",
+    UNMATCHED: "reward model without matching",
+    "reward, fine-tuned": "reward model, fine-tuned",
+}
 PAIR_COUNTS = {
     "images": "{} images with likes share a prompt with another",
     "prompts": "they have {} prompts",

@@ -1,0 +1,121 @@
+"""Fine-tuning with Spark: pairs with their images into files, the stage, and processes that train together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from tests import tables as declared
+from tests.tuning import ENCODER, job, picture, write_pairs
+from twigma_spark.config.settings import Config
+from twigma_spark.estimators.fine_tuning import fine_tune
+from twigma_spark.io.pair_snapshot import TRAINING, read_snapshot, write_snapshot
+from twigma_spark.models.clip import ClipText
+from twigma_spark.models.reward import Reward
+from twigma_spark.stages import reward
+from twigma_spark.stages.stage import StageContext
+from twigma_spark.stats.reward import FINE_TUNED
+
+PAIRS = 20
+
+
+def test_a_snapshot_is_the_same_each_time_and_whole_or_none(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(("train", "validation", "test")[n % 3], n, f"prompt {n}", bytes([n])) for n in range(10)]
+    frame = spark.createDataFrame(rows, "part STRING, row BIGINT, prompt STRING, preferred BINARY")
+    found = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        write_snapshot(frame.repartition(3), folder, {"pairs": "7@2026"}, 10, tasks=2, seed=1)
+        snapshot = read_snapshot(folder)
+        assert snapshot is not None and snapshot.facts == {"pairs": "7@2026"}
+        assert sorted(sum(n for _, n in files) for files in snapshot.files.values()) == [3, 3, 4]
+        found.append((snapshot.digest, [(folder / name).read_bytes() for name, _ in snapshot.files["train"]]))
+    assert found[0] == found[1]
+    (tmp_path / "one" / "snapshot.json").unlink()
+    assert read_snapshot(tmp_path / "one") is None
+
+
+@pytest.mark.slow
+def test_processes_train_what_one_does(spark: SparkSession, tmp_path: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    pairs = write_pairs(tmp_path / "pairs", PAIRS)
+    spec = replace(job(pairs, tmp_path).spec, epochs=1)
+    alone = fine_tune(job(pairs, tmp_path / "0", spec=spec), PAIRS)
+    for processes in (1, 2):
+        together = fine_tune(job(pairs, tmp_path / str(processes), spec=spec), PAIRS, processes)
+        # All pairs are one step: two halves of it add up to the same gradient. Half of the margins are of the second
+        # process's weights.
+        assert together.margins == pytest.approx(alone.margins, abs=1e-5, nan_ok=True)
+        assert all(np.isfinite(value).all() for value in together.encoder.values())
+        # An offset of all keys changes no attention: its gradient is rounding alone, which AdamW makes steps of.
+        names = [name for name in alone.encoder if not name.endswith(("k_proj.bias", "in_proj_bias"))]
+        assert max(np.abs(together.encoder[name] - alone.encoder[name]).max() for name in names) < 2e-5
+        assert together.epochs[1].validation == pytest.approx(alone.epochs[1].validation, abs=1e-5)
+
+
+def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path: Path) -> None:
+    rng, prompts = np.random.default_rng(0), {"b": "a cat", "c": "a castle at night", "a": "a red flower"}
+    names = [(prompt, n, f"{place}{n}".zfill(32)) for place, prompt in enumerate(prompts) for n in range(3)]
+    pictures = [picture(rng, n == 0) for _, n, _ in names]
+    made = {"model_id": ENCODER.model_id, "preprocess_rev": ENCODER.preprocess_rev, "corpus": "made"}
+    vectors = ENCODER.setup()(pictures)
+    of_texts = ClipText(ENCODER.source)
+    texts = of_texts.setup()(list(prompts.values()))
+    pairs = [
+        {"corpus": "made", "prompt_key": prompt, "text_id": prompt, "matched": True,
+         "preferred_image_id": one[2], "other_image_id": two[2],
+         "preferred_author_id": one[2], "other_author_id": two[2], "preferred_likes": 9, "other_likes": 1}
+        for prompt in prompts
+        for one, two in permutations([each for each in names if each[0] == prompt], 2) if one[1] < two[1]
+    ]  # fmt: skip
+    rows: dict[str, list[dict[str, Any]]] = {
+        "pairs": pairs,
+        "images": [
+            {"image_id": i, "content": p, "corpus": "made"} for (_, _, i), p in zip(names, pictures, strict=True)
+        ],
+        "embeddings": [
+            {**made, "image_id": i, "embedding": v.tolist()} for (_, _, i), v in zip(names, vectors, strict=True)
+        ],
+        "text_embeddings": [
+            {
+                **made,
+                "preprocess_rev": of_texts.preprocess_rev,
+                "text_id": p,
+                "text": prompts[p],
+                "embedding": v.tolist(),
+            }
+            for p, v in zip(prompts, texts, strict=True)
+        ],
+        "scores": [],
+    }
+    tune = {"enabled": True, "epochs": 1, "batch_size": 4, "feed": "auto", "learning_rate": 1e-3}
+    own = {"folds": 3, "fewest": 2, "bootstrap": 100, "epochs": 2, "fine_tune": tune}
+    cfg = Config.model_validate({
+        "reward": own, "store": {"root": str(tmp_path)}, "seed": 3,
+        "models": {"image": {"kind": "open_clip", "path": "sample:clip", "precision": "fp32"}, "scores": {}},
+    })  # fmt: skip
+    said: list[str] = []
+    context = StageContext(spark, lambda frame: frame, said.append, table_version=lambda name: f"{name}@1")
+    frames = {name: declared.table(spark, name, of) for name, of in rows.items()}
+    found = reward.run(cfg, context, **frames)
+    results = found["results"].collect()
+    accuracy = {r["labels"]["scorer"]: r for r in results if r["metric"] == "accuracy"}
+    assert accuracy[FINE_TUNED]["n"] == 3 and accuracy["reward"]["n"] == 9
+    losses = [r["labels"] for r in results if r["metric"] == "loss"]
+    assert [(each["epoch"], each["part"]) for each in losses] == [
+        ("0", "held out"), ("1", "training"), ("1", "held out")
+    ]  # fmt: skip
+    artifacts = tmp_path / "_artifacts"
+    model = Reward.from_pretrained(artifacts / "reward")
+    assert model.score(images=pictures[:2], prompts=["a cat"]).shape == (2,)
+    assert not any("left out" in line for line in said)
+    assert "fine-tuned" in (artifacts / "reward" / "README.md").read_text()
+    # Nobody's images stay behind.
+    assert not (artifacts / TRAINING).exists()
