@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError
+from twigma_spark.io import arrow
 
 # Rows of a row group: the same whatever the size of the batches that come, so that equal rows make equal files.
 ROW_GROUP = 65_536
@@ -78,7 +79,7 @@ def write_parts(
     (folder / DATA).mkdir()
     parts: list[Part] = []
     open_files: _Files | None = None
-    for table in _of_equal_rows(batches, schema, rows_a_file):
+    for table in arrow.equal_tables(batches, schema, min(ROW_GROUP, rows_a_file or ROW_GROUP)):
         if open_files is not None and rows_a_file is not None and open_files.rows + table.num_rows > rows_a_file:
             parts += open_files.close(folder)
             open_files = None
@@ -87,21 +88,6 @@ def write_parts(
         open_files.write(table)
     parts += (open_files or _Files(folder / DATA, len(parts) // 2 + 1, schema)).close(folder)
     return parts
-
-
-def _of_equal_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows_a_file: int | None) -> Iterator[pa.Table]:
-    """Yield tables of as many rows as a row group, the last one of fewer."""
-    size = min(ROW_GROUP, rows_a_file or ROW_GROUP)
-    held, rows = [], 0
-    for batch in batches:
-        held.append(pa.Table.from_batches([batch]).cast(schema))
-        rows += batch.num_rows
-        while rows >= size:
-            table = pa.concat_tables(held).combine_chunks()
-            yield table.slice(0, size)
-            held, rows = [table.slice(size)], rows - size
-    if rows:
-        yield pa.concat_tables(held).combine_chunks()
 
 
 def describe(path: Path, folder: Path, rows: int = 0) -> Part:
