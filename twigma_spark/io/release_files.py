@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow
+from twigma_spark.io.export import FORMULA
 
 # Rows of a row group: the same whatever the size of the batches that come, so that equal rows make equal files.
 ROW_GROUP = 65_536
@@ -55,14 +56,22 @@ class _Files:
     def write(self, table: pa.Table) -> None:
         self.rows += table.num_rows
         self.parquet.write_table(table, row_group_size=ROW_GROUP)
-        columns = [pc.strftime(c, TIME) if pa.types.is_timestamp(c.type) else c for c in table.columns]
-        self.csv.write_table(pa.table(columns, names=table.column_names))
+        self.csv.write_table(pa.table([_as_text(c) for c in table.columns], names=table.column_names))
 
     def close(self, folder: Path) -> list[Part]:
         """Return the two files, which are whole now."""
         self.csv.close()
         self.parquet.close()
         return [describe(path, folder, self.rows) for path in self.paths]
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as it is written to CSV: times in ISO 8601, no text that a spreadsheet would compute."""
+    if pa.types.is_timestamp(column.type):
+        return pc.strftime(column, TIME)
+    if pa.types.is_string(column.type):
+        return pc.replace_substring_regex(column, f"^({FORMULA.pattern})", r"'\1")
+    return column
 
 
 def write_parts(
@@ -73,7 +82,8 @@ def write_parts(
     Args:
         batches: rows in their order; only those of one row group are held in memory.
         folder: of the release; the files are in its folder `data`.
-        schema: of the Parquet files. In CSV times are text in UTC (ISO 8601) and a null is an empty field.
+        schema: of the Parquet files. In CSV times are text in UTC (ISO 8601), a null is an empty field, and a text that
+            a spreadsheet would compute has an apostrophe in front (`export.escape_formula`).
         rows_a_file: rows of a part at most.
     """
     (folder / DATA).mkdir()
@@ -137,6 +147,8 @@ def read_release(spark: SparkSession, folder: Path, form: str = "parquet") -> Da
     schema = ", ".join(f"`{field['name']}` {field['type']}" for field in manifest["fields"])
     reader = spark.read.options(header=True, multiLine=True, escape='"', emptyValue="", mode="FAILFAST")
     rows = reader.schema(schema).csv(paths)
+    texts = [name for name, kind in rows.dtypes if kind == "string"]
+    rows = rows.withColumns({name: F.regexp_replace(name, f"^'({FORMULA.pattern})", "$1") for name in texts})
     check_ids(rows)
     return rows
 
