@@ -78,9 +78,10 @@ def test_a_grid_has_a_row_a_cell_and_numpy_arrays_are_read() -> None:
     trace = go.Contour(x=np.array([1.0, 2.0]), y=np.array([5.0]), z=np.array([[0.25, 0.5]]), hoverinfo="skip")
     assert isinstance(chart_of(trace)["data"][0]["z"], dict)  # type: ignore[index]
     assert data_rows(chart_of(trace)) == (["x", "y", "z"], [[1.0, 5.0, 0.25], [2.0, 5.0, 0.5]])
-    heat = go.Heatmap(x=["a", "b"], y=["c"], z=[[None, 2]], text=[["–", "2<br>3"]])
+    heat = go.Heatmap(x=["a", "b"], y=["c", "d"], z=[[None, 2], [9, 1]], text=[["–", "2<br>3"], ["∞", "1"]])
     assert table(chart_of(heat)) == [
         {"x": "a", "y": "c", "z": "", "text": "–"}, {"x": "b", "y": "c", "z": "2", "text": "2 3"},
+        {"x": "a", "y": "d", "z": "inf", "text": "∞"}, {"x": "b", "y": "d", "z": "1", "text": "1"},
     ]  # fmt: skip
 
 

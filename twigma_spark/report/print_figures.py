@@ -129,14 +129,17 @@ def printable(chart: Mapping[str, Any]) -> dict[str, Any]:
     """Return a chart at print size in the one style: dark ink on white, as the report's light page."""
     figure = deepcopy({"data": chart["data"], "layout": chart["layout"]})
     layout = figure["layout"]
-    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", **layout.get("legend", {})}
+    # Names of panels stand above them; the legend goes above those.
+    titled = any(each.get("yref", "").startswith("paper") and each.get("y", 0) >= 1 and each.get("yanchor") == "bottom"
+                 for each in layout.get("annotations", []))  # fmt: skip
+    place = {"orientation": "h", "x": 0, "y": 1.1 if titled else 1.02, "yanchor": "bottom"}
     layout |= {
         "width": WIDTH,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": FONT,
-        "margin": {"l": 60, "r": 20, "t": 16, "b": 48},
-        "legend": legend,
+        "margin": {"l": 60, "r": 20, "t": 28 if titled else 16, "b": 48},
+        "legend": {**place, **layout.get("legend", {})},
     }
     for axis in [key for key in layout if key[:5] in ("xaxis", "yaxis")]:
         lines = dict.fromkeys(("gridcolor", "zerolinecolor", "linecolor"), LINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,8 +152,11 @@ def _rows(trace: Mapping[str, Any]) -> Iterator[Row]:
     if "z" in trace:
         z, text, note = (_values(trace.get(key)) for key in ("z", "text", "customdata"))
         for (i, row), (j, column) in product(enumerate(y), enumerate(x)):
-            cell = {"x": _plain(column), "y": _plain(row), "z": z[i][j]}
-            yield named | cell | _words("text", text[i][j] if text else "") | _words("note", note[i][j] if note else "")
+            words = text[i][j] if text else ""
+            # Drawn in the darkest colour, as a number that it is not.
+            value = math.inf if isinstance(words, str) and words.startswith("∞") else z[i][j]
+            cell = {"x": _plain(column), "y": _plain(row), "z": value}
+            yield named | cell | _words("text", words) | _words("note", note[i][j] if note else "")
         return
     text, note = trace.get("text"), _values(trace.get("customdata"))
     ends = _ends(trace, x, y)
