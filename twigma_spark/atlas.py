@@ -51,10 +51,20 @@ class Atlas:
     @property
     def command(self) -> str:
         """The line for a shell that opens it in a browser."""
-        named = f" --labels {shlex.quote(str(self.folder / THEMES))}" if self.themes else ""
+        labels = f" --labels {shlex.quote(str(self.folder / THEMES))}" if self.themes else ""
         return (
             f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(self.folder / ATLAS))} --x x --y y "
-            f"--neighbors neighbors --image image --text caption{named}"
+            f"--neighbors neighbors --image image --text caption{labels}"
+        )
+
+    @property
+    def summary(self) -> str:
+        """What was written and how it is opened, in lines."""
+        page = shlex.quote(str(self.folder / "page"))
+        return (
+            f"atlas of {self.rows.rows:,} images, {self.rows.n_bytes / 1e6:,.1f} MB: {self.folder}\n"
+            f"open it with:\n{self.command}\n"
+            f"or write it as a page for any web server: the same line with --export-application {page}"
         )
 
 

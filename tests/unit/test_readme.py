@@ -65,11 +65,14 @@ def unknown_targets(text: str, makefile: str) -> list[str]:
 
 
 def unknown_commands(text: str) -> list[str]:
-    """Return the subcommands and options of `twigma` that are named in code and do not exist."""
+    """Return the subcommands and options of `twigma` that are named in code and do not exist.
+
+    Lines that run Embedding Atlas, a program of others, have its options.
+    """
     group = typer.main.get_command(app)
     commands = getattr(group, "commands", {})
     options = {option for command in commands.values() for each in command.params for option in each.opts}
-    lines = code(text)
+    lines = [line for line in code(text) if "embedding-atlas" not in line]
     used = {f"twigma {name}" for line in lines for name in re.findall(r"\btwigma ([a-z]+)", line)}
     flags = {flag for line in lines for flag in re.findall(r"(?<!\S)--[a-z-]+", line)}
     return sorted((used - {f"twigma {name}" for name in commands}) | (flags - options))
