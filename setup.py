@@ -22,6 +22,7 @@ EXTRAS = {
     "stats": ["statsmodels>=0.14"],
     "synapseml": ["synapseml==1.1.3"],
     "s3": ["s3fs>=2024.2"],
+    "figures": ["kaleido>=1,<2"],
     "dev": [
         "pytest>=8",
         "pytest-xdist>=3.6",

@@ -41,6 +41,10 @@ CFG = BASE.model_copy(
 )  # fmt: skip
 
 
+# Captions that a spreadsheet would compute, and one that looks like what is written in their place.
+FORMULAS = {2: "=1+1", 3: "'=1+1", 4: "-2"}
+
+
 def key(number: int) -> str:
     return f"{number:032x}"
 
@@ -67,7 +71,8 @@ def literal() -> dict[str, list[dict[str, Any]]]:
         "media": [{"media_key": f"3_{i}", "tweet_id": t, "position": 0, "corpus": "posts",
                    "url": None if i == 3 else f"https://host/media/{i}.jpg?name=large"} for i, t in posts.items()],
         "captions": [
-            {"image_id": key(i), "model_id": specs.captioner(CFG).model_id, "caption": f'a "{i}", it\nis'}
+            {"image_id": key(i), "model_id": specs.captioner(CFG).model_id,
+             "caption": FORMULAS.get(i, f'a "{i}", it\nis')}
             for i in posts
         ] + [{"image_id": key(1), "model_id": "another", "caption": "no"}],
         "clusters": [{"image_id": key(i), "clustering_id": "themes", "corpus": "posts", "cluster": i} for i in posts],
@@ -134,6 +139,9 @@ def test_the_papers_fields_of_kept_posts_and_the_way_back(spark: SparkSession, f
     assert (one.label_10_cluster, one.UMAP_dim_1, one.UMAP_dim_2) == (1, 1 / 3, -1.0)
     assert (one.nsfw_score, third.nsfw_score, last.possibly_sensitive) == (0.1, None, True)
     assert read_release(spark, out, "csv").collect() == rows
+    written = (out / "data/images-00001.csv").read_text()
+    assert [row.all_captions for row in rows[1:]] == list(FORMULAS.values())
+    assert all(f'"{text}"' in written for text in ("'=1+1", "''=1+1", "'-2")) and ",-1," in written
     assert not [p for p in out.rglob("*") if p.is_file() and b"secret words" in p.read_bytes()]
 
 

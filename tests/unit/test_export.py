@@ -1,10 +1,14 @@
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import export
-from twigma_spark.io.export import write_text
+from twigma_spark.io.export import escape_formula, frame_bytes, unescape_formula, write_text
 
 
 def test_a_file_is_written_whole_and_over_an_old_one(tmp_path: Path) -> None:
@@ -54,3 +58,19 @@ def test_without_fsspec_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(export, "import_module", missing)
     with pytest.raises(ConfigError, match="Install its driver"):
         write_text("s3://bucket/r.html", "x")
+
+
+@given(st.text(st.sampled_from("'=+-@\t\ra1 "), max_size=5))
+def test_an_escaped_text_is_no_formula_and_is_found_again(text: str) -> None:
+    escaped = escape_formula(text)
+    assert not escaped.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert unescape_formula(escaped) == text
+    if text.startswith(("a", "1", " ")):
+        assert escaped == text
+
+
+def test_a_csv_for_people_computes_nothing_and_keeps_its_numbers() -> None:
+    frame = pd.DataFrame({"key": ["=1+1", "a", None], "n": [-1, 2, 3], "x": [-0.5, None, 1.0], "f": ["@b", "'=c", ""]})
+    assert frame_bytes(frame, "csv").decode() == "key,n,x,f\n'=1+1,-1,-0.5,'@b\na,2,,''=c\n,3,1.0,\n"
+    assert b'"=1+1"' in frame_bytes(frame, "json")
+    assert pd.read_parquet(io.BytesIO(frame_bytes(frame, "parquet"))).equals(frame)

@@ -24,7 +24,7 @@ INFERENCE = DOCS["inference"]
 # Pages whose every key, command and target must exist; inference and scaling name keys of Spark too.
 PAGES = "\n".join([README, *(text for name, text in DOCS.items() if name not in ("inference", "scaling", "metrics"))])
 # Programs of others; their options are not ours.
-FOREIGN = ("aws ", "databricks ", "python submit.py ")
+FOREIGN = ("aws ", "databricks ", "python submit.py ", "uvx ", "embedding-atlas ")
 FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock")
 
 
@@ -67,7 +67,10 @@ def unknown_targets(text: str, makefile: str) -> list[str]:
 
 
 def unknown_commands(text: str) -> list[str]:
-    """Return the subcommands and options of `twigma` that are named in code and do not exist."""
+    """Return the subcommands and options of `twigma` that are named in code and do not exist.
+
+    Lines that run Embedding Atlas, a program of others, have its options.
+    """
     group = typer.main.get_command(app)
     commands = getattr(group, "commands", {})
     options = {option for command in commands.values() for each in command.params for option in each.opts}

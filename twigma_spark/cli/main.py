@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import typer
 
-from twigma_spark.cli import collect, convert, demo, deploy, export, release, run, status, tables
+from twigma_spark.cli import collect, convert, demo, deploy, export, explore, release, run, status, tables
 from twigma_spark.cli.common import app
 from twigma_spark.errors import TwigmaError
 from twigma_spark.redaction import hide
 
 # In the order in which --help lists them.
-for module in (run, demo, collect, status, tables, export, release, deploy, convert):
+for module in (run, demo, collect, status, tables, export, explore, release, deploy, convert):
     app.add_typer(module.app)
 
 

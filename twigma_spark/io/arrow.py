@@ -159,6 +159,20 @@ def table(frame: DataFrame) -> pa.Table:
     return pa.Table.from_batches(batches) if batches else to_arrow_schema(frame.schema).empty_table()
 
 
+def equal_tables(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of batches, in their order, as tables of `rows` rows each, the last one of fewer."""
+    held, n = [], 0
+    for batch in batches:
+        held.append(pa.Table.from_batches([batch]).cast(schema))
+        n += batch.num_rows
+        while n >= rows:
+            table = pa.concat_tables(held).combine_chunks()
+            yield table.slice(0, rows)
+            held, n = [table.slice(rows)], n - rows
+    if n:
+        yield pa.concat_tables(held).combine_chunks()
+
+
 def frame_of(spark: SparkSession, batches: Iterable[pa.RecordBatch], schema: str) -> DataFrame:
     """Return a frame of Arrow batches from the driver.
 

@@ -6,11 +6,16 @@ import os
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from twigma_spark.errors import ConfigError
 
+# A spreadsheet takes a text that begins so for a formula and may run it; behind an apostrophe it is a text. One that
+# has apostrophes in front already gets one more, so that `unescape_formula` finds every text again.
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
@@ -48,12 +53,31 @@ def why_unwritable(path: str) -> str | None:
     return None
 
 
+def escape_formula(value: Any) -> Any:
+    """Return a cell of a CSV file for people: a text that a spreadsheet would compute gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
+def unescape_formula(text: str) -> str:
+    """Return the text that `escape_formula` was given."""
+    return text[1:] if ESCAPED.match(text) else text
+
+
+def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with `escape_formula` of each text; numbers are as they are."""
+    texts = [name for name in frame.columns if frame[name].dtype == object]
+    return frame.assign(**{name: frame[name].map(escape_formula) for name in texts})
+
+
 def frame_bytes(frame: pd.DataFrame, form: str) -> bytes:
-    """Return the rows as a file: "csv" with a header, "json", a list of objects, or "parquet"."""
+    """Return the rows as a file: "csv" with a header, "json", a list of objects, or "parquet".
+
+    Texts in CSV that a spreadsheet would compute are escaped (`escape_formula`); in the other two none is.
+    """
     if form == "parquet":
         return bytes(frame.to_parquet(index=False))
     if form == "csv":
-        return str(frame.to_csv(index=False, lineterminator="\n")).encode()
+        return str(escape_formulas(frame).to_csv(index=False, lineterminator="\n")).encode()
     return f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError
+from twigma_spark.io import arrow
+from twigma_spark.io.export import FORMULA
 
 # Rows of a row group: the same whatever the size of the batches that come, so that equal rows make equal files.
 ROW_GROUP = 65_536
@@ -54,14 +56,22 @@ class _Files:
     def write(self, table: pa.Table) -> None:
         self.rows += table.num_rows
         self.parquet.write_table(table, row_group_size=ROW_GROUP)
-        columns = [pc.strftime(c, TIME) if pa.types.is_timestamp(c.type) else c for c in table.columns]
-        self.csv.write_table(pa.table(columns, names=table.column_names))
+        self.csv.write_table(pa.table([_as_text(c) for c in table.columns], names=table.column_names))
 
     def close(self, folder: Path) -> list[Part]:
         """Return the two files, which are whole now."""
         self.csv.close()
         self.parquet.close()
         return [describe(path, folder, self.rows) for path in self.paths]
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as it is written to CSV: times in ISO 8601, no text that a spreadsheet would compute."""
+    if pa.types.is_timestamp(column.type):
+        return pc.strftime(column, TIME)
+    if pa.types.is_string(column.type):
+        return pc.replace_substring_regex(column, f"^({FORMULA.pattern})", r"'\1")
+    return column
 
 
 def write_parts(
@@ -72,13 +82,14 @@ def write_parts(
     Args:
         batches: rows in their order; only those of one row group are held in memory.
         folder: of the release; the files are in its folder `data`.
-        schema: of the Parquet files. In CSV times are text in UTC (ISO 8601) and a null is an empty field.
+        schema: of the Parquet files. In CSV times are text in UTC (ISO 8601), a null is an empty field, and a text that
+            a spreadsheet would compute has an apostrophe in front (`export.escape_formula`).
         rows_a_file: rows of a part at most.
     """
     (folder / DATA).mkdir()
     parts: list[Part] = []
     open_files: _Files | None = None
-    for table in _of_equal_rows(batches, schema, rows_a_file):
+    for table in arrow.equal_tables(batches, schema, min(ROW_GROUP, rows_a_file or ROW_GROUP)):
         if open_files is not None and rows_a_file is not None and open_files.rows + table.num_rows > rows_a_file:
             parts += open_files.close(folder)
             open_files = None
@@ -87,21 +98,6 @@ def write_parts(
         open_files.write(table)
     parts += (open_files or _Files(folder / DATA, len(parts) // 2 + 1, schema)).close(folder)
     return parts
-
-
-def _of_equal_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows_a_file: int | None) -> Iterator[pa.Table]:
-    """Yield tables of as many rows as a row group, the last one of fewer."""
-    size = min(ROW_GROUP, rows_a_file or ROW_GROUP)
-    held, rows = [], 0
-    for batch in batches:
-        held.append(pa.Table.from_batches([batch]).cast(schema))
-        rows += batch.num_rows
-        while rows >= size:
-            table = pa.concat_tables(held).combine_chunks()
-            yield table.slice(0, size)
-            held, rows = [table.slice(size)], rows - size
-    if rows:
-        yield pa.concat_tables(held).combine_chunks()
 
 
 def describe(path: Path, folder: Path, rows: int = 0) -> Part:
@@ -151,6 +147,8 @@ def read_release(spark: SparkSession, folder: Path, form: str = "parquet") -> Da
     schema = ", ".join(f"`{field['name']}` {field['type']}" for field in manifest["fields"])
     reader = spark.read.options(header=True, multiLine=True, escape='"', emptyValue="", mode="FAILFAST")
     rows = reader.schema(schema).csv(paths)
+    texts = [name for name, kind in rows.dtypes if kind == "string"]
+    rows = rows.withColumns({name: F.regexp_replace(name, f"^'({FORMULA.pattern})", "$1") for name in texts})
     check_ids(rows)
     return rows
 

@@ -20,7 +20,7 @@ from twigma_spark.config.release import Platform
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow, release_files
-from twigma_spark.io.export import SCHEME
+from twigma_spark.io.folders import check_new_folder, whole_folder
 from twigma_spark.io.release_files import MANIFEST, Part
 from twigma_spark.io.tables import Store
 from twigma_spark.release import rehydrate
@@ -61,7 +61,7 @@ def build_release(
     Raises:
         ConfigError: where something that the release needs is missing or not allowed.
     """
-    _check_folder(out, replace)
+    check_new_folder(out, "a release", MANIFEST, replace)
     before = None if previous is None else release_files.read_release(store.spark, previous)
     tables = {name: store.read(name) for name in (*TABLES, "rejects", "runs")}
     filled = {name: store.count(name) > 0 for name in TABLES}
@@ -75,10 +75,7 @@ def build_release(
         f"release: {', '.join(field.name for field in fields)} of {', '.join(corpora_of(cfg))}, "
         f"by the terms of {platform}"
     )
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with whole_folder(out) as part:
         batches = _logged(_with_hashes(arrow.stream_in_order(found.rows), hashed), log)
         files = release_files.write_parts(batches, part, schema_of(fields), PROFILES[platform].rows_a_file)
         versions = {name: store.version(name) for name in TABLES if filled[name]}
@@ -87,11 +84,6 @@ def build_release(
         changes = "" if before is None else _changes(before, release_files.read_release(store.spark, part))
         (part / "CHANGES.md").write_text(_format_changes(facts, previous, changes), encoding="utf-8")
         release_files.write_sums(part)
-        if out.exists():
-            shutil.rmtree(out)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return facts
 
 
@@ -120,17 +112,6 @@ def _gather_facts(
         files=tuple(files),
         corpora=tuple(corpora_of(cfg)),
     )
-
-
-def _check_folder(out: Path, replace: bool) -> None:
-    if SCHEME.match(str(out)):
-        raise ConfigError(f"--out must be a folder of this machine (or /Volumes/...). Got {str(out)!r}.")
-    of_release = replace and (out / MANIFEST).is_file()
-    if out.exists() and not of_release and (not out.is_dir() or any(out.iterdir())):
-        instead = " or one with a release" if replace else "; --replace puts a new release in the place of one"
-        raise ConfigError(f"--out must be a new or empty folder{instead}. Got {str(out)!r}, which is not empty.")
-    if not out.absolute().parent.is_dir():
-        out.absolute().parent.mkdir(parents=True)
 
 
 def _author_hash(cfg: Config) -> Callable[[str], str] | None:

@@ -174,11 +174,16 @@ def write_gone(out: Path) -> int:
         given = {post["id"] for post in page["data"]}
         reasons = {str(error.get("resource_id") or error.get("value")): error.get("title", "")
                    for error in page.get("errors") or []}  # fmt: skip
-        rows += [(name, reasons.get(name, "not given")) for name in page["asked"] if name not in given]
+        rows += [(name, _as_text(reasons.get(name, "not given"))) for name in page["asked"] if name not in given]
     with (out / "gone.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerows([("id", "reason"), *rows])
     return len(rows)
+
+
+def _as_text(reason: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{reason}" if reason.startswith(("=", "+", "-", "@", "\t", "\r")) else reason
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ import io
 from collections.abc import Iterable
 
 from twigma_spark import metrics
+from twigma_spark.io.export import escape_formula
 from twigma_spark.report.data import ReportData
 from twigma_spark.results import Result, tidy
-
-# A spreadsheet takes a text that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def section_rows(data: ReportData, section: str) -> list[Result]:
@@ -27,14 +25,10 @@ def csv_text(rows: Iterable[Result]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     names, values = tidy(rows)
     writer.writerow(names)
-    writer.writerows([_cell(value) for value in row] for row in values)
+    writer.writerows([escape_formula(value) for value in row] for row in values)
     return out.getvalue()
 
 
 def csv_link(rows: Iterable[Result]) -> str:
     """Return the CSV as a data URI, so that the page stays one file."""
     return "data:text/csv;base64," + base64.b64encode(csv_text(rows).encode()).decode("ascii")
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -89,10 +89,19 @@ def publish(cfg: Config, frames: Frames) -> str:
     Raises:
         SchemaError: where the table holds no report.
     """
+    return write_text(cfg.report.path, read_document(frames))
+
+
+def read_document(frames: Frames) -> str:
+    """Return the document in the table `reports`.
+
+    Raises:
+        SchemaError: where the table holds no report.
+    """
     found = frames["reports"].where(f"report_id = '{REPORT_ID}'").select("html").collect()
     if not found:
         raise SchemaError(f"table 'reports' must hold a row '{REPORT_ID}'. Got none. Run the stage report again.")
-    return write_text(cfg.report.path, found[0]["html"])
+    return str(found[0]["html"])
 
 
 def _safety(cfg: Config, tables: Frames) -> DataFrame:

@@ -1,0 +1,194 @@
+"""An atlas: the map of a store as Parquet files for Embedding Atlas, with neighbours and pictures."""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
+from twigma_spark.io import arrow, atlas_files
+from twigma_spark.io.atlas_files import Written
+from twigma_spark.io.folders import check_new_folder, whole_folder
+from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.staging import Staging
+from twigma_spark.io.tables import Store
+from twigma_spark.stages import inputs
+from twigma_spark.transforms import atlas as transforms
+
+ATLAS, THEMES = "atlas.parquet", "themes.parquet"
+TABLES = (
+    "projection", "images", "captions", "clusters", "themes", "tweets", "scores", "duplicates", "copies", "neighbours",
+)  # fmt: skip
+NEIGHBOURS = 10
+# It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
+VIEWER = "embedding-atlas==0.26.*"
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """What was written.
+
+    Attributes:
+        folder: where it is.
+        rows: of atlas.parquet.
+        themes: of themes.parquet, which is there only where there are any.
+    """
+
+    folder: Path
+    rows: Written
+    themes: int
+
+    @property
+    def command(self) -> str:
+        """The line for a shell that opens it in a browser."""
+        labels = f" --labels {shlex.quote(str(self.folder / THEMES))}" if self.themes else ""
+        return (
+            f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(self.folder / ATLAS))} --x x --y y "
+            f"--neighbors neighbors --pagerank importance --image image --text caption{labels}"
+        )
+
+    @property
+    def summary(self) -> str:
+        """What was written and how it is opened, in lines."""
+        page = shlex.quote(str(self.folder / "page"))
+        return (
+            f"atlas of {self.rows.rows:,} images, {self.rows.n_bytes / 1e6:,.1f} MB: {self.folder}\n"
+            f"open it with:\n{self.command}\n"
+            f"or write it as a page for any web server: the same line with --export-application {page}"
+        )
+
+
+def build_atlas(
+    cfg: Config, store: Store, out: Path, log: Log, show_hidden: bool = False, replace: bool = False
+) -> Atlas:
+    """Write an atlas into a new or empty folder and return what it is; it is there whole or not at all.
+
+    Args:
+        cfg: the configuration.
+        store: the tables.
+        out: the folder.
+        log: shows a line.
+        show_hidden: whether pictures that the report hides (NSFW, flagged, unknown) are written as they are.
+        replace: whether an atlas that is in the folder gives way to this one.
+
+    Raises:
+        ConfigError: where the folder is not free, or the store has no map or no picture.
+    """
+    check_new_folder(out, "an atlas", ATLAS, replace)
+    tables = {name: store.read(name) for name in TABLES}
+    on_map = store.count("projection")
+    if not on_map:
+        raise ConfigError(
+            "table 'projection' must have rows for an atlas. Got none: run the stage project first (twigma run)."
+        )
+    staging = Staging(store, "atlas", uuid.uuid4().hex[:12])
+    staging.drop_abandoned()
+    try:
+        with arrow_batches(store.spark, cfg.embed.arrow_batch):
+            # Put in order below, which reads its rows twice: the pictures must be made once.
+            rows = staging.keep(atlas_rows(cfg, tables, show_hidden))
+        with whole_folder(out) as part:
+            ordered, schema = rows.orderBy("row"), to_arrow_schema(rows.schema)
+            written = atlas_files.write_rows(arrow.stream_in_order(ordered), part / ATLAS, schema)
+            _check_written(written)
+            named = arrow.collect(transforms.theme_places(rows).orderBy("text"))
+            if named.num_rows:
+                pq.write_table(named, part / THEMES)
+    finally:
+        staging.drop()
+    for line in _remarks(written, on_map, show_hidden):
+        log(f"atlas: {line}")
+    return Atlas(out, written, named.num_rows)
+
+
+def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) -> DataFrame:
+    """Return the rows of an atlas, in any order: `row` is their place.
+
+    The columns are row, x, y, image, caption, corpus, theme, cluster, date, likes, nsfw, hidden, importance,
+    near_copies, copy_candidate_of, neighbors, image_id and file.
+    """
+    images, clustering = tables["images"], inputs.theme_clustering(cfg)
+    numbered = transforms.number_rows(tables["projection"], images)
+    clusters = inputs.clustering(tables["clusters"], clustering)
+    posts = tables["tweets"].select("tweet_id", F.col("created_at").alias("posted"), F.col("like_count").alias("likes"))
+    scores = tables["scores"].where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("nsfw"))
+    repeated = tables["duplicates"].groupBy(F.col("canonical_id").alias("image_id")).agg(F.count("*").alias("repeats"))
+    nearest = F.max_by("reference", "similarity").alias("copy_candidate_of")
+    known = (
+        numbered.join(transforms.nearest_rows(tables["neighbours"], numbered, NEIGHBOURS), "row", "left")
+        .join(transforms.texts(images, tables["captions"]), "image_id", "left")
+        .join(clusters, "image_id", "left")
+        .join(F.broadcast(transforms.theme_names(tables["themes"], clustering)), "cluster", "left")
+        .join(scores, "image_id", "left")
+        .join(repeated, "image_id", "left")
+        .join(tables["copies"].groupBy("image_id").agg(nearest), "image_id", "left")
+    )
+    own = images.select(
+        "image_id",
+        "tweet_id",
+        F.col("created_at").alias("made"),
+        "sensitive",
+        F.col("source_key").alias("file"),
+        "content",
+    )
+    rows = known.join(own, "image_id").join(posts, "tweet_id", "left")
+    hidden = transforms.is_hidden("nsfw", "sensitive", cfg.report.nsfw_threshold)
+    none = F.struct(F.array().cast("array<int>").alias("ids"), F.array().cast("array<float>").alias("distances"))
+    return transforms.with_thumbnails(rows.withColumn("hidden", hidden), show_hidden, cfg.ingest.max_pixels).select(
+        "row",
+        *[F.col(axis).cast("float").alias(axis) for axis in ("x", "y")],
+        "image",
+        "caption",
+        "corpus",
+        "theme",
+        "cluster",
+        F.coalesce("posted", "made").alias("date"),
+        "likes",
+        F.col("nsfw").cast("float").alias("nsfw"),
+        "hidden",
+        # Given, since Embedding Atlas else makes one of the neighbours, of which each row would need as many.
+        F.when(F.col("hidden"), F.lit(0))
+        .otherwise(F.coalesce("likes", F.lit(0)) + 1)
+        .cast("float")
+        .alias("importance"),
+        F.coalesce("repeats", F.lit(0)).cast("int").alias("near_copies"),
+        "copy_candidate_of",
+        F.coalesce("neighbors", none).alias("neighbors"),
+        "image_id",
+        "file",
+    )
+
+
+def _check_written(written: Written) -> None:
+    if not written.rows:
+        raise ConfigError(
+            "the images on the map must be in the store. Got none of them: run the stage project again (twigma run)."
+        )
+    if not written.drawn:
+        raise ConfigError(
+            f"the images on the map must have pictures for an atlas. Got {written.rows:,} of which none can be drawn; "
+            "run the stage ingest again, with the files in their place."
+        )
+
+
+def _remarks(written: Written, on_map: int, show_hidden: bool) -> list[str]:
+    """Return what the reader of an atlas must know of it."""
+    found = []
+    if gone := on_map - written.rows:
+        found.append(f"{gone:,} images of the map are no longer in the store and are left out")
+    if undrawn := written.rows - written.drawn:
+        found.append(f"{undrawn:,} images cannot be drawn and have no picture")
+    if written.hidden:
+        how = "shown as they are" if show_hidden else "blurred; --show-nsfw shows them"
+        found.append(f"{written.hidden:,} pictures that are NSFW, flagged or not scored are {how}")
+    return found

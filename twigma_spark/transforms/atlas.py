@@ -1,0 +1,116 @@
+"""The rows of an atlas: each image on the map with its place, neighbours, picture and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
+
+from twigma_spark.models.decode import ImageError
+from twigma_spark.models.small_jpegs import small_jpeg
+
+# Characters of a text at most.
+LONGEST_TEXT = 300
+
+
+def number_rows(projection: DataFrame, images: DataFrame) -> DataFrame:
+    """Return row (from 0, without a gap, in order of corpus and id), image_id, corpus, x and y.
+
+    Of the images on the map that are still there. The window has one partition, of ids and places alone.
+    """
+    there = projection.join(images.select("image_id"), "image_id", "left_semi")
+    place = F.row_number().over(Window.orderBy("corpus", "image_id")) - 1
+    return there.select(place.alias("row"), "image_id", "corpus", "x", "y")
+
+
+def nearest_rows(neighbours: DataFrame, numbered: DataFrame, most: int) -> DataFrame:
+    """Return row and neighbors: ids (row numbers, nearest first) and distances (1 - cosine) of `most` images at most.
+
+    A pair of the table `neighbours` makes each of the two a neighbour of the other. Equal distances are in order of
+    the row number.
+
+    Args:
+        neighbours: image_id, neighbour_id, similarity.
+        numbered: row and image_id; pairs with an image that is not among them are left out.
+        most: neighbours of a row at most.
+    """
+    one, other = (numbered.select(F.col("row").alias(n), F.col("image_id").alias(f"{n}_id")) for n in ("one", "other"))
+    pairs = (
+        neighbours.select(
+            F.col("image_id").alias("one_id"),
+            F.col("neighbour_id").alias("other_id"),
+            (1 - F.col("similarity")).cast("float").alias("distance"),
+        )
+        .join(one, "one_id")
+        .join(other, "other_id")
+    )
+    both = pairs.select(F.col("one").alias("row"), F.col("other").alias("id"), "distance").unionByName(
+        pairs.select(F.col("other").alias("row"), F.col("one").alias("id"), "distance")
+    )
+    rank = F.row_number().over(Window.partitionBy("row").orderBy("distance", "id"))
+    near = both.withColumn("rank", rank).where(F.col("rank") <= most)
+    found = near.groupBy("row").agg(F.sort_array(F.collect_list(F.struct("rank", "id", "distance"))).alias("near"))
+    return found.select("row", F.struct(F.col("near.id").alias("ids"), F.col("near.distance").alias("distances"))
+                        .alias("neighbors"))  # fmt: skip
+
+
+def theme_names(themes: DataFrame, clustering: str | None, words: int = 3) -> DataFrame:
+    """Return cluster and theme of a clustering: the number and the first words, such as "3 · cat, dog, sun"."""
+    first = themes.where(F.lit(False) if clustering is None else F.col("clustering_id") == clustering)
+    first = first.where(F.col("rank") <= words)
+    terms = first.groupBy("cluster").agg(F.sort_array(F.collect_list(F.struct("rank", "term")))["term"].alias("terms"))
+    return terms.select("cluster", F.concat_ws(" · ", "cluster", F.concat_ws(", ", "terms")).alias("theme"))
+
+
+def texts(images: DataFrame, captions: DataFrame) -> DataFrame:
+    """Return image_id and caption: of a work title and artist, else the prompt, the caption that came, the model's.
+
+    Of several models, the last by name counts, as in the report.
+    """
+    said = captions.groupBy("image_id").agg(F.max_by("caption", "model_id").alias("said"))
+    work = F.concat_ws(", ", "title", "artist")
+    text = F.coalesce(F.when(work != "", work), "prompt", "caption", "said", F.lit(""))
+    return images.join(said, "image_id", "left").select("image_id", F.left(text, F.lit(LONGEST_TEXT)).alias("caption"))
+
+
+def is_hidden(score: str, sensitive: str, threshold: float) -> Column:
+    """Return whether a picture must not be shown unasked: it scores higher, is flagged, or nothing is known of it."""
+    unknown = F.col(score).isNull() & F.col(sensitive).isNull()
+    return F.coalesce(F.col(score) > threshold, F.lit(False)) | F.coalesce(sensitive, F.lit(False)) | unknown
+
+
+def with_thumbnails(rows: DataFrame, show_all: bool, max_pixels: int) -> DataFrame:
+    """Return the rows with `image` (JPEG) in the place of `content`; null where the image cannot be decoded.
+
+    The caller keeps Arrow's batches small: whole files travel through them.
+
+    Args:
+        rows: with `content` and `hidden`, which says whose picture is blurred.
+        show_all: whether none is blurred.
+        max_pixels: of an image.
+    """
+
+    def shrink(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+        for contents, hidden in batches:
+            blurred = [bool(value) and not show_all for value in hidden]
+            yield pd.Series([_small(c, b, max_pixels) for c, b in zip(contents, blurred, strict=True)], dtype=object)
+
+    udf = pandas_udf(shrink, "binary").asNondeterministic()  # type: ignore[call-overload]
+    return rows.withColumn("image", udf("content", "hidden")).drop("content")
+
+
+def _small(content: bytes | None, blurred: bool, max_pixels: int) -> bytes | None:
+    try:
+        return small_jpeg(content or b"", blurred, max_pixels)
+    except ImageError:
+        return None
+
+
+def theme_places(rows: DataFrame) -> DataFrame:
+    """Return x, y, text and priority of each theme: the middle (median) of its images and their number."""
+    named = rows.where(F.col("theme").isNotNull()).groupBy("theme")
+    middle = [F.percentile_approx(axis, 0.5).alias(axis) for axis in ("x", "y")]
+    return named.agg(*middle, F.count("*").alias("priority")).select("x", "y", F.col("theme").alias("text"), "priority")
