@@ -15,9 +15,11 @@ app = typer.Typer()
 def collect(
     conf: Conf = None,
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the posts and say what they cost.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the posts and say what they cost, or what would be asked.")
+    ] = False,
 ) -> None:
-    """Collect posts of X by hashtag into a folder, within a budget; run again it goes on, and takes what is new."""
+    """Collect posts by hashtag from X, Bluesky or Mastodon; run again it goes on, and takes what is new."""
     from twigma_spark import collecting
 
     cfg = load(conf, overrides)
@@ -29,4 +31,4 @@ def collect(
         state = collecting.collect(job)
     left = sum(not window.done for window in state.windows)
     more = f"; {left} windows are not done, the same command goes on with a larger budget" if left else ""
-    terminal.log(f"{state.posts:,} posts, ${state.dollars(cfg.collect.prices):,.2f}: {job.folder}{more}")
+    terminal.log(f"{collecting.describe(job, state)}: {job.folder}{more}")

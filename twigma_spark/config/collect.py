@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from twigma_spark.config.section import Section
+from twigma_spark.config.section import Section, one_of
+
+# Sources by name and the module that holds their `start`; a name and not an import, since config is below them.
+SOURCES: Mapping[str, str] = {
+    "x": "twigma_spark.io.sources.x",
+    "bluesky": "twigma_spark.io.sources.bluesky",
+    "mastodon": "twigma_spark.io.sources.mastodon",
+}
 
 Hashtag = Annotated[str, Field(pattern=r"^\w+$", max_length=100)]
+ADDRESS = r"^https?://[^/?#@\s]+$"
 
 
 class Prices(Section):
@@ -21,8 +30,9 @@ class Prices(Section):
 
 
 class Collect(Section):
-    """The posts that are collected: hashtags, a window of time, and a budget."""
+    """The posts that are collected: from where, hashtags, a window of time, and a budget."""
 
+    source: Annotated[str, one_of(SOURCES)] = "x"
     out: str | None = None
     hashtags: tuple[Hashtag, ...] = ()
     also: str = "has:images -is:retweet"
@@ -31,7 +41,8 @@ class Collect(Section):
     max_posts: int | None = Field(None, ge=10)
     max_dollars: float | None = Field(None, gt=0)
     prices: Prices = Prices()
-    api: str = Field("https://api.x.com", pattern=r"^https?://[^/]+$")
+    api: str | None = Field(None, pattern=ADDRESS)
+    instances: tuple[Annotated[str, Field(pattern=ADDRESS)], ...] = ()
 
     @model_validator(mode="after")
     def _window_is_one(self) -> Collect:
