@@ -172,7 +172,7 @@ def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Pa
 
 def test_a_folder_without_pages_is_told(spark: SparkSession, tmp_path: Path) -> None:
     corpus = Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
-    with pytest.raises(CorpusError, match=r"pages as \.json or \.jsonl"):
+    with pytest.raises(CorpusError, match=r"pages of posts as \.json or \.jsonl"):
         read_pages(spark, corpus)
     with pytest.raises(CorpusError, match="existing folder"):
         read_pages(spark, corpus.model_copy(update={"path": str(tmp_path / "none")}))
