@@ -118,7 +118,7 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def pending(state: State, queries: Iterable[str], start: str, end: str, monthly: bool) -> list[Window]:
-    """Return the windows that are not done, by time: those planned before, and what no window covers.
+    """Return the windows that are not done, by time and then as the queries: those planned, and what none covers.
 
     Args:
         state: what has been collected.
@@ -137,7 +137,7 @@ def pending(state: State, queries: Iterable[str], start: str, end: str, monthly:
             parts = months(free, until) if monthly else [(free, until)] if free < until else []
             found += [Window(query, *part) for part in parts]
             free = max(free, high)
-    return sorted(found, key=lambda w: (w.start, w.query))
+    return sorted(found, key=lambda w: w.start)
 
 
 def months(start: str, end: str) -> Iterator[tuple[str, str]]:
