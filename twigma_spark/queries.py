@@ -129,8 +129,7 @@ def hashtag_candidates_frame(cfg: Config, store: Store, hashtags: Sequence[str],
     if not 0 < with_current < total:
         raise ConfigError(
             "--hashtag must be in some posts and not in all, or a lift says nothing. Got "
-            f"{', '.join(current) or 'none'}, in {with_current:,} of {total:,} posts; name some of the hashtags that were "
-            "collected."
+            f"{', '.join(current) or 'none'}, in {with_current:,} of {total:,} posts; name some of those collected."
         )
     each = posts.select("*", F.explode(F.array_distinct("hashtags")).alias("hashtag"))
     together = F.count_if("current")
