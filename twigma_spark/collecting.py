@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import ConfigError
-from twigma_spark.io.collected import State, Window, keep_page, pending, read_seen, read_state, write_state
+from twigma_spark.io.collected import State, Window, keep_page, pending, read_ids, read_seen, read_state, write_state
 from twigma_spark.io.sources.source import TIME, ExpiredCursor, Source, second_after, start_source
-
-# X gives nothing of the last seconds.
-NEWEST = datetime.timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,25 @@ def collect(job: Job) -> State:
     return state
 
 
+def find_gone(job: Job) -> Iterator[str]:
+    """Yield the ids of collected posts that are no longer there, for a purge.
+
+    Raises:
+        ConfigError: the source cannot be asked.
+        CollectionError: it refuses, or does not answer.
+    """
+    for ids in read_ids(job.folder):
+        missing = job.source.gone(ids)
+        if missing is None:
+            raise ConfigError(
+                f"collect.source must be bluesky for --gone. Got {job.how.source}: X bills each look-up, and "
+                "an instance of Mastodon knows its own posts alone; give twigma purge a list of ids."
+            )
+        yield from missing
+
+
 def _plan(job: Job, state: State) -> list[Window]:
-    newest = job.now() - NEWEST
+    newest = job.now() - datetime.timedelta(seconds=job.source.delay)
     end = min(_midnight(job.how.end), newest) if job.how.end else newest
     start = _midnight(job.how.start or datetime.date(2006, 3, 26))
     return pending(state, job.source.queries(), start.strftime(TIME), end.strftime(TIME), job.source.overlaps)

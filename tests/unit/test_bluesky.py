@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import Answer, Clock, answering
-from twigma_spark.collecting import Job, collect, estimate, start_job
+from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
 from twigma_spark.io.sources.bluesky import HANDLE, PASSWORD, Bluesky, is_sensitive, post_of, reached_by
@@ -64,6 +64,10 @@ class Server:
         if path.endswith("getProfiles"):
             names = given["actors"].split(",")
             return 200, {}, {"profiles": [{"did": name, "followersCount": 70 + int(name[-1])} for name in names]}
+        if path.endswith("getPosts"):
+            names = given["uris"].split(",")
+            assert len(names) <= 25
+            return 200, {}, {"posts": [p for p in self.posts if p["uri"] in names]}
         self.asked.append(given)
         refused = self.refuse(len(self.asked), given)
         return refused or (200, {}, self.search(given))
@@ -236,6 +240,12 @@ def test_a_post_without_an_address_is_kept_for_the_rejects(
     collect(job())
     held = [each for page in pages(tmp_path) for each in page["data"]]
     assert sorted(each["id"] or "" for each in held) == ["", "at://did:plc:2/app.bsky.feed.post/2"]
+
+
+def test_posts_that_are_gone_are_found_for_a_purge(server: Server, job: Callable[..., Job]) -> None:
+    collect(job())
+    gone = [server.posts.pop(n)["uri"] for n in (100, 40, 3)]
+    assert sorted(find_gone(job())) == sorted(gone)
 
 
 def test_a_budget_of_posts_holds(server: Server, job: Callable[..., Job], tmp_path: Path) -> None:

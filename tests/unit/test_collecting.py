@@ -231,8 +231,10 @@ def test_what_is_missing_is_said_before_anything_is_asked(
         collect(job(max_posts=None))
 
 
-@pytest.mark.parametrize("wrong", [{"hashtags": ["a b"]}, {"hashtags": ["#a"]}, {"max_posts": 5}, {"api": "ftp://x"},
-                                   {"start": "2022-03-02", "end": "2022-03-02"}])  # fmt: skip
+@pytest.mark.parametrize("wrong", [
+    {"hashtags": ["a b"]}, {"hashtags": ["#a"]}, {"max_posts": 5}, {"api": "ftp://x"}, {"api": "http://api.test"},
+    {"source": "myspace"}, {"instances": ["one.test"]}, {"start": "2022-03-02", "end": "2022-03-02"},
+])  # fmt: skip
 def test_what_no_collection_can_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Collect.model_validate(wrong)

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from tests.hosts import Answer, Clock, answering
-from twigma_spark.collecting import Job, collect, estimate, start_job
+from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
+from twigma_spark.io.sources import client
 from twigma_spark.io.sources.client import Client, pause_of
 from twigma_spark.io.sources.mastodon import Mastodon, id_at, media_of, post_of, text_of
 
@@ -52,7 +54,7 @@ class Instance:
         self.asked.append(given)
         if refused := self.refuse(len(self.asked)):
             return refused
-        tag, most = path.removeprefix("/api/v1/timelines/tag/"), int(given["limit"])
+        tag, most = unquote(path).removeprefix("/api/v1/timelines/tag/"), int(given["limit"])
         assert 1 <= most <= 40 and given["only_media"] == "true" and not token
         found = [
             p for p in self.posts
@@ -86,8 +88,8 @@ def job(instances: list[Instance], tmp_path: Path) -> Iterator[Callable[..., Job
         def make(**more: Any) -> Job:
             given = {"source": "mastodon", "out": str(tmp_path), "hashtags": ("AIart",), "start": DAY.date(), **more}
             how = Collect.model_validate({"instances": addresses, **given})
-            client = Client("Mastodon", 1.0, lambda text: None, clock.sleep, clock.time)
-            return Job(how, Mastodon(how, client), tmp_path, lambda text: None, clock.moment)
+            sender = Client("Mastodon", 1.0, lambda text: None, clock.sleep, clock.time)
+            return Job(how, Mastodon(how, sender), tmp_path, lambda text: None, clock.moment)
 
         make.clock = clock  # type: ignore[attr-defined]
         make.addresses = addresses  # type: ignore[attr-defined]
@@ -136,6 +138,22 @@ def test_a_picture_has_one_key_and_its_own_address_at_each_instance() -> None:
         one = {"media_attachments": [{"type": kind, "url": f"https://one.test/{name}"}]}
         assert [each["type"] for each in media_of(one)] == [found]
     assert not list(media_of({"media_attachments": [{"type": "image", "url": None}, None]}))
+
+
+def test_a_hashtag_of_any_script_is_asked_for(
+    instances: list[Instance], job: Callable[..., Job], tmp_path: Path
+) -> None:
+    instances[0].posts.append(post(5, "https://three.test", tags=("絵画",)))
+    collect(job(hashtags=("絵画",)))
+    assert ids(tmp_path) == ["https://three.test/users/a/statuses/5"]
+
+
+def test_an_answer_without_an_end_is_a_sentence(
+    instances: list[Instance], job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 1000)
+    with pytest.raises(CollectionError, match=r"must answer with 1,000 bytes at most"):
+        collect(job())
 
 
 def test_a_window_that_has_passed_is_asked_for_by_id(
@@ -198,6 +216,8 @@ def test_an_empty_window_is_done_and_what_is_asked_is_said(
 
 def test_a_folder_is_of_one_source_and_instances_are_named(job: Callable[..., Job], tmp_path: Path) -> None:
     collect(job())
+    with pytest.raises(ConfigError, match=r"must be bluesky for --gone\. Got mastodon"):
+        list(find_gone(job()))
     with pytest.raises(CollectionError, match=r"folder of its own for each source.*posts of mastodon, for bluesky"):
         collect(job(source="bluesky"))
     with pytest.raises(ConfigError, match=r"collect\.instances must name"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -48,4 +49,10 @@ class Collect(Section):
     def _window_is_one(self) -> Collect:
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError(f"collect.start must be before collect.end. Got {self.start} and {self.end}.")
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_are_encrypted(self) -> Collect:
+        if self.api is not None and not re.match(r"https://|http://(127\.0\.0\.1|localhost)(:|$)", self.api):
+            raise ValueError(f"collect.api must begin with https://, since a secret is sent there. Got {self.api!r}.")
         return self

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -170,6 +171,13 @@ def read_seen(folder: Path, state: State, month: str) -> dict[str, str]:
                 for name in ids:
                     seen.setdefault(name, file.name)
     return seen
+
+
+def read_ids(folder: Path) -> Iterator[list[str]]:
+    """Yield the ids of the posts of each page, in order; pages that cannot be read are left out."""
+    for file in sorted(folder.glob("page-*.json")):
+        with suppress(ValueError, KeyError, TypeError):
+            yield [str(dig(post, "id")) for post in json.loads(file.read_text("utf-8"))["data"] if dig(post, "id")]
 
 
 def keep_page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,8 @@ from twigma_spark.io.sources.source import TIME, ExpiredCursor, Log, Page, Recor
 
 API, CDN = "https://bsky.social", "https://cdn.bsky.app/img/feed_fullsize/plain"
 HANDLE, PASSWORD = "BLUESKY_HANDLE", "BLUESKY_APP_PASSWORD"
-# Bluesky's limits: posts of a page, profiles of a request, 3,000 requests in 5 minutes.
-MOST, PROFILES, GAP = 100, 25, 0.1
+# Bluesky's limits: posts of a page, profiles and posts of a request, 3,000 requests in 5 minutes.
+MOST, PROFILES, LOOKED_UP, GAP = 100, 25, 25, 0.1
 # Labels of the poster or of Bluesky's moderation that say what X calls possibly sensitive.
 SENSITIVE = {"porn", "sexual", "nudity", "sexual-figurative", "graphic-media", "gore", "nsfl"}
 
@@ -55,6 +55,7 @@ class Bluesky:
     least = 1
     most = MOST
     gap = GAP
+    delay = 60.0
 
     def queries(self) -> list[str]:
         """Return a query a hashtag: the search knows no OR."""
@@ -89,6 +90,16 @@ class Bluesky:
 
     def count(self, query: str, window: tuple[str, str]) -> None:
         """Return None: Bluesky does not count."""
+
+    def gone(self, ids: Sequence[str]) -> list[str]:
+        """Return which of some posts are no longer given."""
+        missing: list[str] = []
+        for first in range(0, len(ids), LOOKED_UP):
+            asked = list(ids[first : first + LOOKED_UP])
+            got = self._ask("app.bsky.feed.getPosts", {"uris": asked})
+            given = {dig(post, "uri") for post in got.get("posts") or []}
+            missing += [name for name in asked if name not in given]
+        return missing
 
     def _users(self, names: list[str]) -> list[Record]:
         """Return the authors with their followers; one that is gone is left out."""

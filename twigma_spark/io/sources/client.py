@@ -18,6 +18,8 @@ from twigma_spark.errors import CollectionError
 from twigma_spark.io.sources.source import Log
 
 ATTEMPTS, LONGEST_WAIT = 8, 960.0
+# A page has some 2 MB.
+MOST_BYTES = 50_000_000
 SECONDS = {"connect": 20.0, "read": 60.0, "write": 60.0, "pool": 60.0}
 # X, Bluesky, Mastodon.
 RESETS = ("x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset")
@@ -123,13 +125,13 @@ class Client:
         if content is not None:
             sent["Content-Type"] = "application/json"
         try:
-            got = self.pool.request(
+            with self.pool.stream(
                 "GET" if content is None else "POST", url, headers=list(sent.items()), content=content,
                 extensions={"timeout": SECONDS},
-            )  # fmt: skip
+            ) as got:  # fmt: skip
+                answer = self._answer(got.status, got.headers, self._read(got))
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             raise _Later(type(error).__name__) from None
-        answer = self._answer(got)
         if answer.status == 200:
             if not isinstance(answer.body, kind):
                 raise _Later("a page that is cut off or no JSON")
@@ -139,16 +141,24 @@ class Client:
             raise CollectionError(f"{self.name} must take the query. Got status {answer.status}: {answer.words}")
         raise _Later(f"status {answer.status}", pause_of(answer.headers, self.clock()))
 
-    def _answer(self, got: httpcore.Response) -> Answer:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in got.headers}
+    def _read(self, got: httpcore.Response) -> bytes:
+        content = bytearray()
+        for part in got.iter_stream():
+            content += part
+            if len(content) > MOST_BYTES:
+                raise CollectionError(f"{self.name} must answer with {MOST_BYTES:,} bytes at most. Got more.")
+        return bytes(content)
+
+    def _answer(self, status: int, told: list[tuple[bytes, bytes]], content: bytes) -> Answer:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in told}
         try:
-            body = json.loads(got.content)
+            body = json.loads(content)
         except ValueError:
             body = None
-        words = _words(body) or got.content[:300].decode("utf-8", "replace")
+        words = _words(body) or content[:300].decode("utf-8", "replace")
         for secret in self.secrets:
             words = words.replace(secret, "***")
-        return Answer(got.status, headers, body, words[:300])
+        return Answer(status, headers, body, words[:300])
 
     def _wait(self, seconds: float) -> None:
         if seconds > 10:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
@@ -18,6 +18,8 @@ from twigma_spark.io.sources.source import Log, Page, Record, dig, moment_of, ol
 
 # Mastodon's limits: posts of a page, and 300 requests in 5 minutes.
 MOST, GAP = 40, 1.0
+# A post takes a while to reach another instance.
+DELAY = 600.0
 NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 IMAGE = re.compile(r"\.(jpe?g|png|webp|gif)$", re.IGNORECASE)
 # An id in which another time than the post's lies is none of Mastodon.
@@ -55,6 +57,7 @@ class Mastodon:
     least = 1
     most = MOST
     gap = GAP
+    delay = DELAY
 
     def queries(self) -> list[str]:
         """Return a query an instance and hashtag."""
@@ -78,7 +81,7 @@ class Mastodon:
 
         if instance not in self.clients:
             self.clients[instance] = replace(self.client, name=instance)
-        answer = self.clients[instance].ask(f"{instance}/api/v1/timelines/tag/{tag}", given, {}, refuse, list)
+        answer = self.clients[instance].ask(f"{instance}/api/v1/timelines/tag/{quote(tag)}", given, {}, refuse, list)
         found = [post for post in answer.body if isinstance(post, dict)]
         _check_ids(instance, found)
         times = [moment_of(post.get("created_at")) for post in found]
@@ -98,6 +101,9 @@ class Mastodon:
 
     def count(self, query: str, window: tuple[str, str]) -> None:
         """Return None: Mastodon does not count."""
+
+    def gone(self, ids: Sequence[str]) -> None:
+        """Return None: only a post's own instance can tell, a request a post."""
 
 
 def id_at(time: str) -> int:

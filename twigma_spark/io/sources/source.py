@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
@@ -52,6 +52,7 @@ class Source(Protocol):
         least: posts of a page at least, as asked for.
         most: posts of a page at most.
         gap: seconds between two requests.
+        delay: seconds that a post may take until it is found; newer ones are left for the next time.
     """
 
     billed: bool
@@ -59,6 +60,7 @@ class Source(Protocol):
     least: int
     most: int
     gap: float
+    delay: float
 
     def queries(self) -> list[str]:
         """Return what must be asked so that a post with any of the hashtags is found."""
@@ -79,6 +81,13 @@ class Source(Protocol):
 
     def count(self, query: str, window: tuple[str, str]) -> tuple[int, int] | None:
         """Return how many posts there are in a window, and the requests it took; None where it cannot be asked.
+
+        Raises:
+            CollectionError: the platform refuses, or does not answer.
+        """
+
+    def gone(self, ids: Sequence[str]) -> list[str] | None:
+        """Return which of some posts are no longer there; None where that cannot be asked without costs.
 
         Raises:
             CollectionError: the platform refuses, or does not answer.

@@ -73,6 +73,7 @@ class XSearch:
     least = FEWEST
     most = MOST
     gap = GAP
+    delay = 60.0
 
     def queries(self) -> list[str]:
         """Return what must be asked so that a post with any of the hashtags is found."""
@@ -105,6 +106,9 @@ class XSearch:
             cursor = meta.get("next_token")
             if not cursor:
                 return total, requests
+
+    def gone(self, ids: Sequence[str]) -> None:
+        """Return None: X bills each post that is looked up."""
 
     def _ask(self, path: str, given: Mapping[str, str]) -> Record:
         def refuse(answer: Answer) -> None:
