@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from twigma_spark.config.collect import Collect
-from twigma_spark.errors import ConfigError
+from twigma_spark.errors import CollectionError, ConfigError
 from twigma_spark.io.collected import State, Window, keep_page, pending, read_ids, read_seen, read_state, write_state
 from twigma_spark.io.sources.source import TIME, ExpiredCursor, Source, second_after, start_source
 
@@ -130,8 +130,12 @@ def _collect_window(job: Job, state: State, window: Window, seen: dict[str, str]
             page = job.source.page(window.query, (window.start, asked_until), window.cursor, most)
         except ExpiredCursor:
             # From the oldest post on: some may come twice, none is missed.
-            asked_until = second_after(window.oldest) if window.oldest else asked_until
-            window = replace(window, cursor=None)
+            again = second_after(window.oldest) if window.oldest else asked_until
+            if again == asked_until:
+                raise CollectionError(
+                    f"{job.how.source} must take the cursors that it gives. Got none taken."
+                ) from None
+            asked_until, window = again, replace(window, cursor=None)
             continue
         state, window = keep_page(job.folder, state, window, page, seen, job.now().strftime(TIME))
         job.log(f"collect: {describe(job, state)}, {window.query[:60]} back to {window.oldest or window.start}")

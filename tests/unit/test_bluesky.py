@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.hosts import Answer, Clock, answering
 from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
-from twigma_spark.io.sources.bluesky import HANDLE, PASSWORD, Bluesky, is_sensitive, post_of, reached_by
+from twigma_spark.io.sources.bluesky import HANDLE, PASSWORD, Bluesky, is_sensitive, pictures_of, post_of, reached_by
 from twigma_spark.io.sources.client import Client
 
 SECRET = "abcd-efgh-ijkl-mnop"  # noqa: S105
@@ -298,3 +300,18 @@ def test_how_far_a_search_has_come_is_told_by_a_time_in_the_window() -> None:
     assert reached_by([post(9), backdated], window) == "2025-03-01T09:00:00Z"
     assert reached_by([post(5, indexedAt="2025-04-01T09:00:00Z")], window) == "2025-03-01T00:05:00Z"
     assert reached_by([], window) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(post(1))), value=JSON)
+def test_whatever_a_field_holds_a_post_is_made(name: str, value: object) -> None:
+    odd = {**post(1), name: value}
+    assert post_of(odd, []).keys() == post_of(post(1), []).keys()
+    assert all(each["media_key"].isalnum() for each in pictures_of(odd)) and is_sensitive(odd) in (True, False)

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.hosts import Answer, Clock, answering
 from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
@@ -255,3 +257,18 @@ def test_html_becomes_text(html: str, text: str) -> None:
 )
 def test_what_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert pause_of(headers, 1000.0) == seconds
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(post(1))), value=JSON)
+def test_whatever_a_field_holds_a_post_is_made(name: str, value: object) -> None:
+    odd = {**post(1), name: value}
+    assert post_of(odd).keys() == post_of(post(1)).keys()
+    assert all(len(each["media_key"]) == 32 for each in media_of(odd))

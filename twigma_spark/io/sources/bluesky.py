@@ -11,7 +11,7 @@ from typing import Any
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
 from twigma_spark.io.sources.client import Answer, Client
-from twigma_spark.io.sources.source import TIME, ExpiredCursor, Log, Page, Record, dig, moment_of, second_after
+from twigma_spark.io.sources.source import TIME, ExpiredCursor, Log, Page, Record, dig, items, moment_of, second_after
 
 API, CDN = "https://bsky.social", "https://cdn.bsky.app/img/feed_fullsize/plain"
 HANDLE, PASSWORD = "BLUESKY_HANDLE", "BLUESKY_APP_PASSWORD"
@@ -71,7 +71,7 @@ class Bluesky:
         until, own, reached = json.loads(cursor) if cursor else (window[1], None, None)
         given = {"q": query, "tag": query[1:], "sort": "latest", "limit": str(most), "since": window[0], "until": until}
         got = self._ask("app.bsky.feed.searchPosts", {**given, "cursor": own} if own else given)
-        found = [post for post in got.get("posts") or [] if isinstance(post, dict)]
+        found = [post for post in items(got, "posts") if isinstance(post, dict)]
         reached = reached_by(found, (window[0], until)) or reached
         posts: list[Record] = []
         media: dict[str, Record] = {}
@@ -97,7 +97,7 @@ class Bluesky:
         for first in range(0, len(ids), LOOKED_UP):
             asked = list(ids[first : first + LOOKED_UP])
             got = self._ask("app.bsky.feed.getPosts", {"uris": asked})
-            given = {dig(post, "uri") for post in got.get("posts") or []}
+            given = {dig(post, "uri") for post in items(got, "posts")}
             missing += [name for name in asked if name not in given]
         return missing
 
@@ -107,8 +107,8 @@ class Bluesky:
         for first in range(0, len(names), PROFILES):
             got = self._ask("app.bsky.actor.getProfiles", {"actors": names[first : first + PROFILES]})
             users += [
-                {"id": each.get("did"), "public_metrics": {"followers_count": each.get("followersCount")}}
-                for each in got.get("profiles") or []
+                {"id": dig(each, "did"), "public_metrics": {"followers_count": dig(each, "followersCount")}}
+                for each in items(got, "profiles")
             ]
         return users
 
@@ -128,7 +128,8 @@ class Bluesky:
             error = dig(answer.body, "error")
             if answer.status == 401 or error in ("ExpiredToken", "InvalidToken"):
                 raise _NoSession(answer.words)
-            if answer.status == 400 and "cursor" in given and "cursor" in answer.words.lower():
+            # The search without a cursor was taken.
+            if answer.status == 400 and "cursor" in given:
                 raise ExpiredCursor
 
         if not self.token:
@@ -156,13 +157,13 @@ class _NoSession(Exception):
 
 def post_of(post: Mapping[str, Any], keys: list[str]) -> Record:
     """Return a post in the form of `Page`, with the keys of its pictures."""
-    record = post.get("record") or {}
+    record = dig(post, "record")
     return {
         "id": post.get("uri"),
-        "text": record.get("text"),
-        "created_at": record.get("createdAt"),
+        "text": dig(record, "text"),
+        "created_at": dig(record, "createdAt"),
         "author_id": dig(post, "author", "did"),
-        "lang": next(iter(record.get("langs") or []), None),
+        "lang": next(iter(items(record, "langs")), None),
         "possibly_sensitive": is_sensitive(post),
         "public_metrics": {
             "like_count": post.get("likeCount"),
@@ -177,16 +178,15 @@ def post_of(post: Mapping[str, Any], keys: list[str]) -> Record:
 
 def is_sensitive(post: Mapping[str, Any]) -> bool:
     """Return whether the poster, or the platform's moderation of post or account, has put a label of `SENSITIVE`."""
-    own = dig(post, "record", "labels", "values") or []
-    labels = [*own, *(post.get("labels") or []), *(dig(post, "author", "labels") or [])]
-    return any(dig(each, "val") in SENSITIVE and not dig(each, "neg") for each in labels)
+    labels = [*items(post, "record", "labels", "values"), *items(post, "labels"), *items(post, "author", "labels")]
+    return any(str(dig(each, "val")) in SENSITIVE and not dig(each, "neg") for each in labels)
 
 
-def hashtags_of(record: Mapping[str, Any]) -> list[str]:
+def hashtags_of(record: object) -> list[str]:
     """Return the hashtags in the text and beside it, each once."""
-    features = [each for facet in record.get("facets") or [] for each in dig(facet, "features") or []]
+    features = [each for facet in items(record, "facets") for each in items(facet, "features")]
     inside = [dig(each, "tag") for each in features if dig(each, "$type") == "app.bsky.richtext.facet#tag"]
-    return list(dict.fromkeys(str(tag) for tag in [*inside, *(record.get("tags") or [])] if tag))
+    return list(dict.fromkeys(str(tag) for tag in [*inside, *items(record, "tags")] if tag))
 
 
 def pictures_of(post: Mapping[str, Any]) -> Iterator[Record]:
@@ -195,9 +195,9 @@ def pictures_of(post: Mapping[str, Any]) -> Iterator[Record]:
     So a picture that several posts show has one key, and the CDN gives it by any of their ids (DID).
     """
     embed = dig(post, "record", "embed")
-    for image in dig(embed, "images") or dig(embed, "media", "images") or []:
+    for image in items(embed, "images") or items(embed, "media", "images"):
         cid, did = dig(image, "image", "ref", "$link") or dig(image, "image", "cid"), dig(post, "author", "did")
-        if isinstance(cid, str) and cid.isalnum() and did:
+        if isinstance(cid, str) and cid.isalnum() and isinstance(did, str):
             yield {
                 "media_key": cid,
                 "type": "photo",

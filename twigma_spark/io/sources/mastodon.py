@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
 from twigma_spark.io.sources.client import Answer, Client
-from twigma_spark.io.sources.source import Log, Page, Record, dig, moment_of, oldest_of
+from twigma_spark.io.sources.source import Log, Page, Record, dig, items, moment_of, oldest_of
 
 # Mastodon's limits: posts of a page, and 300 requests in 5 minutes.
 MOST, GAP = 40, 1.0
@@ -89,7 +89,7 @@ class Mastodon:
         inside = [p for p, at in zip(found, times, strict=True) if at is None or (first and end and first <= at < end)]
         over = bool(found) and all(at is not None and first is not None and at < first for at in times)
         media = {each["media_key"]: each for post in inside for each in media_of(post)}
-        users = {user["id"]: user for user in map(author_of, inside) if user["id"]}
+        users = {str(user["id"]): user for user in map(author_of, inside) if user["id"]}
         return Page(
             tuple(post_of(post) for post in inside),
             tuple(users.values()),
@@ -142,7 +142,9 @@ def post_of(post: Mapping[str, Any]) -> Record:
     """Return a post in the form of `Page`; its id is its uri, the same at each instance."""
     return {
         "id": post.get("uri") or post.get("url"),
-        "text": "\n\n".join(filter(None, [post.get("spoiler_text"), text_of(str(post.get("content") or ""))])),
+        "text": "\n\n".join(
+            filter(None, [str(post.get("spoiler_text") or ""), text_of(str(post.get("content") or ""))])
+        ),
         "created_at": post.get("created_at"),
         "author_id": author_of(post)["id"],
         "lang": post.get("language"),
@@ -155,22 +157,22 @@ def post_of(post: Mapping[str, Any]) -> Record:
             "quote_count": post.get("quotes_count"),
         },
         "attachments": {"media_keys": [each["media_key"] for each in media_of(post)]},
-        "entities": {"hashtags": [{"tag": dig(each, "name")} for each in post.get("tags") or []]},
+        "entities": {"hashtags": [{"tag": dig(each, "name")} for each in items(post, "tags")]},
     }
 
 
 def author_of(post: Mapping[str, Any]) -> Record:
     """Return an author; the id is the account's uri, the same at each instance."""
-    account = post.get("account") or {}
+    account = post.get("account")
     return {
-        "id": account.get("uri") or account.get("url"),
-        "public_metrics": {"followers_count": account.get("followers_count")},
+        "id": dig(account, "uri") or dig(account, "url"),
+        "public_metrics": {"followers_count": dig(account, "followers_count")},
     }
 
 
 def media_of(post: Mapping[str, Any]) -> Iterator[Record]:
     """Yield the pictures of a post, by their address where they were posted; its digest is the key."""
-    for each in post.get("media_attachments") or []:
+    for each in items(post, "media_attachments"):
         url = dig(each, "remote_url") or dig(each, "url")
         if not url:
             continue

@@ -124,6 +124,12 @@ def second_after(time: str) -> str:
     return (datetime.datetime.strptime(time, TIME) + datetime.timedelta(seconds=1)).strftime(TIME)
 
 
+def items(held: object, *names: str) -> list[Any]:
+    """Return the list that lies in objects in objects under some names; an empty one where there is none."""
+    found = dig(held, *names)
+    return found if isinstance(found, list) else []
+
+
 def dig(held: object, *names: str) -> Any:
     """Return what lies in objects in objects under some names, or None."""
     for name in names:
