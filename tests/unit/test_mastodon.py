@@ -266,7 +266,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(post(1))), value=JSON)
 def test_whatever_a_field_holds_a_post_is_made(name: str, value: object) -> None:
     odd = {**post(1), name: value}
