@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import threading
@@ -22,6 +23,33 @@ def png(shade: int = 0) -> bytes:
     return held.getvalue()
 
 
+class Clock:
+    """Time that passes only where someone waits.
+
+    Attributes:
+        now: seconds since 1970.
+        waits: seconds that were waited, each time.
+    """
+
+    def __init__(self, start: datetime.datetime) -> None:
+        """Begin at a time."""
+        self.now = start.timestamp()
+        self.waits: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.waits.append(seconds)
+        self.now += seconds
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+        return self.now
+
+    def moment(self) -> datetime.datetime:
+        """Return the time in UTC."""
+        return datetime.datetime.fromtimestamp(self.now, datetime.UTC)
+
+
 Answer = tuple[int, dict[str, str], object]
 
 
@@ -29,13 +57,20 @@ Answer = tuple[int, dict[str, str], object]
 def answering(answer: Callable[[str, dict[str, str], str], Answer]) -> Iterator[str]:
     """Yield the address of a server that answers with what a function returns: status, headers, bytes or JSON.
 
-    The function is given the path, the parameters and the header Authorization.
+    The function is given the path, the parameters (several of one name with commas, or the JSON that is posted) and the
+    header Authorization.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            self.give({name: ",".join(values) for name, values in parse_qs(parts.query).items()})
+
+        def do_POST(self) -> None:
+            self.give(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def give(self, given: dict[str, str]) -> None:
+            parts = urlsplit(self.path)
             status, headers, body = answer(parts.path, given, self.headers.get("Authorization", ""))
             self.send_response(status)
             for name, value in headers.items():
@@ -47,7 +82,7 @@ def answering(answer: Callable[[str, dict[str, str], str], Answer]) -> Iterator[
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:

@@ -233,14 +233,15 @@ def _clean_sources(
     keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key", "tweet_id").collect()
     removed, left = 0, []
     for corpus in cfg.corpora:
+        reader = reader_of(corpus)
         own = [row["source_key"] for row in keys if row["corpus"] == corpus.name and row["tweet_id"] is None]
-        if not (own or (posts and corpus.reader == "x_api")):
+        if not (own or (posts and reader.has_pages)):
             continue
         if not files or is_elsewhere(corpus.path):
             left.append(f"the files of corpus '{corpus.name}' in {corpus.path} are as they were")
             continue
-        folder = Path(reader_of(corpus).image_folder(corpus))
-        if corpus.reader == "x_api":
+        folder = Path(reader.image_folder(corpus))
+        if reader.has_pages:
             removed += sum(_rewrite_page(page, posts, pictures) for page in sorted(Path(corpus.path).glob("*.json*")))
             stems = [path for path in folder.glob("*") if path.stem in pictures]
             removed += sum(_unlink(path) for path in stems)

@@ -81,9 +81,10 @@ def _columns(text: str) -> tuple[Column, ...]:
 
 TWEETS = Table(
     "tweets",
-    "Posts as the X API gave them, one row a post.",
+    "Posts as their platforms gave them, one row a post.",
     _columns("""
-        tweet_id STRING: id of the post; a string, since ids outgrow a double
+        tweet_id STRING: id of the post; a string, since ids outgrow a double, and one of no other platform
+        platform STRING: where it was posted: x, bluesky, mastodon, or file where metadata of a folder described it
         corpus STRING: corpus that the post was read for
         author_id STRING: id of the author
         author_followers BIGINT: followers of the author when collected

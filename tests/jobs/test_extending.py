@@ -77,7 +77,7 @@ def test_a_reader_is_a_file_and_a_line_and_a_stage_has_its_table_and_section(cop
     corpus = "{name: mine, role: posts, reader: READER, path: pictures, metadata: list.csv}"
     (copy / "mine.yaml").write_text(f"store: {{root: tables}}\ncorpora:\n  - {corpus}\n", encoding="utf-8")
     wrong = ran(copy, "-c", TWIGMA, "run", "--conf", "mine.yaml", "--dry-run")
-    assert "reader: must be one of listed, folder, x_api. Got 'READER'" in wrong.stderr
+    assert "reader: must be one of listed, folder, posts, x_api. Got 'READER'" in wrong.stderr
     own = (copy / "mine.yaml").read_text(encoding="utf-8").replace("READER", "listed")
     (copy / "mine.yaml").write_text(own + "sizes: {least: 2}\n", encoding="utf-8")
     done = ran(copy, "-c", TWIGMA, "run", "--conf", "mine.yaml", "--only", "ingest", "--only", "sizes")

@@ -1,4 +1,4 @@
-"""Posts from the X API's pages."""
+"""Posts from recorded pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
-from twigma_spark.io.x_api import read_pages
+from twigma_spark.io.pages import read_pages
+from twigma_spark.io.sources import bluesky, mastodon
 from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.transforms import tweets
 
@@ -55,7 +56,7 @@ def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_
             {"data": data, "includes": {"users": USERS, "media": PICTURES}, "collected_at": "2023-01-02T03:04:05Z"}
         )
     )
-    pages = read_pages(spark, Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path)))
+    pages = read_pages(spark, Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path)))
     posts = tweets.posts(pages, "posts")
     used = {r.tweet_id: r for r in tweets.tweets(posts, TWEETS.column_names).collect()}
     assert set(used) == {"1", "2", "3", "4", "5", "6", "9007199254740993"}
@@ -89,7 +90,7 @@ def corpus(tmp_path: Path) -> Corpus:
         page = {"data": data, "includes": {"users": USERS, "media": PICTURES}, "meta": {}}
         (tmp_path / f"tweets-{n}.json").write_text(json.dumps(page))
     (tmp_path / "tweets-2.json").write_text("{broken")
-    return Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
+    return Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
 
 
 def test_posts_are_flattened_and_the_unusable_refused(spark: SparkSession, corpus: Corpus) -> None:
@@ -123,14 +124,55 @@ def test_media_are_one_row_a_post_and_position(spark: SparkSession, corpus: Corp
 def test_a_page_a_line_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
     lines = [json.dumps({"data": [post(str(n))]}) for n in (1, 2)]
     (tmp_path / "tweets.jsonl").write_text("\n".join(lines))
-    corpus = Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
+    corpus = Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
     posts = tweets.posts(read_pages(spark, corpus), "posts")
     assert sorted(r.tweet_id for r in posts.collect()) == ["1", "2"]
 
 
+def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Path) -> None:
+    """Their ids are never the same; what a platform does not say is null."""
+    at = "2025-03-01T10:00:00.5Z"
+    embed = {"images": [{"alt": "", "image": {"ref": {"$link": "bafk1"}}, "aspectRatio": {"width": 4, "height": 3}}]}
+    blue = {
+        "uri": "at://did:plc:1/app.bsky.feed.post/1", "author": {"did": "did:plc:1"}, "likeCount": 5,
+        "labels": [{"val": "porn"}], "record": {"text": "blue", "createdAt": at, "langs": ["en"], "embed": embed},
+    }  # fmt: skip
+    toot = {
+        "uri": "https://one.test/users/a/statuses/1", "account": {"uri": "https://one.test/users/a"},
+        "content": "<p>toot</p>", "created_at": at, "favourites_count": "many", "tags": [{"name": "AIart"}],
+        "media_attachments": [{"type": "image", "url": "https://one.test/1.png", "description": "alt"}],
+    }  # fmt: skip
+    pages = [
+        {"data": [post("1")], "includes": {"users": USERS, "media": PICTURES}},
+        {"platform": "bluesky", "data": [bluesky.post_of(blue, ["bafk1"])],
+         "includes": {"users": [], "media": list(bluesky.pictures_of(blue))}},
+        {"platform": "mastodon", "data": [mastodon.post_of(toot), mastodon.post_of({})],
+         "includes": {"users": [mastodon.author_of(toot)], "media": list(mastodon.media_of(toot))}},
+    ]  # fmt: skip
+    for n, page in enumerate(pages):
+        (tmp_path / f"page-{n}.json").write_text(json.dumps(page))
+    read = read_pages(spark, Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path)))
+    flat = tweets.posts(read, "posts").localCheckpoint()
+    used = {row.platform: row for row in tweets.tweets(flat, TWEETS.column_names).collect()}
+    assert {name: row.tweet_id for name, row in used.items()} == {
+        "x": "1",
+        "bluesky": blue["uri"],
+        "mastodon": toot["uri"],
+    }
+    one, two = used["bluesky"], used["mastodon"]
+    assert (one.like_count, one.possibly_sensitive, one.lang, one.author_followers) == (5, True, "en", None)
+    assert (two.text, two.hashtags, two.like_count, two.possibly_sensitive) == ("toot", ["aiart"], None, None)
+    assert one.created_at == two.created_at == datetime(2025, 3, 1, 10, 0, 0, 500000)
+    refused = {(row.key, row.reason) for row in tweets.post_rejects(flat, read, "posts").collect()}
+    assert refused == {(toot["uri"], "value_unusable"), ("page-2.json#1", "tweet_without_id")}
+    shown = {row.tweet_id: row for row in tweets.media(flat, read, MEDIA.column_names).collect()}
+    assert (shown[blue["uri"]].url[-19:], shown[blue["uri"]].width) == ("did:plc:1/bafk1@jpeg"[-19:], 4)
+    assert (shown[toot["uri"]].alt_text, shown[toot["uri"]].type) == ("alt", "photo")
+
+
 def test_a_folder_without_pages_is_told(spark: SparkSession, tmp_path: Path) -> None:
-    corpus = Corpus(name="posts", role="posts", reader="x_api", path=str(tmp_path))
-    with pytest.raises(CorpusError, match=r"pages as \.json or \.jsonl"):
+    corpus = Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
+    with pytest.raises(CorpusError, match=r"pages of posts as \.json or \.jsonl"):
         read_pages(spark, corpus)
     with pytest.raises(CorpusError, match="existing folder"):
         read_pages(spark, corpus.model_copy(update={"path": str(tmp_path / "none")}))

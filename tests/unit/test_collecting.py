@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.hosts import Answer, answering
-from twigma_spark.collecting import STATE, TOKEN, Job, collect, estimate, read_state, start_job
+from tests.hosts import Answer, Clock, answering
+from twigma_spark.collecting import Job, collect, estimate, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
-from twigma_spark.io import x_search
-from twigma_spark.io.x_search import LONGEST_QUERY, XSearch, split_query
+from twigma_spark.io.collected import STATE, read_state
+from twigma_spark.io.sources import client
+from twigma_spark.io.sources.client import Client
+from twigma_spark.io.sources.x import GAP, LONGEST_QUERY, TOKEN, XSearch, split_query
 
 SECRET = "a-secret-token"  # noqa: S105
 DAY = datetime.datetime(2022, 3, 1, tzinfo=datetime.UTC)
@@ -71,18 +73,6 @@ def serving(x: X) -> Iterator[str]:
         yield address
 
 
-class Clock:
-    """Time that passes only where someone waits."""
-
-    def __init__(self) -> None:
-        self.now = (DAY + datetime.timedelta(days=2)).timestamp()
-        self.waits: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
-
-
 @pytest.fixture
 def x() -> X:
     found = X()
@@ -93,16 +83,20 @@ def x() -> X:
 @pytest.fixture
 def job(x: X, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Job]]:
     """Makes a collection into one folder, at a clock of its own; pages have 50 posts at most."""
-    clock = Clock()
-    monkeypatch.setattr("twigma_spark.collecting.MOST", 50)
+    clock = Clock(DAY + datetime.timedelta(days=2))
+    monkeypatch.setattr(XSearch, "most", 50)
     with serving(x) as api:
 
         def make(**more: Any) -> Job:
             how = Collect(
-                out=str(tmp_path / "posts"), hashtags=("AIart",), start=DAY.date(), **{"max_posts": 1000, **more}
+                out=str(tmp_path / "posts"),
+                hashtags=("AIart",),
+                start=DAY.date(),
+                api=api,
+                **{"max_posts": 1000, **more},
             )
             said: list[str] = []
-            search = XSearch(api, SECRET, said.append, clock.sleep, lambda: clock.now)
+            search = XSearch(how, Client("X", GAP, said.append, clock.sleep, lambda: clock.now, (SECRET,)))
             now = lambda: datetime.datetime.fromtimestamp(clock.now, datetime.UTC)  # noqa: E731
             return Job(how, search, tmp_path / "posts", said.append, now)
 
@@ -192,7 +186,7 @@ def test_what_x_refuses_is_a_sentence_without_the_token(x: X, job: Callable[...,
     x.refuse = lambda n, given: (400, {}, {"errors": [{"message": "no viable alternative at input"}]})
     with pytest.raises(CollectionError, match=r"X must take the query.*no viable alternative") as refused:
         collect(job())
-    assert SECRET not in str(refused.value) and SECRET not in repr(job().search)
+    assert SECRET not in str(refused.value) and SECRET not in repr(job().source)
 
 
 def test_a_page_cut_off_is_asked_for_again(x: X, job: Callable[..., Job]) -> None:
@@ -210,7 +204,7 @@ def test_a_server_that_is_down_ends_it(x: X, job: Callable[..., Job]) -> None:
     x.refuse = lambda n, given: (500, {}, b"")
     with pytest.raises(CollectionError, match=r"X must answer\. Got status 500 in 8 attempts"):
         collect(job())
-    assert len(x.asked) == x_search.ATTEMPTS
+    assert len(x.asked) == client.ATTEMPTS
 
 
 def test_hashtags_are_as_few_queries_as_fit() -> None:
@@ -237,8 +231,10 @@ def test_what_is_missing_is_said_before_anything_is_asked(
         collect(job(max_posts=None))
 
 
-@pytest.mark.parametrize("wrong", [{"hashtags": ["a b"]}, {"hashtags": ["#a"]}, {"max_posts": 5}, {"api": "ftp://x"},
-                                   {"start": "2022-03-02", "end": "2022-03-02"}])  # fmt: skip
+@pytest.mark.parametrize("wrong", [
+    {"hashtags": ["a b"]}, {"hashtags": ["#a"]}, {"max_posts": 5}, {"api": "ftp://x"}, {"api": "http://api.test"},
+    {"source": "myspace"}, {"instances": ["one.test"]}, {"start": "2022-03-02", "end": "2022-03-02"},
+])  # fmt: skip
 def test_what_no_collection_can_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Collect.model_validate(wrong)

@@ -43,7 +43,7 @@ def x_api(**more: Any) -> list[Corpus]:
 
 
 def test_posts_of_x_are_ids_unless_a_reason_is_given() -> None:
-    assert platform_of(x_api(), True, Release()) == "x"
+    assert platform_of(x_api(), {"x"}, Release()) == "x"
     assert [field.name for field in fields_of("x", Release())] == ["id", "image_name"]
     with pytest.raises(ConfigError, match=r"release\.reason must say why .* Got none, with release\.fields: derived"):
         fields_of("x", Release(fields="derived"))
@@ -55,14 +55,12 @@ def test_posts_of_x_are_ids_unless_a_reason_is_given() -> None:
 
 
 def test_a_platform_is_not_named_away_and_not_guessed() -> None:
-    with pytest.raises(
-        ConfigError, match=r"release\.platform must be x for posts that the reader x_api read \(posts\)"
-    ):
-        platform_of(x_api(), True, Release(platform="own"))
+    with pytest.raises(ConfigError, match=r"release\.platform must be x for posts of X \(posts\)"):
+        platform_of(x_api(), {"x"}, Release(platform="own"))
     folder = x_api(reader="folder")
     with pytest.raises(ConfigError, match=r"release\.platform must name where the posts are from"):
-        platform_of(folder, True, Release())
-    assert (platform_of(folder, False, Release()), platform_of(folder, True, Release(platform="fediverse"))) == (
+        platform_of(folder, {"file"}, Release())
+    assert (platform_of(folder, None, Release()), platform_of(folder, {"file"}, Release(platform="fediverse"))) == (
         "own", "fediverse",
     )  # fmt: skip
 

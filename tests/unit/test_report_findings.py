@@ -251,7 +251,7 @@ def test_posts_over_time_say_truthfully_what_is_missing() -> None:
     folder = (replace(data.corpora[0], name="mine", role="posts", since=datetime(2022, 1, 1, tzinfo=UTC)),)
     ran = (StageRun("trends", datetime(2022, 1, 1, tzinfo=UTC), 1.0),)
     assert activity.explain_absence(replace(data, runs=())) == "The stage trends has not run."
-    assert "mine has dated images without posts: the reader x_api" in activity.explain_absence(
+    assert "mine has dated images without posts: the reader posts" in activity.explain_absence(
         replace(data, corpora=folder, runs=ran)
     )
     undated = (replace(folder[0], since=None),)

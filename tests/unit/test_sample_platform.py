@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from twigma_spark.collecting import TOKEN, collect, start_job
+from twigma_spark.collecting import collect, start_job
 from twigma_spark.config.collect import Collect
-from twigma_spark.io import x_search
 from twigma_spark.io.downloads import Rules, Wanted, download_all
+from twigma_spark.io.sources import x
 from twigma_spark.sample.platform import Platform, serving
 from twigma_spark.sample.world import draw_world
 
@@ -20,9 +20,9 @@ def test_all_posts_of_the_hashtags_are_collected_and_their_pictures_are_the_draw
 ) -> None:
     draw_world(tmp_path / "sample", 160, 7)
     platform = Platform(tmp_path / "sample" / "posts")
-    monkeypatch.setenv(TOKEN, "any")
-    monkeypatch.setattr(x_search, "GAP", 0.0)
-    monkeypatch.setattr("twigma_spark.collecting.MOST", 30)
+    monkeypatch.setenv(x.TOKEN, "any")
+    monkeypatch.setattr(x, "GAP", 0.0)
+    monkeypatch.setattr(x.XSearch, "most", 30)
     how = {"out": str(tmp_path / "posts"), "start": "2021-01-01", "end": "2023-04-01", "max_posts": 10_000}
     with serving(tmp_path / "sample" / "posts") as address:
         tags = ("aiart", "vqganclip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,15 +16,27 @@ app = typer.Typer()
 def collect(
     conf: Conf = None,
     overrides: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the posts and say what they cost.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the posts and say what they cost, or what would be asked.")
+    ] = False,
+    gone: Annotated[
+        Path | None,
+        typer.Option(help="Only look up the collected posts again, and write the ids of those that are gone."),
+    ] = None,
 ) -> None:
-    """Collect posts of X by hashtag into a folder, within a budget; run again it goes on, and takes what is new."""
+    """Collect posts by hashtag from X, Bluesky or Mastodon; run again it goes on, and takes what is new."""
     from twigma_spark import collecting
+    from twigma_spark.io.export import write_text
     from twigma_spark.io.lease import hold
     from twigma_spark.io.lease_files import LocalLeases
 
     cfg = load(conf, overrides)
     job = collecting.start_job(cfg.collect, terminal.log)
+    if gone is not None:
+        ids = list(collecting.find_gone(job))
+        write_text(str(gone), "id\n" + "".join(f"{name}\n" for name in ids))
+        terminal.log(f"collect: {len(ids):,} posts are gone: {gone}; twigma purge --posts {gone} takes them out")
+        return
     if dry_run:
         terminal.log(f"collect: {collecting.estimate(job)}")
         return
@@ -35,4 +48,4 @@ def collect(
         state = collecting.collect(job)
     left = sum(not window.done for window in state.windows)
     more = f"; {left} windows are not done, the same command goes on with a larger budget" if left else ""
-    terminal.log(f"{state.posts:,} posts, ${state.dollars(cfg.collect.prices):,.2f}: {job.folder}{more}")
+    terminal.log(f"{collecting.describe(job, state)}: {job.folder}{more}")

@@ -46,13 +46,14 @@ def demo(
 
 def _demo_collected(overrides: Sequence[str], force: bool) -> None:
     """Draw the sample world, collect its posts and pictures from a server on this machine, and run every stage."""
-    from twigma_spark import collecting, pipeline
+    from twigma_spark import pipeline
+    from twigma_spark.io.sources import x
     from twigma_spark.sample.platform import serving
 
     conf = ["sample", "collect"]
     cfg = load(conf, overrides)
     pipeline.draw_sample(cfg, terminal.log)
-    os.environ.setdefault(collecting.TOKEN, "any, since the server on this machine asks for none")
+    os.environ.setdefault(x.TOKEN, "any, since the server on this machine asks for none")
     with serving(Path(str(cfg.sample.out)) / "posts") as address:
         here = [*overrides, f"collect.api={address}"]
         collect(conf, here, dry_run=True)

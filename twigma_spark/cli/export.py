@@ -1,4 +1,4 @@
-"""Commands that export rows: statistics, rejects, duplicates, similar and ranked images."""
+"""Commands that export rows: statistics, rejects, duplicates, similar and ranked images, hashtags."""
 
 from __future__ import annotations
 
@@ -92,6 +92,25 @@ def rank(
     for file, reason in unusable:
         typer.echo(f"twigma: {file} is left out: {reason}", err=True)
     _export(frame, form, out)
+
+
+@app.command(name="expand-hashtags")
+def expand_hashtags(
+    conf: Conf = None,
+    overrides: Overrides = None,
+    hashtag: Annotated[
+        list[str] | None, typer.Option(help="A current hashtag; may be repeated. Else those of collect.hashtags.")
+    ] = None,
+    fewest: Annotated[int, typer.Option(min=1, help="Posts that a candidate needs with a current hashtag.")] = 10,
+    form: Format = "csv",
+    out: Out = None,
+) -> None:
+    """Export hashtags that come with the current ones, by lift, with the share of their images that are accepted."""
+
+    def ask(queries: Any, cfg: Config, store: Any) -> Any:
+        return queries.hashtag_candidates_frame(cfg, store, hashtag or cfg.collect.hashtags, fewest)
+
+    _export_query(ask, conf, overrides, form, out)
 
 
 def _export_query(

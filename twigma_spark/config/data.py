@@ -57,7 +57,8 @@ class SampleSettings(Section):
 # Readers by name and the module that holds their READER; a name and not an import, since config is below the stages.
 READERS: Mapping[str, str] = {
     "folder": "twigma_spark.stages.readers.folder",
-    "x_api": "twigma_spark.stages.readers.x_api",
+    "posts": "twigma_spark.stages.readers.posts",
+    "x_api": "twigma_spark.stages.readers.posts",  # the older name
 }
 
 

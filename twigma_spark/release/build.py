@@ -34,7 +34,7 @@ from twigma_spark.release.rows import (
     author_groups,
     check_tables,
     corpora_of,
-    has_posts,
+    platforms_of,
     release_rows,
 )
 
@@ -66,7 +66,7 @@ def build_release(
     tables = {name: store.read(name) for name in (*TABLES, "rejects", "runs")}
     filled = {name: store.count(name) > 0 for name in TABLES}
     corpora = [corpus for corpus in cfg.corpora if corpus.name in corpora_of(cfg)]
-    platform = platform_of(corpora, has_posts(tables, corpora_of(cfg)), cfg.release)
+    platform = platform_of(corpora, platforms_of(tables, corpora_of(cfg)), cfg.release)
     fields = fields_of(platform, cfg.release)
     check_tables(cfg, fields, filled)
     hashed = _author_hash(cfg)

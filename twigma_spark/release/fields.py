@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -88,24 +88,29 @@ PROFILES: Mapping[Platform, Profile] = {
 }
 
 
-def platform_of(corpora: Sequence[Corpus], with_posts: bool, how: Release) -> Platform:
+FEDERATED = frozenset({"bluesky", "mastodon"})
+
+
+def platform_of(corpora: Sequence[Corpus], platforms: Set[str] | None, how: Release) -> Platform:
     """Return whose terms hold for the corpora.
 
     Args:
         corpora: of which images are released.
-        with_posts: whether any of their images has the id of a post.
+        platforms: where their posts are from (`tweets.platform`); None where no image has the id of a post.
         how: the configuration.
 
     Raises:
         ConfigError: where it must be named, or the one named is less strict than the reader says.
     """
-    from_x = sorted(c.name for c in corpora if c.reader == "x_api")
+    from_x = sorted(c.name for c in corpora if c.reader == "x_api") or sorted((platforms or set()) & {"x"})
     if from_x and how.platform not in (None, "x"):
         raise ConfigError(
-            f"release.platform must be x for posts that the reader x_api read ({', '.join(from_x)}). "
+            f"release.platform must be x for posts of X ({', '.join(from_x)}). "
             f"Got {how.platform!r}; give more fields with release.fields and release.reason."
         )
-    if how.platform is None and not from_x and with_posts:
+    if how.platform is None and platforms and platforms <= FEDERATED:
+        return "fediverse"
+    if how.platform is None and not from_x and platforms is not None:
         raise ConfigError(
             "release.platform must name where the posts are from (x, fediverse, or own where they are your own). "
             "Got null, and the images have ids of posts."

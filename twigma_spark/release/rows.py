@@ -86,9 +86,12 @@ def _switched_off(cfg: Config, stage: str) -> bool:
     )
 
 
-def has_posts(tables: Mapping[str, DataFrame], corpora: Sequence[str]) -> bool:
-    """Return whether any image of the corpora has the id of a post."""
-    return not tables["images"].where(F.col("corpus").isin(corpora) & F.col("tweet_id").isNotNull()).isEmpty()
+def platforms_of(tables: Mapping[str, DataFrame], corpora: Sequence[str]) -> frozenset[str] | None:
+    """Return where the posts of the corpora are from; None where no image has the id of one."""
+    if tables["images"].where(F.col("corpus").isin(corpora) & F.col("tweet_id").isNotNull()).isEmpty():
+        return None
+    known = tables["tweets"].where(F.col("corpus").isin(corpora) & F.col("platform").isNotNull())
+    return frozenset(row["platform"] for row in known.select("platform").distinct().collect())
 
 
 def release_rows(cfg: Config, tables: Mapping[str, DataFrame], fields: Sequence[Field]) -> ReleaseRows:

@@ -44,7 +44,7 @@ def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
         "like_count": values.count(F.col("like_count")),
     }
     first = [F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in made.items()]
-    posts = used.groupBy("tweet_id").agg(*first).withColumn("corpus", F.lit(corpus))
+    posts = used.groupBy("tweet_id").agg(*first).withColumns({"corpus": F.lit(corpus), "platform": F.lit("file")})
     return fill_columns(posts, schema)
 
 

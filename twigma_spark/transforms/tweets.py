@@ -1,4 +1,4 @@
-"""Posts and their pictures, flattened from the X API's pages."""
+"""Posts and their pictures, flattened from pages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
     Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``). `unusable`
     lists values of which nothing can be made; they are null.
     """
-    flat = pages.select("file", "page", "collected_at", F.posexplode("data").alias("nth", "post"))
+    flat = pages.select("file", "page", "platform", "collected_at", F.posexplode("data").alias("nth", "post"))
     users = _deduplicate_included(pages, "users", "id").select(
         F.col("key").alias("author_id"), F.col("item.public_metrics.followers_count").alias("followers")
     )
     seen = Window.partitionBy("tweet_id").orderBy("page", "nth")
     tweet_id = F.when(F.trim("post.id") != "", F.col("post.id"))
-    numbered = flat.select("file", "page", "nth", "collected_at", tweet_id.alias("tweet_id"), "post").withColumn(
-        "seen", F.row_number().over(seen)
-    )
+    numbered = flat.select(
+        "file", "page", "nth", "platform", "collected_at", tweet_id.alias("tweet_id"), "post"
+    ).withColumn("seen", F.row_number().over(seen))
     reason = F.when(F.col("tweet_id").isNull(), "tweet_without_id").when(F.col("seen") > 1, "duplicate_key")
     made = _values()
     keys = F.col("post.attachments.media_keys")
@@ -36,6 +36,7 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
             reason.alias("reason"),
             F.concat_ws("#", "file", "nth").alias("place"),
             "tweet_id",
+            "platform",
             F.lit(corpus).alias("corpus"),
             "author_id",
             *[value.alias(name) for name, (_, value) in made.items()],

@@ -38,7 +38,7 @@ def explain_absence(data: ReportData) -> str:
     with_dates = [corpus.name for corpus in corpora if corpus.since is not None]
     if with_dates:
         return (
-            f"Posts are counted, and {', '.join(with_dates)} has dated images without posts: the reader x_api brings "
+            f"Posts are counted, and {', '.join(with_dates)} has dated images without posts: the reader posts brings "
             "posts, with their authors and likes."
         )
     return f"None of the posts of {', '.join(c.name for c in corpora) or 'any corpus'} has a date."

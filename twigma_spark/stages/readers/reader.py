@@ -47,12 +47,15 @@ class Reader:
         image_folder: returns where the images of the corpus lie.
         addresses: returns where its pictures can be downloaded, one row a picture: source_key (its name in the image
             folder, with or without an ending) and url; None where the reader knows of none.
+        has_pages: whether its posts lie in pages (`io.pages`), out of which a purge takes them, and its pictures by
+            their keys.
     """
 
     read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
     count_images: Callable[[Config, SparkSession, Frames, Corpus], int]
     image_folder: Callable[[Corpus], str] = attrgetter("path")
     addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
+    has_pages: bool = False
 
 
 def reader_of(corpus: Corpus) -> Reader:

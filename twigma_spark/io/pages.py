@@ -1,4 +1,4 @@
-"""Reader of posts in the X API's JSON: pages with `data`, `includes` and `meta`."""
+"""Pages of posts in the form of the X API's JSON, `data` and `includes`: X's own, and what `twigma collect` records."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ PAGE = """
     includes STRUCT<
         users: ARRAY<STRUCT<id: STRING, username: STRING, public_metrics: STRUCT<followers_count: STRING>>>,
         media: ARRAY<STRUCT<media_key: STRING, type: STRING, url: STRING, width: INT, height: INT, alt_text: STRING>>>,
+    platform STRING,
     collected_at STRING,
     _bad STRING
 """
 
 
 def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
-    """Return the pages: file (its name), page (its number), bad (text that is no page, else null), data, includes.
+    """Return the pages: file (its name), page (its number), bad (text that is no page, else null), and what is in them.
 
     A ``.json`` file holds one page or a list of pages, a ``.jsonl`` file one page a line.
 
@@ -39,7 +40,7 @@ def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
     pages = [frame for frame in (whole, lines) if frame is not None]
     if not pages:
         raise CorpusError(
-            f"corpus '{corpus.name}': path must be a folder with the X API's pages as .json or .jsonl. "
+            f"corpus '{corpus.name}': path must be a folder with pages of posts as .json or .jsonl. "
             f"Got {corpus.path!r}."
         )
     raw = pages[0] if len(pages) == 1 else pages[0].unionByName(pages[1])
@@ -47,6 +48,7 @@ def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
         F.element_at(F.split("path", "/"), -1).alias("file"),
         F.monotonically_increasing_id().alias("page"),
         F.when(F.col("data").isNull(), F.col("_bad")).alias("bad"),
+        F.coalesce("platform", F.lit("x")).alias("platform"),
         "data",
         "includes",
         "collected_at",

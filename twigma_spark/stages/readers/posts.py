@@ -1,4 +1,4 @@
-"""Reader `x_api`: posts in the X API's JSON, with their images in a folder beside it."""
+"""Reader `posts`: pages of posts that were collected from any platform, with their images in a folder beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.io import corpora, x_api
+from twigma_spark.io import corpora
+from twigma_spark.io.pages import media_folder, read_pages
 from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Frames
@@ -19,8 +20,8 @@ from twigma_spark.transforms.purged import without_posts
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the images of the posts, the posts, their media, and pages and posts that cannot be used."""
-    pages = x_api.read_pages(spark, corpus)
-    files = corpora.read_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest)
+    pages = read_pages(spark, corpus)
+    files = corpora.read_images(spark, corpus, media_folder(corpus), cfg.ingest)
 
     def frames(posts: DataFrame) -> CorpusFrames:
         used = tweets.tweets(posts, TWEETS.column_names)
@@ -34,7 +35,7 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
 
 def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many media the posts show, and files that no post shows."""
-    names = corpora.list_images(spark, corpus, x_api.media_folder(corpus), cfg.ingest).select(
+    names = corpora.list_images(spark, corpus, media_folder(corpus), cfg.ingest).select(
         F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
     )
     shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
@@ -43,10 +44,10 @@ def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpu
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return media_key as source_key, and url, of the photos of the posts."""
-    pages = x_api.read_pages(spark, corpus)
+    pages = read_pages(spark, corpus)
     shown = tweets.media(tweets.posts(pages, corpus.name), pages, MEDIA.column_names)
     photos = shown.where("type = 'photo' AND url IS NOT NULL").groupBy(F.col("media_key").alias("source_key"))
     return photos.agg(F.min("url").alias("url"))
 
 
-READER = Reader(read, count_images, x_api.media_folder, addresses)
+READER = Reader(read, count_images, media_folder, addresses, has_pages=True)

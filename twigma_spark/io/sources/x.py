@@ -1,0 +1,132 @@
+"""X: the full-archive search of the API v2, by hashtag; X bills each post, and each author that comes with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from twigma_spark.config.collect import Collect
+from twigma_spark.errors import CollectionError, ConfigError
+from twigma_spark.io.sources.client import Answer, Client
+from twigma_spark.io.sources.source import ExpiredCursor, Log, Page, Record, dig, oldest_of
+
+API, TOKEN = "https://api.x.com", "X_BEARER_TOKEN"
+# X's limits: characters of a query, posts of a page, seconds between two requests.
+LONGEST_QUERY, MOST, FEWEST, GAP = 1024, 500, 10, 1.05
+ASKED = {
+    "tweet.fields": "id,text,created_at,author_id,lang,possibly_sensitive,source,public_metrics,attachments,entities",
+    "expansions": "author_id,attachments.media_keys",
+    "user.fields": "id,public_metrics",
+    "media.fields": "media_key,type,url,width,height,alt_text",
+}
+
+
+def start(how: Collect, log: Log) -> XSearch:
+    """Return the search.
+
+    Raises:
+        ConfigError: there is no token in the environment.
+    """
+    token = os.environ.get(TOKEN, "").strip()
+    if not token:
+        raise ConfigError(f"{TOKEN} must hold a bearer token of the X API, as an environment variable. Got none.")
+    return XSearch(how, Client("X", GAP, log, secrets=(token,)))
+
+
+def split_query(hashtags: Sequence[str], also: str) -> list[str]:
+    """Return as few queries as X's limit of 1,024 characters allows that together ask for all hashtags.
+
+    Args:
+        hashtags: without the sign.
+        also: what else must hold of a post, in X's language of queries.
+
+    Raises:
+        CollectionError: one hashtag alone is too long with it.
+    """
+    queries: list[list[str]] = []
+    for tag in dict.fromkeys(name.lower() for name in hashtags):
+        if queries and len(_query([*queries[-1], tag], also)) <= LONGEST_QUERY:
+            queries[-1].append(tag)
+        else:
+            queries.append([tag])
+        if len(_query(queries[-1], also)) > LONGEST_QUERY:
+            raise CollectionError(
+                f"collect.also must leave room for a hashtag in {LONGEST_QUERY} characters. Got {also!r}."
+            )
+    return [_query(tags, also) for tags in queries]
+
+
+def _query(tags: Sequence[str], also: str) -> str:
+    return f"({' OR '.join(f'#{tag}' for tag in tags)}) {also}".strip()
+
+
+@dataclass
+class XSearch:
+    """The search; the token is the client's secret."""
+
+    how: Collect
+    client: Client
+    billed = True
+    overlaps = False
+    least = FEWEST
+    most = MOST
+    gap = GAP
+    delay = 60.0
+
+    def queries(self) -> list[str]:
+        """Return what must be asked so that a post with any of the hashtags is found."""
+        return split_query(self.how.hashtags, self.how.also)
+
+    def page(self, query: str, window: tuple[str, str], cursor: str | None, most: int) -> Page:
+        """Return a page of the posts in a window of time, newest first (`Source.page`); X takes 10 to 500 at most."""
+        given = {"query": query, "start_time": window[0], "end_time": window[1], "max_results": str(most), **ASKED}
+        got = self._ask("/2/tweets/search/all", {**given, "next_token": cursor} if cursor else given)
+        posts, includes, meta = got.get("data") or [], got.get("includes") or {}, got.get("meta") or {}
+        return Page(
+            tuple(posts),
+            tuple(includes.get("users") or []),
+            tuple(includes.get("media") or []),
+            meta.get("next_token"),
+            len(posts),
+            oldest_of(dig(post, "created_at") for post in posts),
+        )
+
+    def count(self, query: str, window: tuple[str, str]) -> tuple[int, int]:
+        """Return how many posts there are in a window, and how many requests it took to know."""
+        total, requests, cursor = 0, 0, None
+        while True:
+            given = {"query": query, "start_time": window[0], "end_time": window[1], "granularity": "day"}
+            meta = (
+                self._ask("/2/tweets/counts/all", {**given, "next_token": cursor} if cursor else given).get("meta")
+                or {}
+            )
+            total, requests = total + int(meta.get("total_tweet_count", 0)), requests + 1
+            cursor = meta.get("next_token")
+            if not cursor:
+                return total, requests
+
+    def gone(self, ids: Sequence[str]) -> None:
+        """Return None: X bills each post that is looked up."""
+
+    def _ask(self, path: str, given: Mapping[str, str]) -> Record:
+        def refuse(answer: Answer) -> None:
+            _refuse(answer, "next_token" in given)
+
+        headers = {"Authorization": f"Bearer {self.client.secrets[0]}"}
+        return dict(self.client.ask(f"{self.how.api or API}{path}", given, headers, refuse).body)
+
+
+def _refuse(answer: Answer, with_cursor: bool) -> None:
+    """Raise what a status and X's own words say, unless another attempt may help."""
+    told = json.dumps(answer.body)
+    if "UsageCapExceeded" in told or "usage cap" in told.lower():
+        raise CollectionError(f"the account's monthly cap must leave room. Got X's answer: {answer.words}.")
+    if answer.status in (401, 403):
+        raise CollectionError(
+            f"{TOKEN} must be a token with the right to search the full archive. Got status {answer.status}: "
+            f"{answer.words}"
+        )
+    if answer.status == 400 and with_cursor and "next_token" in told:
+        raise ExpiredCursor
