@@ -9,32 +9,16 @@ from pathlib import Path
 
 import yaml
 
-from twigma_spark.checks.metadata import read_columns
-from twigma_spark.config.data import Columns
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files
-from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES
+from twigma_spark.stages.readers.folder import find_metadata
+from twigma_spark.stages.readers.sight import count_images, guess_columns, renamed
 
 # Words in a folder's name that tell a role; the first that fits.
 ROLES = {
     "art": ("art", "paint", "drawing", "museum", "wikiart"),
     "natural": ("photo", "natural", "laion", "camera", "real"),
     "generated": ("generated", "diffusion", "synthetic", "midjourney", "dalle", "flux"),
-}
-# Other names under which a column is known.
-NAMES = {
-    "file": ("file", "file_name", "filename", "image", "path", "name", "image_path", "image_file"),
-    "prompt": ("prompt", "text"),
-    "prompt_id": ("prompt_id",),
-    "artist": ("artist", "painter", "author", "creator"),
-    "genre": ("genre", "style"),
-    "title": ("title", "label"),
-    "caption": ("caption", "description"),
-    "created_at": ("created_at", "date", "created", "timestamp", "year"),
-    "post_id": ("post_id", "tweet_id"),
-    "author_id": ("author_id", "author", "user_id"),
-    "author_followers": ("author_followers", "followers"),
-    "like_count": ("like_count", "likes"),
 }
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.
@@ -92,27 +76,11 @@ def write_configuration(folder: Path, out: Path) -> str:
 def _find(folder: Path) -> Iterator[ImageFolder]:
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     own = any(path.is_file() and local_files.is_image(path.name) for path in folder.iterdir())
-    with_images = [] if own else [path for path in below if _count(path)]
+    with_images = [] if own else [path for path in below if count_images(path)]
     for place in with_images if len(with_images) > 1 else [folder]:
-        if images := _count(place):
-            metadata, columns = _metadata(place)
-            yield ImageFolder(place, images, metadata, columns)
-
-
-def _count(folder: Path) -> int:
-    return sum(local_files.is_image(file.key) for file in local_files.list_files(str(folder)))
-
-
-def _metadata(folder: Path) -> tuple[Path | None, dict[str, str]]:
-    """Return the first file in a folder or beside it that has a column of file names, and its columns by ours."""
-    beside = [path for path in folder.parent.iterdir() if path.stem.startswith(folder.name)]
-    for path in [*sorted(folder.iterdir()), *sorted(beside)]:
-        if path.is_file() and path.suffix.lower() in (*CSV_SUFFIXES, *JSON_SUFFIXES):
-            there = {name.lower(): name for name in read_columns(path)}
-            columns = {ours: there[n] for ours, names in NAMES.items() for n in names[::-1] if n in there}
-            if "file" in columns:
-                return path, columns
-    return None, {}
+        if images := count_images(place):
+            metadata, head = find_metadata(place)
+            yield ImageFolder(place, images, metadata, {} if head is None else guess_columns(head.columns))
 
 
 def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
@@ -123,9 +91,8 @@ def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
     }
     if found.metadata is not None:
         corpus["metadata"] = str(found.metadata)
-        default = Columns().model_dump()
-        if renamed := {ours: name for ours, name in found.columns.items() if default[ours] != name}:
-            corpus["columns"] = renamed
+        if other := renamed(found.columns):
+            corpus["columns"] = other
     return corpus
 
 

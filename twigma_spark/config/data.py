@@ -44,6 +44,13 @@ class SampleSettings(Section):
 READERS: Mapping[str, str] = {
     "folder": "twigma_spark.stages.readers.folder",
     "x_api": "twigma_spark.stages.readers.x_api",
+    "twigma": "twigma_spark.stages.readers.twigma",
+    "diffusiondb": "twigma_spark.stages.readers.diffusiondb",
+    "img2dataset": "twigma_spark.stages.readers.img2dataset",
+    "laion": "twigma_spark.stages.readers.laion",
+    "artbench": "twigma_spark.stages.readers.artbench",
+    "coco": "twigma_spark.stages.readers.coco",
+    "table": "twigma_spark.stages.readers.table",
 }
 
 
@@ -54,6 +61,7 @@ class Columns(Section):
     """Names of the metadata columns that fill the columns of `images` and `tweets`; null where there is none."""
 
     file: str = "file"
+    image: str = "image"
     url: str | None = "url"
     prompt: str | None = "prompt"
     prompt_id: str | None = "prompt_id"
@@ -66,6 +74,9 @@ class Columns(Section):
     author_id: str | None = "author_id"
     author_followers: str | None = "author_followers"
     like_count: str | None = "like_count"
+    quote_count: str | None = "quote_count"
+    reply_count: str | None = "reply_count"
+    sensitive: str | None = "sensitive"
 
 
 class Corpus(Section):

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.data import READERS, Corpus
 from twigma_spark.config.settings import Config
+from twigma_spark.stages.readers.sight import Sight
 from twigma_spark.stages.stage import Frames
 
 
@@ -47,12 +49,19 @@ class Reader:
         image_folder: returns where the images of the corpus lie.
         addresses: returns where its pictures can be downloaded, one row a picture: source_key (its name in the image
             folder, with or without an ending) and url; None where the reader knows of none.
+        expects: the layout that it reads, in words.
+        see: returns what it sees of a path on this machine without Spark; None where it is not its layout.
+        check: returns how many images a corpus has, without Spark, None where its image files are to be counted; raises
+            CorpusError where the layout is another.
     """
 
     read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
     count_images: Callable[[Config, SparkSession, Frames, Corpus], int]
     image_folder: Callable[[Corpus], str] = attrgetter("path")
     addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
+    expects: str = ""
+    see: Callable[[Path], Sight | None] | None = None
+    check: Callable[[Corpus], int | None] | None = None
 
 
 def reader_of(corpus: Corpus) -> Reader:
