@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,8 @@ import yaml
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files
 from twigma_spark.stages.readers.folder import find_metadata
-from twigma_spark.stages.readers.sight import count_images, guess_columns, renamed
+from twigma_spark.stages.readers.sight import corpus_name, count_images, guess_columns, guess_role, renamed
 
-# Words in a folder's name that tell a role; the first that fits.
-ROLES = {
-    "art": ("art", "paint", "drawing", "museum", "wikiart"),
-    "natural": ("photo", "natural", "laion", "camera", "real"),
-    "generated": ("generated", "diffusion", "synthetic", "midjourney", "dalle", "flux"),
-}
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.
 # role: posts (what is asked about), generated, natural or art (what it is compared with).
@@ -55,7 +48,7 @@ def write_configuration(folder: Path, out: Path) -> str:
     corpora = [_corpus(each, only=len(found) == 1) for each in found]
     if not any(corpus["role"] == "posts" for corpus in corpora):
         corpora[0]["role"] = "posts"
-    name = _name(folder)
+    name = corpus_name(folder)
     posts = sum(each.images for each, corpus in zip(found, corpora, strict=True) if corpus["role"] == "posts")
     data: dict[str, object] = {"store": {"root": f"build/{name}/tables"}, "corpora": corpora}
     if posts < 100:  # the default of ten themes needs some images each
@@ -85,8 +78,8 @@ def _find(folder: Path) -> Iterator[ImageFolder]:
 
 def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
     corpus: dict[str, object] = {
-        "name": _name(found.folder),
-        "role": "posts" if only else _role(found.folder.name),
+        "name": corpus_name(found.folder),
+        "role": "posts" if only else guess_role(found.folder.name),
         "path": str(found.folder),
     }
     if found.metadata is not None:
@@ -94,14 +87,3 @@ def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
         if other := renamed(found.columns):
             corpus["columns"] = other
     return corpus
-
-
-def _role(name: str) -> str:
-    words = re.split(r"[^a-z]+", name.lower())
-    return next((role for role, known in ROLES.items() if any(w.startswith(k) for w in words for k in known)), "posts")
-
-
-def _name(folder: Path) -> str:
-    """Return a name for a corpus: lower-case letters, digits and _."""
-    plain = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")[:32]
-    return plain if plain[:1].isalpha() else f"images_{plain}"[:32].strip("_")

@@ -41,16 +41,17 @@ class SampleSettings(Section):
 
 
 # Readers by name and the module that holds their READER; a name and not an import, since config is below the stages.
+# `twigma inspect` asks them in this order, and `folder` last.
 READERS: Mapping[str, str] = {
     "folder": "twigma_spark.stages.readers.folder",
     "x_api": "twigma_spark.stages.readers.x_api",
     "twigma": "twigma_spark.stages.readers.twigma",
     "diffusiondb": "twigma_spark.stages.readers.diffusiondb",
     "img2dataset": "twigma_spark.stages.readers.img2dataset",
-    "laion": "twigma_spark.stages.readers.laion",
     "artbench": "twigma_spark.stages.readers.artbench",
     "coco": "twigma_spark.stages.readers.coco",
     "table": "twigma_spark.stages.readers.table",
+    "laion": "twigma_spark.stages.readers.laion",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,9 +39,9 @@ class Head:
     n_rows: int | None = None
     types: tuple[pa.DataType, ...] = ()
 
-    def of_type(self, fits: object) -> tuple[str, ...]:
+    def of_type(self, fits: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
         """Return the columns whose Arrow type passes a test."""
-        return tuple(name for name, kind in zip(self.columns, self.types, strict=True) if fits(kind))  # type: ignore[operator]
+        return tuple(name for name, kind in zip(self.columns, self.types, strict=True) if fits(kind))
 
 
 def read_head(path: Path) -> bytes:
@@ -96,6 +96,14 @@ def parquet_head(files: Sequence[Path]) -> Head:
     return Head(tuple(schema.names), texts, n_rows, tuple(schema.types))
 
 
+def readable_head(files: Sequence[Path]) -> Head | None:
+    """Return `parquet_head`; None where there is no file, or one that is no Parquet."""
+    try:
+        return parquet_head(files) if files else None
+    except (OSError, ValueError):  # Arrow's errors are ValueErrors
+        return None
+
+
 def count_values(file: Path, column: str) -> Mapping[str, int]:
     """Return how often each value of a column of a Parquet file is there."""
     counted = pq.read_table(file, columns=[column]).column(column).value_counts().to_pylist()
@@ -145,7 +153,9 @@ def describe(path: Path) -> str:
         else:
             kind = entry.suffix.lower() or "without an ending"
             endings[kind] = endings.get(kind, 0) + 1
+    broken = [file.name for file in files_with(path, ".parquet")[:1] if readable_head([file]) is None]
     said = [f"{n:,} {kind}" for kind, n in sorted(endings.items(), key=lambda item: -item[1])[:5]]
     if folders:
         said.append(f"{len(folders):,} folders ({', '.join(folders[:3])}{', ...' if len(folders) > 3 else ''})")
-    return "a folder of " + (" and ".join(said) or "nothing")
+    why = f" ({broken[0]} cannot be read as Parquet)" if broken else ""
+    return "a folder of " + (" and ".join(said) or "nothing") + why

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -52,9 +50,10 @@ def count_described(names: DataFrame, described: Metadata) -> int:
         names: source_key of each file.
         described: rows whose file is a source_key.
     """
-    rows = described.rows.where(USABLE).select("file")
-    known = rows.join(names.withColumnRenamed("source_key", "file"), "file", "left_semi").distinct().count()
-    return names.count() + rows.count() - known
+    rows = described.rows.where(USABLE).groupBy("file").count()
+    there = names.select(F.col("source_key").alias("file"), F.lit(1).alias("there"))
+    counted = rows.join(there, "file", "left").agg(F.sum("count"), F.sum("there")).collect()[0]
+    return names.count() + (counted[0] or 0) - (counted[1] or 0)
 
 
 def described_addresses(described: Metadata) -> DataFrame:
@@ -80,9 +79,8 @@ def match_files(rows: DataFrame, name: str, files: DataFrame) -> DataFrame:
         files: source_key of each.
     """
     alone = F.element_at(F.split("source_key", "/"), -1)
-    ways = [F.col("source_key"), alone, F.regexp_replace(alone, ENDING, "")]
-    known = [files.select(way.alias("known"), "source_key", F.lit(n).alias("way")) for n, way in enumerate(ways)]
-    every = reduce(DataFrame.unionByName, known)
+    ways = F.array_distinct(F.array("source_key", alone, F.regexp_replace(alone, ENDING, "")))
+    known = files.select("source_key", F.posexplode(ways).alias("way", "known"))
     best = F.min("way").over(Window.partitionBy("known"))
-    named = every.withColumn("best", best).where("way = best").select("known", "source_key").distinct()
+    named = known.withColumn("best", best).where("way = best").select("known", "source_key")
     return rows.join(named, F.col(name) == F.col("known"), "left").drop("known")

@@ -120,7 +120,7 @@ def see(path: Path) -> Sight | None:
     if not parts and not packed:
         return None
     table = find_table(str(path))
-    head = peek.parquet_head([Path(table)]) if table else None
+    head = peek.readable_head([Path(table)]) if table else None
     faults = [f"{len(packed):,} parts are still packed: {packed[0].name}"] if packed else []
     without = [part.name for part in parts if not (part / f"{part.name}.json").is_file()]
     if table is None and without:

@@ -42,10 +42,20 @@ def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
 
 
 def see(path: Path, role: Role = "posts") -> Sight | None:
-    """Return what the reader sees of a folder of images: how many, and the metadata that is in it or beside it."""
-    if not path.is_dir() or not (images := count_images(path)):
+    """Return what the reader sees of a folder of images, or of a file that describes some.
+
+    They are how many images there are, and the metadata that is in the folder or beside it.
+    """
+    if path.is_file():
+        head = read_names(path)
+        beside = path.with_suffix("")
+        return None if head is None else _sight(beside if beside.is_dir() else path.parent, role, path, head)
+    return _sight(path, role, *find_metadata(path)) if path.is_dir() else None
+
+
+def _sight(path: Path, role: Role, metadata: Path | None, head: peek.Head | None) -> Sight | None:
+    if not (images := count_images(path)):
         return None
-    metadata, head = find_metadata(path)
     keys: dict[str, object] = {"path": str(path)}
     if metadata is None or head is None:
         return Sight(keys, role, {"images": images})
@@ -53,7 +63,7 @@ def see(path: Path, role: Role = "posts") -> Sight | None:
     if other := renamed(guess_columns(head.columns)):
         keys["columns"] = other
     counts = {"images": images} if head.n_rows is None else {"images": images, "rows": head.n_rows}
-    return Sight(keys, role, counts, head.columns, head.rows)
+    return Sight(keys, role, counts, head.columns, head.rows[:3])
 
 
 def find_metadata(folder: Path) -> tuple[Path | None, peek.Head | None]:
@@ -61,16 +71,20 @@ def find_metadata(folder: Path) -> tuple[Path | None, peek.Head | None]:
     inside = [path for path in sorted(folder.iterdir()) if path.is_file()]
     beside = [path for path in sorted(folder.parent.iterdir()) if path.is_file() and path.stem.startswith(folder.name)]
     for path in [*inside, *beside]:
-        suffix = path.suffix.lower()
-        if suffix in (*local_files.CSV_SUFFIXES, *local_files.JSON_SUFFIXES):
-            head = peek.text_head(path)
-        elif suffix == ".parquet":
-            head = peek.parquet_head([path])
-        else:
-            continue
-        if "file" in guess_columns(head.columns):
+        if (head := read_names(path)) is not None:
             return path, head
     return None, None
+
+
+def read_names(file: Path) -> peek.Head | None:
+    """Return the beginning of a file of rows that has a column of file names, None of any other."""
+    suffix = file.suffix.lower()
+    head = None
+    if suffix in (*local_files.CSV_SUFFIXES, *local_files.JSON_SUFFIXES):
+        head = peek.text_head(file)
+    elif suffix == ".parquet":
+        head = peek.readable_head([file])
+    return head if head is not None and "file" in guess_columns(head.columns) else None
 
 
 READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see)

@@ -23,6 +23,8 @@ from twigma_spark.transforms import candidates
 EXPECTED = "a folder of .tar files of images, or of .parquet files with the columns key and status"
 ENCODINGS = ("jpg", "png", "webp")
 SUCCESS = "success"
+# Parquet files whose rows are counted by status without Spark.
+MOST_TABLES = 100
 IS_FAILURE = f"status <> '{SUCCESS}'"
 
 
@@ -67,10 +69,10 @@ def form_of(path: Path) -> str | None:
     if peek.files_with(path, ".tar"):
         return "webdataset"
     files = peek.files_with(path, ".parquet")
-    columns = peek.parquet_head(files[:1]).columns if files else ()
-    if not {"key", "status"} <= set(columns):
+    head = peek.readable_head(files[:1])
+    if head is None or not {"key", "status"} <= set(head.columns):
         return None
-    return "parquet" if any(name in columns for name in ENCODINGS) else "files"
+    return "parquet" if any(name in head.columns for name in ENCODINGS) else "files"
 
 
 def _failure(rows: DataFrame) -> Column:
@@ -106,7 +108,8 @@ def _rejected_texts(members: DataFrame, corpus: Corpus) -> DataFrame:
 def _failures(spark: SparkSession, corpus: Corpus) -> DataFrame | None:
     """Return the pictures that could not be downloaded, which are in the Parquet files beside the tars alone."""
     files = peek.files_with(Path(corpus.path), ".parquet")
-    if not files or not {"key", "status"} <= set(peek.parquet_head(files[:1]).columns):
+    head = peek.readable_head(files[:1])
+    if head is None or not {"key", "status"} <= set(head.columns):
         return None
     rows = read_rows(spark, corpus.name, corpus.path)
     shard = F.regexp_replace(F.col("_metadata.file_name"), r"\.parquet$", ".tar/")
@@ -163,7 +166,7 @@ def see(path: Path) -> Sight | None:
     if (form := form_of(path)) is None:
         return None
     tars, tables = peek.files_with(path, ".tar"), peek.files_with(path, ".parquet")
-    head = peek.parquet_head(tables) if tables else None
+    head = peek.readable_head(tables)
     if form == "files":
         counts = {"images": count_images(path)}
     elif form == "parquet":
@@ -185,7 +188,8 @@ def _first_members(tar: Path) -> tuple[tuple[str, ...], tuple[dict[str, str], ..
 
 def _faults(tars: list[Path], tables: list[Path]) -> Iterator[str]:
     """Yield how many pictures could not be downloaded, and which tars are empty."""
-    status = [peek.count_values(file, "status") for file in tables if "status" in peek.parquet_head([file]).columns]
+    heads = {file: peek.readable_head([file]) for file in tables[:MOST_TABLES]}
+    status = [peek.count_values(file, "status") for file, head in heads.items() if head and "status" in head.columns]
     failed = sum(n for counts in status for value, n in counts.items() if value != SUCCESS)
     if failed:
         yield f"{failed:,} of {sum(map(sum, (c.values() for c in status))):,} pictures could not be downloaded: rejects"

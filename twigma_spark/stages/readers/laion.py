@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -96,10 +95,7 @@ def check(corpus: Corpus) -> int | None:
 def see(path: Path) -> Sight | None:
     """Return what the reader sees of Parquet files with addresses and captions, and without pictures."""
     files = peek.parquet_files(path) if path.exists() else []
-    try:
-        head = peek.parquet_head(files) if files else None
-    except (OSError, pa.ArrowInvalid):
-        return None
+    head = peek.readable_head(files)
     if head is None or not set(ADDRESSES) & set(head.columns) or {"key", "status"} <= set(head.columns):
         return None
     folder = (path if path.is_dir() else path.parent) / "pictures"

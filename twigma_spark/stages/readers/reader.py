@@ -66,5 +66,10 @@ class Reader:
 
 def reader_of(corpus: Corpus) -> Reader:
     """Return the reader of a corpus."""
-    reader: Reader = import_module(READERS[corpus.reader]).READER
+    return reader_named(corpus.reader)
+
+
+def reader_named(name: str) -> Reader:
+    """Return the reader of a name."""
+    reader: Reader = import_module(READERS[name]).READER
     return reader

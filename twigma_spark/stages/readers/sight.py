@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -30,6 +31,13 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "quote_count": ("quote_count",),
     "reply_count": ("reply_count",),
     "sensitive": ("sensitive", "possibly_sensitive"),
+}
+
+# Words in a folder's name that tell a role; the first that fits.
+ROLES: Mapping[Role, tuple[str, ...]] = {
+    "art": ("art", "paint", "drawing", "museum", "wikiart"),
+    "natural": ("photo", "natural", "laion", "camera", "real"),
+    "generated": ("generated", "diffusion", "synthetic", "midjourney", "dalle", "flux"),
 }
 
 
@@ -64,6 +72,18 @@ def renamed(columns: Mapping[str, str]) -> dict[str, str]:
     """Return the columns whose names the configuration must give, since they are not the default."""
     default = Columns().model_dump()
     return {ours: name for ours, name in columns.items() if default[ours] != name}
+
+
+def guess_role(name: str) -> Role:
+    """Return the role that the words of a folder's name tell, posts where they tell none."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((role for role, known in ROLES.items() if any(w.startswith(k) for w in words for k in known)), "posts")
+
+
+def corpus_name(folder: Path) -> str:
+    """Return a name for a corpus: lower-case letters, digits and _."""
+    plain = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")[:32]
+    return plain if plain[:1].isalpha() else f"images_{plain}"[:32].strip("_")
 
 
 def count_images(folder: Path) -> int:

@@ -24,6 +24,9 @@ from twigma_spark.transforms import candidates, posts_in_folder
 
 EXPECTED = "Parquet files or a Delta table with a column of pictures: bytes, or a structure with bytes"
 
+# Columns that may tell the rows of a table apart.
+KEYS = ("file", "id", "key", "image_id", "file_name", "filename", "path", "name")
+
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the pictures of the rows and what the other columns say of them."""
@@ -148,20 +151,22 @@ def check(corpus: Corpus) -> int | None:
 def see(path: Path) -> Sight | None:
     """Return what the reader sees of Parquet files with a column of pictures."""
     files = peek.parquet_files(path) if path.exists() else []
-    try:
-        head = peek.parquet_head(files) if files else None
-    except (OSError, pa.ArrowInvalid):
-        return None
+    head = peek.readable_head(files)
     pictures = () if head is None else head.of_type(_holds_pictures)
     if head is None or not pictures:
         return None
+    delta = (path / "_delta_log").is_dir()
     image = "image" if "image" in pictures else pictures[0]
     others = tuple(name for name in head.columns if name not in pictures)
     names = {ours: known for ours, known in NAMES.items() if ours != "file"}
-    columns = renamed({"image": image, **guess_columns(others, names)})
+    key = guess_columns(others, {"file": KEYS}) if delta else {}
+    columns = renamed({"image": image, **guess_columns(others, names), **key})
     keys = {"path": str(path), **({"columns": columns} if columns else {})}
-    more = (f"there are {len(pictures)} columns of bytes: {', '.join(pictures)}",) if len(pictures) > 1 else ()
-    return Sight(keys, "posts", {"rows": head.n_rows or 0, "files": len(files)}, head.columns, head.rows, more)
+    more: tuple[str, ...] = ("columns.file must name a column that tells rows apart",) if delta and not key else ()
+    more += (f"there are {len(pictures)} columns of bytes: {', '.join(pictures)}",) if len(pictures) > 1 else ()
+    # Files that were deleted from a Delta table are still there.
+    counts = {"files": len(files)} if delta else {"rows": head.n_rows or 0, "files": len(files)}
+    return Sight(keys, "posts", counts, head.columns, head.rows, more)
 
 
 def _holds_pictures(kind: pa.DataType) -> bool:
