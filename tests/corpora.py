@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from twigma_spark.io.release_files import write_parts
+from twigma_spark.release.fields import FIELDS, schema_of
 
 
 def picture(shade: int = 0, form: str = "PNG") -> bytes:
@@ -146,6 +150,20 @@ def coco(root: Path) -> Path:
     put(root / "annotations" / "captions_val2017.json", json.dumps({"images": images, "annotations": annotations}))
     for n in range(2):
         put(root / "val2017" / f"00{n}.jpg", picture(n))
+    return root
+
+
+def released(root: Path) -> Path:
+    """Write a release as `twigma release` does: one image with a text that CSV must quote, and one of no post."""
+    rows = [
+        {"id": "1600000000000000009", "image_name": "a.jpg", "all_captions": 'a "cat",\nsitting', "like_count": 5},
+        {"id": "0f" * 16, "image_name": "sub/b.png", "created_at": datetime(2022, 9, 1, tzinfo=UTC)},
+    ]
+    schema = schema_of(FIELDS)
+    root.mkdir(parents=True, exist_ok=True)
+    write_parts([pa.RecordBatch.from_pylist(rows, schema)], root, schema, None)
+    put(root / "images" / "a.jpg", picture(1))
+    put(root / "images" / "sub" / "b.png", picture(2))
     return root
 
 

@@ -20,7 +20,7 @@ from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import with_companions
 from twigma_spark.io.export import write_text
-from twigma_spark.io.local_files import is_elsewhere
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_elsewhere
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
 from twigma_spark.stages.readers.reader import reader_of
@@ -225,27 +225,40 @@ def _clean_sources(
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many files of the corpora were removed or rewritten, and which corpora a person must look at."""
     posts, pictures = ({str(row["purged_id"]) for row in ids[kind].collect()} for kind in ("post", "picture"))
-    keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key", "tweet_id").collect()
+    keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key").collect()
     removed, left = 0, []
     for corpus in cfg.corpora:
-        own = [row["source_key"] for row in keys if row["corpus"] == corpus.name and row["tweet_id"] is None]
-        if not (own or (posts and corpus.reader == "x_api")):
+        # What the pages of the reader x_api show is found by post and media key instead.
+        by_post = corpus.reader == "x_api"
+        own = [] if by_post else [row["source_key"] for row in keys if row["corpus"] == corpus.name]
+        if not (own or (posts and by_post)):
             continue
         if not files or is_elsewhere(corpus.path):
             left.append(f"the files of corpus '{corpus.name}' in {corpus.path} are as they were")
             continue
         folder = Path(reader_of(corpus).image_folder(corpus))
-        if corpus.reader == "x_api":
+        if by_post:
             removed += sum(_rewrite_page(page, posts, pictures) for page in sorted(Path(corpus.path).glob("*.json*")))
             stems = [path for path in folder.glob("*") if path.stem in pictures]
             removed += sum(_unlink(path) for path in stems)
         else:
-            removed += sum(_unlink(folder / key) for key in own)
+            unlinked = sum(_unlink_image(folder, key) for key in own)
+            removed += unlinked
+            if unlinked < len(own):
+                left.append(
+                    f"{len(own) - unlinked:,} pictures of corpus '{corpus.name}' are no files of their own: what holds "
+                    f"them in {corpus.path} is as it was"
+                )
             if corpus.metadata:
                 left.append(
                     f"the metadata of corpus '{corpus.name}', {corpus.metadata}, still describes what was purged"
                 )
     return removed, tuple(left)
+
+
+def _unlink_image(folder: Path, key: str) -> int:
+    """Return 1 where the file of an image was removed, else 0; of some readers a key lacks the file's ending."""
+    return _unlink(folder / key) or sum(_unlink(folder / f"{key}.{ending}") for ending in IMAGE_SUFFIXES)
 
 
 def _unlink(path: Path) -> int:

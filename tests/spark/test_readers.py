@@ -41,6 +41,7 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
     made.put_rows(root / "folder.parquet", described)
     made.laion(root / "laion")
     made.twigma(root / "twigma")
+    made.released(root / "released")
 
     def corpus(name: str, reader: str, path: Path, **keys: object) -> Corpus:
         return Corpus(name=name, role="posts", reader=reader, path=str(path), **keys)
@@ -64,6 +65,7 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
             corpus("art_names", "artbench", made.artbench(root / "art_names", False)),
             corpus("coco", "coco", made.coco(root / "coco")),
             corpus("twigma", "twigma", root / "twigma" / "images", metadata=str(root / "twigma" / "twigma.csv")),
+            corpus("released", "twigma", root / "released" / "images", metadata=str(root / "released")),
             corpus("folder", "folder", root / "folder", metadata=str(root / "folder.parquet"), columns=nested),
         )
     )
@@ -82,7 +84,7 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
 
 def test_no_image_is_lost(taken: SimpleNamespace) -> None:
     assert taken.account.lost == 0
-    assert taken.account.images == 5 + 3 + 3 + 3 + 3 + 3 + 3 + 3 + 5 + 4 + 3 + 3 + 2
+    assert taken.account.images == 5 + 3 + 3 + 3 + 3 + 3 + 3 + 3 + 5 + 4 + 3 + 3 + 2 + 2
 
 
 def test_tars_of_img2dataset(taken: SimpleNamespace) -> None:
@@ -166,6 +168,13 @@ def test_a_release_of_twigma(taken: SimpleNamespace) -> None:
     counts = ("like_count", "quote_count", "reply_count", "possibly_sensitive")
     posts = [tuple(taken.posts[name][count] for count in counts) for name in ids]
     assert posts == [(12, 1, 2, False), (None, 1, 2, True), (0, 1, 2, False)]
+
+
+def test_a_release_of_ours_comes_back(taken: SimpleNamespace) -> None:
+    found = {key: (row.tweet_id, row.caption) for key, row in taken.images["released"].items()}
+    assert found == {"a.jpg": ("1600000000000000009", 'a "cat",\nsitting'), "sub/b.png": ("0f" * 16, None)}
+    assert taken.images["released"]["sub/b.png"].created_at.isoformat() == "2022-09-01T00:00:00"
+    assert taken.posts["1600000000000000009"].like_count == 5 and taken.rejects["released"] == {}
 
 
 def test_metadata_in_parquet_describes_a_folder(taken: SimpleNamespace) -> None:

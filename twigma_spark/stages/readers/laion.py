@@ -26,6 +26,7 @@ FLAGS = ("NSFW", "nsfw")
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the pictures that were downloaded with their captions; one that is not there is ``missing_file``."""
+    check(corpus)
     files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest)
     named = corpora.ImageFiles(described.without_ending(files.rows), files.n_bytes)
     return described.describe_images(corpus, named, describe(spark, corpus), Path(_table(corpus)).name)
@@ -33,7 +34,6 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
 
 def describe(spark: SparkSession, corpus: Corpus) -> corpora.Metadata:
     """Return the rows, whose file is made of the address: 32 hex digits of its SHA-256, in folders by the first two."""
-    check(corpus)
     rows = read_rows(spark, corpus.name, _table(corpus))
     found = {name: _first(rows, names) for name, names in (("url", ADDRESSES), ("caption", CAPTIONS))}
     corpus = preset_columns(corpus, **found)
@@ -77,6 +77,7 @@ def count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return source_key, without an ending, and url of the rows."""
+    check(corpus)
     return described.described_addresses(describe(spark, corpus))
 
 
@@ -101,7 +102,15 @@ def see(path: Path) -> Sight | None:
     folder = (path if path.is_dir() else path.parent) / "pictures"
     keys = {"path": str(folder), "metadata": str(path), "fetch": True}
     counts = {"rows": head.n_rows or 0, "files": len(files)}
-    return Sight(keys, "natural", counts, head.columns, head.rows)
+    vectors = [file.name for place in (path, path.parent) for file in _embeddings(place)]
+    note = f"{vectors[0]} and the like are not read: a run embeds the pictures that it has" if vectors else None
+    return Sight(keys, "natural", counts, head.columns, head.rows, () if note is None else (note,))
+
+
+def _embeddings(folder: Path) -> list[Path]:
+    """Return the embeddings that clip-retrieval writes, in a folder or in its folder img_emb."""
+    places = [place for place in (folder, folder / "img_emb") if place.is_dir()]
+    return [file for place in places for file in peek.files_with(place, ".npy") if file.name.startswith("img_emb")]
 
 
 READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see, check=check)

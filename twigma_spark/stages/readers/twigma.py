@@ -25,19 +25,19 @@ DAMAGED = "id_damaged"
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    """Return the images that are in the folder, the posts, and the rows without an image."""
+    """Return the images that are in the folder, the posts, and the rows without an image.
+
+    Raises:
+        CorpusError: ids that went through floating-point numbers.
+    """
+    check(corpus)
     files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest)
     metadata = describe(spark, corpus, files.rows)
     return described.describe_images(corpus, files, metadata, Path(_table(corpus)).name)
 
 
 def describe(spark: SparkSession, corpus: Corpus, files: DataFrame) -> corpora.Metadata:
-    """Return the rows of the release, each with the file that it names.
-
-    Raises:
-        CorpusError: ids that went through floating-point numbers.
-    """
-    check(corpus)
+    """Return the rows of the release, each with the file that it names; a damaged id further down is a reject."""
     read = corpora.read_metadata(spark, _with_columns(corpus))
     rows = described.match_files(read.rows, "file", files.select("source_key"))
     damaged = F.col("post_id").rlike(post_ids.DAMAGED)
@@ -73,6 +73,7 @@ def count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return where X serves the pictures: source_key and url of the rows whose name is no path."""
+    check(corpus)
     names = corpora.list_images(spark, corpus, corpus.path, Ingest()).select("source_key")
     metadata = describe(spark, corpus, names)
     plain = F.when(F.col("file").rlike(r"^[\w.-]+$"), F.concat(F.lit(MEDIA), "file"))
