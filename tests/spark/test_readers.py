@@ -2,71 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from tests import corpora as made
 from twigma_spark.config.data import Columns, Corpus
+from twigma_spark.config.engine import Ingest
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import arrow
+from twigma_spark.io import arrow, corpora
+from twigma_spark.io.corpora import Metadata
 from twigma_spark.schemas import IMAGES
 from twigma_spark.stages import ingest
+from twigma_spark.stages.readers import artbench, coco, described, diffusiondb, laion, twigma
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import StageContext
 
 PLACE = "train-00000-of-00001.parquet"
 
 
-def address_keys(spark: SparkSession, corpus: Corpus) -> dict[str, str]:
-    """Return the source_key by the address of the pictures that a corpus would have downloaded."""
-    addresses = reader_of(corpus).addresses
-    assert addresses is not None
-    return {row["url"]: row["source_key"] for row in addresses(spark, corpus).collect()}
+Describe = Callable[[SparkSession, Corpus, DataFrame], Metadata]
+
+
+def corpus_of(name: str, reader: str, path: Path, **keys: object) -> Corpus:
+    return Corpus(name=name, role="posts", reader=reader, path=str(path), **keys)
+
+
+def rows_of(spark: SparkSession, describe: Describe, corpus: Corpus) -> dict[str, Row]:
+    """Return what a reader knows of the files of a corpus, by their names; of one that is not there too."""
+    names = corpora.list_images(spark, corpus, corpus.path, Ingest())
+    return {row.file: row for row in describe(spark, corpus, names).rows.collect()}
 
 
 @pytest.fixture(scope="module")
 def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """One run of ingest over a corpus of each layout: images and rejects by corpus, posts, addresses, the account."""
+    """One run of ingest over corpora that bring images or posts: images and rejects by corpus, posts, the account."""
     root = tmp_path_factory.mktemp("corpora")
     delta = [("k1", bytearray(made.picture(1))), ("k1", bytearray(made.picture(2))), ("k2", None)]
     frame = spark.createDataFrame(delta, "id STRING, png BINARY").coalesce(1)
     frame.write.format("delta").save(str(root / "delta"))
-    made.put(root / "folder" / "a.png", made.picture())
-    described: list[dict[str, object]] = [{"file_name": "a.png", "about": {"text": "a cat"}}, {"file_name": "b.png"}]
-    made.put_rows(root / "folder.parquet", described)
-    made.laion(root / "laion")
-    made.twigma(root / "twigma")
-    made.released(root / "released")
-
-    def corpus(name: str, reader: str, path: Path, **keys: object) -> Corpus:
-        return Corpus(name=name, role="posts", reader=reader, path=str(path), **keys)
-
-    laion = corpus("laion", "laion", root / "pictures", metadata=str(root / "laion"))
-    keys = address_keys(spark, laion)
-    made.put(root / "pictures" / f"{keys['http://x/1.jpg']}.jpg", made.picture())
     likes = Columns(prompt="text", like_count="likes")
-    nested = Columns(file="file_name", prompt="about.text")
+    made.released(root / "released")
     cfg = Config(
         corpora=(
-            corpus("tars", "img2dataset", made.webdataset(root / "tars")),
-            corpus("parquet", "img2dataset", made.parquet_of_img2dataset(root / "parquet")),
-            corpus("files", "img2dataset", made.files_of_img2dataset(root / "files")),
-            corpus("hub", "table", made.hugging_face(root / "hub"), columns=likes),
-            corpus("delta", "table", root / "delta", columns=Columns(file="id", image="png")),
-            corpus("diffusion", "diffusiondb", made.diffusiondb(root / "diffusion", True)),
-            corpus("diffusion_json", "diffusiondb", made.diffusiondb(root / "diffusion_json", False)),
-            laion,
-            corpus("art", "artbench", made.artbench(root / "art", True)),
-            corpus("art_names", "artbench", made.artbench(root / "art_names", False)),
-            corpus("coco", "coco", made.coco(root / "coco")),
-            corpus("twigma", "twigma", root / "twigma" / "images", metadata=str(root / "twigma" / "twigma.csv")),
-            corpus("released", "twigma", root / "released" / "images", metadata=str(root / "released")),
-            corpus("folder", "folder", root / "folder", metadata=str(root / "folder.parquet"), columns=nested),
+            corpus_of("tars", "img2dataset", made.webdataset(root / "tars")),
+            corpus_of("parquet", "img2dataset", made.parquet_of_img2dataset(root / "parquet")),
+            corpus_of("files", "img2dataset", made.files_of_img2dataset(root / "files")),
+            corpus_of("hub", "table", made.hugging_face(root / "hub"), columns=likes),
+            corpus_of("delta", "table", root / "delta", columns=Columns(file="id", image="png")),
+            corpus_of("released", "twigma", root / "released" / "images", metadata=str(root / "released")),
         )
     )
     context = StageContext(spark, lambda each: each.localCheckpoint(), print)
@@ -77,14 +66,13 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
         images={c.name: {r.source_key: r for r in images if r.corpus == c.name} for c in cfg.corpora},
         rejects={c.name: {(r.unit, r.key, r.reason): r for r in rejects if r.corpus == c.name} for c in cfg.corpora},
         posts={r.tweet_id: r for r in frames["tweets"].collect()},
-        keys=keys,
         account=ingest.account(cfg, spark, frames),
     )
 
 
 def test_no_image_is_lost(taken: SimpleNamespace) -> None:
     assert taken.account.lost == 0
-    assert taken.account.images == 5 + 3 + 3 + 3 + 3 + 3 + 3 + 3 + 5 + 4 + 3 + 3 + 2 + 2
+    assert taken.account.images == 5 + 3 + 3 + 3 + 3 + 2
 
 
 def test_tars_of_img2dataset(taken: SimpleNamespace) -> None:
@@ -124,50 +112,74 @@ def test_a_delta_table_by_a_mapping(taken: SimpleNamespace) -> None:
     assert set(taken.rejects["delta"]) == {("image", "k1", "duplicate_key"), ("image", "k2", "missing_file")}
 
 
-@pytest.mark.parametrize("corpus", ["diffusion", "diffusion_json"])
-def test_a_part_of_diffusiondb(taken: SimpleNamespace, corpus: str) -> None:
-    found = {key: row.prompt for key, row in taken.images[corpus].items()}
-    assert found == {"part-000001/aaa.png": "a cat 0", "part-000001/bbb.png": "a cat 0"}
-    assert len({row.prompt_id for row in taken.images[corpus].values()} - {None}) == 1
-    assert set(taken.rejects[corpus]) == {("image", "part-000001/ccc.png", "missing_file")}
-
-
-def test_metadata_of_laion_and_its_downloads(taken: SimpleNamespace) -> None:
-    assert set(taken.keys) == {"http://x/1.jpg", "http://x/2.jpg"}
-    (row,) = taken.images["laion"].values()
-    assert (row.source_key, row.caption, row.sensitive) == (taken.keys["http://x/1.jpg"], "a dog", False)
-    assert sorted((unit, reason) for unit, _, reason in taken.rejects["laion"]) == [
-        ("image", "duplicate_key"),
-        ("image", "missing_file"),
-        ("metadata", "metadata_unreadable"),
-    ]
-
-
-@pytest.mark.parametrize(("corpus", "gone"), [("art", {("image", "gone_d.jpg", "missing_file")}), ("art_names", set())])
-def test_artbench_with_and_without_its_csv(taken: SimpleNamespace, corpus: str, gone: set[tuple[str, ...]]) -> None:
-    found = {key.rpartition("/")[2]: (row.artist, row.genre) for key, row in taken.images[corpus].items()}
-    assert found["rubens_a.jpg"] == ("rubens", "baroque") and found["hokusai_c.jpg"] == ("hokusai", "ukiyo_e")
-    assert len(found) == 4 and set(taken.rejects[corpus]) == gone
-
-
-def test_captions_of_coco(taken: SimpleNamespace) -> None:
-    found = {key: row.caption for key, row in taken.images["coco"].items()}
-    assert found == {"val2017/000.jpg": "A dog.", "val2017/001.jpg": "A cat."}
-    assert set(taken.rejects["coco"]) == {("image", "002.jpg", "missing_file")}
-
-
-def test_a_release_of_twigma(taken: SimpleNamespace) -> None:
-    ids = [f"160000000000000000{n}" for n in (1, 2, 3)]
-    found = {key: (row.tweet_id, row.sensitive, row.caption) for key, row in taken.images["twigma"].items()}
-    text = "a painting, of a cat"
-    assert found == {"F0.jpg": (ids[0], False, text), "F1.jpg": (ids[1], True, text)}
-    assert set(taken.rejects["twigma"]) == {
-        ("image", "F2.jpg", "missing_file"),
-        ("metadata", "twigma.csv#1", "value_unusable"),
+@pytest.mark.parametrize("table", [True, False])
+def test_a_part_of_diffusiondb(spark: SparkSession, tmp_path: Path, table: bool) -> None:
+    corpus = corpus_of("own", "diffusiondb", made.diffusiondb(tmp_path, table))
+    found = rows_of(spark, diffusiondb.describe, corpus)
+    assert {file: row.prompt for file, row in found.items()} == {
+        "part-000001/aaa.png": "a cat 0",
+        "part-000001/bbb.png": "a cat 0",
+        "part-000001/ccc.png": "a cat 1",
     }
-    counts = ("like_count", "quote_count", "reply_count", "possibly_sensitive")
-    posts = [tuple(taken.posts[name][count] for count in counts) for name in ids]
-    assert posts == [(12, 1, 2, False), (None, 1, 2, True), (0, 1, 2, False)]
+    same = [found[f"part-000001/{name}.png"].prompt_id for name in ("aaa", "bbb", "ccc")]
+    assert same[0] == same[1] != same[2] and None not in same
+
+
+def test_metadata_of_laion_and_its_addresses(spark: SparkSession, tmp_path: Path) -> None:
+    made.laion(tmp_path)
+    corpus = corpus_of("own", "laion", tmp_path / "pictures", metadata=str(tmp_path))
+    rows = laion.describe(spark, corpus).rows.collect()
+    assert [(row.caption, row.sensitive, row.bad) for row in rows] == [
+        ("a dog", "false", None),
+        ("a cat", "true", None),
+        ("a cat again", None, None),
+        ("nothing", None, "metadata_unreadable"),
+    ]
+    digits = hashlib.sha256(b"http://x/1.jpg").hexdigest()[:32]
+    assert rows[0].file == f"{digits[:2]}/{digits}" and rows[1].file == rows[2].file and rows[3].file is None
+    assert {row["url"] for row in laion.addresses(spark, corpus).collect()} == {"http://x/1.jpg", "http://x/2.jpg"}
+    files = spark.createDataFrame([(f"{digits[:2]}/{digits}.webp",)], "source_key STRING")
+    assert [row[0] for row in described.without_ending(files).collect()] == [rows[0].file]
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_artbench_with_and_without_its_csv(spark: SparkSession, tmp_path: Path, table: bool) -> None:
+    found = rows_of(spark, artbench.describe, corpus_of("own", "artbench", made.artbench(tmp_path, table)))
+    folder = "artbench-10-imagefolder"
+    known = {file: (row.artist, row.genre) for file, row in found.items()}
+    assert known[f"{folder}/baroque/rubens_a.jpg"] == ("rubens", "baroque")
+    assert known[f"{folder}/ukiyo_e/hokusai_c.jpg"] == ("hokusai", "ukiyo_e")
+    assert len(known) == 4 + table and ("gone_d.jpg" in known) == table
+
+
+def test_captions_of_coco(spark: SparkSession, tmp_path: Path) -> None:
+    found = rows_of(spark, coco.describe, corpus_of("own", "coco", made.coco(tmp_path)))
+    assert {file: row.caption for file, row in found.items()} == {
+        "val2017/000.jpg": "A dog.",
+        "val2017/001.jpg": "A cat.",
+        "002.jpg": None,
+    }
+    assert found["002.jpg"].url == "http://x/002.jpg"
+
+
+def test_a_broken_json_of_coco_is_a_row_that_says_so(spark: SparkSession, tmp_path: Path) -> None:
+    made.put(tmp_path / "captions_val.json", '{"images": [')
+    (row,) = rows_of(spark, coco.describe, corpus_of("own", "coco", tmp_path)).values()
+    assert (row.bad, row.line) == ("metadata_unreadable", '{"images": [')
+
+
+def test_a_release_of_twigma(spark: SparkSession, tmp_path: Path) -> None:
+    ids = ("1600000000000000001", "1600000000000000002", "1.6e+18")
+    made.twigma(tmp_path, ids)
+    keys = {"metadata": str(tmp_path / "twigma.csv")}
+    found = rows_of(spark, twigma.describe, corpus_of("own", "twigma", tmp_path / "images", **keys))
+    names = ("post_id", "like_count", "quote_count", "reply_count", "sensitive", "caption", "bad")
+    text = "a painting, of a cat"
+    assert {file: tuple(row[name] for name in names) for file, row in found.items()} == {
+        "F0.jpg": (ids[0], "12", "1", "2", "False", text, None),
+        "F1.jpg": (ids[1], "many", "1", "2", "True", text, None),
+        "F2.jpg": (ids[2], "0", "1", "2", "False", text, "id_damaged"),
+    }
 
 
 def test_a_release_of_ours_comes_back(taken: SimpleNamespace) -> None:
@@ -177,9 +189,29 @@ def test_a_release_of_ours_comes_back(taken: SimpleNamespace) -> None:
     assert taken.posts["1600000000000000009"].like_count == 5 and taken.rejects["released"] == {}
 
 
-def test_metadata_in_parquet_describes_a_folder(taken: SimpleNamespace) -> None:
-    assert {key: row.prompt for key, row in taken.images["folder"].items()} == {"a.png": "a cat"}
-    assert set(taken.rejects["folder"]) == {("image", "b.png", "missing_file")}
+def test_metadata_in_parquet_describes_a_folder(spark: SparkSession, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"name": "a.png", "about": {"text": "a \ufffd cat"}}, {"name": "b.png"}]
+    table = made.put_rows(tmp_path / "table.parquet", rows)
+    columns = Columns(file="name", prompt="about.text", title="none")
+    read = corpora.read_metadata(spark, corpus_of("own", "folder", tmp_path, metadata=str(table), columns=columns))
+    assert {row.file: (row.prompt, row.bad) for row in read.rows.collect()} == {
+        "a.png": ("a \ufffd cat", None),
+        "b.png": (None, None),
+    }
+    assert read.missing == ("none",)
+
+
+def test_names_are_matched_by_path_then_alone_then_without_ending(spark: SparkSession) -> None:
+    files = spark.createDataFrame([("a.png",), ("sub/a.png",), ("sub/b.jpg",)], "source_key STRING")
+    rows = spark.createDataFrame([("a.png",), ("sub/a.png",), ("b.jpg",), ("b",), ("c",)], "name STRING")
+    found = {(row.name, row.source_key) for row in described.match_files(rows, "name", files).collect()}
+    assert found == {
+        ("a.png", "a.png"),
+        ("sub/a.png", "sub/a.png"),
+        ("b.jpg", "sub/b.jpg"),
+        ("b", "sub/b.jpg"),
+        ("c", None),
+    }
 
 
 def refused(spark: SparkSession, reader: str, path: Path, **keys: object) -> Callable[[], object]:
