@@ -18,7 +18,7 @@ COLUMNS = {"caption": "caption", "prompt": "p"}
 def test_texts_belong_to_the_image_of_their_name(tmp_path: Path) -> None:
     files = {
         "a/1.jpg": b"one",
-        "a/1.json": b'{"caption": "json", "p": 7, "other": null}',
+        "a/1.json": b'{"caption": "json", "p": [7, 8], "other": null}',
         "a/1.txt": b"text\n",
         "a/2.seg.png": b"two",
         "b/2.txt": b"of no image",

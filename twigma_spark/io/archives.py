@@ -169,7 +169,14 @@ def _parse(name: str, content: bytes, columns: Mapping[str, str]) -> tuple[dict[
         return ({"caption": text.strip()} if "caption" in columns and text.strip() else {}), None
     if not isinstance(said, dict):
         return {}, text[:200]
-    return {ours: str(said[key]) for ours, key in columns.items() if said.get(key) is not None}, None
+    return {ours: text for ours, key in columns.items() if (text := _as_text(said.get(key))) is not None}, None
+
+
+def _as_text(value: object) -> str | None:
+    """Return a value of a JSON as text; of a list the first."""
+    if isinstance(value, list):
+        return _as_text(value[0]) if value else None
+    return value if isinstance(value, str) or value is None else json.dumps(value)
 
 
 def count_members(tar: Path) -> int:
