@@ -21,7 +21,7 @@ from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import folder as artifacts_folder
 from twigma_spark.io.artifacts import with_companions
 from twigma_spark.io.export import write_text
-from twigma_spark.io.local_files import is_elsewhere
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_elsewhere
 from twigma_spark.io.pair_snapshot import remove_training
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
@@ -230,11 +230,12 @@ def _clean_sources(
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many files of the corpora were removed or rewritten, and which corpora a person must look at."""
     posts, pictures = ({str(row["purged_id"]) for row in ids[kind].collect()} for kind in ("post", "picture"))
-    keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key", "tweet_id").collect()
+    keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key").collect()
     removed, left = 0, []
     for corpus in cfg.corpora:
         reader = reader_of(corpus)
-        own = [row["source_key"] for row in keys if row["corpus"] == corpus.name and row["tweet_id"] is None]
+        # What pages show is found by post and media key instead.
+        own = [] if reader.has_pages else [row["source_key"] for row in keys if row["corpus"] == corpus.name]
         if not (own or (posts and reader.has_pages)):
             continue
         if not files or is_elsewhere(corpus.path):
@@ -246,12 +247,23 @@ def _clean_sources(
             stems = [path for path in folder.glob("*") if path.stem in pictures]
             removed += sum(_unlink(path) for path in stems)
         else:
-            removed += sum(_unlink(folder / key) for key in own)
+            unlinked = sum(_unlink_image(folder, key) for key in own)
+            removed += unlinked
+            if unlinked < len(own):
+                left.append(
+                    f"{len(own) - unlinked:,} pictures of corpus '{corpus.name}' are no files of their own: what holds "
+                    f"them in {corpus.path} is as it was"
+                )
             if corpus.metadata:
                 left.append(
                     f"the metadata of corpus '{corpus.name}', {corpus.metadata}, still describes what was purged"
                 )
     return removed, tuple(left)
+
+
+def _unlink_image(folder: Path, key: str) -> int:
+    """Return 1 where the file of an image was removed, else 0; of some readers a key lacks the file's ending."""
+    return _unlink(folder / key) or sum(_unlink(folder / f"{key}.{ending}") for ending in IMAGE_SUFFIXES)
 
 
 def _unlink(path: Path) -> int:

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from twigma_spark.checks.metadata import read_columns
-from twigma_spark.config.data import Columns
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files
-from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES
+from twigma_spark.stages.readers.folder import find_metadata
+from twigma_spark.stages.readers.sight import corpus_name, count_images, guess_columns, guess_role, renamed
 
-# Words in a folder's name that tell a role; the first that fits.
-ROLES = {
-    "art": ("art", "paint", "drawing", "museum", "wikiart"),
-    "natural": ("photo", "natural", "laion", "camera", "real"),
-    "generated": ("generated", "diffusion", "synthetic", "midjourney", "dalle", "flux"),
-}
-# Other names under which a column is known.
-NAMES = {
-    "file": ("file", "file_name", "filename", "image", "path", "name", "image_path", "image_file"),
-    "prompt": ("prompt", "text"),
-    "prompt_id": ("prompt_id",),
-    "artist": ("artist", "painter", "author", "creator"),
-    "genre": ("genre", "style"),
-    "title": ("title", "label"),
-    "caption": ("caption", "description"),
-    "created_at": ("created_at", "date", "created", "timestamp", "year"),
-    "post_id": ("post_id", "tweet_id"),
-    "author_id": ("author_id", "author", "user_id"),
-    "author_followers": ("author_followers", "followers"),
-    "like_count": ("like_count", "likes"),
-}
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.
 # role: posts (what is asked about), generated, natural or art (what it is compared with).
@@ -71,7 +48,7 @@ def write_configuration(folder: Path, out: Path) -> str:
     corpora = [_corpus(each, only=len(found) == 1) for each in found]
     if not any(corpus["role"] == "posts" for corpus in corpora):
         corpora[0]["role"] = "posts"
-    name = _name(folder)
+    name = corpus_name(folder)
     posts = sum(each.images for each, corpus in zip(found, corpora, strict=True) if corpus["role"] == "posts")
     data: dict[str, object] = {"store": {"root": f"build/{name}/tables"}, "corpora": corpora}
     if posts < 100:  # the default of ten themes needs some images each
@@ -92,49 +69,21 @@ def write_configuration(folder: Path, out: Path) -> str:
 def _find(folder: Path) -> Iterator[ImageFolder]:
     below = sorted(path for path in folder.iterdir() if path.is_dir())
     own = any(path.is_file() and local_files.is_image(path.name) for path in folder.iterdir())
-    with_images = [] if own else [path for path in below if _count(path)]
+    with_images = [] if own else [path for path in below if count_images(path)]
     for place in with_images if len(with_images) > 1 else [folder]:
-        if images := _count(place):
-            metadata, columns = _metadata(place)
-            yield ImageFolder(place, images, metadata, columns)
-
-
-def _count(folder: Path) -> int:
-    return sum(local_files.is_image(file.key) for file in local_files.list_files(str(folder)))
-
-
-def _metadata(folder: Path) -> tuple[Path | None, dict[str, str]]:
-    """Return the first file in a folder or beside it that has a column of file names, and its columns by ours."""
-    beside = [path for path in folder.parent.iterdir() if path.stem.startswith(folder.name)]
-    for path in [*sorted(folder.iterdir()), *sorted(beside)]:
-        if path.is_file() and path.suffix.lower() in (*CSV_SUFFIXES, *JSON_SUFFIXES):
-            there = {name.lower(): name for name in read_columns(path)}
-            columns = {ours: there[n] for ours, names in NAMES.items() for n in names[::-1] if n in there}
-            if "file" in columns:
-                return path, columns
-    return None, {}
+        if images := count_images(place):
+            metadata, head = find_metadata(place)
+            yield ImageFolder(place, images, metadata, {} if head is None else guess_columns(head.columns))
 
 
 def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
     corpus: dict[str, object] = {
-        "name": _name(found.folder),
-        "role": "posts" if only else _role(found.folder.name),
+        "name": corpus_name(found.folder),
+        "role": "posts" if only else guess_role(found.folder.name),
         "path": str(found.folder),
     }
     if found.metadata is not None:
         corpus["metadata"] = str(found.metadata)
-        default = Columns().model_dump()
-        if renamed := {ours: name for ours, name in found.columns.items() if default[ours] != name}:
-            corpus["columns"] = renamed
+        if other := renamed(found.columns):
+            corpus["columns"] = other
     return corpus
-
-
-def _role(name: str) -> str:
-    words = re.split(r"[^a-z]+", name.lower())
-    return next((role for role, known in ROLES.items() if any(w.startswith(k) for w in words for k in known)), "posts")
-
-
-def _name(folder: Path) -> str:
-    """Return a name for a corpus: lower-case letters, digits and _."""
-    plain = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")[:32]
-    return plain if plain[:1].isalpha() else f"images_{plain}"[:32].strip("_")

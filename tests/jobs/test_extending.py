@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from twigma_spark.config.data import READERS
+
 ROOT = Path(__file__).resolve().parents[2]
 TWIGMA = "from twigma_spark.cli.main import main; main()"
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -77,7 +79,7 @@ def test_a_reader_is_a_file_and_a_line_and_a_stage_has_its_table_and_section(cop
     corpus = "{name: mine, role: posts, reader: READER, path: pictures, metadata: list.csv}"
     (copy / "mine.yaml").write_text(f"store: {{root: tables}}\ncorpora:\n  - {corpus}\n", encoding="utf-8")
     wrong = ran(copy, "-c", TWIGMA, "run", "--conf", "mine.yaml", "--dry-run")
-    assert "reader: must be one of listed, folder, posts, x_api. Got 'READER'" in wrong.stderr
+    assert f"reader: must be one of listed, {', '.join(READERS)}. Got 'READER'" in wrong.stderr
     own = (copy / "mine.yaml").read_text(encoding="utf-8").replace("READER", "listed")
     (copy / "mine.yaml").write_text(own + "sizes: {least: 2}\n", encoding="utf-8")
     done = ran(copy, "-c", TWIGMA, "run", "--conf", "mine.yaml", "--only", "ingest", "--only", "sizes")
@@ -99,6 +101,8 @@ def test_a_score_is_a_class_a_spec_and_a_line(copy: Path) -> None:
     code = """
 import io
 from PIL import Image
+
+from twigma_spark.config.data import READERS
 from twigma_spark.config.overlays import load
 from twigma_spark.stages import specs
 cfg = load([], ["models.scores={bright: {kind: brightness}}"])

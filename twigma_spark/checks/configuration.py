@@ -17,9 +17,9 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.models import ImageModel, OnnxSettings, OpenClip
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
-from twigma_spark.errors import ConfigError, ModelError
+from twigma_spark.errors import ConfigError, CorpusError, ModelError
 from twigma_spark.io import local_files
-from twigma_spark.io.local_files import URL
+from twigma_spark.io.local_files import URL, is_table_name
 from twigma_spark.io.pair_feed import EXTRA, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
 from twigma_spark.stages import specs
@@ -79,7 +79,7 @@ def _check_corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
     images: dict[str, int] = {}
     for corpus in cfg.corpora:
         key = f"corpora.{corpus.name}"
-        if URL.match(corpus.path):
+        if URL.match(corpus.path) or is_table_name(corpus.path):
             continue
         if corpus.fetch and "fetch" in stages:
             yield from _check_addresses(corpus, key)
@@ -89,7 +89,7 @@ def _check_corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
             continue
         images[corpus.name], problems = _count_images(cfg, corpus, f"{key}.path")
         yield from problems
-        if corpus.metadata is not None and not URL.match(corpus.metadata):
+        if corpus.reader == "folder" and corpus.metadata is not None and not URL.match(corpus.metadata):
             yield from check_metadata(corpus, f"{key}.metadata")
     if "cluster" in stages:
         yield from _check_clusterings(cfg, images)
@@ -104,7 +104,14 @@ def _check_addresses(corpus: Corpus, key: str) -> Iterator[Problem]:
 
 def _count_images(cfg: Config, corpus: Corpus, key: str) -> tuple[int, list[Problem]]:
     """Return how many images a corpus has, MOST_FILES files and its limit at most, and that it has none."""
-    folder = reader_of(corpus).image_folder(corpus)
+    reader = reader_of(corpus)
+    try:
+        told = None if reader.check is None else reader.check(corpus)
+    except CorpusError as error:
+        return 0, [Problem(key, str(error))]
+    if told is not None:
+        return min(told, corpus.limit or told), []
+    folder = reader.image_folder(corpus)
     files = [file.key for file in islice(local_files.list_files(folder, cfg.ingest.follow_links), MOST_FILES)]
     images = sum(map(local_files.is_image, files))
     if images or len(files) == MOST_FILES:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 
 from twigma_spark.checks.problem import Problem, absolute, require_path
 from twigma_spark.config.data import Corpus
-from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES
+from twigma_spark.io.corpora import is_table_path
+from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, is_table_name
+from twigma_spark.io.peek import HEAD_BYTES, parquet_files, parquet_head, parse_head, read_head
 
-HEAD_BYTES = 2**20
-HEAD_ROWS = 1000
 SEPARATORS = {",": "a comma", ";": "';'", "\t": "a tab", "|": "'|'"}
-Rows = list[dict[str, str]]
 
 
 def check_metadata(corpus: Corpus, key: str) -> Iterator[Problem]:
     """Yield what is wrong with the metadata of a corpus that has some."""
     path = Path(str(corpus.metadata))
     suffix = path.suffix.lower()
-    if suffix not in (*CSV_SUFFIXES, *JSON_SUFFIXES):
+    if is_table_path(str(path)):
+        yield from _check_table(corpus, key, path)
+    elif suffix not in (*CSV_SUFFIXES, *JSON_SUFFIXES):
         hint = "; save the sheet as CSV" if suffix in (".xlsx", ".xls", ".ods") else ""
-        yield Problem(key, f"must be a .csv, .tsv, .jsonl or .ndjson file. Got {path.name!r}{hint}")
+        yield Problem(
+            key, f"must be a .csv, .tsv, .jsonl, .ndjson or .parquet file, or a Delta table. Got {path.name!r}{hint}"
+        )
     elif not path.is_file():
         yield require_path(key, str(path))
     else:
-        head = _read_head(path)
+        head = read_head(path)
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             yield Problem(key, "must be UTF-8. Got UTF-16; save it as UTF-8")
         elif not head.strip():
@@ -37,14 +37,25 @@ def check_metadata(corpus: Corpus, key: str) -> Iterator[Problem]:
             yield from _check_head(corpus, key, head, suffix)
 
 
-def read_columns(path: Path) -> list[str]:
-    """Return the names of the columns of a metadata file, as its beginning shows them."""
-    return _parse(_read_head(path).decode("utf-8-sig", "replace"), path.suffix.lower())[1]
-
-
-def _read_head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+def _check_table(corpus: Corpus, key: str, path: Path) -> Iterator[Problem]:
+    """Yield what is wrong with metadata in Parquet or Delta; a table of the catalog is not looked at."""
+    if is_table_name(str(path)):
+        return
+    files = parquet_files(path) if path.exists() else []
+    if not path.exists():
+        yield require_path(key, str(path))
+    elif not files:
+        yield Problem(key, f"must hold .parquet files. Got none in {absolute(str(path))}")
+    else:
+        try:
+            columns = parquet_head(files[:1]).columns
+        except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
+            yield Problem(key, f"must be Parquet. Got {files[0].name}: {str(error).splitlines()[0][:200]}")
+            return
+        wanted = corpus.columns.file
+        if wanted.partition(".")[0] not in columns and wanted not in columns:
+            said = f"must have a column {wanted!r} with the names of the files. Got {', '.join(columns)}"
+            yield Problem(key, f"{said}; set corpora.{corpus.name}.columns.file to the column's name")
 
 
 def _check_head(corpus: Corpus, key: str, head: bytes, suffix: str) -> Iterator[Problem]:
@@ -57,7 +68,7 @@ def _check_head(corpus: Corpus, key: str, head: bytes, suffix: str) -> Iterator[
         yield Problem(key, said, fatal=False)
         text = cut.decode("utf-8-sig", "replace")
     wanted = corpus.columns.file
-    rows, columns = _parse(text, suffix, corpus.header)
+    rows, columns = parse_head(text, suffix, corpus.header)
     if not columns:
         yield Problem(key, f"must have a line of JSON for each image. Got {text.strip()[:60]!r}")
     elif wanted not in columns:
@@ -81,27 +92,6 @@ def _explain_columns(corpus: Corpus, text: str, columns: list[str], suffix: str)
     named = suffix in JSON_SUFFIXES or corpus.header
     header = "" if named else ", or header to the names of a file without a first line of them"
     return f"{said}. Got {', '.join(columns)}; set corpora.{corpus.name}.columns.file to the column's name{header}"
-
-
-def _parse(text: str, suffix: str, header: Sequence[str] | None = None) -> tuple[Rows, list[str]]:
-    """Return the first rows and the names of the columns."""
-    if suffix in JSON_SUFFIXES:
-        return _parse_json_lines(text)
-    lines = csv.reader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
-    columns = list(header) if header else next(lines, [])
-    return [dict(zip(columns, row, strict=False)) for row in islice(lines, HEAD_ROWS)], columns
-
-
-def _parse_json_lines(text: str) -> tuple[Rows, list[str]]:
-    rows = []
-    for line in islice((line for line in text.splitlines() if line.strip()), HEAD_ROWS):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append({name: value if isinstance(value, str) else "" for name, value in row.items()})
-    return rows, list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _names_file(corpus: Corpus, name: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from twigma_spark.cli import collect, convert, demo, deploy, export, explore, release, run, status, tables
+from twigma_spark.cli import collect, convert, demo, deploy, explore, export, release, run, status, tables
 from twigma_spark.cli.common import app
 from twigma_spark.errors import TwigmaError
 from twigma_spark.redaction import hide

@@ -90,6 +90,16 @@ def stage(
 
 
 @app.command()
+def inspect(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or folder that may be a corpus.")],
+) -> None:
+    """Say which reader fits a file or folder and what it sees, and print the configuration to paste."""
+    from twigma_spark.inspecting import inspect as inspect_path
+
+    typer.echo(inspect_path(path), nl=False)
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="PATH", help="A folder of images, or of folders of images.")],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("twigma.yaml"),

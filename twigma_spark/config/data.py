@@ -55,10 +55,19 @@ class SampleSettings(Section):
 
 
 # Readers by name and the module that holds their READER; a name and not an import, since config is below the stages.
+# `twigma inspect` asks them in this order, and `folder` last.
+OLDER_NAME = "x_api"  # of `posts`
 READERS: Mapping[str, str] = {
     "folder": "twigma_spark.stages.readers.folder",
     "posts": "twigma_spark.stages.readers.posts",
-    "x_api": "twigma_spark.stages.readers.posts",  # the older name
+    OLDER_NAME: "twigma_spark.stages.readers.posts",
+    "twigma": "twigma_spark.stages.readers.twigma",
+    "diffusiondb": "twigma_spark.stages.readers.diffusiondb",
+    "img2dataset": "twigma_spark.stages.readers.img2dataset",
+    "artbench": "twigma_spark.stages.readers.artbench",
+    "coco": "twigma_spark.stages.readers.coco",
+    "table": "twigma_spark.stages.readers.table",
+    "laion": "twigma_spark.stages.readers.laion",
 }
 
 
@@ -69,6 +78,7 @@ class Columns(Section):
     """Names of the metadata columns that fill the columns of `images` and `tweets`; null where there is none."""
 
     file: str = "file"
+    image: str = "image"
     url: str | None = "url"
     prompt: str | None = "prompt"
     prompt_id: str | None = "prompt_id"
@@ -81,6 +91,9 @@ class Columns(Section):
     author_id: str | None = "author_id"
     author_followers: str | None = "author_followers"
     like_count: str | None = "like_count"
+    quote_count: str | None = "quote_count"
+    reply_count: str | None = "reply_count"
+    sensitive: str | None = "sensitive"
 
 
 class Corpus(Section):

@@ -1,9 +1,9 @@
-"""Readers of folders of images with CSV or JSONL metadata."""
+"""Readers of folders of images and of what describes them: CSV, JSON lines, Parquet or Delta."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -14,11 +14,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
-from twigma_spark.config.data import Corpus
+from twigma_spark.config.data import Columns, Corpus
 from twigma_spark.config.engine import Ingest
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files, remote_files
-from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, lies_in
+from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, is_table_name, lies_in
+from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 
 BAD = "_bad"
 IMAGE_FILES = "source_key STRING, path BINARY, n_bytes BIGINT, content BINARY, reason STRING, detail STRING"
@@ -159,30 +160,89 @@ def _is_fault(path: Path, whole: str, follow_links: bool) -> bool:
 
 
 def read_metadata(spark: SparkSession, corpus: Corpus) -> Metadata:
-    """Return the corpus's metadata, from CSV (with a header, or with `header` as configured) or JSONL.
+    """Return the corpus's metadata: CSV (with a header, or with `header` as configured), JSONL, Parquet or Delta.
 
     Raises:
         CorpusError: where the file does not exist or is of another kind.
     """
     path = str(corpus.metadata)
+    wanted = wanted_columns(corpus)
     if path.lower().endswith(JSON_SUFFIXES):
         raw, names = _read_jsonl(spark, corpus, path)
     elif path.lower().endswith(CSV_SUFFIXES):
         raw, names = _read_csv(spark, corpus, path)
+    elif is_table_path(path):
+        raw, names = _read_table(spark, corpus, path, wanted)
     else:
-        raise CorpusError(f"corpus '{corpus.name}': metadata must be a .csv, .tsv or .jsonl file. Got {path!r}.")
-    wanted = {field: name for field, name in corpus.columns.model_dump().items() if name is not None}
-    columns = [_column(name, names).alias(field) for field, name in wanted.items()]
-    columns[0] = _below(columns[0], corpus, path).alias("file")
-    absent = [F.lit(None).cast("string").alias(field) for field in corpus.columns.model_dump() if field not in wanted]
-    rows = raw.select(F.monotonically_increasing_id().alias("row"), F.col(BAD), *columns, *absent)
-    replaced = F.exists(F.array(*[F.col(f) for f in wanted]), lambda v: v.contains("\ufffd"))
-    why = F.when(F.col(BAD).isNotNull(), "metadata_unreadable").when(replaced, "metadata_not_utf8")
+        raise CorpusError(
+            f"corpus '{corpus.name}': metadata must be a .csv, .tsv, .jsonl or .parquet file, a folder of .parquet "
+            f"files or a Delta table. Got {path!r}."
+        )
+    columns = {field: _column(name, names) for field, name in wanted.items()}
+    return as_metadata(corpus, raw, _below(columns.pop("file"), corpus, path), columns, names)
+
+
+def wanted_columns(corpus: Corpus) -> dict[str, str]:
+    """Return the names in the metadata by the declared column, without those that are switched off."""
+    named = corpus.columns.model_dump(exclude={"image"})
+    return {field: name for field, name in named.items() if name is not None}
+
+
+def as_metadata(
+    corpus: Corpus,
+    raw: DataFrame,
+    file: Column,
+    columns: Mapping[str, Column],
+    names: Sequence[str],
+    also: Mapping[str, Column] | None = None,
+) -> Metadata:
+    """Return rows as metadata.
+
+    Args:
+        corpus: whose columns the configuration may name.
+        raw: rows; of a text file with `_bad`, the text of a line that cannot be parsed, else null.
+        file: path below the image folder.
+        columns: the other declared columns, as text.
+        names: that the file has.
+        also: further columns that the rows keep, such as the content of pictures.
+    """
+    wanted = wanted_columns(corpus)
+    absent = [F.lit(None).cast("string").alias(f) for f in wanted_fields() if f not in columns]
+    read = [column.alias(field) for field, column in [*columns.items(), *(also or {}).items()]]
+    is_text = BAD in raw.columns
+    line = F.col(BAD) if is_text else F.lit(None).cast("string")
+    number = F.monotonically_increasing_id().alias("row")
+    rows = raw.select(number, line.alias("line"), file.alias("file"), *read, *absent)
+    why = F.lit(None).cast("string")
+    if is_text:  # Parquet's texts are what they are
+        replaced = F.exists(F.array("file", *[F.col(f) for f in columns]), lambda v: v.contains("\ufffd"))
+        why = F.when(F.col("line").isNotNull(), "metadata_unreadable").when(replaced, "metadata_not_utf8")
     # A column that nobody named may well be absent; one that the configuration names may not.
     named = {"file", *corpus.columns.model_fields_set}
     missing = tuple(sorted(name for field, name in wanted.items() if field in named and name not in names))
     described = frozenset(field for field, name in wanted.items() if name in names)
-    return Metadata(rows.withColumn("bad", why).withColumnRenamed(BAD, "line"), missing, described)
+    return Metadata(rows.withColumn("bad", why), missing, described)
+
+
+def wanted_fields() -> list[str]:
+    """Return the declared columns of metadata but the file."""
+    return [name for name in Columns.model_fields if name not in ("file", "image")]
+
+
+def is_table_path(path: str) -> bool:
+    """Return whether a path may be Parquet or Delta: it ends in .parquet, has no ending, or names a table."""
+    name = path.rstrip("/").rpartition("/")[2]
+    return name.lower().endswith(".parquet") or "." not in name or is_table_name(path) or Path(path).is_dir()
+
+
+def _read_table(
+    spark: SparkSession, corpus: Corpus, path: str, wanted: Mapping[str, str]
+) -> tuple[DataFrame, list[str]]:
+    """Return the wanted columns as text, and the names of those that are there."""
+    raw = read_rows(spark, corpus.name, path)
+    names = [name for name in wanted.values() if type_of(raw, name) is not None]
+    texts = [text_of(raw, name).alias(name) for name in dict.fromkeys(names)]
+    return raw.select(*texts), names
 
 
 def _below(file: Column, corpus: Corpus, metadata: str) -> Column:
@@ -200,10 +260,23 @@ def _read_csv(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame
 
 
 def _read_jsonl(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
-    names = [name for name in corpus.columns.model_dump().values() if name is not None]
+    names = list(dict.fromkeys(wanted_columns(corpus).values()))
     reader = spark.read.options(mode="PERMISSIVE", columnNameOfCorruptRecord=BAD, encoding="UTF-8")
     raw = _checked(lambda: reader.schema(_strings([*names, BAD])).json(path), corpus, path)
     return raw, names
+
+
+def read_texts(spark: SparkSession, corpus: Corpus, glob: str) -> DataFrame:
+    """Return path and value, the whole text, of the files at any depth below the corpus's folder."""
+    reader = spark.read.options(wholetext=True, recursiveFileLookup=True, pathGlobFilter=glob)
+    texts = _checked(lambda: reader.text(corpus.path), corpus, corpus.path)
+    return texts.withColumn("path", F.col("_metadata.file_path"))
+
+
+def read_json(spark: SparkSession, corpus: Corpus, path: str, schema: str) -> DataFrame:
+    """Return the rows of a file that is one JSON; one that cannot be parsed is a row of nulls with its text in _bad."""
+    reader = spark.read.options(multiLine=True, mode="PERMISSIVE", columnNameOfCorruptRecord=BAD)
+    return _checked(lambda: reader.schema(f"{schema}, {BAD} STRING").json(path), corpus, path)
 
 
 def _checked(read: Callable[[], T], corpus: Corpus, path: str) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 URL = re.compile(r"^\w+:/")  # s3://, dbfs:/ and the like
 CATALOG = re.compile(r"^\w+\.\w+$")  # catalog.schema, and many a file's name
+TABLE = re.compile(r"^\w+\.\w+\.\w+$")  # catalog.schema.table
 
 # Of metadata files.
 CSV_SUFFIXES, JSON_SUFFIXES = (".csv", ".tsv"), (".jsonl", ".ndjson")
@@ -44,6 +46,11 @@ def is_local(path: str) -> bool:
 def is_elsewhere(path: str) -> bool:
     """Return whether a path is a URL, or a schema of a catalog and no file of this machine."""
     return bool(URL.match(path) or (CATALOG.match(path) and not Path(path).exists()))
+
+
+def is_table_name(path: str) -> bool:
+    """Return whether a path is the name of a table of the catalog, and no file."""
+    return bool(TABLE.match(path)) and not Path(path).exists()
 
 
 def is_image(key: str) -> bool:
@@ -110,6 +117,20 @@ def read_bytes(path: bytes, at_most: int) -> bytes | None:
     with Path(os.fsdecode(path)).open("rb") as file:
         content = file.read(at_most + 1)
     return content if len(content) <= at_most else None
+
+
+def read_part(path: bytes, start: int, n_bytes: int) -> bytes:
+    """Return a part of a file.
+
+    Raises:
+        OSError: it cannot be read, is gone, or ends before.
+    """
+    with Path(os.fsdecode(path)).open("rb") as file:
+        file.seek(start)
+        content = file.read(n_bytes)
+    if len(content) < n_bytes:
+        raise OSError(errno.EIO, f"ends after {len(content):,} of {n_bytes:,} bytes")
+    return content
 
 
 def as_utf8(name: str) -> str:

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError
-from twigma_spark.io import arrow
+from twigma_spark.io import arrow, post_ids
 from twigma_spark.io.export import FORMULA
 
 # Rows of a row group: the same whatever the size of the batches that come, so that equal rows make equal files.
@@ -159,9 +159,6 @@ def check_ids(rows: DataFrame) -> None:
     Raises:
         ConfigError: shows one.
     """
-    damaged = rows.where(F.col("id").rlike(r"^\d+\.\d+([eE]\+?\d+)?$|^\d+[eE]\+?\d+$")).select("id").first()
+    damaged = rows.where(F.col("id").rlike(post_ids.DAMAGED)).select("id").first()
     if damaged is not None:
-        raise ConfigError(
-            f"ids must be whole, as text. Got {damaged['id']!r}: a program has read them as numbers, which changes "
-            "their last digits for good. Take them from the original file, read as text (dtype=str in pandas)."
-        )
+        raise ConfigError(f"ids must be whole, as text. Got {damaged['id']!r}: {post_ids.WAY_OUT}.")

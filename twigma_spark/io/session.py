@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 from twigma_spark.io import worker_daemon
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
+PARQUET = "spark.sql.parquet.columnarReaderBatchSize"
 DELTA = "io.delta:delta-spark_2.12:3.3.3"
 # Results depend on the time zone and pandas UDFs on Arrow; paintings are older than Spark 2's calendar.
 SQL = {
@@ -180,12 +181,25 @@ def warm_up(spark: SparkSession) -> None:
 @contextmanager
 def arrow_batches(spark: SparkSession, rows: int) -> Iterator[None]:
     """Let at most `rows` rows travel to Python at once while inside; image bytes overflow Arrow's 2 GiB else."""
-    before = str(spark.conf.get(ARROW))
-    spark.conf.set(ARROW, rows)
+    with _setting(spark, ARROW, rows):
+        yield
+
+
+@contextmanager
+def picture_batches(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Let at most `rows` rows be decoded from Parquet, and travel to Python, at once while inside."""
+    with _setting(spark, PARQUET, rows), _setting(spark, ARROW, rows):
+        yield
+
+
+@contextmanager
+def _setting(spark: SparkSession, key: str, value: int) -> Iterator[None]:
+    before = str(spark.conf.get(key))
+    spark.conf.set(key, value)
     try:
         yield
     finally:
-        spark.conf.set(ARROW, before)
+        spark.conf.set(key, before)
 
 
 def slots(spark: SparkSession) -> int:

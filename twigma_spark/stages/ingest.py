@@ -14,7 +14,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
-from twigma_spark.io.session import arrow_batches, slots, task_heap
+from twigma_spark.io.session import picture_batches, slots, task_heap
 from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
@@ -27,7 +27,7 @@ AT_ONCE = 4
 # Bytes of a task's heap that a byte of a file takes at most on its way through a sort to the table: two files of 41 MB
 # passed in two tasks of 0.5 GB each, two of 60 MB did not. Files up to HELD_BYTES are tried whatever the heap.
 HEAP_PER_BYTE, HELD_BYTES = 12, 16 * 10**6
-# Files that travel to Python at once, where only their headers are read.
+# Pictures that are decoded from Parquet or travel to Python at once, where only their headers are read.
 ARROW_BATCH = 128
 # Of images that one task reads.
 READ_BYTES = 256 * 2**20
@@ -57,7 +57,7 @@ def run(
     frames_of = dict(zip(cfg.corpora, parts, strict=True))
     probed = [_probe(cfg, corpus, part) for corpus, part in frames_of.items()]
     # Both tables come from this frame, and its files are read once.
-    with arrow_batches(context.spark, ARROW_BATCH):
+    with picture_batches(context.spark, ARROW_BATCH):
         candidates = _union(context.spark, probed, "images")
         every = context.materialize(candidates if purged is None else mark_purged(candidates, purged))
     kept = image_rows.usable(every, IMAGES.column_names)

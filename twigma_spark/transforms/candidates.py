@@ -10,7 +10,8 @@ from twigma_spark.transforms import values
 
 # What the metadata of a folder says of an image, and of the post that shows it.
 DESCRIBED = ("prompt", "prompt_id", "artist", "genre", "title", "caption", "created_at")
-OF_POST = ("post_id", "author_id", "author_followers", "like_count")
+COUNTS = ("author_followers", "like_count", "quote_count", "reply_count")
+OF_POST = ("post_id", "author_id", *COUNTS)
 COLUMNS = (
     "source_key",
     "tweet_id",
@@ -18,6 +19,7 @@ COLUMNS = (
     *DESCRIBED,
     "sensitive",
     "path",
+    "start",
     "n_bytes",
     "content",
     "reason",
@@ -37,7 +39,7 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
     the same file is ``duplicate_key``.
     """
     if metadata is None:
-        return _complete(files)
+        return complete(files)
     rows = (
         metadata.where("bad IS NULL AND file IS NOT NULL").drop("bad", "line").withColumnRenamed("file", "source_key")
     )
@@ -53,7 +55,7 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
     gone = gone.select(
         "*", F.lit("missing_file").alias("reason"), F.concat(F.lit("named in row "), _place()).alias("detail")
     )
-    return _complete(used).unionByName(_complete(again)).unionByName(_complete(gone))
+    return complete(used).unionByName(complete(again)).unionByName(complete(gone))
 
 
 def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFrame:
@@ -86,7 +88,7 @@ def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFra
     kept = best.select("media_key").join(shown.select("media_key"), "media_key", "left_semi")
     stray = named.drop("content", "path").join(kept, "media_key", "left_anti")
     stray = stray.select("source_key", "media_key", "n_bytes", F.lit("no_post").alias("reason"))
-    return _complete(used).unionByName(_complete(stray))
+    return complete(used).unionByName(complete(stray))
 
 
 def limit_images(candidates: DataFrame, limit: int | None) -> DataFrame:
@@ -96,9 +98,15 @@ def limit_images(candidates: DataFrame, limit: int | None) -> DataFrame:
     return candidates.orderBy("source_key").limit(limit).select(*COLUMNS)
 
 
-def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
-    """Return rejects (unit, key, reason, detail) for the rows and values of a metadata file that cannot be used."""
-    key = F.concat(F.lit(name + "#"), _place()).alias("key")
+def unreadable_metadata(metadata: DataFrame, name: str, key: Column | None = None) -> DataFrame:
+    """Return rejects (unit, key, reason, detail) for the rows and values of metadata that cannot be used.
+
+    Args:
+        metadata: row, bad, line, file and `DESCRIBED` as strings.
+        name: of the file.
+        key: what names a row; None for the file's name and the row's number.
+    """
+    key = (F.concat(F.lit(name + "#"), _place()) if key is None else key).alias("key")
     rows = metadata.where("bad IS NOT NULL").select(
         F.lit("metadata").alias("unit"),
         key,
@@ -106,11 +114,13 @@ def unreadable_metadata(metadata: DataFrame, name: str) -> DataFrame:
         F.coalesce(F.concat(F.lit("of file "), "file"), F.substring("line", 1, 200), F.lit("")).alias("detail"),
     )
     created = F.col("created_at")
-    counts = {name: F.col(name) for name in ("author_followers", "like_count") if name in metadata.columns}
+    counts = {name: F.col(name) for name in COUNTS if name in metadata.columns}
+    flags = {name: F.col(name) for name in ("sensitive",) if name in metadata.columns}
     unusable = values.unusable(
         {
             "created_at": (created, values.timestamp(created)),
             **{name: (text, values.count(text)) for name, text in counts.items()},
+            **{name: (text, values.flag(text)) for name, text in flags.items()},
         }
     )
     dropped = metadata.where("bad IS NULL AND file IS NOT NULL").select(
@@ -128,15 +138,21 @@ def _place() -> Column:
     return F.concat(F.when(part > 0, F.concat(part, F.lit(":"))).otherwise(""), row)
 
 
-def _complete(frame: DataFrame) -> DataFrame:
+def complete(frame: DataFrame) -> DataFrame:
     """Return `frame` with all of `COLUMNS`, null where it lacks one."""
-    created = F.lit(None).cast("timestamp")
-    if "created_at" in frame.columns:  # of a post it is a time already
-        text = isinstance(frame.schema["created_at"].dataType, StringType)
-        created = values.timestamp(F.col("created_at")) if text else F.col("created_at")
-    types = {"sensitive": "boolean", "path": "binary", "n_bytes": "bigint", "content": "binary"}
+    types = {
+        "created_at": "timestamp",
+        "sensitive": "boolean",
+        "path": "binary",
+        "start": "bigint",
+        "n_bytes": "bigint",
+        "content": "binary",
+    }
     columns = {
         name: F.col(name) if name in frame.columns else F.lit(None).cast(types.get(name, "string")) for name in COLUMNS
     }
-    columns["created_at"] = created
+    for name, parsed in (("created_at", values.timestamp), ("sensitive", values.flag)):
+        # Of a post they are a time and a flag already.
+        if name in frame.columns and isinstance(frame.schema[name].dataType, StringType):
+            columns[name] = parsed(F.col(name))
     return frame.select(*[column.alias(name) for name, column in columns.items()])

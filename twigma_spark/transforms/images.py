@@ -12,11 +12,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-from twigma_spark.io.local_files import read_bytes
+from twigma_spark.io.local_files import read_bytes, read_part
 from twigma_spark.models.decode import ImageError, probe
 
 # What a candidate is given of its file, and what its header adds.
 READ = ("content", "n_bytes", "reason", "detail")
+# Where it is read from, and what is known no more afterwards.
+PLACE = ("path", "start")
 PROBED = ("sha256", "width", "height", "format")
 TEXTS = ("sha256", "format")
 # Contents that a worker holds at a time, besides the largest file.
@@ -39,10 +41,11 @@ class _Probed(NamedTuple):
 def probe_images(candidates: DataFrame, corpus: str, max_pixels: int, max_bytes: int) -> DataFrame:
     """Return the candidates with their contents and what their headers say, and a `reason` where one cannot be used.
 
-    Files that have a `path` are read here, one after the other, so that contents pass through no join. Only headers
+    Files that have a `path` (and parts of one, from `start` on) are read here, one after the other, so that contents
+    pass through no join. Only headers
     are decoded; a file whose pixels turn out to be broken is refused by the stage that decodes it.
     """
-    names = [name for name in candidates.columns if name != "path"]
+    names = [name for name in candidates.columns if name not in PLACE]
     fields = candidates.select(*names).schema.fields
     schema = StructType([*fields, *[StructField(n, StringType() if n in TEXTS else IntegerType()) for n in PROBED]])
     image_id = F.substring(F.sha2(F.concat_ws("/", F.lit(corpus), "source_key", "sha256"), 256), 1, 32)
@@ -105,8 +108,8 @@ def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes
     """Yield the batches with the contents read and the headers probed, cut so that few bytes are held at a time."""
     for batch in batches:
         rows: list[_Probed] = []
-        for path, *given in zip(*(batch.column(n).to_pylist() for n in ("path", *READ)), strict=True):
-            rows.append(_probe(path, _Probed(*given), max_pixels, max_bytes))
+        for path, start, *given in zip(*(batch.column(n).to_pylist() for n in (*PLACE, *READ)), strict=True):
+            rows.append(_probe(path, start, _Probed(*given), max_pixels, max_bytes))
             if sum(row.n_bytes or 0 for row in rows) >= BATCH_BYTES:
                 yield _fill_batch(batch, rows)
                 batch, rows = batch.slice(len(rows)), []
@@ -115,20 +118,20 @@ def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes
 
 def _fill_batch(batch: pa.RecordBatch, rows: list[_Probed]) -> pa.RecordBatch:
     """Return the first rows of the batch, with what was read and probed in place of what was given."""
-    arrays: dict[str, pa.Array] = {n: batch.column(n).slice(0, len(rows)) for n in batch.schema.names if n != "path"}
+    arrays: dict[str, pa.Array] = {n: batch.column(n).slice(0, len(rows)) for n in batch.schema.names if n not in PLACE}
     kinds = {"content": pa.binary(), "n_bytes": pa.int64(), "width": pa.int32(), "height": pa.int32()}
     for name in (*READ, *PROBED):
         arrays[name] = pa.array([getattr(row, name) for row in rows], kinds.get(name, pa.string()))
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def _probe(path: bytes | None, given: _Probed, max_pixels: int, max_bytes: int) -> _Probed:
+def _probe(path: bytes | None, start: int | None, given: _Probed, max_pixels: int, max_bytes: int) -> _Probed:
     if given.reason is not None:
         return given
     content = given.content
     if path is not None:
         try:
-            content = read_bytes(path, max_bytes)
+            content = read_bytes(path, max_bytes) if start is None else read_part(path, start, given.n_bytes or 0)
         except OSError as error:  # it is gone, or may not be read
             return given._replace(reason="unreadable_file", detail=error.strerror or type(error).__name__)
         if content is None:

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from twigma_spark.transforms import values
-from twigma_spark.transforms.candidates import OF_POST
+from twigma_spark.transforms.candidates import COUNTS, OF_POST
 from twigma_spark.transforms.columns import fill_columns
 
 
@@ -17,10 +17,10 @@ def with_posts(metadata: DataFrame, corpus: str) -> DataFrame:
     It is null where the row says nothing of a post: none of `OF_POST`.
 
     Args:
-        metadata: row, bad, file, and `OF_POST` as strings.
+        metadata: row, bad, file, and those of `OF_POST` that there are, as strings.
         corpus: name of the corpus.
     """
-    said = F.coalesce(*[_text(name) for name in OF_POST])
+    said = F.coalesce(*[_text(name) for name in OF_POST if name in metadata.columns])
     own = F.concat_ws("/", F.lit(corpus), "file")
     return metadata.withColumn("tweet_id", F.when(said.isNotNull(), F.coalesce(_text("post_id"), own)))
 
@@ -29,7 +29,7 @@ def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
     """Return rows of `tweets`, one a post; of several rows of a post the first that has a value gives it.
 
     Args:
-        metadata: what `with_posts` returns, with created_at as string.
+        metadata: what `with_posts` returns, with created_at, and sensitive where there is one, as strings.
         corpus: name of the corpus.
         schema: that of `tweets`.
     """
@@ -39,10 +39,11 @@ def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
     used = used.withColumn("nth", nth).where("nth = 1")
     made = {
         "author_id": _text("author_id"),
-        "author_followers": values.count(F.col("author_followers")),
         "created_at": values.post_timestamp(F.col("created_at")),
-        "like_count": values.count(F.col("like_count")),
+        **{name: values.count(F.col(name)) for name in COUNTS if name in used.columns},
     }
+    if "sensitive" in used.columns:
+        made["possibly_sensitive"] = values.flag(F.col("sensitive"))
     first = [F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in made.items()]
     posts = used.groupBy("tweet_id").agg(*first).withColumns({"corpus": F.lit(corpus), "platform": F.lit("file")})
     return fill_columns(posts, schema)

@@ -1,17 +1,22 @@
-"""Reader `folder`: images in a folder, with a CSV or JSONL file that describes them where there is one."""
+"""Reader `folder`: images in a folder, with a CSV, JSONL, Parquet or Delta table that describes them, or without."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
+from twigma_spark.config.section import Role
 from twigma_spark.config.settings import Config
-from twigma_spark.io import arrow, corpora
-from twigma_spark.schemas import TWEETS
+from twigma_spark.io import arrow, corpora, local_files, peek
+from twigma_spark.stages.readers.described import count_described, describe_images, described_addresses
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
+from twigma_spark.stages.readers.sight import Sight, count_images, guess_columns, renamed
 from twigma_spark.stages.stage import Frames
-from twigma_spark.transforms import candidates, posts_in_folder
+from twigma_spark.transforms import candidates
+
+EXPECTED = f"a folder of images ({', '.join(local_files.IMAGE_SUFFIXES)})"
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
@@ -20,41 +25,66 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     if corpus.metadata is None:
         found = candidates.limit_images(candidates.from_folder(files.rows, None), corpus.limit)
         return CorpusFrames(found, n_bytes=files.n_bytes)
-    described = corpora.read_metadata(spark, corpus)
-    rows, tweets = described.rows, None
-    if not described.fields.isdisjoint(candidates.OF_POST):
-        rows = posts_in_folder.with_posts(rows, corpus.name)
-        tweets = posts_in_folder.tweets(rows, corpus.name, TWEETS.schema)
-    found = candidates.from_folder(files.rows, rows)
-    name = corpus.metadata.rsplit("/", 1)[-1]
-    rejects = candidates.unreadable_metadata(described.rows, name).withColumn("corpus", F.lit(corpus.name))
-    if described.missing:
-        row = ("metadata", name, "missing_column", ", ".join(described.missing), corpus.name)
-        rejects = rejects.unionByName(arrow.local_frame(spark, [row], rejects.schema))
-    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, tweets, n_bytes=files.n_bytes)
+    return describe_images(corpus, files, corpora.read_metadata(spark, corpus), corpus.metadata.rsplit("/", 1)[-1])
 
 
-def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many files there are, and rows of the metadata without a file of their own."""
     names = corpora.list_images(spark, corpus, corpus.path, cfg.ingest).select("source_key")
-    return names.count() + _count_unmatched_rows(spark, corpus, names)
-
-
-def _count_unmatched_rows(spark: SparkSession, corpus: Corpus, names: DataFrame) -> int:
-    """Return how many rows of the metadata name no file, or one that a row before named."""
-    if corpus.metadata is None:
-        return 0
-    rows = corpora.read_metadata(spark, corpus).rows.where("bad IS NULL AND file IS NOT NULL").select("file")
-    known = rows.join(names.withColumnRenamed("source_key", "file"), "file", "left_semi").distinct().count()
-    return rows.count() - known
+    return names.count() if corpus.metadata is None else count_described(names, corpora.read_metadata(spark, corpus))
 
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return the file as source_key, and url, of the rows of the metadata that have both."""
     if corpus.metadata is None:
         return arrow.local_frame(spark, [], "source_key STRING, url STRING")
-    rows = corpora.read_metadata(spark, corpus).rows.where("bad IS NULL AND file IS NOT NULL AND url IS NOT NULL")
-    return rows.groupBy(F.col("file").alias("source_key")).agg(F.min("url").alias("url"))
+    return described_addresses(corpora.read_metadata(spark, corpus))
 
 
-READER = Reader(read, count_images, addresses=addresses)
+def see(path: Path, role: Role = "posts") -> Sight | None:
+    """Return what the reader sees of a folder of images, or of a file that describes some.
+
+    They are how many images there are, and the metadata that is in the folder or beside it.
+    """
+    if path.is_file():
+        head = read_names(path)
+        beside = path.with_suffix("")
+        return None if head is None else _sight(beside if beside.is_dir() else path.parent, role, path, head)
+    return _sight(path, role, *find_metadata(path)) if path.is_dir() else None
+
+
+def _sight(path: Path, role: Role, metadata: Path | None, head: peek.Head | None) -> Sight | None:
+    if not (images := count_images(path)):
+        return None
+    keys: dict[str, object] = {"path": str(path)}
+    if metadata is None or head is None:
+        return Sight(keys, role, {"images": images})
+    keys["metadata"] = str(metadata)
+    if other := renamed(guess_columns(head.columns)):
+        keys["columns"] = other
+    counts = {"images": images} if head.n_rows is None else {"images": images, "rows": head.n_rows}
+    return Sight(keys, role, counts, head.columns, head.rows[:3])
+
+
+def find_metadata(folder: Path) -> tuple[Path | None, peek.Head | None]:
+    """Return the first file in a folder or beside it that has a column of file names, and its beginning."""
+    inside = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    beside = [path for path in sorted(folder.parent.iterdir()) if path.is_file() and path.stem.startswith(folder.name)]
+    for path in [*inside, *beside]:
+        if (head := read_names(path)) is not None:
+            return path, head
+    return None, None
+
+
+def read_names(file: Path) -> peek.Head | None:
+    """Return the beginning of a file of rows that has a column of file names, None of any other."""
+    suffix = file.suffix.lower()
+    head = None
+    if suffix in (*local_files.CSV_SUFFIXES, *local_files.JSON_SUFFIXES):
+        head = peek.text_head(file)
+    elif suffix == ".parquet":
+        head = peek.readable_head([file])
+    return head if head is not None and "file" in guess_columns(head.columns) else None
+
+
+READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see)

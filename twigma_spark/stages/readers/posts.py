@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.io import corpora
+from twigma_spark.io import corpora, peek
 from twigma_spark.io.pages import media_folder, read_pages
 from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
+from twigma_spark.stages.readers.sight import Sight, count_images
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates, tweets
 from twigma_spark.transforms.purged import without_posts
+
+EXPECTED = "a folder with the X API's pages (.json, .jsonl) and their pictures in media/"
+# Pages that are looked at without Spark.
+PAGES_SEEN = 5
+SHOWN: tuple[str, ...] = ("id", "created_at", "text")
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
@@ -33,7 +41,7 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     return replace(frames(posts), without_posts=lambda purged: frames(without_posts(posts, purged)))
 
 
-def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def count_images_of_posts(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many media the posts show, and files that no post shows."""
     names = corpora.list_images(spark, corpus, media_folder(corpus), cfg.ingest).select(
         F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
@@ -50,4 +58,30 @@ def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     return photos.agg(F.min("url").alias("url"))
 
 
-READER = Reader(read, count_images, media_folder, addresses, has_pages=True)
+def see(path: Path) -> Sight | None:
+    """Return what the reader sees: pages with the posts, and pictures in the folder media."""
+    pages = peek.files_with(path, ".json", ".jsonl") if path.is_dir() else []
+    posts = [_first_posts(page) for page in pages[:PAGES_SEEN]]
+    if not any(posts):
+        return None
+    rows = [row for found in posts for row in found or []]
+    shown = tuple({name: str(row[name]) for name in SHOWN if name in row} for row in rows[:3])
+    pictures = count_images(path / "media")
+    faults = () if pictures else ("media holds no picture yet: fetch: true downloads them",)
+    keys: dict[str, object] = {"path": str(path), **({} if pictures else {"fetch": True})}
+    return Sight(keys, "posts", {"pages": len(pages), "images": pictures}, tuple(rows[0]), shown, faults)
+
+
+def _first_posts(page: Path) -> list[dict[str, object]] | None:
+    """Return the posts of a page, or of the first one of a file with one a line; None where it is no page."""
+    try:
+        with page.open(encoding="utf-8") as file:
+            found = json.loads(file.readline() if page.suffix == ".jsonl" else file.read())
+        first = found[0] if isinstance(found, list) else found
+        posts = [post for post in first["data"] if "id" in post]
+    except (ValueError, KeyError, TypeError, IndexError, OSError):
+        return None
+    return posts if isinstance(first.get("includes", {}), dict) else None
+
+
+READER = Reader(read, count_images_of_posts, media_folder, addresses, EXPECTED, see, has_pages=True)

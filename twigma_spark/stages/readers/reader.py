@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.data import READERS, Corpus
 from twigma_spark.config.settings import Config
+from twigma_spark.stages.readers.sight import Sight
 from twigma_spark.stages.stage import Frames
 
 
@@ -49,6 +51,10 @@ class Reader:
             folder, with or without an ending) and url; None where the reader knows of none.
         has_pages: whether its posts lie in pages (`io.pages`), out of which a purge takes them, and its pictures by
             their keys.
+        expects: the layout that it reads, in words.
+        see: returns what it sees of a path on this machine without Spark; None where it is not its layout.
+        check: returns how many images a corpus has, without Spark, None where its image files are to be counted; raises
+            CorpusError where the layout is another.
     """
 
     read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
@@ -56,9 +62,17 @@ class Reader:
     image_folder: Callable[[Corpus], str] = attrgetter("path")
     addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
     has_pages: bool = False
+    expects: str = ""
+    see: Callable[[Path], Sight | None] | None = None
+    check: Callable[[Corpus], int | None] | None = None
 
 
 def reader_of(corpus: Corpus) -> Reader:
     """Return the reader of a corpus."""
-    reader: Reader = import_module(READERS[corpus.reader]).READER
+    return reader_named(corpus.reader)
+
+
+def reader_named(name: str) -> Reader:
+    """Return the reader of a name."""
+    reader: Reader = import_module(READERS[name]).READER
     return reader
