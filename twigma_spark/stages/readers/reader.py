@@ -61,10 +61,10 @@ class Reader:
     count_images: Callable[[Config, SparkSession, Frames, Corpus], int]
     image_folder: Callable[[Corpus], str] = attrgetter("path")
     addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
-    has_pages: bool = False
     expects: str = ""
     see: Callable[[Path], Sight | None] | None = None
     check: Callable[[Corpus], int | None] | None = None
+    has_pages: bool = False
 
 
 def reader_of(corpus: Corpus) -> Reader:
