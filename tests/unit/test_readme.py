@@ -25,7 +25,7 @@ INFERENCE = DOCS["inference"]
 PAGES = "\n".join([README, *(text for name, text in DOCS.items() if name not in ("inference", "scaling", "metrics"))])
 # Programs of others; their options are not ours.
 FOREIGN = ("aws ", "databricks ", "python submit.py ", "uvx ", "embedding-atlas ")
-FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock")
+FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock", ".safetensors")
 
 
 def section(text: str, heading: str) -> str:
@@ -136,7 +136,7 @@ def test_every_command_and_option_exists() -> None:
 
 
 def test_every_command_is_told() -> None:
-    named = {name for line in code(README) for name in re.findall(r"\btwigma ([a-z][a-z-]*)", line)}
+    named = {name for line in code(DOCS["commands"]) for name in re.findall(r"\btwigma ([a-z][a-z-]*)", line)}
     assert named == set(getattr(typer.main.get_command(app), "commands", {}))
 
 
