@@ -114,9 +114,9 @@ def run(
         # A stage changes settings of its session, which must not reach the one beside it.
         own = new_session(store.spark, cfg.spark.conf) if parallel > 1 else None
         runner = Runner(stage, cfg, store.in_session(own or store.spark), run_id, progress)
-        with events.around("stage", stage.name) as told:
+        with events.around("stage", stage.name) as facts:
             outcome = runner.run(known.get(stage.name))
-            told.update(outcome.facts())
+            facts.update(outcome.facts())
         progress.log(outcome.line())
         _check_rejects(store, outcome, strict, progress.log)
         return outcome

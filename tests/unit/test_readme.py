@@ -135,7 +135,7 @@ def test_every_command_and_option_exists() -> None:
     assert unknown_commands(PAGES) == []
 
 
-def test_every_command_is_told() -> None:
+def test_every_command_is_described() -> None:
     named = {name for line in code(DOCS["commands"]) for name in re.findall(r"\btwigma ([a-z][a-z-]*)", line)}
     assert named == set(getattr(typer.main.get_command(app), "commands", {}))
 

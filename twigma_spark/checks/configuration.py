@@ -106,11 +106,11 @@ def _count_images(cfg: Config, corpus: Corpus, key: str) -> tuple[int, list[Prob
     """Return how many images a corpus has, MOST_FILES files and its limit at most, and that it has none."""
     reader = reader_of(corpus)
     try:
-        told = None if reader.check is None else reader.check(corpus)
+        counted = None if reader.check is None else reader.check(corpus)
     except CorpusError as error:
         return 0, [Problem(key, str(error))]
-    if told is not None:
-        return min(told, corpus.limit or told), []
+    if counted is not None:
+        return min(counted, corpus.limit or counted), []
     folder = reader.image_folder(corpus)
     files = [file.key for file in islice(local_files.list_files(folder, cfg.ingest.follow_links), MOST_FILES)]
     images = sum(map(local_files.is_image, files))

@@ -34,17 +34,17 @@ class EventLog:
     @contextmanager
     def around(self, what: str, stage: str | None = None) -> Iterator[dict[str, object]]:
         """Write that a run or a stage starts, and how it ends; what is put into the yielded mapping goes with that."""
-        told: dict[str, object] = {}
+        added: dict[str, object] = {}
         start = time.monotonic()
         self.write(f"{what}_started", stage=stage)
         try:
-            yield told
+            yield added
         except BaseException as error:
-            said = str(error) if isinstance(error, TwigmaError) else f"{type(error).__name__}: {error}"
+            text = str(error) if isinstance(error, TwigmaError) else f"{type(error).__name__}: {error}"
             code = int(exit_code_of(error)) if isinstance(error, Exception) else None  # else interrupted
-            self.write(f"{what}_failed", stage=stage, seconds=_since(start), exit_code=code, error=said)
+            self.write(f"{what}_failed", stage=stage, seconds=_since(start), exit_code=code, error=text)
             raise
-        self.write(f"{what}_ended", stage=stage, seconds=_since(start), **told)
+        self.write(f"{what}_ended", stage=stage, seconds=_since(start), **added)
 
     def write(self, event: str, **facts: object) -> None:
         """Write one event; facts that are None are left out."""

@@ -151,11 +151,11 @@ def privacy(facts: Facts) -> str:
         if "author_hash" in names
         else "It names no author."
     )
-    told = f"{hashes} It holds no text of a post and no user name; ids of posts lead to both at the platform."
+    text = f"{hashes} It holds no text of a post and no user name; ids of posts lead to both at the platform."
     if not counts.author_groups:
-        return told
+        return text
     return (
-        f"{told} Of the {counts.author_groups:,} groups of authors that share a follower band, a month and a language, "
+        f"{text} Of the {counts.author_groups:,} groups of authors that share a follower band, a month and a language, "
         f"the smallest has {counts.fewest_authors:,} and {counts.groups_below_five:,} have fewer than five: whoever "
         "looks the ids up again can tell such authors apart."
     )

@@ -46,7 +46,7 @@ def kept_vectors(
 ) -> DataFrame:
     """Return an encoder's vectors (image_id, corpus, embedding) of the images of `kept_images`.
 
-    The configured one's where none is given. What repeats another image is told by the configured one in any case.
+    The configured one's where none is given. What repeats another image is known from the configured one in any case.
     """
     own = own_vectors(cfg, embeddings, encoder)
     return _without(own, _without_image(own, images).unionByName(duplicates.select("image_id")))

@@ -39,7 +39,7 @@ class ChangePoint:
 def change_point(
     hits: ArrayLike, sizes: ArrayLike, months: Codes, groups: Codes | None, confidence: float, flips: SignFlips
 ) -> ChangePoint | str:
-    """Return where the log odds of a share bend, or why that cannot be told.
+    """Return where the log odds of a share bend, or why that cannot be estimated.
 
     A binomial regression on the month and on the months since each of several candidates in turn; that a candidate's
     coefficient is 0 is tested by score tests with random signs of the groups (`score_tests`). The one of the largest

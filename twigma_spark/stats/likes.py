@@ -128,7 +128,7 @@ def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence
 def build_design(data: Likes, fifth: NDArray[np.int8]) -> Design | str:
     """Return the regression of likes on quintiles (5 as reference) and follower bands, or why there is none.
 
-    A level without likes has a coefficient of minus infinity; its images are left out and it is told apart.
+    A level without likes has a coefficient of minus infinity; its images are left out, and it is reported apart.
     """
     y, use = data.likes, data.band >= 0
     if not use.any():

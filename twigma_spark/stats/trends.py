@@ -45,7 +45,7 @@ def trend(
     confidence: float = 0.95,
     flips: SignFlips | None = None,
 ) -> Trend | str:
-    """Return how the share of hits among units moves with the month, or why that cannot be told.
+    """Return how the share of hits among units moves with the month, or why that cannot be estimated.
 
     A binomial regression of the units on the month, logit link. All rows of a month share its fitted share, so it is
     fitted to the totals of the months. P-value and interval of the slope are those of score tests with random signs

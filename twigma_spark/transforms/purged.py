@@ -1,4 +1,4 @@
-"""What was purged, told by the digests of its ids, is left out wherever it comes from."""
+"""What was purged, known by the digests of its ids, is left out wherever it comes from."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def sample_vectors(vectors: DataFrame, images: DataFrame, at_most: int, seed: in
     about = images.select("image_id", group().alias("group"), unit().alias("unit"))
     nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("image_id", seed), "image_id"))
     picked = vectors.select("image_id", "corpus").withColumn("nth", nth).where(F.col("nth") <= at_most)
-    told = picked.select("image_id").join(about, "image_id")
-    return _with_vectors(vectors, told).select("image_id", "corpus", "embedding", "group", "unit")
+    described = picked.select("image_id").join(about, "image_id")
+    return _with_vectors(vectors, described).select("image_id", "corpus", "embedding", "group", "unit")
 
 
 def in_groups(vectors: DataFrame, images: DataFrame, at_most: int, per_group: int, seed: int) -> DataFrame:
