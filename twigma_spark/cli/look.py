@@ -1,4 +1,4 @@
-"""Commands that write what people look at: an atlas of the images, figures for print."""
+"""Commands that write what people look at: an atlas of the images, figures for print, what changed between runs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,24 @@ def atlas(
 
         made = build_atlas(cfg, store, out, terminal.log, show_nsfw, replace)
     terminal.log(made.summary)
+
+
+@app.command()
+def report(
+    against: Annotated[str, typer.Option(help="The id of an earlier run (table runs), or previous.")],
+    out: Annotated[str | None, typer.Option(help="A file or URL; else changes.html beside the report.")] = None,
+    conf: Conf = None,
+    overrides: Overrides = None,
+) -> None:
+    """Compare the statistics with those of an earlier run: what changed beyond its interval, as a page."""
+    cfg = load(conf, overrides)
+    beside = f"{cfg.report.path.rpartition('/')[0] or '.'}/changes.html"
+    with open_store(cfg) as store:
+        from twigma_spark.changes import write_changes
+
+        changes, path = write_changes(cfg, store, against, out or beside)
+    compared = f"{len(changes.beyond):,} of {len(changes.compared):,} statistics changed beyond their interval"
+    terminal.log(f"{compared}, {len(changes.new):,} are new, {len(changes.gone):,} are gone: {path}")
 
 
 @app.command()

@@ -130,6 +130,10 @@ class Store:
             *(f.name if f.name in there.columns else F.lit(None).cast(f.dataType).alias(f.name) for f in fields)
         )
 
+    def read_version(self, name: str, version: int) -> DataFrame:
+        """Return the table's rows as they were in a Delta version; where that was vacuumed, Spark fails at reading."""
+        return self.spark.sql(f"SELECT * FROM {self.location(name)} VERSION AS OF {int(version)}")
+
     def count(self, name: str) -> int:
         """Return the number of rows, from Delta's own statistics where it has them."""
         there = self._table(name)

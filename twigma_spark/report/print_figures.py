@@ -167,14 +167,14 @@ def _load_kaleido() -> Any:
 
 def _draw(kaleido: Any, figures: Sequence[SavedFigure], formats: Sequence[str], folder: Path) -> None:
     """Write each figure in each format; one browser draws them all, and asks nothing of the network."""
+    paths = {(figure, form): folder / f"{figure.name}.{form}" for figure in figures for form in formats}
     files = [
         {
             "fig": printable(figure.chart),
-            "path": str(folder / f"{figure.name}.{form}"),
+            "path": str(path),
             "opts": {"format": form, "scale": PNG_SCALE if form == "png" else 1},
         }
-        for figure in figures
-        for form in formats
+        for (figure, form), path in paths.items()
     ]
     not_found = import_module("choreographer.errors").ChromeNotFoundError
     try:
@@ -184,6 +184,6 @@ def _draw(kaleido: Any, figures: Sequence[SavedFigure], formats: Sequence[str], 
             "Chrome or Chromium must be installed to draw svg, pdf and png. Got neither: install one "
             "(kaleido_get_chrome downloads it), or use --format csv."
         ) from error
-    undrawn = sorted(Path(file["path"]).name for file in files if not Path(file["path"]).is_file())
+    undrawn = sorted(path.name for path in paths.values() if not path.is_file())
     if errors or undrawn:
         raise TwigmaError(f"every figure must be drawn. Got an error for {', '.join(undrawn)}: {errors[0]}.")

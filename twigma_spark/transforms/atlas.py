@@ -60,8 +60,8 @@ def nearest_rows(neighbours: DataFrame, numbered: DataFrame, most: int) -> DataF
 def theme_names(themes: DataFrame, clustering: str | None, words: int = 3) -> DataFrame:
     """Return cluster and theme of a clustering: the number and the first words, such as "3 · cat, dog, sun"."""
     first = themes.where(F.lit(False) if clustering is None else F.col("clustering_id") == clustering)
-    first = first.where(F.col("rank") <= words).groupBy("cluster")
-    terms = first.agg(F.sort_array(F.collect_list(F.struct("rank", "term")))["term"].alias("terms"))
+    first = first.where(F.col("rank") <= words)
+    terms = first.groupBy("cluster").agg(F.sort_array(F.collect_list(F.struct("rank", "term")))["term"].alias("terms"))
     return terms.select("cluster", F.concat_ws(" · ", "cluster", F.concat_ws(", ", "terms")).alias("theme"))
 
 
