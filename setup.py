@@ -20,6 +20,7 @@ EXTRAS = {
     "umap": ["umap-learn>=0.5.7"],
     "stats": ["statsmodels>=0.14"],
     "synapseml": ["synapseml==1.1.3"],
+    "figures": ["kaleido>=1,<2"],
     "dev": [
         "pytest>=8",
         "pytest-xdist>=3.6",

@@ -54,7 +54,7 @@ class Atlas:
         labels = f" --labels {shlex.quote(str(self.folder / THEMES))}" if self.themes else ""
         return (
             f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(self.folder / ATLAS))} --x x --y y "
-            f"--neighbors neighbors --image image --text caption{labels}"
+            f"--neighbors neighbors --pagerank importance --image image --text caption{labels}"
         )
 
     @property
@@ -114,8 +114,8 @@ def build_atlas(
 def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) -> DataFrame:
     """Return the rows of an atlas, in any order: `row` is their place.
 
-    The columns are row, x, y, image, caption, corpus, theme, cluster, date, likes, nsfw, hidden, near_copies,
-    copy_candidate_of, neighbors, image_id and file.
+    The columns are row, x, y, image, caption, corpus, theme, cluster, date, likes, nsfw, hidden, importance,
+    near_copies, copy_candidate_of, neighbors, image_id and file.
     """
     images, clustering = tables["images"], inputs.theme_clustering(cfg)
     numbered = transforms.number_rows(tables["projection"], images)
@@ -156,6 +156,11 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
         "likes",
         F.col("nsfw").cast("float").alias("nsfw"),
         "hidden",
+        # Given, since Embedding Atlas else makes one of the neighbours, of which each row would need as many.
+        F.when(F.col("hidden"), F.lit(0))
+        .otherwise(F.coalesce("likes", F.lit(0)) + 1)
+        .cast("float")
+        .alias("importance"),
         F.coalesce("repeats", F.lit(0)).cast("int").alias("near_copies"),
         "copy_candidate_of",
         F.coalesce("neighbors", none).alias("neighbors"),

@@ -113,6 +113,7 @@ def test_rows_neighbours_and_pictures(build: Build, tmp_path: Path) -> None:
         "x": 8.0, "y": -8.0, "theme": "0 · cat, dog, sun", "cluster": 0, "date": datetime(2022, 3, 4), "likes": 7,
         "near_copies": 2, "copy_candidate_of": "art", "file": "t8/8",
     }  # fmt: skip
+    assert [r["importance"] for r in rows] == [1, 0, 0, 1, 0]
     assert rows[4]["caption"] == "x" * 300
     assert rows[0]["caption"] == "Sun, A. B."
     assert rows[3]["theme"] is None
@@ -121,8 +122,8 @@ def test_rows_neighbours_and_pictures(build: Build, tmp_path: Path) -> None:
     ]
     assert (made.rows.rows, made.rows.drawn, made.rows.hidden, made.themes) == (5, 4, 3, 1)
     assert made.command.endswith(
-        f"{tmp_path}/out/atlas.parquet --x x --y y --neighbors neighbors --image image --text caption "
-        f"--labels {tmp_path}/out/themes.parquet"
+        f"{tmp_path}/out/atlas.parquet --x x --y y --neighbors neighbors --pagerank importance "
+        f"--image image --text caption --labels {tmp_path}/out/themes.parquet"
     )
     assert build.said == [  # type: ignore[attr-defined]
         "atlas: 1 images of the map are no longer in the store and are left out",

@@ -167,23 +167,26 @@ def _load_kaleido() -> Any:
 
 def _draw(kaleido: Any, figures: Sequence[SavedFigure], formats: Sequence[str], folder: Path) -> None:
     """Write each figure in each format; one browser draws them all, and asks nothing of the network."""
-    paths = {(figure, form): folder / f"{figure.name}.{form}" for figure in figures for form in formats}
+    paths = [(figure, form, folder / f"{figure.name}.{form}") for figure in figures for form in formats]
     files = [
         {
             "fig": printable(figure.chart),
             "path": str(path),
             "opts": {"format": form, "scale": PNG_SCALE if form == "png" else 1},
         }
-        for (figure, form), path in paths.items()
+        for figure, form, path in paths
     ]
-    not_found = import_module("choreographer.errors").ChromeNotFoundError
+    browser = import_module("choreographer.errors")
     try:
         errors = kaleido.write_fig_from_object_sync(files, kopts={"mathjax": False})
-    except not_found as error:
+    except browser.ChromeNotFoundError as error:
         raise ConfigError(
             "Chrome or Chromium must be installed to draw svg, pdf and png. Got neither: install one "
             "(kaleido_get_chrome downloads it), or use --format csv."
         ) from error
-    undrawn = sorted(path.name for path in paths.values() if not path.is_file())
+    except (browser.BrowserFailedError, browser.BrowserClosedError, browser.BrowserDepsError) as error:
+        raise TwigmaError(f"Chrome or Chromium must start to draw figures. Got: {error.args[0]}") from error
+    undrawn = sorted(path.name for _, _, path in paths if not path.is_file())
     if errors or undrawn:
-        raise TwigmaError(f"every figure must be drawn. Got an error for {', '.join(undrawn)}: {errors[0]}.")
+        reasons = "; ".join(sorted({str(error) for error in errors})) or "no reason was given"
+        raise TwigmaError(f"every figure must be drawn. Got none of {', '.join(undrawn)}: {reasons}.")
