@@ -132,13 +132,13 @@ def printable(chart: Mapping[str, Any]) -> dict[str, Any]:
     # Names of panels stand above them; the legend goes above those.
     titled = any(each.get("yref", "").startswith("paper") and each.get("y", 0) >= 1 and each.get("yanchor") == "bottom"
                  for each in layout.get("annotations", []))  # fmt: skip
-    place = {"orientation": "h", "x": 0, "y": 1.1 if titled else 1.02, "yanchor": "bottom"}
+    place = {"orientation": "h", "x": 0, "y": 1.16 if titled else 1.02, "yanchor": "bottom"}
     layout |= {
         "width": WIDTH,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": FONT,
-        "margin": {"l": 60, "r": 20, "t": 28 if titled else 16, "b": 48},
+        "margin": {"l": 60, "r": 20, "t": 34 if titled else 16, "b": 48},
         "legend": {**place, **layout.get("legend", {})},
     }
     for axis in [key for key in layout if key[:5] in ("xaxis", "yaxis")]:
