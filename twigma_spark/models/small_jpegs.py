@@ -30,7 +30,7 @@ def small_jpeg(content: bytes, blurred: bool, max_pixels: int = MAX_PIXELS) -> b
         ImageError: with one of `decode.REASONS`.
     """
     image = open_image(content, max_pixels)
-    # A JPEG is decoded at the least of its scales that is not smaller than the thumbnail: half the time of the next one.
+    # A JPEG is decoded at its least scale that is not smaller than the thumbnail: half the time of the next one.
     image.draft(None, (SIDE, SIDE))
     small = to_rgb(image)
     small.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
