@@ -141,7 +141,7 @@ def test_the_papers_fields_of_kept_posts_and_the_way_back(spark: SparkSession, f
     assert read_release(spark, out, "csv").collect() == rows
     written = (out / "data/images-00001.csv").read_text()
     assert [row.all_captions for row in rows[1:]] == list(FORMULAS.values())
-    assert all(f'"{text}"' in written for text in ("'=1+1", "''=1+1", "'-2")) and ",-1," in written
+    assert all(f'"{text}"' in written for text in ("'=1+1", "''=1+1", "'-2")) and ",-1" in written
     assert not [p for p in out.rglob("*") if p.is_file() and b"secret words" in p.read_bytes()]
 
 

@@ -51,6 +51,16 @@ def test_parts_hold_no_more_rows_than_allowed(tmp_path: Path, monkeypatch: pytes
     assert pa.concat_tables(tables).equals(ROWS)
 
 
+def test_a_csv_computes_nothing_in_a_spreadsheet_and_parquet_is_as_it_is(tmp_path: Path) -> None:
+    texts = ["=1+1", "'=1", "-", "a=1", None, "\t@x"]
+    rows = pa.table({"id": texts, "n": [-1, 2, 3, 4, 5, 6]}, schema=SCHEMA)
+    write_parts(rows.to_batches(), tmp_path, SCHEMA, None)
+    assert (tmp_path / "data/images-00001.csv").read_text().splitlines()[1:] == [
+        '"\'=1+1",-1', '"\'\'=1",2', '"\'-",3', '"a=1",4', ",5", '"\'\t@x",6',
+    ]  # fmt: skip
+    assert pq.read_table(tmp_path / "data/images-00001.parquet").equals(rows)
+
+
 def test_no_rows_are_files_with_a_header(tmp_path: Path) -> None:
     parts = write_parts([], tmp_path, SCHEMA, None)
     assert [part.rows for part in parts] == [0, 0]
