@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import typer
 
-from twigma_spark.cli import collect, demo, deploy, export, release, run, tables
+from twigma_spark.cli import collect, convert, demo, deploy, export, release, run, tables
 from twigma_spark.cli.common import app
 from twigma_spark.errors import ConfigError, TwigmaError
 
 # In the order in which --help lists them.
-for module in (run, demo, collect, tables, export, release, deploy):
+for module in (run, demo, collect, tables, export, release, deploy, convert):
     app.add_typer(module.app)
 
 

@@ -60,7 +60,6 @@ def bundle() -> dict[str, Any]:
     return {
         "bundle": {"name": "twigma"},
         "include": ["resources/*.yml"],
-        "sync": {"include": ["wheels/*.whl"]},
         "variables": _VARIABLES,
         "targets": {
             # Development puts the user's name before all names and pauses the schedules.
