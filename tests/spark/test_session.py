@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as t
 
 from twigma_spark.config.overlays import load
 from twigma_spark.io.arrow import local_frame
-from twigma_spark.io.session import ARROW, SHORT, arrow_batches, has_sessions, new_session
+from twigma_spark.io.session import ARROW, LOCAL, PARTITIONS, SHORT, arrow_batches, has_sessions, new_session, sizes
 from twigma_spark.io.store import is_short
 
 SCHEMA = t.StructType(
@@ -40,6 +41,23 @@ def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark
     with arrow_batches(other, 7):
         assert (other.conf.get(ARROW), spark.conf.get(ARROW)) == ("7", before)
     assert other.range(3).count() == 3
+
+
+@pytest.mark.parametrize(
+    ("local", "short", "slots", "partitions"),
+    [
+        (True, True, 4, "2"),
+        (True, False, 64, "8"),
+        (False, True, 4, "8"),
+        (False, True, 64, "64"),
+        (False, False, 64, None),
+        (False, False, 640, "640"),
+    ],
+)
+def test_partitions_follow_the_data_and_the_slots(local: bool, short: bool, slots: int, partitions: str | None) -> None:
+    found = sizes(local, short, slots)
+    assert found.get(PARTITIONS) == partitions
+    assert (LOCAL.keys() <= found.keys()) == (local or short)
 
 
 def test_only_small_and_local_data_make_a_session_short(tmp_path: object) -> None:

@@ -63,3 +63,17 @@ def test_the_files_of_clusters_come_along(installed: Path) -> None:
     for name, source in (("emr_files", "emr"), ("constraints", "constraints")):
         wanted = {path.name for path in (ROOT / "deploy" / source).glob("*.*")}
         assert wanted and wanted <= {path.name for path in (deployment / name).iterdir()}
+
+
+def test_jobs_are_written_without_a_checkout(installed: Path, tmp_path: Path) -> None:
+    (wheel,) = installed.parent.glob("*.whl")
+    code = f"""
+from twigma_spark.cli.main import main
+for platform in ("databricks", "emr"): main(["deploy", platform, "--out", platform, "--wheel", {str(wheel)!r}])
+"""
+    said = python(installed, tmp_path, code)
+    assert said.count("nothing is wrong") == 2
+    assert (tmp_path / "databricks" / "requirements.txt").read_bytes() == (
+        ROOT / "deploy" / "constraints" / "databricks.txt"
+    ).read_bytes()
+    assert (tmp_path / "emr" / "wheels" / wheel.name).read_bytes() == wheel.read_bytes()

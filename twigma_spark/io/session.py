@@ -35,9 +35,10 @@ OWN = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+PARTITIONS, DEFAULT_PARTITIONS = "spark.sql.shuffle.partitions", 200
 # On one machine a shuffle of 200 partitions and a Delta log read by 50 tasks cost more than the work.
 LOCAL = {
-    "spark.sql.shuffle.partitions": "8",
+    PARTITIONS: "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.files.openCostInBytes": "65536",
     # Vectors that stream through the driver come a partition at a time; six times its size is held on the way.
@@ -48,7 +49,7 @@ LOCAL = {
 # For a session of seconds or minutes on one machine. Whole-stage code is compiled longer than ten thousand rows take,
 # and a second partition of a shuffle costs a task and holds nothing.
 SHORT = {
-    "spark.sql.shuffle.partitions": "2",
+    PARTITIONS: "2",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -80,7 +81,7 @@ def open_session(
         master: such as ``local[4]``; None leaves it to spark-submit, or to ``local[*]``.
         log_level: of Spark's own log.
         conf: settings of the configuration; they win over the ones chosen here.
-        short: on a local master, take the settings for small data (SHORT, SHORT_JVM).
+        short: take the settings for small data (`sizes`; on a local master SHORT and SHORT_JVM).
         worker_imports: modules that the Python workers of a short session have loaded when they start.
     """
     # Where the JVM has ended, py4j and PySpark's server of accumulators print traces; who made a call gets its error.
@@ -178,7 +179,7 @@ def slots(spark: SparkSession) -> int:
     try:
         return spark.sparkContext.defaultParallelism
     except PySparkException:
-        return int(str(spark.conf.get("spark.sql.shuffle.partitions")))
+        return int(str(spark.conf.get(PARTITIONS)))
 
 
 def task_heap(spark: SparkSession) -> int | None:
@@ -262,8 +263,22 @@ def _start(
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel(log_level)
-    if is_local(spark):
-        for key, value in {**LOCAL, **(SHORT if short else {})}.items():
-            if key not in conf:
-                spark.conf.set(key, value)
+    for key, value in sizes(is_local(spark), short, slots(spark)).items():
+        if key not in conf:
+            spark.conf.set(key, value)
     return spark
+
+
+def sizes(local: bool, short: bool, slots: int) -> dict[str, str]:
+    """Return settings of the session that fit the size of the data and the tasks that run at once.
+
+    Args:
+        local: whether driver and executors are one process.
+        short: whether there is little data; Spark's own 200 partitions then hold next to nothing each.
+        slots: tasks that run at once. Adaptive execution puts partitions of a shuffle together and makes no more.
+    """
+    if local:
+        return {**LOCAL, **(SHORT if short else {})}
+    if short:
+        return {**LOCAL, PARTITIONS: str(max(int(LOCAL[PARTITIONS]), slots))}
+    return {PARTITIONS: str(slots)} if slots > DEFAULT_PARTITIONS else {}
