@@ -214,3 +214,13 @@ def test_an_older_wheel_is_replaced_and_none_is_refused(tmp_path: Path, wheel: P
         folder.write("emr", tmp_path, find("emr"), tmp_path / "none.whl", WAITS_FOR)
     with pytest.raises(ConfigError, match="databricks, emr"):
         folder.write("azure", tmp_path, find("emr"), wheel, WAITS_FOR)
+    with pytest.raises(ConfigError, match="databricks, emr"):
+        folder.faults("azure", tmp_path, TODAY)
+
+
+def test_every_file_that_a_step_names_must_be_there(tmp_path: Path, wheel: Path) -> None:
+    folder.write("emr", tmp_path, find("emr"), wheel, WAITS_FOR)
+    for name in ("get_gpus.sh", "run.py", "conf/emr.yaml", "bootstrap.sh"):
+        (tmp_path / name).rename(tmp_path / "aside")
+        assert [fault.split()[0] for fault in folder.faults("emr", tmp_path, TODAY)] == [name]
+        (tmp_path / "aside").rename(tmp_path / name)

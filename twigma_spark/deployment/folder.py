@@ -36,8 +36,7 @@ def write(platform: str, out: Path, conf: Path, wheel: Path, waits_for: Mapping[
     Raises:
         ConfigError: an unknown platform, a faulty overlay, or a wheel that is none.
     """
-    if platform not in PLATFORMS:
-        raise ConfigError(f"platform must be one of {', '.join(PLATFORMS)}. Got {platform!r}.")
+    _check_platform(platform)
     if not (wheel.is_file() and wheel.name.startswith("twigma_spark-") and wheel.suffix == ".whl"):
         rule = "must be a wheel of twigma_spark, as `make wheel` leaves in dist"
         raise ConfigError(f"--wheel {rule}. Got {str(wheel)!r}.")
@@ -57,6 +56,11 @@ def write(platform: str, out: Path, conf: Path, wheel: Path, waits_for: Mapping[
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(text, encoding="utf-8")
     return sorted([*texts, _place_wheel(out / "wheels", wheel).relative_to(out).as_posix()])
+
+
+def _check_platform(platform: str) -> None:
+    if platform not in PLATFORMS:
+        raise ConfigError(f"PLATFORM must be one of {', '.join(PLATFORMS)}. Got {platform!r}.")
 
 
 def files_of(name: str) -> Path:
@@ -81,8 +85,9 @@ def faults(platform: str, folder: Path, today: datetime.date) -> list[str]:
     """Return what is wrong with the files of a folder, those that somebody edited included.
 
     Raises:
-        ConfigError: a file that every folder of the platform has is not there.
+        ConfigError: an unknown platform, or a file that every folder of the platform has is not there.
     """
+    _check_platform(platform)
     try:
         return _of_databricks(folder, today) if platform == "databricks" else _of_emr(folder)
     except FileNotFoundError as error:
@@ -130,7 +135,7 @@ def _of_emr(folder: Path) -> list[str]:
     parameters = stack["Parameters"]
     steps = [step["HadoopJarStep"]["Args"] for step in cluster["Steps"]]
     scripts = [action["ScriptBootstrapAction"]["Path"] for action in cluster["BootstrapActions"]]
-    named = [word.removeprefix(emr.HOME + "/") for args in steps for word in args if word.startswith(emr.HOME)]
+    named = [path for args in steps for path in re.findall(rf"{emr.HOME}/(\S+)", " ".join(args))]
     named += [path.rpartition("/twigma/deploy/")[2] for path in scripts]
     scheduled = stack["Resources"]["Schedule"]["Properties"]["Target"]["Input"]["Fn::Sub"][0]
     found = [
