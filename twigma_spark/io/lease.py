@@ -133,18 +133,16 @@ def newest(files: LeaseFiles) -> Held | None:
 
     Commands of one run hold a store together: as long as one of them is at work, it is not free.
     """
-    last: Held | None = None
+    run: list[Held] = []
     for number in sorted(files.numbers(), reverse=True):
-        if (found := files.read(number)) is None:
-            continue
-        held = _judge(files, number, found)
-        if last is not None and not _are_one_run(last.holder, held.holder):
-            break
-        if last is None or not held.free:
-            last = held if last is None else replace(held, number=last.number)
-        if not last.free:
-            break
-    return last
+        if (found := files.read(number)) is not None:
+            held = _judge(files, number, found)
+            if run and not _are_one_run(run[0].holder, held.holder):
+                break
+            run.append(held)
+    if not run:
+        return None
+    return replace(next((held for held in run if not held.free), run[0]), number=run[0].number)
 
 
 def _judge(files: LeaseFiles, number: int, found: Found) -> Held:
@@ -241,11 +239,8 @@ class Lease:
             return False
         self.number, self._renewed = number, time.monotonic()
         for older in numbers:
-            if (
-                older < number
-                and (found := self.files.read(older))
-                and not _are_one_run(parse(found.content), self.holder)
-            ):
+            found = self.files.read(older) if older < number else None
+            if found is not None and not _are_one_run(parse(found.content), self.holder):
                 self.files.remove(older)
         return True
 

@@ -54,6 +54,7 @@ class LocalLeases:
         finally:
             part.unlink(missing_ok=True)
         if made:
+            self._close()
             self._own = descriptor
         else:
             os.close(descriptor)
