@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-import time
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -67,15 +68,23 @@ def test_petastorm_and_pyarrow_give_the_same_rows_in_the_same_order(snapshot: Sn
 
 def test_rows_that_petastorm_does_not_wait_for_come_too(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = pytest.importorskip("petastorm.workers_pool.thread_pool").ThreadPool
-    done = pool.all_workers_done
+    ventilator = pytest.importorskip("petastorm.workers_pool.ventilator").ConcurrentVentilator
+    looked, done, hand_out = threading.Event(), pool.all_workers_done, ventilator._ventilate
 
-    def look_late(self: object) -> bool:
-        # All was handed out between the two looks.
+    def hand_out_late(self: object) -> None:
+        looked.wait(5)
+        hand_out(self)
+
+    def look_early(self: Any) -> bool:
         found = bool(done(self))
-        time.sleep(0.05)
+        if not looked.is_set():
+            # Between its two looks all is handed out.
+            looked.set()
+            self._ventilator._ventilation_thread.join(5)
         return found
 
-    monkeypatch.setattr(pool, "all_workers_done", look_late)
+    monkeypatch.setattr(ventilator, "_ventilate", hand_out_late)
+    monkeypatch.setattr(pool, "all_workers_done", look_early)
     one = Snapshot(snapshot.folder, {"test": snapshot.files["test"][:1]}, {})
     assert read(PairFeed(one, "petastorm"), "test", 8, None) == read(PairFeed(one, "arrow"), "test", 8, None) != []
 
