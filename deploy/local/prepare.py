@@ -1,4 +1,4 @@
-"""Makes the pyspark in .venv ready for Delta: finds Java, writes its conf folder, fetches the two Delta jars.
+"""Makes the pyspark of this environment ready for Delta: finds Java, writes its conf folder, fetches the two Delta jars.
 
 With the jars and settings beside pyspark itself, `spark-submit`, the tests and a notebook all get Delta
 without a flag and without the network.
@@ -18,13 +18,18 @@ from pathlib import Path
 
 import pyspark
 
+from twigma_spark.io.spark_versions import find_delta
+
 HOME = Path(pyspark.__file__).parent
 REPOSITORY = os.environ.get("MAVEN_REPOSITORY", "https://repo1.maven.org/maven2")
-PACKAGE = "io.delta:delta-spark_2.12:3.3.3"
-JARS = {
+DELTA = find_delta(pyspark.__version__)
+SUMS = {
     "delta-spark_2.12-3.3.3.jar": "4912bf902a1c453aba3bd838ff212dedd357155212f9bb37a6b47d97f2827ebc",
     "delta-storage-3.3.3.jar": "45ad193053fd30cebe6d9ab1889873cde39b223a0f210e00ebee8b6642476901",
+    "delta-spark_4.1_2.13-4.4.0.jar": "75a9400986853c061f5109f012547de2545a5759e5e752e5ef633dabe16a4f10",
+    "delta-storage-4.4.0.jar": "c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc",
 }
+JARS = {name: SUMS[name] for name in (DELTA.jar, f"delta-storage-{DELTA.version}.jar")}
 DEFAULTS = """\
 spark.sql.extensions io.delta.sql.DeltaSparkSessionExtension
 spark.sql.catalog.spark_catalog org.apache.spark.sql.delta.catalog.DeltaCatalog
@@ -131,7 +136,7 @@ def download(names: set[str], folder: Path) -> str:
 
 def resolve(folder: Path, java_home: str) -> str:
     """Return what Spark's resolver said; it knows the mirrors of an ivysettings.xml."""
-    command = [str(HOME / "bin" / "spark-submit"), "--packages", PACKAGE, "--conf"]
+    command = [str(HOME / "bin" / "spark-submit"), "--packages", DELTA.package, "--conf"]
     command += [f"spark.jars.ivy={folder}", "--class", "org.apache.spark.deploy.SparkSubmit"]
     command += ["spark-internal", "--version"]
     seen = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAVA_HOME": java_home})
@@ -142,4 +147,4 @@ if __name__ == "__main__":
     java = find_java()
     write_conf(java)
     fetch_jars(java)
-    print(f"setup: ready (Java {java_version(java)}, pyspark {pyspark.__version__}, Delta 3.3.3)")
+    print(f"setup: ready (Java {java_version(java)}, pyspark {pyspark.__version__}, Delta {DELTA.version})")

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Builds .venv from requirements.lock; called by make, which runs it again only when its inputs change.
+# Builds an environment from a lock: setup.sh [.venv [requirements.lock]]; called by make, which runs it again only
+# when its inputs change.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+venv=${1:-.venv}
+lock=${2:-requirements.lock}
 
 find_python() {
   local candidate
@@ -16,13 +19,13 @@ find_python() {
 }
 
 python=$(find_python)
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c '' 2>/dev/null; then
-  echo "setup: creating .venv with $("$python" --version)"
-  rm -rf .venv
-  "$python" -m venv .venv
+if [ ! -x "$venv"/bin/python ] || ! "$venv"/bin/python -c '' 2>/dev/null; then
+  echo "setup: creating $venv with $("$python" --version)"
+  rm -rf "$venv"
+  "$python" -m venv "$venv"
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+"$venv"/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 echo "setup: installing the pinned packages (a few minutes where they must be downloaded)"
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-.venv/bin/python deploy/local/prepare.py
+"$venv"/bin/uv pip install --quiet --python "$venv"/bin/python --require-hashes -r "$lock"
+"$venv"/bin/uv pip install --quiet --python "$venv"/bin/python --no-deps --no-build-isolation --editable .
+"$venv"/bin/python deploy/local/prepare.py

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
-from pyspark.accumulators import AccumulatorServer
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from twigma_spark.io import worker_daemon
+from twigma_spark.io.spark_versions import find_delta, silence_accumulators
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 PARQUET = "spark.sql.parquet.columnarReaderBatchSize"
-DELTA = "io.delta:delta-spark_2.12:3.3.3"
 # Results depend on the time zone and pandas UDFs on Arrow; paintings are older than Spark 2's calendar.
 SQL = {
     "spark.sql.session.timeZone": "UTC",
@@ -88,7 +87,7 @@ def open_session(
     # Where the JVM has ended, py4j and PySpark's server of accumulators print traces; who made a call gets its error.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_is_not_of_py4j)  # which logs some of them by the root
-    AccumulatorServer.handle_error = _ignore  # type: ignore[assignment]
+    silence_accumulators()
     active = SparkSession.getActiveSession()
     spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
     for key, value in {**SQL, **(conf or {} if active else {})}.items():
@@ -99,10 +98,6 @@ def open_session(
 def _is_not_of_py4j(record: logging.LogRecord) -> bool:
     """Return whether a record is not py4j's of a call on a JVM that has ended."""
     return record.getMessage() != "Exception while sending command."
-
-
-def _ignore(server: object, request: object, client: object) -> None:
-    """Do nothing about an error of a connection."""
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -294,8 +289,8 @@ def _start(
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings = {**OWN, **SQL}
     launched_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
-    if not launched_by_submit and not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_2.12-*.jar")):
-        settings["spark.jars.packages"] = DELTA
+    if not launched_by_submit and not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_*.jar")):
+        settings["spark.jars.packages"] = find_delta(pyspark.__version__).package
     if short and (master or "local").startswith("local"):
         settings[JVM_OPTIONS] = SHORT_JVM
         if imports and not launched_by_submit:
