@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test test-spark4 fuzz bench check format lock wheel sample-models deploy-files clean
+.PHONY: help setup demo demo-collect test test-spark4 fuzz bench check format lock pins wheel sample-models deploy-files clean
 BIN := .venv/bin
 EXTRAS := models cpu umap stats dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
@@ -52,13 +52,16 @@ lock: .venv/.ready  ## pin every package again into requirements.lock and requir
 	@$(LOCK) $(addprefix --extra ,local train synapseml $(EXTRAS)) -o requirements.lock
 	@$(LOCK) $(addprefix --extra ,local-spark4 $(EXTRAS)) -o requirements-spark4.lock
 
+pins: .venv/.ready  ## pin the packages of Databricks and EMR again into deploy/constraints
+	@$(BIN)/python deploy/pin.py
+
 wheel: .venv/.ready  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null && ls dist/*.whl
 
 sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW head again
 	@$(BIN)/python jobs/train_sample_models.py --out twigma_spark/sample/weights
 
-deploy-files: .venv/.ready  ## write the Databricks tasks, the EMR steps, docs/stages.md and docs/metrics.md again
+deploy-files: .venv/.ready  ## write the tables of docs/stages.md and docs/metrics.md again
 	@$(BIN)/python deploy/generate.py
 
 clean:  ## remove what was built, but not the environments

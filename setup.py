@@ -14,10 +14,12 @@ EXTRAS = {
         "transformers>=5.0,<6",
         "safetensors>=0.4",
     ],
-    # Two builds of onnxruntime in one environment overwrite each other: cpu or gpu, never both. FAISS is the same in
-    # both: on a GPU its exact search runs in torch (estimators/torch_index.py).
+    # Two builds of onnxruntime, or of FAISS, in one environment overwrite each other: cpu or gpu, never both. With gpu,
+    # exact search on a GPU runs in torch (estimators/torch_index.py); faiss-gpu, in place of faiss-cpu, is used where
+    # it is installed.
     "cpu": ["faiss-cpu>=1.9", "onnxruntime>=1.18"],
     "gpu": ["faiss-cpu>=1.9", "onnxruntime-gpu>=1.18"],
+    "faiss-gpu": ["faiss-gpu>=1.15"],
     "train": ["petastorm==0.13.1", "pyarrow<15", "setuptools<70"],
     "umap": ["umap-learn>=0.5.7"],
     "stats": ["statsmodels>=0.14"],
@@ -35,7 +37,9 @@ EXTRAS = {
         "pandas-stubs<3",
         "types-PyYAML",
         "databricks-bundles",
-        "botocore",
+        "boto3",
+        "moto[cloudformation,emr,s3]>=5",
+        "cfn-lint>=1",
         "build",
         "wheel",
         "mlcroissant>=1.1,<2",

@@ -142,7 +142,9 @@ def storage() -> dict[str, Any]:
 
 def _task(name: str, needed: Sequence[str]) -> dict[str, Any]:
     waits = {"depends_on": [{"task_key": other} for other in needed]} if needed else {}
-    where = [f"store.root={SCHEMA}", f"store.artifacts={VOLUME}/artifacts", f"report.path={VOLUME}/reports/report.html"]
+    # The tasks of one job run hold the store together, and keep those of another run out.
+    where = [f"store.root={SCHEMA}", f"store.artifacts={VOLUME}/artifacts", f"report.path={VOLUME}/reports/report.html",
+             "run.id={{job.run_id}}"]  # fmt: skip
     settings = [word for key in where for word in ("--set", key)]
     return {
         "task_key": name,
