@@ -169,7 +169,8 @@ def _parse(name: str, content: bytes, columns: Mapping[str, str]) -> tuple[dict[
         return ({"caption": text.strip()} if "caption" in columns and text.strip() else {}), None
     if not isinstance(said, dict):
         return {}, text[:200]
-    return {ours: text for ours, key in columns.items() if (text := _as_text(said.get(key))) is not None}, None
+    texts = {ours: _as_text(said.get(key)) for ours, key in columns.items()}
+    return {ours: value for ours, value in texts.items() if value is not None}, None
 
 
 def _as_text(value: object) -> str | None:
