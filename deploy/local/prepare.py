@@ -1,4 +1,4 @@
-"""Makes the pyspark of this environment ready for Delta: finds Java, writes its conf folder, fetches the two Delta jars.
+"""Makes the pyspark of an environment ready for Delta: finds Java, writes its conf folder, fetches the two Delta jars.
 
 With the jars and settings beside pyspark itself, `spark-submit`, the tests and a notebook all get Delta
 without a flag and without the network.

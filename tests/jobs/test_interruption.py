@@ -1,4 +1,4 @@
-"""Inference that is killed, that loses a worker, and that is asked for twice at once: no row is lost or doubled."""
+"""Inference that is killed, and that loses a worker: no row is lost or doubled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.jobs.images import jpeg, write_images
 from twigma_spark.errors import ExitCode
@@ -130,17 +129,3 @@ def is_python_of_spark(process: psutil.Process) -> bool:
         return any(name in " ".join(process.cmdline()) for name in ("pyspark.daemon", "io.worker_daemon"))
     except psutil.NoSuchProcess:
         return False
-
-
-def test_of_two_runs_at_once_the_second_says_who_holds_the_store(
-    spark: SparkSession, store: Store, contents: list[bytes]
-) -> None:
-    wanted = write_images(store, contents)
-    first = Embedding(store.root, "spark.master=local[1]")
-    wait_for(lambda: Path(store.path("_lease")).exists())
-    status, said = Embedding(store.root, "spark.master=local[1]").end()
-    assert status == ExitCode.HELD, said
-    assert f"process {first.process.pid}, since" in said and "Traceback" not in said, said
-    status, said = first.end()
-    assert status == 0, said
-    assert ids_in(store) == sorted(wanted)
