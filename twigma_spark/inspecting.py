@@ -15,8 +15,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files, peek
 from twigma_spark.stages.readers import folder
+from twigma_spark.stages.readers.inspection import Inspection, corpus_name, guess_role
 from twigma_spark.stages.readers.reader import reader_named
-from twigma_spark.stages.readers.sight import Sight, corpus_name, guess_role
 
 # Folders of a folder that are looked at, and characters of a value that are shown.
 MOST_FOLDERS, SHOWN = 50, 60
@@ -28,12 +28,12 @@ class Found:
 
     reader: str
     path: Path
-    sight: Sight
+    inspection: Inspection
 
     def corpus(self, name: str) -> dict[str, object]:
         """Return its keys in YAML."""
         reader = {} if self.reader == "folder" else {"reader": self.reader}
-        return {"name": name, "role": self.sight.role, **reader, **self.sight.keys}
+        return {"name": name, "role": self.inspection.role, **reader, **self.inspection.keys}
 
 
 def inspect(path: str) -> str:
@@ -69,23 +69,23 @@ def find_corpora(path: Path) -> list[Found]:
     parts = [] if own else [found for place in folders[:MOST_FOLDERS] if (found := _find(place)) is not None]
     if len(parts) > 1 or any(found.reader != "folder" for found in parts):
         return parts
-    sight = folder.see(path, guess_role(path.name))
-    return [] if sight is None else [Found("folder", path, sight)]
+    inspection = folder.inspect(path, guess_role(path.name))
+    return [] if inspection is None else [Found("folder", path, inspection)]
 
 
 def _find_specific(path: Path) -> Found | None:
     """Return what the first reader but `folder` sees."""
     for name in READERS:
-        see = reader_named(name).see
-        if name != "folder" and see is not None and (sight := see(path)) is not None:
-            return Found(name, path, sight)
+        look = reader_named(name).inspect
+        if name != "folder" and look is not None and (inspection := look(path)) is not None:
+            return Found(name, path, inspection)
     return None
 
 
 def _find(path: Path) -> Found | None:
     found = _find_specific(path)
-    sight = folder.see(path, guess_role(path.name)) if found is None else None
-    return Found("folder", path, sight) if sight is not None else found
+    inspection = folder.inspect(path, guess_role(path.name)) if found is None else None
+    return Found("folder", path, inspection) if inspection is not None else found
 
 
 def _names(found: Sequence[Found]) -> list[str]:
@@ -98,15 +98,15 @@ def _names(found: Sequence[Found]) -> list[str]:
 
 
 def _describe(found: Found, corpus: dict[str, object]) -> str:
-    sight = found.sight
+    inspection = found.inspection
     lines = [f"{found.path}: reader {found.reader}"]
-    lines.append("  " + ", ".join(f"{what}: {_count(n)}" for what, n in sight.counts.items()))
-    if sight.columns:
-        lines.append(f"  columns: {_printable(', '.join(sight.columns), 400)}")
-    for n, row in enumerate(sight.rows):
+    lines.append("  " + ", ".join(f"{what}: {_count(n)}" for what, n in inspection.counts.items()))
+    if inspection.columns:
+        lines.append(f"  columns: {_printable(', '.join(inspection.columns), 400)}")
+    for n, row in enumerate(inspection.rows):
         shown = "; ".join(f"{name} = {_printable(value, SHOWN)}" for name, value in row.items() if value)
         lines.append(f"  row {n}: {_printable(shown, 400)}")
-    lines += [f"  note: {_printable(fault, 400)}" for fault in (*sight.faults, *_problems(corpus))]
+    lines += [f"  note: {_printable(fault, 400)}" for fault in (*inspection.faults, *_problems(corpus))]
     return "\n".join(lines)
 
 

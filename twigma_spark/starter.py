@@ -11,7 +11,7 @@ import yaml
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files
 from twigma_spark.stages.readers.folder import find_metadata
-from twigma_spark.stages.readers.sight import corpus_name, count_images, guess_columns, guess_role, renamed
+from twigma_spark.stages.readers.inspection import corpus_name, count_images, guess_columns, guess_role, renamed
 
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.

@@ -21,7 +21,8 @@ def status(
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
         from twigma_spark import pipeline
-        from twigma_spark import status as stand
+        from twigma_spark.status import as_json as to_json
+        from twigma_spark.status import as_text, read_status
 
-        found = stand.read_status(cfg, store, pipeline.STAGES)
-        typer.echo(stand.as_json(found) if as_json else stand.as_text(found))
+        found = read_status(cfg, store, pipeline.STAGES)
+        typer.echo(to_json(found) if as_json else as_text(found))

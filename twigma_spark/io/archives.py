@@ -134,8 +134,8 @@ def members_of(tar: Path, columns: Mapping[str, str]) -> Iterator[Member]:
                     images.append(_image(tar, info, seen))
                 elif info.name.endswith((".json", ".txt")) and info.size <= TEXT_BYTES:
                     content = opened.extractfile(info)
-                    said, fault = _parse(info.name, b"" if content is None else content.read(), columns)
-                    texts, bad = {**texts, **said}, bad or fault
+                    parsed, fault = _parse(info.name, b"" if content is None else content.read(), columns)
+                    texts, bad = {**texts, **parsed}, bad or fault
             yield from finish()
     except (tarfile.TarError, OSError, EOFError) as error:
         yield from finish()
@@ -162,14 +162,14 @@ def _parse(name: str, content: bytes, columns: Mapping[str, str]) -> tuple[dict[
     """Return the columns that a text beside an image fills, and its beginning where it cannot be parsed."""
     try:
         text = content.decode("utf-8")
-        said = json.loads(text) if name.endswith(".json") else {}
+        parsed = json.loads(text) if name.endswith(".json") else {}
     except ValueError:
         return {}, content[:200].decode("utf-8", "replace")
     if not name.endswith(".json"):
         return ({"caption": text.strip()} if "caption" in columns and text.strip() else {}), None
-    if not isinstance(said, dict):
+    if not isinstance(parsed, dict):
         return {}, text[:200]
-    texts = {ours: _as_text(said.get(key)) for ours, key in columns.items()}
+    texts = {ours: _as_text(parsed.get(key)) for ours, key in columns.items()}
     return {ours: value for ours, value in texts.items() if value is not None}, None
 
 

@@ -185,15 +185,15 @@ class Lease:
         Raises:
             HeldError: another run holds it still.
         """
-        end, said = time.monotonic() + wait, False
+        end, announced = time.monotonic() + wait, False
         for _ in range(TRIES):
             while (held := newest(self.files)) is not None and not (held.free or self._shares(held)):
                 left = end - time.monotonic()
                 if left <= 0:
                     raise HeldError(self._refusal(held))
-                if not said:
+                if not announced:
                     log(f"waiting for the store: it is held by {held.describe()}")
-                    said = True
+                    announced = True
                 time.sleep(min(LOOK, left))
             if self._create(held.number + 1 if held else 1):
                 if held and held.free and not (held.holder and held.holder.released):

@@ -85,10 +85,10 @@ def load_checkpoint(folder: Path, of: Mapping[str, Any]) -> Checkpoint | None:
     wanted = json.loads(json.dumps(dict(of)))
     if found != wanted:
         other = [key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)]
-        told = "; ".join(f"{key} {found.get(key)!r} and not {wanted.get(key)!r}" for key in sorted(other))
+        differing = "; ".join(f"{key} {found.get(key)!r} and not {wanted.get(key)!r}" for key in sorted(other))
         raise ModelError(
-            f"a checkpoint must be of the same model and settings. Got {str(last)!r} with {told}; remove the folder to "
-            "begin anew, or set back what was changed."
+            f"a checkpoint must be of the same model and settings. Got {str(last)!r} with {differing}; remove the "
+            "folder to begin anew, or set back what was changed."
         )
     files = {name: last / f"{name}.safetensors" for name in digests}
     for name, file in files.items():

@@ -70,10 +70,12 @@ def texts(images: DataFrame, captions: DataFrame) -> DataFrame:
 
     Of several models, the last by name counts, as in the report.
     """
-    said = captions.groupBy("image_id").agg(F.max_by("caption", "model_id").alias("said"))
+    captioned = captions.groupBy("image_id").agg(F.max_by("caption", "model_id").alias("captioned"))
     work = F.concat_ws(", ", "title", "artist")
-    text = F.coalesce(F.when(work != "", work), "prompt", "caption", "said", F.lit(""))
-    return images.join(said, "image_id", "left").select("image_id", F.left(text, F.lit(LONGEST_TEXT)).alias("caption"))
+    text = F.coalesce(F.when(work != "", work), "prompt", "caption", "captioned", F.lit(""))
+    return images.join(captioned, "image_id", "left").select(
+        "image_id", F.left(text, F.lit(LONGEST_TEXT)).alias("caption")
+    )
 
 
 def is_hidden(score: str, sensitive: str, threshold: float) -> Column:

@@ -149,8 +149,8 @@ class Client:
                 raise CollectionError(f"{self.name} must answer with {MOST_BYTES:,} bytes at most. Got more.")
         return bytes(content)
 
-    def _answer(self, status: int, told: list[tuple[bytes, bytes]], content: bytes) -> Answer:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in told}
+    def _answer(self, status: int, pairs: list[tuple[bytes, bytes]], content: bytes) -> Answer:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
         try:
             body = json.loads(content)
         except ValueError:

@@ -120,13 +120,13 @@ class XSearch:
 
 def _refuse(answer: Answer, with_cursor: bool) -> None:
     """Raise what a status and X's own words say, unless another attempt may help."""
-    told = json.dumps(answer.body)
-    if "UsageCapExceeded" in told or "usage cap" in told.lower():
+    text = json.dumps(answer.body)
+    if "UsageCapExceeded" in text or "usage cap" in text.lower():
         raise CollectionError(f"the account's monthly cap must leave room. Got X's answer: {answer.words}.")
     if answer.status in (401, 403):
         raise CollectionError(
             f"{TOKEN} must be a token with the right to search the full archive. Got status {answer.status}: "
             f"{answer.words}"
         )
-    if answer.status == 400 and with_cursor and "next_token" in told:
+    if answer.status == 400 and with_cursor and "next_token" in text:
         raise ExpiredCursor

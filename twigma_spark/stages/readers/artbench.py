@@ -13,8 +13,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import corpora, peek
 from twigma_spark.io.local_files import is_local
 from twigma_spark.stages.readers import described
+from twigma_spark.stages.readers.inspection import Inspection, count_images, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images, preset_columns, require_layout
 from twigma_spark.stages.stage import Frames
 
 GENRES = (
@@ -94,7 +94,7 @@ def find_genres(path: Path) -> list[Path]:
     return found if len({place.name for place in found}) >= FEWEST_GENRES else []
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees: how many paintings and genres, and the CSV."""
     folders = find_genres(path)
     if not folders:
@@ -108,7 +108,7 @@ def see(path: Path) -> Sight | None:
     if table is None:
         faults.append("no ArtBench-10.csv in the folder: artist and title are taken from the files' names")
     columns, rows = ((), ()) if head is None else (head.columns, head.rows[:3])
-    return Sight(keys, "art", counts, columns, rows, tuple(faults))
+    return Inspection(keys, "art", counts, columns, rows, tuple(faults))
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)

@@ -13,8 +13,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import corpora, peek
 from twigma_spark.io.local_files import is_local
 from twigma_spark.stages.readers import described
+from twigma_spark.stages.readers.inspection import Inspection, count_images, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images, preset_columns, require_layout
 from twigma_spark.stages.stage import Frames
 
 EXPECTED = "a folder of images with captions_*.json in it or in its folder annotations, or metadata that is such a file"
@@ -87,7 +87,7 @@ def check(corpus: Corpus) -> int | None:
     return None
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees: the files of captions and the images."""
     tables = find_captions(path)
     if not tables:
@@ -98,7 +98,7 @@ def see(path: Path) -> Sight | None:
         len(tables) > 1
     )
     none = [] if images else ["there is no image: fetch: true downloads them from COCO"]
-    return Sight(keys, "natural", {"images": images, "files of captions": len(tables)}, faults=(*more, *none))
+    return Inspection(keys, "natural", {"images": images, "files of captions": len(tables)}, faults=(*more, *none))
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)

@@ -14,8 +14,8 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, local_files, peek
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 from twigma_spark.stages.readers import described
+from twigma_spark.stages.readers.inspection import Inspection, count_images, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images, preset_columns, require_layout
 from twigma_spark.stages.stage import Frames
 
 EXPECTED = "a folder with the unpacked folders part-000001, part-000002 and so on, in it or one level below"
@@ -58,12 +58,12 @@ def _prompt_id(prompt: Column) -> Column:
 
 def _explode(texts: DataFrame) -> DataFrame:
     """Return image_name, part_id and prompt of the images that the JSONs of the parts name."""
-    said = F.from_json("value", PART_JSON)
+    parsed = F.from_json("value", PART_JSON)
     part = F.regexp_extract("path", r"part-(\d+)\.json$", 1).cast("int").alias("part_id")
-    images = texts.select(part, said.alias("said"), "value", "path").select(
-        "part_id", F.explode_outer("said").alias("image_name", "of_it"), "value", "said"
+    images = texts.select(part, parsed.alias("parsed"), "value", "path").select(
+        "part_id", F.explode_outer("parsed").alias("image_name", "of_it"), "value", "parsed"
     )
-    bad = F.when(F.col("said").isNull(), F.substring("value", 1, 200)).alias(corpora.BAD)
+    bad = F.when(F.col("parsed").isNull(), F.substring("value", 1, 200)).alias(corpora.BAD)
     return images.select("image_name", "part_id", F.col("of_it.p").alias("prompt"), bad)
 
 
@@ -114,7 +114,7 @@ def _two_levels(path: Path) -> list[Path]:
     return [*first, *(entry for place in folders[:100] for entry in sorted(place.iterdir())[: peek.MOST_FILES])]
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees: the parts, their images and the table of metadata, where it is there."""
     parts, packed = find_parts(path), find_packed(path)
     if not parts and not packed:
@@ -129,7 +129,7 @@ def see(path: Path) -> Sight | None:
     counts = {"parts": len(parts), "images": sum(map(count_images, parts))}
     rows = {} if head is None or head.n_rows is None else {"rows": head.n_rows}
     columns, first = ((), ()) if head is None else (head.columns, head.rows)
-    return Sight(keys, "generated", {**counts, **rows}, columns, first, tuple(faults))
+    return Inspection(keys, "generated", {**counts, **rows}, columns, first, tuple(faults))
 
 
-READER = Reader(read, count_source_images, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_source_images, expects=EXPECTED, inspect=inspect, check=check)

@@ -11,8 +11,8 @@ from twigma_spark.config.section import Role
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, corpora, local_files, peek
 from twigma_spark.stages.readers.described import count_described, describe_images, described_addresses
+from twigma_spark.stages.readers.inspection import Inspection, count_images, guess_columns, renamed
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images, guess_columns, renamed
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates
 
@@ -41,7 +41,7 @@ def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     return described_addresses(corpora.read_metadata(spark, corpus))
 
 
-def see(path: Path, role: Role = "posts") -> Sight | None:
+def inspect(path: Path, role: Role = "posts") -> Inspection | None:
     """Return what the reader sees of a folder of images, or of a file that describes some.
 
     They are how many images there are, and the metadata that is in the folder or beside it.
@@ -49,21 +49,21 @@ def see(path: Path, role: Role = "posts") -> Sight | None:
     if path.is_file():
         head = read_names(path)
         beside = path.with_suffix("")
-        return None if head is None else _sight(beside if beside.is_dir() else path.parent, role, path, head)
-    return _sight(path, role, *find_metadata(path)) if path.is_dir() else None
+        return None if head is None else _inspect_folder(beside if beside.is_dir() else path.parent, role, path, head)
+    return _inspect_folder(path, role, *find_metadata(path)) if path.is_dir() else None
 
 
-def _sight(path: Path, role: Role, metadata: Path | None, head: peek.Head | None) -> Sight | None:
+def _inspect_folder(path: Path, role: Role, metadata: Path | None, head: peek.Head | None) -> Inspection | None:
     if not (images := count_images(path)):
         return None
     keys: dict[str, object] = {"path": str(path)}
     if metadata is None or head is None:
-        return Sight(keys, role, {"images": images})
+        return Inspection(keys, role, {"images": images})
     keys["metadata"] = str(metadata)
     if other := renamed(guess_columns(head.columns)):
         keys["columns"] = other
     counts = {"images": images} if head.n_rows is None else {"images": images, "rows": head.n_rows}
-    return Sight(keys, role, counts, head.columns, head.rows[:3])
+    return Inspection(keys, role, counts, head.columns, head.rows[:3])
 
 
 def find_metadata(folder: Path) -> tuple[Path | None, peek.Head | None]:
@@ -87,4 +87,4 @@ def read_names(file: Path) -> peek.Head | None:
     return head if head is not None and "file" in guess_columns(head.columns) else None
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see)
+READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect)

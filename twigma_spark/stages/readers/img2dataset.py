@@ -15,8 +15,8 @@ from twigma_spark.io import archives, corpora, peek
 from twigma_spark.io.local_files import is_local
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 from twigma_spark.stages.readers import described, table
+from twigma_spark.stages.readers.inspection import Inspection, count_images, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images, preset_columns, require_layout
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates
 
@@ -161,7 +161,7 @@ def _count(path: Path, form: str) -> int:
     return archives.count_members(tars[0]) * len(tars)
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees: tars, Parquet files and how many pictures could not be downloaded."""
     if (form := form_of(path)) is None:
         return None
@@ -175,7 +175,7 @@ def see(path: Path) -> Sight | None:
         counts = {"tars": len(tars), "images, by the first tar": _count(path, form)}
     faults = tuple(_faults(tars, tables))
     columns, rows = (head.columns, head.rows) if head is not None else _first_members(tars[0])
-    return Sight({"path": str(path)}, "natural", counts, columns, rows, faults)
+    return Inspection({"path": str(path)}, "natural", counts, columns, rows, faults)
 
 
 def _first_members(tar: Path) -> tuple[tuple[str, ...], tuple[dict[str, str], ...]]:
@@ -197,4 +197,4 @@ def _faults(tars: list[Path], tables: list[Path]) -> Iterator[str]:
         yield f"tars without a byte: {', '.join(empty[:5])}"
 
 
-READER = Reader(read, count_source_images, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_source_images, expects=EXPECTED, inspect=inspect, check=check)

@@ -14,8 +14,8 @@ from twigma_spark.io import corpora, peek
 from twigma_spark.io.local_files import is_local
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 from twigma_spark.stages.readers import described
+from twigma_spark.stages.readers.inspection import Inspection, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, preset_columns, require_layout
 from twigma_spark.stages.stage import Frames
 
 EXPECTED = "Parquet files with a column of addresses (URL or url)"
@@ -88,12 +88,12 @@ def check(corpus: Corpus) -> int | None:
             f"corpus '{corpus.name}': metadata must be {EXPECTED} for the reader laion, and path the folder of the "
             "pictures. Got no metadata."
         )
-    fits = not is_local(corpus.metadata) or see(Path(corpus.metadata)) is not None
+    fits = not is_local(corpus.metadata) or inspect(Path(corpus.metadata)) is not None
     require_layout(fits or "url" in corpus.columns.model_fields_set, corpus, "metadata", EXPECTED)
     return None
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees of Parquet files with addresses and captions, and without pictures."""
     files = peek.parquet_files(path) if path.exists() else []
     head = peek.readable_head(files)
@@ -104,7 +104,7 @@ def see(path: Path) -> Sight | None:
     counts = {"rows": head.n_rows or 0, "files": len(files)}
     vectors = [file.name for place in (path, path.parent) for file in _embeddings(place)]
     note = f"{vectors[0]} and the like are not read: a run embeds the pictures that it has" if vectors else None
-    return Sight(keys, "natural", counts, head.columns, head.rows, () if note is None else (note,))
+    return Inspection(keys, "natural", counts, head.columns, head.rows, () if note is None else (note,))
 
 
 def _embeddings(folder: Path) -> list[Path]:
@@ -113,4 +113,4 @@ def _embeddings(folder: Path) -> list[Path]:
     return [file for place in places for file in peek.files_with(place, ".npy") if file.name.startswith("img_emb")]
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)

@@ -14,8 +14,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import corpora, peek
 from twigma_spark.io.pages import media_folder, read_pages
 from twigma_spark.schemas import MEDIA, TWEETS
+from twigma_spark.stages.readers.inspection import Inspection, count_images
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates, tweets
 from twigma_spark.transforms.purged import without_posts
@@ -58,7 +58,7 @@ def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     return photos.agg(F.min("url").alias("url"))
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees: pages with the posts, and pictures in the folder media."""
     pages = peek.files_with(path, ".json", ".jsonl") if path.is_dir() else []
     posts = [_first_posts(page) for page in pages[:PAGES_SEEN]]
@@ -69,7 +69,7 @@ def see(path: Path) -> Sight | None:
     pictures = count_images(path / "media")
     faults = () if pictures else ("media holds no picture yet: fetch: true downloads them",)
     keys: dict[str, object] = {"path": str(path), **({} if pictures else {"fetch": True})}
-    return Sight(keys, "posts", {"pages": len(pages), "images": pictures}, tuple(rows[0]), shown, faults)
+    return Inspection(keys, "posts", {"pages": len(pages), "images": pictures}, tuple(rows[0]), shown, faults)
 
 
 def _first_posts(page: Path) -> list[dict[str, object]] | None:
@@ -84,4 +84,4 @@ def _first_posts(page: Path) -> list[dict[str, object]] | None:
     return posts if isinstance(first.get("includes", {}), dict) else None
 
 
-READER = Reader(read, count_images_of_posts, media_folder, addresses, EXPECTED, see, has_pages=True)
+READER = Reader(read, count_images_of_posts, media_folder, addresses, EXPECTED, inspect, has_pages=True)

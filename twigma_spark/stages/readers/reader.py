@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.data import READERS, Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.stages.readers.sight import Sight
+from twigma_spark.stages.readers.inspection import Inspection
 from twigma_spark.stages.stage import Frames
 
 
@@ -52,7 +52,7 @@ class Reader:
         has_pages: whether its posts lie in pages (`io.pages`), out of which a purge takes them, and its pictures by
             their keys.
         expects: the layout that it reads, in words.
-        see: returns what it sees of a path on this machine without Spark; None where it is not its layout.
+        inspect: returns what it finds at a path on this machine without Spark; None where it is not its layout.
         check: returns how many images a corpus has, without Spark, None where its image files are to be counted; raises
             CorpusError where the layout is another.
     """
@@ -62,7 +62,7 @@ class Reader:
     image_folder: Callable[[Corpus], str] = attrgetter("path")
     addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
     expects: str = ""
-    see: Callable[[Path], Sight | None] | None = None
+    inspect: Callable[[Path], Inspection | None] | None = None
     check: Callable[[Corpus], int | None] | None = None
     has_pages: bool = False
 

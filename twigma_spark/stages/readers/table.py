@@ -17,8 +17,8 @@ from twigma_spark.io import corpora, peek
 from twigma_spark.io.parquet_tables import is_delta, read_rows, text_of, type_of
 from twigma_spark.schemas import TWEETS
 from twigma_spark.stages.readers.described import metadata_rejects
+from twigma_spark.stages.readers.inspection import NAMES, Inspection, guess_columns, renamed, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import NAMES, Sight, guess_columns, renamed, require_layout
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates, posts_in_folder
 
@@ -30,7 +30,7 @@ KEYS = ("file", "id", "key", "image_id", "file_name", "filename", "path", "name"
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the pictures of the rows and what the other columns say of them."""
-    require_layout(see(Path(corpus.path)) is not None or _has_delta(corpus), corpus, "path", EXPECTED)
+    require_layout(inspect(Path(corpus.path)) is not None or _has_delta(corpus), corpus, "path", EXPECTED)
     rows = read_rows(spark, corpus.name, corpus.path)
     return read_pictures(cfg, corpus, rows, _key(spark, corpus, rows))
 
@@ -137,7 +137,7 @@ def check(corpus: Corpus) -> int | None:
     """Return how many rows there are; of a Delta table it is not known without Spark, and none are said."""
     if _has_delta(corpus):
         return peek.MOST_FILES
-    require_layout(see(Path(corpus.path)) is not None, corpus, "path", EXPECTED)
+    require_layout(inspect(Path(corpus.path)) is not None, corpus, "path", EXPECTED)
     head = peek.parquet_head(peek.parquet_files(Path(corpus.path)))
     name = corpus.columns.image.partition(".")[0]
     if name not in head.columns:
@@ -148,7 +148,7 @@ def check(corpus: Corpus) -> int | None:
     return head.n_rows
 
 
-def see(path: Path) -> Sight | None:
+def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees of Parquet files with a column of pictures."""
     files = peek.parquet_files(path) if path.exists() else []
     head = peek.readable_head(files)
@@ -166,7 +166,7 @@ def see(path: Path) -> Sight | None:
     more += (f"there are {len(pictures)} columns of bytes: {', '.join(pictures)}",) if len(pictures) > 1 else ()
     # Files that were deleted from a Delta table are still there.
     counts = {"files": len(files)} if delta else {"rows": head.n_rows or 0, "files": len(files)}
-    return Sight(keys, "posts", counts, head.columns, head.rows, more)
+    return Inspection(keys, "posts", counts, head.columns, head.rows, more)
 
 
 def _holds_pictures(kind: pa.DataType) -> bool:
@@ -176,4 +176,4 @@ def _holds_pictures(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-READER = Reader(read, count_rows, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_rows, expects=EXPECTED, inspect=inspect, check=check)

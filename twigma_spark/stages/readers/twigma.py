@@ -14,8 +14,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, local_files, peek, post_ids
 from twigma_spark.stages.readers import described
+from twigma_spark.stages.readers.inspection import Inspection, count_images, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
-from twigma_spark.stages.readers.sight import Sight, count_images, preset_columns, require_layout
 from twigma_spark.stages.stage import Frames
 
 EXPECTED = "a CSV, or a folder of them, with the columns id and image_name"
@@ -90,14 +90,14 @@ def check(corpus: Corpus) -> int | None:
     key, path = ("metadata", corpus.metadata) if corpus.metadata else ("path", corpus.path)
     if not local_files.is_local(path):
         return None
-    sight = see(Path(path), corpus.columns.file if "file" in corpus.columns.model_fields_set else "image_name")
-    require_layout(sight is not None, corpus, key, EXPECTED)
+    inspection = inspect(Path(path), corpus.columns.file if "file" in corpus.columns.model_fields_set else "image_name")
+    require_layout(inspection is not None, corpus, key, EXPECTED)
     if fault := next((fault for fault in map(_damage, _csvs(Path(path))) if fault is not None), None):
         raise CorpusError(f"corpus '{corpus.name}': {key} must have whole ids for the reader twigma. {fault}")
     return None if count_images(Path(corpus.path)) else 0
 
 
-def see(path: Path, file: str = "image_name") -> Sight | None:
+def inspect(path: Path, file: str = "image_name") -> Inspection | None:
     """Return what the reader sees of a released CSV: its columns, first rows, and whether ids are damaged."""
     tables = _csvs(path)
     head = peek.text_head(tables[0]) if tables else None
@@ -111,7 +111,7 @@ def see(path: Path, file: str = "image_name") -> Sight | None:
         keys["fetch"] = True
         faults.append("there is no image: fetch: true asks X for each; path is the folder where they go")
     counts = {"files": len(tables), "images": images, **({} if head.n_rows is None else {"rows": head.n_rows})}
-    return Sight(keys, "posts", counts, head.columns, head.rows[:3], tuple(faults))
+    return Inspection(keys, "posts", counts, head.columns, head.rows[:3], tuple(faults))
 
 
 def _damage(table: Path) -> str | None:
@@ -122,4 +122,4 @@ def _damage(table: Path) -> str | None:
     return None if seen is None else f"Got {seen} in {table.name}: {post_ids.WAY_OUT}."
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, see=see, check=check)
+READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)

@@ -42,7 +42,7 @@ ROLES: Mapping[Role, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Sight:
+class Inspection:
     """What a reader sees.
 
     Attributes:
