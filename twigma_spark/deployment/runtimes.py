@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-# As the vendors' pages said on this day; a runtime that is not listed has not been looked at.
+# As far as could be found in public pages and code on this day; a runtime that is not listed has not been looked at.
 LISTED = datetime.date(2026, 11, 30)
 
 # Spark 3.5 and Python 3.12. The date is the end of long-term support.
