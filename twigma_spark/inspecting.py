@@ -66,11 +66,15 @@ def find_corpora(path: Path) -> list[Found]:
         return [whole]
     folders = [] if path.is_file() else [place for place in sorted(path.iterdir()) if place.is_dir()]
     own = path.is_dir() and any(local_files.is_image(place.name) for place in islice(path.iterdir(), peek.MOST_FILES))
-    parts = [] if own else [found for place in folders[:MOST_FOLDERS] if (found := _find(place)) is not None]
+    parts = (
+        []
+        if own
+        else [found for place in folders[:MOST_FOLDERS] if (found := _find_specific(place) or _find_folder(place))]
+    )
     if len(parts) > 1 or any(found.reader != "folder" for found in parts):
         return parts
-    inspection = folder.inspect(path, guess_role(path.name))
-    return [] if inspection is None else [Found("folder", path, inspection)]
+    found = _find_folder(path)
+    return [] if found is None else [found]
 
 
 def _find_specific(path: Path) -> Found | None:
@@ -82,10 +86,9 @@ def _find_specific(path: Path) -> Found | None:
     return None
 
 
-def _find(path: Path) -> Found | None:
-    found = _find_specific(path)
-    inspection = folder.inspect(path, guess_role(path.name)) if found is None else None
-    return Found("folder", path, inspection) if inspection is not None else found
+def _find_folder(path: Path) -> Found | None:
+    inspection = folder.inspect(path, guess_role(path.name))
+    return None if inspection is None else Found("folder", path, inspection)
 
 
 def _names(found: Sequence[Found]) -> list[str]:

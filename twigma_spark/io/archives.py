@@ -72,11 +72,11 @@ def read_members(spark: SparkSession, tars: Iterable[Path], columns: Mapping[str
         tars: files.
         columns: keys of the JSON beside an image by the column that they fill; a text beside it is its caption.
     """
-    rows = [(os.fsencode(tar),) for tar in tars]
-    paths = arrow.local_frame(spark, rows, "tar BINARY").repartition(max(1, min(len(rows), 4 * slots(spark))))
     fixed = spark.createDataFrame([], MEMBERS).schema
     schema = StructType([*fixed.fields, *[StructField(name, StringType()) for name in columns]])
-    return paths.mapInArrow(partial(_read_batches, columns=dict(columns), schema=to_arrow_schema(schema)), schema)
+    return _paths(spark, tars).mapInArrow(
+        partial(_read_batches, columns=dict(columns), schema=to_arrow_schema(schema)), schema
+    )
 
 
 def count_images(spark: SparkSession, tars: Iterable[Path]) -> DataFrame:
@@ -87,9 +87,13 @@ def count_images(spark: SparkSession, tars: Iterable[Path]) -> DataFrame:
             numbers = [count_members(Path(os.fsdecode(tar))) for tar in batch.column("tar").to_pylist()]
             yield pa.record_batch([pa.array(numbers, pa.int64())], ["images"])
 
+    return _paths(spark, tars).mapInArrow(count, "images BIGINT")
+
+
+def _paths(spark: SparkSession, tars: Iterable[Path]) -> DataFrame:
+    """Return a row for each tar, in as many partitions as keep all slots busy."""
     rows = [(os.fsencode(tar),) for tar in tars]
-    paths = arrow.local_frame(spark, rows, "tar BINARY").repartition(max(1, min(len(rows), 4 * slots(spark))))
-    return paths.mapInArrow(count, "images BIGINT")
+    return arrow.local_frame(spark, rows, "tar BINARY").repartition(max(1, min(len(rows), 4 * slots(spark))))
 
 
 def _read_batches(
