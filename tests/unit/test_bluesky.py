@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hosts import Answer, Clock, answering
+from tests.unit.json_values import JSON
 from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
@@ -300,13 +301,6 @@ def test_how_far_a_search_has_come_is_told_by_a_time_in_the_window() -> None:
     assert reached_by([post(9), backdated], window) == "2025-03-01T09:00:00Z"
     assert reached_by([post(5, indexedAt="2025-04-01T09:00:00Z")], window) == "2025-03-01T00:05:00Z"
     assert reached_by([], window) is None
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hosts import Answer, Clock, answering
+from tests.unit.json_values import JSON
 from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
@@ -257,13 +258,6 @@ def test_html_becomes_text(html: str, text: str) -> None:
 )
 def test_what_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert pause_of(headers, 1000.0) == seconds
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
 
 
 @settings(max_examples=60, deadline=None)
