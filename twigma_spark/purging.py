@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
@@ -23,7 +25,7 @@ from twigma_spark.io.artifacts import with_companions
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_elsewhere
 from twigma_spark.io.pair_snapshot import remove_training
-from twigma_spark.io.tables import Store
+from twigma_spark.io.tables import FEW_IDS, Store
 from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.transforms.texts import texts
@@ -99,26 +101,24 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
         dry_run: whether it is only counted.
     """
     ids = _resolve(store, request)
-    found: dict[str, int] = {kind: frame.count() for kind, frame in ids.items()}
+    found: dict[str, int] = {kind: len(each) for kind, each in ids.items()}
     log("purge: " + ", ".join(f"{n:,} {kind}s" for kind, n in found.items()) + " in the store")
     if dry_run:
         return Purged(found)
-    corpora = [
-        row[0] for row in _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus").distinct().collect()
-    ]
+    files_of = _select(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key").collect()
     # First, so that a run that begins meanwhile leaves them out.
     _bury(store, ids)
-    removed, left = _clean_sources(cfg, ids, store, files)
+    removed, left = _clean_sources(cfg, ids, files_of, files)
     rows: dict[str, int] = {}
     first = [name for name in TABLES if name not in LAST]
     with ThreadPoolExecutor(AT_ONCE) as pool:  # a commit is mostly waiting
-        rows |= zip(first, pool.map(lambda name: _delete(store, TABLES[name], ids, found), first), strict=True)
-    rows |= {name: _delete(store, TABLES[name], ids, found) for name in LAST}
+        rows |= zip(first, pool.map(lambda name: _delete(store, TABLES[name], ids), first), strict=True)
+    rows |= {name: _delete(store, TABLES[name], ids) for name in LAST}
     rows = {name: n for name, n in rows.items() if n}
     for name, n in rows.items():
         log(f"purge: {name}: {n:,} rows")
     if rows:
-        removed += _drop_fitted(cfg, store, corpora, rows)
+        removed += _drop_fitted(cfg, store, {row["corpus"] for row in files_of}, rows)
         store.vacuum(rows, hours)
     if hours and rows:
         left = (
@@ -128,45 +128,44 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
     return Purged(found, rows, removed, left)
 
 
-def _delete(store: Store, table: Table, ids: Mapping[Kind, DataFrame], found: Mapping[str, int]) -> int:
+def _delete(store: Store, table: Table, ids: Mapping[Kind, Sequence[str]]) -> int:
     """Return how many rows of a table were deleted."""
-    return sum(store.delete(table.name, each, ids[kind]) for each, kind in table.ids.items() if found[kind])
+    return store.delete(table.name, {expression: ids[kind] for expression, kind in table.ids.items()})
 
 
-def _resolve(store: Store, request: Request) -> dict[Kind, DataFrame]:
-    """Return the ids of all that goes, by kind, a column `purged_id` each; they no longer depend on the tables."""
-    spark = store.spark
-
-    def given(names: Iterable[str]) -> DataFrame:
-        return arrow.local_frame(spark, [(name,) for name in names], "purged_id STRING")
-
-    def fixed(frame: DataFrame) -> DataFrame:
-        return arrow.frame_of(spark, arrow.collect(frame.distinct()).to_batches(), "purged_id STRING")
-
+def _resolve(store: Store, request: Request) -> dict[Kind, list[str]]:
+    """Return the ids of all that goes, by kind, each once."""
     tweets, media, images = store.read("tweets"), store.read("media"), store.read("images")
-    of_authors = _rows_of(tweets, "author_id", given(request.authors)).select(F.col("tweet_id").alias("purged_id"))
-    posts = fixed(given(request.posts).unionByName(of_authors))
-    shown = _rows_of(images, "tweet_id", posts).select(F.col("image_id").alias("purged_id"))
-    gone = fixed(given(request.images).unionByName(shown))
-    of_posts = _left(media, "tweet_id", posts)
-    of_images = _left(images.select("image_id", "media_key"), "image_id", gone)
-    own = _rows_of(images, "image_id", gone).where("tweet_id IS NULL").select("source_key")
-    keys = fixed(of_posts.unionByName(of_images).unionByName(own.toDF("purged_id")))
-    return {"post": posts, "image": gone, "picture": keys, "text": fixed(_texts(store, posts, gone))}
+    of_authors = _select(tweets, "author_id", request.authors).select("tweet_id")
+    posts = _distinct(request.posts, of_authors if request.authors else None)
+    shown = _select(images, "tweet_id", posts).select("image_id")
+    gone = _distinct(request.images, shown if posts else None)
+    of_posts = _shown_only_by(media, "tweet_id", posts)
+    of_images = _shown_only_by(images, "image_id", gone)
+    own = _select(images, "image_id", gone).where("tweet_id IS NULL").select(F.col("source_key").alias("media_key"))
+    keys = of_posts.unionByName(of_images).unionByName(own)
+    return {"post": posts, "image": gone, "picture": _distinct((), keys), "text": _texts(store, posts, gone)}
 
 
-def _left(rows: DataFrame, column: str, ids: DataFrame) -> DataFrame:
-    """Return the `media_key` of the rows that go and of none that stays, as `purged_id`."""
-    stay = _rows_of(rows, column, ids, "left_anti").select("media_key")
-    going = _rows_of(rows, column, ids).where("media_key IS NOT NULL").select("media_key")
-    return going.join(stay, "media_key", "left_anti").toDF("purged_id")
+def _distinct(names: Iterable[str], found: DataFrame | None) -> list[str]:
+    """Return names and those of a frame of one column, each once, in order."""
+    more = [] if found is None else arrow.collect(found.distinct()).column(0).to_pylist()
+    return sorted({*names, *more})
 
 
-def _texts(store: Store, posts: DataFrame, images: DataFrame) -> DataFrame:
-    """Return the ids of the texts that only what goes has."""
+def _shown_only_by(rows: DataFrame, column: str, ids: Sequence[str]) -> DataFrame:
+    """Return the `media_key` of the rows that go and of none that stays."""
+    going = _select(rows, column, ids).where("media_key IS NOT NULL").select("media_key")
+    return going.join(_select(rows, column, ids, others=True).select("media_key"), "media_key", "left_anti")
+
+
+def _texts(store: Store, posts: Sequence[str], images: Sequence[str]) -> list[str]:
+    """Return the ids of the embedded texts that only what goes has."""
+    if not store.exists("text_embeddings"):
+        return []
     tables = (("images", "image_id", images), ("tweets", "tweet_id", posts), ("captions", "image_id", images))
     gone, kept = (
-        [_rows_of(store.read(name), key, ids, how) for name, key, ids in tables] for how in ("left_semi", "left_anti")
+        [_select(store.read(name), key, ids, others) for name, key, ids in tables] for others in (False, True)
     )
     found = [
         texts(gone[0], gone[1], gone[2], mentions=how)
@@ -174,22 +173,29 @@ def _texts(store: Store, posts: DataFrame, images: DataFrame) -> DataFrame:
         .join(texts(kept[0], kept[1], kept[2], mentions=how).select("text_id"), "text_id", "left_anti")
         for how in ("keep", "drop")
     ]
-    return reduce(DataFrame.unionByName, found).select(F.col("text_id").alias("purged_id"))
+    return _distinct((), reduce(DataFrame.unionByName, found))
 
 
-def _rows_of(rows: DataFrame, column: str, ids: DataFrame, how: str = "left_semi") -> DataFrame:
-    return rows.join(F.broadcast(ids), rows[column] == ids["purged_id"], how)
+def _select(rows: DataFrame, column: str, ids: Sequence[str], others: bool = False) -> DataFrame:
+    """Return the rows in which a column is one of some ids, or all others."""
+    if len(ids) <= FEW_IDS:
+        # An id that is null is none of them.
+        chosen = F.coalesce(F.col(column).isin(*ids), F.lit(False))
+        return rows.where(~chosen if others else chosen)
+    named = arrow.local_frame(rows.sparkSession, [(each,) for each in ids], "purged_id STRING")
+    return rows.join(F.broadcast(named), rows[column] == named["purged_id"], "left_anti" if others else "left_semi")
 
 
-def _bury(store: Store, ids: Mapping[Kind, DataFrame]) -> None:
+def _bury(store: Store, ids: Mapping[Kind, Sequence[str]]) -> None:
     """Write the digests of all ids, those that the store has not seen yet too."""
+    now = datetime.now(UTC).replace(tzinfo=None)
     rows = [
-        frame.select(F.lit(kind).alias("kind"), F.sha2("purged_id", 256).alias("digest"))
-        for kind, frame in ids.items()
+        (kind, sha256(each.encode()).hexdigest(), now)
+        for kind, names in ids.items()
         if kind != "text"
+        for each in names
     ]
-    tombstones = reduce(DataFrame.unionByName, rows).withColumn("at", F.current_timestamp())
-    store.write("tombstones", tombstones.select(*TOMBSTONES.column_names), stage="purge")
+    store.write("tombstones", arrow.local_frame(store.spark, rows, TOMBSTONES.schema), stage="purge")
 
 
 def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[str, int]) -> int:
@@ -226,16 +232,22 @@ def _remove_artifact(path: Path) -> int:
 
 
 def _clean_sources(
-    cfg: Config, ids: Mapping[Kind, DataFrame], store: Store, files: bool
+    cfg: Config, ids: Mapping[Kind, Sequence[str]], images: Sequence[Row], files: bool
 ) -> tuple[int, tuple[str, ...]]:
-    """Return how many files of the corpora were removed or rewritten, and which corpora a person must look at."""
-    posts, pictures = ({str(row["purged_id"]) for row in ids[kind].collect()} for kind in ("post", "picture"))
-    keys = _rows_of(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key").collect()
+    """Return how many files of the corpora were removed or rewritten, and which corpora a person must look at.
+
+    Args:
+        cfg: the configuration, for the corpora.
+        ids: of all that goes.
+        images: corpus and source_key of those that go.
+        files: whether files are removed and rewritten; else they are only named.
+    """
+    posts, pictures = set(ids["post"]), set(ids["picture"])
     removed, left = 0, []
     for corpus in cfg.corpora:
         reader = reader_of(corpus)
         # What pages show is found by post and media key instead.
-        own = [] if reader.has_pages else [row["source_key"] for row in keys if row["corpus"] == corpus.name]
+        own = [] if reader.has_pages else [row["source_key"] for row in images if row["corpus"] == corpus.name]
         if not (own or (posts and reader.has_pages)):
             continue
         if not files or is_elsewhere(corpus.path):

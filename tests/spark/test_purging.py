@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from tests import tables as declared
 from tests.hosts import png
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.tables import Store
-from twigma_spark.purging import Purged, Request, purge, read_ids
+from twigma_spark.purging import Purged, Request, _select, purge, read_ids
 from twigma_spark.schemas import TABLES, Table
 from twigma_spark.stages import fetch, ingest
 from twigma_spark.stages.stage import StageContext
@@ -103,9 +104,9 @@ def one_of_each_kind() -> set[str]:
 def test_nothing_of_a_purged_post_is_left_in_any_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     names, asked, delete = one_of_each_kind(), set(), Store.delete
 
-    def recorded(self: Store, name: str, expression: str, ids: DataFrame) -> int:
-        asked.add((name, expression))
-        return delete(self, name, expression, ids)
+    def recorded(self: Store, name: str, ids: Mapping[str, Sequence[str]]) -> int:
+        asked.update((name, expression) for expression in ids)
+        return delete(self, name, ids)
 
     monkeypatch.setattr(Store, "delete", recorded)
     fill(store, names)
@@ -125,11 +126,31 @@ def test_nothing_of_a_purged_post_is_left_in_any_file(store: Store, monkeypatch:
     assert tombstones.groupBy("kind").count().collect() and "aaaa" not in str(tombstones.collect())
 
 
+@pytest.mark.parametrize("few", [0, 10])
+def test_ids_are_listed_or_joined(store: Store, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("twigma_spark.io.tables.FEW_IDS", few)
+    unusual = "o'\\ne"
+    rows = [{"image_id": name, "canonical_id": other, "tier": "near"} for name, other in
+            ((unusual, "x"), ("two", unusual), ("two", "x"), ("three", "two"))]  # fmt: skip
+    store.write("duplicates", declared.table(store.spark, "duplicates", rows), stage="deduplicate")
+    assert store.delete("copies", {"image_id": [unusual]}) == store.delete("duplicates", {"image_id": []}) == 0
+    assert store.delete("duplicates", {"image_id": [unusual, "none"], "canonical_id": [unusual]}) == 2
+    assert sorted(r.image_id for r in store.read("duplicates").collect()) == ["three", "two"]
+
+
+@pytest.mark.parametrize("few", [0, 10])
+def test_ids_select_rows_and_their_others(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("twigma_spark.purging.FEW_IDS", few)
+    rows = local_frame(spark, [("a", 1), (None, 2), ("b", 3)], "tweet_id STRING, n INT")
+    for others, n in ((False, [1]), (True, [2, 3])):
+        assert sorted(r.n for r in _select(rows, "tweet_id", ["a", "c"], others).select("n").collect()) == n
+
+
 def found(spark: SparkSession, request: Request, **rows: list[dict[str, Any]]) -> dict[str, int]:
     """Return what a purge would find in tables of literal rows."""
     names = ("tweets", "media", "images", "captions")
     tables = {name: declared.table(spark, name, rows.get(name, both(name))) for name in names}
-    store = SimpleNamespace(spark=spark, read=tables.__getitem__)
+    store = SimpleNamespace(spark=spark, read=tables.__getitem__, exists=lambda name: True)
     return dict(run(store, request, dry_run=True).found)  # type: ignore[arg-type]
 
 
