@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 CONF = Path(__file__).resolve().parents[2] / "conf" / "folder.yaml"
 SMALL = CONF.parents[1] / "tests" / "jobs" / "small.yaml"
 STATISTICS = ("project", "distinctiveness", "variation", "likes", "trends")
-LIMITS = {"genai": 240, "art": 80, "photo": 60}
+LIMITS = {"genai": 120, "art": 40, "photo": 30}
 # Images of genai that are in a corpus of their own too, with changed copies of each.
 COPIED = 12
 

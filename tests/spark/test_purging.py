@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
 from tests import tables as declared
 from tests.hosts import png
@@ -21,7 +21,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.tables import Store
-from twigma_spark.purging import Purged, Request, _select, purge, read_ids
+from twigma_spark.purging import Purged, Request, _clean_sources, _select, purge, read_ids
 from twigma_spark.schemas import TABLES, Table
 from twigma_spark.stages import fetch, ingest
 from twigma_spark.stages.stage import StageContext
@@ -208,27 +208,34 @@ def ingested(spark: SparkSession, store: Store) -> Callable[[Config], dict[str, 
     return once
 
 
-@pytest.mark.parametrize("files", [False, True])
 def test_what_was_purged_does_not_come_back(
-    spark: SparkSession, store: Store, corpora: Config, ingested: Callable[[Config], dict[str, Any]], tmp_path: Path,
-    files: bool,
-) -> None:  # fmt: skip
+    spark: SparkSession, store: Store, corpora: Config, ingested: Callable[[Config], dict[str, Any]]
+) -> None:
+    """The files stay as they are: tombstones keep them out."""
     first = ingested(corpora)
     (own,) = [r.image_id for r in first["images"] if r.source_key == "0.png"]
-    done = run(store, Request(posts=("10",), images=(own,)), corpora, files)
-    assert bool(done.left) is not files and done.files == (3 if files else 0)
-    assert (tmp_path / "own" / "0.png").exists() is (tmp_path / "posts" / "media" / "3_0.png").exists() is not files
-    page = (tmp_path / "posts" / "page.json").read_text()
-    assert ("words 0" in page) is ('"90"' in page) is not files and "words 1" in page
+    done = run(store, Request(posts=("10",), images=(own,)), corpora)
+    assert len(done.left) == 2 and done.files == 0
     again = ingested(corpora)
     assert [r.tweet_id for r in again["tweets"]] == ["11"] == [r.tweet_id for r in again["media"]]
     assert sorted(r.source_key for r in again["images"]) == ["1.png", "11/3_1"]
-    reasons = sorted(r.reason for r in again["rejects"])
-    assert reasons == ([] if files else ["no_post", "purged"])
+    assert sorted(r.reason for r in again["rejects"]) == ["no_post", "purged"]
     assert not any(r.key == "0.png" for r in again["rejects"])
     context = StageContext(spark, lambda f: f.localCheckpoint(), lambda text: None)
     tombs = store.read("tombstones")
     assert list(fetch.run(corpora, context, downloads=store.read("downloads"), tombstones=tombs)) == []
+
+
+@pytest.mark.parametrize("files", [False, True])
+def test_files_of_corpora_are_removed_and_pages_rewritten(corpora: Config, tmp_path: Path, files: bool) -> None:
+    page, pictures = tmp_path / "posts" / "page.json", (tmp_path / "own" / "0.png", tmp_path / "posts/media/3_0.png")
+    images = [Row(corpus="own", source_key="0.png"), Row(corpus="posts", source_key="10/3_0")]
+    removed, left = _clean_sources(corpora, {"post": ["10"], "picture": ["3_0", "0.png"]}, images, files)
+    assert bool(left) is not files and removed == (3 if files else 0)
+    assert all(picture.exists() is not files for picture in pictures)
+    text = page.read_text()
+    assert ("words 0" in text) is ('"90"' in text) is not files and "words 1" in text
+    assert (tmp_path / "own" / "1.png").exists() and (tmp_path / "posts/media/3_1.png").exists()
 
 
 def test_ids_are_read_from_lines_and_from_a_csv(tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -53,6 +57,34 @@ def test_merge_inserts_only_what_is_missing(store: Store, spark: SparkSession) -
     assert store.write("embeddings", changed, stage="embed") == 1
     rows = {r.image_id: r.corpus for r in store.read("embeddings").collect()}
     assert rows == {"a": "posts", "b": "posts", "c": "art"}
+
+
+def test_a_writer_that_comes_between_is_a_conflict_and_no_key_comes_twice(
+    store: Store, spark: SparkSession, tmp_path: Path
+) -> None:
+    """One writer's rows are computed while another commits some of the same keys."""
+    begun, committed = tmp_path / "begun", tmp_path / "committed"
+
+    def wait(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        begun.touch()
+        while not committed.exists():
+            time.sleep(0.05)
+        yield from batches
+
+    slow = vectors(spark, "a", "b").coalesce(1)  # one task waits, and there is room for the others
+    for there in (0, 1):
+        store.write("embeddings", vectors(spark, "c").limit(there), stage="embed")
+        with ThreadPoolExecutor(1) as pool:
+            one = pool.submit(store.write, "embeddings", slow.mapInArrow(wait, slow.schema), stage="embed")
+            while not begun.exists() and not one.done():
+                time.sleep(0.05)
+            other = store.write("embeddings", vectors(spark, "b", f"d{there}"), stage="embed")
+            committed.touch()
+            assert (other, one.result()) == ((2, 1), (1, 0))[there]
+        begun.unlink()
+        committed.unlink()
+    keys = sorted(row.image_id for row in store.read("embeddings").collect())
+    assert keys == ["a", "b", "c", "d0", "d1"]
 
 
 def test_a_merge_of_a_stored_frame_reads_only_files_of_its_range_of_keys(store: Store, spark: SparkSession) -> None:
