@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import torch_index
+from twigma_spark.estimators.bf16_index import Bf16Index
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
@@ -28,12 +29,14 @@ class NeighbourIndex:
         ids: image ids, one a row of the index.
         places: place of each row's id among the sorted ids (n,) int64; orders ties.
         searcher: where a GPU is there, a copy of `vectors` on it that proposes candidates; else None.
+        proposer: a copy of a flat index in bf16 that proposes candidates and proves them; else None.
     """
 
     vectors: Any
     ids: pa.Array
     places: NDArray[np.int64]
     searcher: Any = None
+    proposer: Bf16Index | None = None
 
     @property
     def size(self) -> int:
@@ -142,5 +145,9 @@ def _on_gpus(index: Any) -> Any:
         return faiss.index_cpu_to_all_gpus(index, options)
     if not isinstance(index, faiss.IndexFlat) or not index.ntotal or not (devices := torch_index.cuda_devices()):
         return None
-    vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
-    return torch_index.TorchFlatIndex(vectors, devices)
+    return torch_index.TorchFlatIndex(vectors_of(index), devices)
+
+
+def vectors_of(index: Any) -> NDArray[np.float32]:
+    """Return the vectors (n, d) of a flat FAISS index, where they lie: good as long as the index is."""
+    return np.asarray(faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d))
