@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twigma_spark.estimators import bf16_index, faiss_index, neighbour_search
+from twigma_spark.estimators.best_rows import BestRows
 from twigma_spark.estimators.bf16_index import Bf16Index
 from twigma_spark.estimators.faiss_index import NeighbourIndex
 from twigma_spark.estimators.neighbour_search import nearest
@@ -98,7 +99,7 @@ def test_a_row_above_the_floor_is_found(kind, n: int, d: int, seed: int) -> None
     vectors, queries = (unit_rows(kind(rng, rows, d).astype(np.float32)) for rows in (n, 9))
     index, true = Bf16Index(vectors, seed), queries.astype(np.float64) @ vectors.T.astype(np.float64)
     asked = bf16_index._Queries(index, queries)
-    best = bf16_index._Best(index._sample, index._sampled, queries, 1, asked.rounding)
+    best = BestRows(np.zeros((9, 12), np.float32), np.zeros((9, 12), np.int64), 1, asked.rounding)
     floor = np.array([rng.choice(row) for row in true])
     best.open, best.floor = np.arange(9), lambda: floor - 1e-9  # type: ignore[method-assign]
     best.give_up = lambda queries: None  # type: ignore[method-assign]

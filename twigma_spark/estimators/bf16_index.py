@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twigma_spark.estimators.best_rows import MOST, SPARE, BestRows
 from twigma_spark.estimators.blas import faiss
 
 Vectors = NDArray[np.float32]
@@ -36,27 +36,10 @@ Floats = NDArray[np.float64]
 EXTRA, TILE = 4, 32
 # Rows that are searched in float32 first, for a floor to begin with; rows of one product; rows of one maximum.
 SAMPLE, CHUNK, GROUP = 512, 2048, 32
-# Rows of a query above its floor in one round, at most, and rows kept beside the k best; more is not proved.
-MOST, SPARE = 128, 11
-# What two ways to compute one cosine in float32 may differ by and still be told apart from a better one.
-APART = 4e-6
 # Below what bf16 and float32 flush to zero, times any length.
 TINY = 1e-9
 # Queries after which fewer than half of them proved ends the proposals.
 TRIED = 8192
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Rows that may be among the nearest of each query.
-
-    Attributes:
-        rows: (n, width) int64, rows of the references; the k nearest are among them where `ceiling` shows it.
-        ceiling: (n,) the cosine of any other row, computed in float32, is at most this; inf where nothing is known.
-    """
-
-    rows: Rows
-    ceiling: Floats
 
 
 class Bf16Index:
@@ -94,11 +77,6 @@ class Bf16Index:
             _fill(self._packed[at : at + len(part)], rounded, _above(errors), _above(lengths), 1.0, 1.0)
         self._largest = self._packed[:, d : d + 2].float().numpy().max(axis=0, initial=0.0)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the copy in bf16."""
-        return int(self._packed.numel()) * 2
-
     def worth_asking(self, k: int) -> bool:
         """Return whether the k nearest can be proved here, and most queries were until now, once some were asked."""
         return k + SPARE <= len(self._sampled) and (self.asked < TRIED or 2 * self.proved >= self.asked)
@@ -108,9 +86,10 @@ class Bf16Index:
         with self._lock:
             self.asked, self.proved = self.asked + len(proved), self.proved + int(proved.sum())
 
-    def propose(self, queries: Vectors, k: int) -> Candidates:
-        """Return candidates for the k nearest of each query.
+    def propose(self, queries: Vectors, k: int) -> tuple[Rows, Floats]:
+        """Return rows (n, width) that may be among the k nearest of each query, and what proves it (n,).
 
+        The cosine of any other row, computed in float32, is at most the second; inf where nothing is known.
         Each round takes as many rows as all before it, so that a query meets few that are above its floor and not
         among the nearest.
 
@@ -119,16 +98,17 @@ class Bf16Index:
             k: neighbours, of which `worth_asking` says that they can be proved.
         """
         asked = _Queries(self, queries)
-        best = _Best(self._sample, self._sampled, queries, k, asked.rounding)
+        cosines, found = self._sample.search(queries, k + SPARE)
+        best = BestRows(cosines, self._sampled[found], k, asked.rounding)
         at = 0
         while at < len(self._rows) and best.open.size:
             end = min(len(self._rows), 2 * at + SAMPLE)
             query, row = self._above_floor(asked, best, at, _up_to(end, GROUP))
             best.add(query, row, self._cosines(queries, query, row))
             at = _up_to(end, GROUP)
-        return Candidates(best.rows, best.ceiling())
+        return best.rows, best.ceiling()
 
-    def _above_floor(self, asked: _Queries, best: _Best, start: int, end: int) -> tuple[Rows, Rows]:
+    def _above_floor(self, asked: _Queries, best: BestRows, start: int, end: int) -> tuple[Rows, Rows]:
         """Return queries and rows whose cosine may be above the query's floor, of packed rows from start to end."""
         import torch
 
@@ -194,70 +174,6 @@ class _Queries:
         packed[: len(some), self._dim + 2] = -high
         packed[: len(some), self._dim + 3] = -torch.from_numpy(rest - np.abs(rest) * 2.0**-8).bfloat16()
         return packed
-
-
-class _Best:
-    """The best rows of each query so far.
-
-    Attributes:
-        rows: (n, k + SPARE), of the references.
-        open: queries that are still searched for; the others have more candidates than are kept.
-    """
-
-    def __init__(self, sample: Any, sampled: Rows, queries: Vectors, k: int, rounding: Floats) -> None:
-        self._k, self._rounding = k, rounding
-        self._cosines, found = sample.search(queries, k + SPARE)
-        self.rows, every = sampled[found], np.arange(len(queries))
-        self._last = np.full(len(queries), np.inf)
-        self._set_last(every, self._cosines[:, -1])
-        self.open = every[np.isfinite(self._last)]
-
-    def floor(self) -> Floats:
-        """Return what a row of each open query must be above to matter (n,): others are computed `APART` below."""
-        return np.asarray(self._last[self.open] - self._rounding[self.open] - APART)
-
-    def ceiling(self) -> Floats:
-        """Return what the computed cosine of any row that is not kept is at most (n,)."""
-        ceiling = np.full(len(self.rows), np.inf)
-        ceiling[self.open] = self._last[self.open] - APART
-        return ceiling
-
-    def give_up(self, queries: Rows) -> None:
-        """Leave queries to a search in float32; what is added of them is not looked at."""
-        self._last[queries] = np.inf
-
-    def add(self, query: Rows, row: Rows, cosine: Vectors) -> None:
-        """Take the better ones of pairs of a query and a row."""
-        self.give_up(np.flatnonzero(np.bincount(query, minlength=len(self.rows)) > MOST))
-        kept = cosine >= (self._last - 2 * self._rounding - APART)[query]
-        order = np.flatnonzero(kept)[np.argsort(query[kept], kind="stable")]
-        query, row, cosine = query[order], row[order], cosine[order]
-        counts = np.bincount(query, minlength=len(self.rows))
-        touched = np.flatnonzero(counts)
-        if touched.size:
-            place = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
-            line = np.searchsorted(touched, query)
-            cosines = np.full((len(touched), counts.max()), -np.inf, np.float32)
-            rows = np.zeros(cosines.shape, np.int64)
-            cosines[line, place], rows[line, place] = cosine, row
-            self._merge(touched, cosines, rows)
-        self.open = self.open[np.isfinite(self._last[self.open])]
-
-    def _merge(self, touched: Rows, cosines: Vectors, rows: Rows) -> None:
-        """Keep the best of the rows of some queries and of new ones (n, width)."""
-        width = self.rows.shape[1]
-        cosines = np.concatenate([self._cosines[touched], cosines], axis=1)
-        rows = np.concatenate([self.rows[touched], rows], axis=1)
-        order = np.argsort(-cosines, axis=1)[:, : width + 1]
-        cosines = np.take_along_axis(cosines, order, axis=1)
-        self._cosines[touched] = cosines[:, :width]
-        self.rows[touched] = np.take_along_axis(rows, order[:, :width], axis=1)
-        self._set_last(touched, cosines[:, width])
-
-    def _set_last(self, queries: Rows, dropped: Vectors) -> None:
-        """Set the k-th cosine of queries, and give those up whose best dropped one may tie with it."""
-        last = self._cosines[queries, self._k - 1].astype(np.float64)
-        self._last[queries] = np.where(dropped < last - 2 * self._rounding[queries] - APART, last, np.inf)
 
 
 @contextmanager

@@ -150,10 +150,9 @@ def _rank_proposed(
     index: NeighbourIndex, proposer: Bf16Index, queries: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of the candidates, their cosines, and whether no other row can be among them."""
-    found = proposer.propose(queries, k)
-    precise = _precise(index, queries, np.empty(found.rows.shape, np.float32), found.rows)
-    rows, best = _best(index, found.rows, precise, k)
-    proved = found.ceiling < best[:, -1] - ROUNDED
+    found, ceiling = proposer.propose(queries, k)
+    rows, best = _best(index, found, _precise(index, queries, np.empty(found.shape, np.float32), found), k)
+    proved = ceiling < best[:, -1] - ROUNDED
     proposer.count(proved)
     return rows, best, proved
 
