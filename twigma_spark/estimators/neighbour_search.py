@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -100,9 +100,15 @@ def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: i
 
 
 def _answers_of_files(
-    batches: Iterable[pa.RecordBatch], shards: Sequence[ShardFile], k: int, batch_rows: int
+    batches: Iterable[pa.RecordBatch], shards: tuple[ShardFile, ...], k: int, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    yield from answers(batches, [shard.load() for shard in shards], k, batch_rows)
+    yield from answers(batches, _loaded(shards), k, batch_rows)
+
+
+@lru_cache(maxsize=1)
+def _loaded(shards: tuple[ShardFile, ...]) -> list[NeighbourIndex]:
+    """Return the indexes of files; the tasks of one worker share them, since copies in bf16 take time to make."""
+    return [shard.load() for shard in shards]
 
 
 def nearest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import median
 from typing import Literal
@@ -17,15 +17,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators.bf16_index import SAMPLE, Bf16Index, adds_in_float32
+from twigma_spark.estimators.bf16_index import adds_in_float32
 from twigma_spark.estimators.blas import faiss
-from twigma_spark.estimators.faiss_index import NeighbourIndex, vectors_of
+from twigma_spark.estimators.faiss_index import BF16_UNITS, NeighbourIndex, vectors_of, with_proposer
 from twigma_spark.estimators.index_types import RATE
 from twigma_spark.estimators.neighbour_search import nearest, thread_pool
 from twigma_spark.models.device import cpu_features
 
 Engine = Literal["auto", "faiss", "bf16"]
-UNITS = ("amx_bf16", "avx512_bf16")
 # Seconds that FAISS would take, below which a probe and torch's import are not worth their time.
 LEAST_SECONDS = 20.0
 # Queries and references of the probe, its rounds, and the share of FAISS's time at which bf16 is taken.
@@ -41,23 +40,25 @@ class EngineChoice:
     Attributes:
         engine: "faiss" or "bf16".
         reason: why, for the log.
-        shards: the indexes, with a proposer each where bf16 was chosen.
     """
 
-    engine: str
+    engine: Literal["faiss", "bf16"]
     reason: str
-    shards: list[NeighbourIndex]
 
-    def describe(self) -> str:
-        """Return what searched and, after a search, the share of the queries that bf16 products proved."""
-        counts = [(each.proposer.asked, each.proposer.proved) for each in self.shards if each.proposer]
+    def prepare(self, shards: Sequence[NeighbourIndex]) -> list[NeighbourIndex]:
+        """Return indexes that this engine searches; copies in bf16 are made here."""
+        return [with_proposer(shard) for shard in shards] if self.engine == "bf16" else list(shards)
+
+    def describe(self, shards: Sequence[NeighbourIndex] = ()) -> str:
+        """Return what searched and, of indexes that were searched here, the share of the queries that were proved."""
+        counts = [(each.proposer.asked, each.proposer.proved) for each in shards if each.proposer]
         asked, proved = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
         share = f"; {100 * proved / asked:.2f}% of {asked:,} searches proved, the others by FAISS" if asked else ""
         return f"{self.engine} ({self.reason}){share}"
 
 
 def choose_engine(wanted: Engine, shards: Sequence[NeighbourIndex], queries: int, memory: float) -> EngineChoice:
-    """Return what searches indexes for so many queries, ready to search.
+    """Return what is to search indexes for so many queries.
 
     Args:
         wanted: from the configuration; "auto" takes bf16 where the CPU has units for it and a probe is quicker.
@@ -69,19 +70,14 @@ def choose_engine(wanted: Engine, shards: Sequence[NeighbourIndex], queries: int
         ModelError: bf16 is asked for and torch is not installed.
     """
     if against := _against(wanted, shards, queries, memory):
-        return EngineChoice("faiss", against, list(shards))
+        return EngineChoice("faiss", against)
     reason = "neighbours.index.engine says so"
     if wanted == "auto":
         share = probe(max(shards, key=lambda shard: shard.size))
         reason = f"a probe took {share:.2f} of the time of FAISS"
         if share > WORTH:
-            return EngineChoice("faiss", f"with bf16 {reason}", list(shards))
-    return EngineChoice("bf16", reason, [with_proposer(shard) for shard in shards])
-
-
-def with_proposer(shard: NeighbourIndex) -> NeighbourIndex:
-    """Return a flat index with its copy in bf16; one that a sample covers stays as it is."""
-    return replace(shard, proposer=Bf16Index(vectors_of(shard.vectors))) if shard.size > 2 * SAMPLE else shard
+            return EngineChoice("faiss", f"with bf16 {reason}")
+    return EngineChoice("bf16", reason)
 
 
 def probe(index: NeighbourIndex) -> float:
@@ -115,7 +111,7 @@ def _against(wanted: Engine, shards: Sequence[NeighbourIndex], queries: int, mem
     if wanted == "auto":
         against |= {
             f"it takes less than {LEAST_SECONDS:.0f} s": work / RATE < LEAST_SECONDS,
-            "the CPU has no bf16 units": not cpu_features() & set(UNITS),
+            "the CPU has no bf16 units": not cpu_features() & BF16_UNITS,
             "torch is not installed": find_spec("torch") is None,
         }
     if (found := next((reason for reason, holds in against.items() if holds), "")) or wanted == "faiss":

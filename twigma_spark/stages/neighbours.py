@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
@@ -29,6 +29,8 @@ from twigma_spark.transforms.vectors import fault, vector_rejects
 
 # Best matches that come to the driver to calibrate the threshold.
 BACKGROUND = 1_000_000
+# Bytes that the copies in bf16 of one process of an executor may take.
+WORKER = 5e8
 # What the result depends on: all but the engine.
 RESULT = (
     *(f"neighbours.{key}" for key in Neighbours.model_fields if key != "index"),
@@ -137,18 +139,23 @@ def _sample(cfg: Config, vectors: DataFrame) -> DataFrame:
 
 def _with_nprobe(shards: Sequence[ShardFile], curve: Mapping[int, Value]) -> list[ShardFile]:
     nprobe = list(curve)[-1] if curve else shards[0].nprobe
-    return [ShardFile(s.path, s.checksum, nprobe, s.cache) for s in shards]
+    return [replace(shard, nprobe=nprobe) for shard in shards]
 
 
 def _nearest(cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]) -> DataFrame:
-    """Return the neighbours of the posts' images in a reference; says which engine searched on the driver."""
-    how, k = cfg.neighbours, cfg.neighbours.k
-    if how.search.where == "executors":
-        return _neighbours(cfg, search.queries, shards, k)
-    indexes = [shard.load() for shard in shards]
-    choice = choose_engine(how.index.engine, indexes, search.n_queries, how.index.memory_gb * 1e9)
-    found = neighbour_search.search(choice.shards, search.queries, k, how.search.batch_rows)
-    context.log(f"neighbours: '{search.reference}' searched by {choice.describe()}")
+    """Return the neighbours of the posts' images in a reference; says what searched."""
+    how, indexes = cfg.neighbours, [shard.load() for shard in shards]
+    on_executors = how.search.where == "executors"
+    # On the executors every process has a copy.
+    memory = min(how.index.memory_gb * 1e9, WORKER if on_executors else np.inf)
+    choice = choose_engine(how.index.engine, indexes, search.n_queries, memory)
+    if on_executors:
+        files = [replace(shard, bf16=choice.engine == "bf16") for shard in shards]
+        found = neighbour_search.search_on_executors(files, search.queries, how.k, how.search.batch_rows)
+    else:
+        indexes = choice.prepare(indexes)
+        found = neighbour_search.search(indexes, search.queries, how.k, how.search.batch_rows)
+    context.log(f"neighbours: '{search.reference}' searched by {choice.describe(indexes)}")
     return found
 
 
