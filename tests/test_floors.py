@@ -22,7 +22,7 @@ FLOORS = {
     "cli": 7,
 }  # fmt: skip
 ONLY_IN = {
-    "torch": ("models/", "estimators/reward.py", "estimators/torch_index.py"),
+    "torch": ("models/", "estimators/reward.py", "estimators/torch_index.py", "estimators/bf16_index.py"),
     "torchvision": ("models/",),
     "open_clip": ("models/",),
     "transformers": ("models/",),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 from tests.bench import vectors_data as data
 from tests.bench.book import at_least, at_most, printed, progress, timed
 from tests.bench.memory import watched
-from tests.bench.records import FOLDER, Record, alternate, keep
+from tests.bench.records import FOLDER, Record, alternate, has_amx, keep
 from twigma_spark.estimators import faiss_index, index_files, kmeans, neighbour_search
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.coreset import nearest
@@ -33,7 +33,9 @@ from twigma_spark.estimators.index_types import choose
 from twigma_spark.estimators.kmeans import KMeansSpec
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs
+from twigma_spark.estimators.search_engines import choose_engine
 from twigma_spark.io import arrow
+from twigma_spark.io.artifacts import checksum
 from twigma_spark.io.session import open_session
 from twigma_spark.models import hashes
 from twigma_spark.vectors import unit_rows
@@ -41,6 +43,8 @@ from twigma_spark.vectors import unit_rows
 SEEDS = 5
 FAISS_ROUNDS = 20
 K, BATCH = 5, 4096
+# Batches that are searched in memory too, by bf16, by FAISS with its ties, and by FAISS alone in turn.
+ALONE = 9
 # Near copies are planted closer than this.
 NEAR = "similarity >= 0.97"
 # Prints the rate of FAISS Flat in a process of its own, in GFLOP/s.
@@ -195,6 +199,67 @@ def exact(b: Bench) -> Iterator[Record]:
     yield at_most(name, ours, "s", theirs, 1.15, "<= 1.15 of FAISS Flat in memory")
 
 
+def bf16(b: Bench) -> Iterator[Record]:
+    """The five nearest by bf16 products that are proved, with the reading of the queries, against FAISS Flat."""
+    table, plain = b.table(b.world), faiss_index.build(b.references(b.world.dim))
+    faiss.omp_set_num_threads(b.asked.threads)
+    name = f"exact {K} nearest by bf16 of {plain.size:,} x {b.world.dim}, {b.world.rows:,} queries"
+    probing, choice = timed(lambda: choose_engine("auto", [plain], 10**9, 64e9))
+    copying, shards = timed(lambda: choice.prepare([plain]))
+    if choice.engine != "bf16":
+        yield Record(name, None, "s", notes=choice.describe())
+        return
+    rows = data.array(table, b.world.rows, b.world.dim)
+    parts = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+    times = alternate(
+        lambda: neighbour_search.search(shards, table, K, BATCH),
+        lambda: [plain.vectors.search(part, K) for part in parts],
+        b.asked.rounds,
+    )
+    bound = 0.35 if has_amx() else 0.5
+    target = f"<= {bound} of FAISS Flat in memory"
+    ratio = 1 / times.speedup
+    yield Record(name, times.ours, "s", times.theirs, ratio, target, ratio <= bound, f"medians of {times.rounds}")
+    proposer = shards[0].proposer
+    proved = proposer.proved / proposer.asked if proposer else 0.0
+    yield Record(f"{name}: share proved", proved, "of clustered queries", None, None, ">= 0.99", proved >= 0.99)
+    path = b.root / "bf16.faiss"
+    faiss_index.save(plain, path)
+    files = [faiss_index.ShardFile(str(path), checksum(path), bf16=True)]
+    found = neighbour_search.search_on_executors(files, table, K, BATCH).agg(F.sum("similarity"))
+    seconds, _ = timed(found.collect)
+    yield printed(f"{name}: on executors", seconds, "s", times.theirs)
+    few = [pa.record_batch([pa.array(range(len(p))).cast("string"), arrow.lists(p)], ["image_id", "embedding"])
+           for p in parts[:ALONE]]  # fmt: skip
+    yield from _bf16_alone(few, shards, plain, f"{name}: without reading, {sum(map(len, few)):,} of them")
+    yield printed(f"{name}: probe", probing, "s")
+    yield printed(f"{name}: copy in bf16", copying, "s")
+
+
+def _bf16_alone(
+    batches: list[pa.RecordBatch],
+    shards: list[faiss_index.NeighbourIndex],
+    plain: faiss_index.NeighbourIndex,
+    name: str,
+) -> Iterator[Record]:
+    """Search some queries in memory in three ways that take turns; equal answers are counted."""
+    turns, same = [], 0
+    for batch in batches:
+        one, ours = timed(partial(_answered, [batch], shards))
+        other, theirs = timed(partial(_answered, [batch], [plain]))
+        bare, _ = timed(partial(plain.vectors.search, arrow.matrix(batch.column(1)), K))
+        turns.append((one, other, bare))
+        same += ours == theirs
+    one, other, bare = np.median(turns, axis=0)
+    yield printed(name, one, "s a batch", bare)
+    yield printed(f"{name}: without bf16", other, "s a batch", bare)
+    yield Record(f"{name}: batches with the same answers", same, "batches", len(turns), None, "all", same == len(turns))
+
+
+def _answered(batches: list[pa.RecordBatch], shards: list[faiss_index.NeighbourIndex]) -> list[pa.RecordBatch]:
+    return list(neighbour_search.answers(batches, shards, K, BATCH))
+
+
 def kernels(b: Bench) -> Iterator[Record]:
     """FAISS Flat with the kernels that are asked of its OpenBLAS here, and with those that it takes by itself."""
     ours, theirs = (
@@ -289,6 +354,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "near": near,
     "kernels": kernels,
     "exact": exact,
+    "bf16": bf16,
     "ivf": ivf,
     "kmeans-1000": kmeans_1000,
     "wide": wide,

@@ -118,6 +118,7 @@ class Index(Section):
     """Which FAISS index a reference gets."""
 
     factory: str | None = None
+    engine: Literal["auto", "faiss", "bf16"] = "auto"
     memory_gb: float = Field(4.0, gt=0)
     exact_minutes: float = Field(30.0, ge=0)
 

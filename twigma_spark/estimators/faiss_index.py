@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import torch_index
+from twigma_spark.estimators.bf16_index import SAMPLE, Bf16Index
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
+from twigma_spark.models.device import cpu_features
 from twigma_spark.vectors import unit_rows
+
+BF16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class NeighbourIndex:
         ids: image ids, one a row of the index.
         places: place of each row's id among the sorted ids (n,) int64; orders ties.
         searcher: where a GPU is there, a copy of `vectors` on it that proposes candidates; else None.
+        proposer: a copy of a flat index in bf16 that proposes candidates and proves them; else None.
     """
 
     vectors: Any
     ids: pa.Array
     places: NDArray[np.int64]
     searcher: Any = None
+    proposer: Bf16Index | None = None
 
     @property
     def size(self) -> int:
@@ -55,16 +61,19 @@ class ShardFile:
         checksum: of the file and its companion.
         nprobe: inverted lists searched; without a meaning to a flat index.
         cache: folder on a node's own disk for its copy; None reads the file where it is.
+        bf16: whether a CPU that has units for it searches by bf16 products; each process has a copy for that.
     """
 
     path: str
     checksum: str
     nprobe: int = 1
     cache: str | None = None
+    bf16: bool = False
 
     def load(self) -> NeighbourIndex:
         """Return the index, memory-mapped: processes of one node share the pages of one file."""
-        return load(local_copy(self.path, self.checksum, self.cache), self.nprobe)
+        index = load(local_copy(self.path, self.checksum, self.cache), self.nprobe)
+        return with_proposer(index) if self.bf16 and cpu_features() & BF16_UNITS else index
 
 
 def build(references: DataFrame) -> NeighbourIndex:
@@ -87,6 +96,12 @@ def build(references: DataFrame) -> NeighbourIndex:
 def attach_ids(index: Any, ids: pa.Array) -> NeighbourIndex:
     """Return a FAISS index with the ids of its rows; sharded over the GPUs where there are any."""
     return NeighbourIndex(index, ids, arrow.ranks(ids), _on_gpus(index))
+
+
+def with_proposer(index: NeighbourIndex) -> NeighbourIndex:
+    """Return a flat index with its copy in bf16; one that is hardly more than a sample stays as it is."""
+    few = index.size <= 2 * SAMPLE
+    return index if few else replace(index, proposer=Bf16Index(vectors_of(index.vectors)))
 
 
 def save(index: NeighbourIndex, path: Path) -> None:
@@ -142,5 +157,9 @@ def _on_gpus(index: Any) -> Any:
         return faiss.index_cpu_to_all_gpus(index, options)
     if not isinstance(index, faiss.IndexFlat) or not index.ntotal or not (devices := torch_index.cuda_devices()):
         return None
-    vectors = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
-    return torch_index.TorchFlatIndex(vectors, devices)
+    return torch_index.TorchFlatIndex(vectors_of(index), devices)
+
+
+def vectors_of(index: Any) -> NDArray[np.float32]:
+    """Return the vectors (n, d) of a flat FAISS index, where they lie: good as long as the index is."""
+    return np.asarray(faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d))

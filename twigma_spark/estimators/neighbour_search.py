@@ -7,15 +7,17 @@ neighbour's id, so that it does not depend on how either side is partitioned eit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from twigma_spark.estimators.bf16_index import Bf16Index, one_thread_each
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile, check_length
 from twigma_spark.io import arrow
@@ -26,6 +28,8 @@ SCHEMA = "image_id STRING, rank INT, neighbour_id STRING, similarity DOUBLE"
 DECIMALS = 6
 # A search answers to about 1e-6; candidates within twice the rounding of the last one could still be ties.
 SLACK = 5e-6
+# What rounding to `DECIMALS` can bring two cosines nearer.
+ROUNDED = 1e-6
 SPARE = 3
 # Candidates held at once; bounds the memory where thousands of references tie.
 CELLS = 1 << 22
@@ -66,14 +70,26 @@ def answers(
     """
     threads = 1 if any(shard.searcher for shard in shards) else faiss.omp_get_max_threads()
     answered: deque[Future[pa.RecordBatch]] = deque()
-    # How many threads OpenMP takes is set for each thread that calls it.
-    with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+    with thread_pool(threads, any(shard.proposer for shard in shards)) as pool:
         for batch in rebatch(batches, _rows_a_thread(shards, threads, batch_rows)):
             answered.append(pool.submit(_answer, shards, batch, k))
             if len(answered) > threads:
                 yield answered.popleft().result()
         while answered:
             yield answered.popleft().result()
+
+
+@contextmanager
+def thread_pool(threads: int, with_torch: bool) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that call FAISS, and torch where it takes part, with one thread each.
+
+    How many threads OpenMP takes is set for each thread that calls it; both libraries have an OpenMP of their own.
+    """
+    limits: list[Callable[[], None]] = [partial(faiss.omp_set_num_threads, 1)]
+    with ExitStack() as stack:
+        if with_torch:
+            limits.append(stack.enter_context(one_thread_each()))
+        yield stack.enter_context(ThreadPoolExecutor(threads, initializer=lambda: [limit() for limit in limits]))
 
 
 def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: int) -> int:
@@ -84,9 +100,15 @@ def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: i
 
 
 def _answers_of_files(
-    batches: Iterable[pa.RecordBatch], shards: Sequence[ShardFile], k: int, batch_rows: int
+    batches: Iterable[pa.RecordBatch], shards: tuple[ShardFile, ...], k: int, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    yield from answers(batches, [shard.load() for shard in shards], k, batch_rows)
+    yield from answers(batches, _loaded(shards), k, batch_rows)
+
+
+@lru_cache(maxsize=1)
+def _loaded(shards: tuple[ShardFile, ...]) -> list[NeighbourIndex]:
+    """Return the indexes of files; the tasks of one worker share them, since copies in bf16 take time to make."""
+    return [shard.load() for shard in shards]
 
 
 def nearest(
@@ -96,7 +118,8 @@ def nearest(
 
     More than k are fetched from FAISS and their cosines computed again, one pair at a time, since those
     of a matrix product depend on the place in the batch. Queries whose k-th could tie with what was not
-    fetched are asked again for more. Where the lists that were searched hold fewer, rows are -1.
+    fetched are asked again for more. Where the lists that were searched hold fewer, rows are -1. With a proposer,
+    FAISS is asked for the queries whose candidates are not proved to hold the nearest.
 
     Args:
         index: from `build`; its size is at least k.
@@ -106,6 +129,9 @@ def nearest(
     rows = np.empty((len(queries), k), np.int64)
     cosines = np.empty((len(queries), k))
     pending, fetch = np.arange(len(queries)), k + SPARE
+    if index.proposer and len(queries) and index.proposer.worth_asking(k):
+        rows, cosines, proved = _rank_proposed(index, index.proposer, queries, k)
+        pending = pending[~proved]
     while pending.size:
         fetch = min(fetch, index.size)
         open_ended = []
@@ -121,13 +147,29 @@ def _rank_candidates(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
     rough, found = (index.searcher or index.vectors).search(queries, fetch)
-    precise = _precise(index, queries, rough, found)
-    missing = found < 0
-    cosine = np.where(missing, -np.inf, np.round(precise.astype(np.float64), DECIMALS))
+    rows, best = _best(index, found, _precise(index, queries, rough, found), k)
+    settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | (found[:, -1] < 0)
+    return rows, best, settled
+
+
+def _rank_proposed(
+    index: NeighbourIndex, proposer: Bf16Index, queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the best k of the candidates, their cosines, and whether no other row can be among them."""
+    found, ceiling = proposer.propose(queries, k)
+    rows, best = _best(index, found, _precise(index, queries, np.empty(found.shape, np.float32), found), k)
+    proved = ceiling < best[:, -1] - ROUNDED
+    proposer.count(proved)
+    return rows, best, proved
+
+
+def _best(
+    index: NeighbourIndex, found: NDArray[np.int64], precise: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the best k of rows that were found (n, width), and their cosines, to `DECIMALS`."""
+    cosine = np.where(found < 0, -np.inf, np.round(precise.astype(np.float64), DECIMALS))
     order = np.lexsort((index.places[found], -cosine), axis=-1)[:, :k]
-    best = np.take_along_axis(cosine, order, axis=1)
-    settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | missing[:, -1]
-    return np.take_along_axis(found, order, axis=1), best, settled
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(cosine, order, axis=1)
 
 
 def _precise(

@@ -1,19 +1,21 @@
-"""neighbours: the nearest images of each reference corpus to each kept image of the posts, by FAISS."""
+"""neighbours: the nearest images of each reference corpus to each kept image of the posts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy.stats import poisson
 
+from twigma_spark.config.engine import Index, Neighbours
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators import index_files, neighbour_search, recall
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
+from twigma_spark.estimators.search_engines import choose_engine
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, folder
 from twigma_spark.results import Result, Value, not_computed
@@ -27,6 +29,13 @@ from twigma_spark.transforms.vectors import fault, vector_rejects
 
 # Best matches that come to the driver to calibrate the threshold.
 BACKGROUND = 1_000_000
+# Bytes that the copies in bf16 of one process of an executor may take.
+WORKER = 5e8
+# What the result depends on: all but the engine.
+RESULT = (
+    *(f"neighbours.{key}" for key in Neighbours.model_fields if key != "index"),
+    *(f"neighbours.index.{key}" for key in Index.model_fields if key != "engine"),
+)
 READS = ("images", "embeddings", "duplicates")
 
 
@@ -75,7 +84,7 @@ def _search_reference(
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
     curve = {} if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
     shards = _with_nprobe(shards, curve)
-    found = context.materialize(_neighbours(cfg, search.queries, shards, cfg.neighbours.k))
+    found = context.materialize(_nearest(cfg, context, search, shards))
     copies, copy_results = _copies(cfg, context, found, search, shards)
     recalls = _recall_results(cfg, search.reference, choice, curve)
     named = found.withColumn("reference", F.lit(search.reference))
@@ -130,7 +139,24 @@ def _sample(cfg: Config, vectors: DataFrame) -> DataFrame:
 
 def _with_nprobe(shards: Sequence[ShardFile], curve: Mapping[int, Value]) -> list[ShardFile]:
     nprobe = list(curve)[-1] if curve else shards[0].nprobe
-    return [ShardFile(s.path, s.checksum, nprobe, s.cache) for s in shards]
+    return [replace(shard, nprobe=nprobe) for shard in shards]
+
+
+def _nearest(cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]) -> DataFrame:
+    """Return the neighbours of the posts' images in a reference; says what searched."""
+    how, indexes = cfg.neighbours, [shard.load() for shard in shards]
+    on_executors = how.search.where == "executors"
+    # On the executors every process has a copy.
+    memory = min(how.index.memory_gb * 1e9, WORKER if on_executors else np.inf)
+    choice = choose_engine(how.index.engine, indexes, search.n_queries, memory)
+    if on_executors:
+        files = [replace(shard, bf16=choice.engine == "bf16") for shard in shards]
+        found = neighbour_search.search_on_executors(files, search.queries, how.k, how.search.batch_rows)
+    else:
+        indexes = choice.prepare(indexes)
+        found = neighbour_search.search(indexes, search.queries, how.k, how.search.batch_rows)
+    context.log(f"neighbours: '{search.reference}' searched by {choice.describe(indexes)}")
+    return found
 
 
 def _neighbours(cfg: Config, queries: DataFrame, shards: Sequence[ShardFile], k: int) -> DataFrame:
@@ -222,6 +248,7 @@ STAGE = Stage(
     summary="the five nearest images of each reference by FAISS, and which of them may be copies",
     reads=(*READS, "artifacts"),
     writes=("neighbours", "copies", "artifacts", "results", "rejects"),
-    config=("neighbours", "seed", "store", "corpora", *specs.IMAGE_ENCODER),
+    config=(*RESULT, "seed", "store", "corpora", *specs.IMAGE_ENCODER),
     run=run,
+    tuning=("neighbours.index.engine",),
 )
