@@ -8,6 +8,7 @@ import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -122,6 +123,27 @@ def laion(root: Path) -> Path:
         {"URL": None, "TEXT": "nothing", "NSFW": None},
     ]
     return put_rows(root / "part-00000.parquet", rows)
+
+
+def clip_retrieval(root: Path, dim: int = 512, texts: bool = False) -> Path:
+    """Write what clip-retrieval does, in two files: the vectors of 60 images in half precision, five themes of 12.
+
+    Image 7 repeats image 6, of image 8 an element is NaN, and image 9 has a vector of zeros.
+    """
+    rng = np.random.default_rng(7)
+    themes = rng.standard_normal((5, dim)).repeat(12, axis=0)
+    vectors = themes + 0.3 * rng.standard_normal((60, dim))
+    vectors[7], vectors[8, 3], vectors[9] = vectors[6], np.nan, 0
+    rows: list[dict[str, object]] = [
+        {"image_path": f"0000{n:05}", "caption": f"theme {n // 12} picture {n}", "NSFW": "UNLIKELY", "width": 640}
+        for n in range(60)
+    ]
+    for number, part in (("0", slice(0, 40)), ("1", slice(40, 60))):
+        put_rows(root / "metadata" / f"metadata_{number}.parquet", rows[part])
+        for kind, made in (("img_emb", vectors), *([("text_emb", -themes)] if texts else [])):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            np.save(root / kind / f"{kind}_{number}.npy", made[part].astype(np.float16))
+    return root
 
 
 def artbench(root: Path, table: bool) -> Path:

@@ -124,9 +124,9 @@ MEDIA = Table(
 
 IMAGES = Table(
     "images",
-    "Images that can be opened, one row an occurrence (a picture in two posts has two rows).",
+    "Images that can be opened or came as vectors, one row an occurrence (a picture in two posts has two rows).",
     _columns("""
-        image_id STRING: 32 hex digits from corpus, source_key and content; a changed file is another image
+        image_id STRING: 32 hex digits from corpus, source_key and content (or vector); a changed one is another image
         corpus STRING: corpus as configured
         source_key STRING: path below the corpus's image folder, or tweet_id/media_key
         tweet_id STRING: post that shows it
@@ -139,7 +139,7 @@ IMAGES = Table(
         caption STRING: caption that came with it
         created_at TIMESTAMP: time of posting or making
         sensitive BOOLEAN: flag that came with it; null where there is none
-        sha256 STRING: checksum of the bytes
+        sha256 STRING: checksum of the bytes; null, as the columns below, where the image came as a vector alone
         width INT: width in pixels as displayed, after EXIF rotation
         height INT: height in pixels as displayed, after EXIF rotation
         format STRING: file format as found in the bytes
@@ -147,7 +147,7 @@ IMAGES = Table(
         content BINARY: the file's bytes
     """),
     key=("image_id",),
-    checks={"id_form": "image_id RLIKE '^[0-9a-f]{32}$'", "sides": "width > 0 AND height > 0"},
+    checks={"id_form": "image_id RLIKE '^[0-9a-f]{32}$'", "sides": "n_bytes IS NULL OR (width > 0 AND height > 0)"},
     partition_by=("corpus",),
     ids={"image_id": "image"},
 )
@@ -182,7 +182,7 @@ EMBEDDINGS = Table(
     _columns("""
         image_id STRING: image
         model_id STRING: model and revision
-        preprocess_rev STRING: decoder, size and precision
+        preprocess_rev STRING: decoder, size and precision; imported, where the vector came with the image
         corpus STRING: corpus of the image
         dim INT: length of the embedding
         embedding ARRAY<FLOAT>: the vector, of unit length where the model's space is one of directions

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from tests import corpora as made
+from tests.tables import table
 from twigma_spark.config.data import Columns, Corpus
-from twigma_spark.config.engine import Ingest
+from twigma_spark.config.engine import Deduplicate, Ingest
+from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
 from twigma_spark.io.corpora import Metadata
 from twigma_spark.schemas import IMAGES
-from twigma_spark.stages import ingest
+from twigma_spark.stages import deduplicate, embed, embed_text, ingest, specs
 from twigma_spark.stages.readers import artbench, coco, described, diffusiondb, laion, twigma
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import StageContext
@@ -47,16 +50,22 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
     frame = spark.createDataFrame(delta, "id STRING, png BINARY").coalesce(1)
     frame.write.format("delta").save(str(root / "delta"))
     likes = Columns(prompt="text", like_count="likes")
+    clip = load([], ["models.image={kind: open_clip, path: 'sample:clip', precision: fp32}"])
+    by = specs.image_encoder(clip).model_id
+    vectors = made.clip_retrieval(root / "vectors", 96, texts=True)
     made.released(root / "released")
     cfg = Config(
+        models=clip.models,
+        deduplicate=Deduplicate(near=None),
         corpora=(
+            corpus_of("vectors", "clip_retrieval", vectors, embedded_by=by),
             corpus_of("tars", "img2dataset", made.webdataset(root / "tars")),
             corpus_of("parquet", "img2dataset", made.parquet_of_img2dataset(root / "parquet")),
             corpus_of("files", "img2dataset", made.files_of_img2dataset(root / "files")),
             corpus_of("hub", "table", made.hugging_face(root / "hub"), columns=likes),
             corpus_of("delta", "table", root / "delta", columns=Columns(file="id", image="png")),
             corpus_of("released", "twigma", root / "released" / "images", metadata=str(root / "released")),
-        )
+        ),
     )
     context = StageContext(spark, lambda each: each.localCheckpoint(), print)
     frames = dict(ingest.run(cfg, context, images=arrow.local_frame(spark, [], IMAGES.schema)))
@@ -67,12 +76,60 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
         rejects={c.name: {(r.unit, r.key, r.reason): r for r in rejects if r.corpus == c.name} for c in cfg.corpora},
         posts={r.tweet_id: r for r in frames["tweets"].collect()},
         account=ingest.account(cfg, spark, frames),
+        cfg=cfg,
+        frames=frames,
     )
 
 
 def test_no_image_is_lost(taken: SimpleNamespace) -> None:
     assert taken.account.lost == 0
-    assert taken.account.images == 5 + 3 + 3 + 3 + 3 + 2
+    assert taken.account.images == 60 + 5 + 3 + 3 + 3 + 3 + 2
+
+
+def test_vectors_of_clip_retrieval_are_images_without_bytes(taken: SimpleNamespace) -> None:
+    found = taken.images["vectors"]
+    assert len(found) == 58 and {row.n_bytes for row in found.values()} == {None}
+    row = found["img_emb_1.npy/19/000000059"]
+    assert (row.caption, row.sensitive, row.width) == ("theme 4 picture 59", False, None)
+    assert set(taken.rejects["vectors"]) == {
+        ("image", "img_emb_0.npy/8/000000008", "vector_not_finite"),
+        ("image", "img_emb_0.npy/9/000000009", "vector_zero"),
+    }
+
+
+def test_vectors_of_clip_retrieval_go_through_the_stages(spark: SparkSession, taken: SimpleNamespace) -> None:
+    """They are imported, also those of their captions; one that has changed since is a reject, and copies are found."""
+    cfg, images = taken.cfg, taken.frames["images"].where("corpus = 'vectors'").cache()
+    (corpus,) = (corpus for corpus in cfg.corpora if corpus.name == "vectors")
+    said: list[str] = []
+    context = StageContext(spark, lambda each: each.localCheckpoint(), said.append)
+    file = Path(corpus.path) / "img_emb" / "img_emb_1.npy"
+    stored = np.load(file)
+    np.save(file, np.concatenate([stored[:19], stored[:1]]))
+    (part,) = embed.run(cfg, context, images, table(spark, "embeddings", []))
+    embeddings = part["embeddings"].cache()
+    rows = {row.image_id: row for row in embeddings.collect()}
+    keys = {row.image_id: row.source_key for row in images.select("image_id", "source_key").collect()}
+    assert {row.preprocess_rev for row in rows.values()} == {"imported"} and len(rows) == 57
+    (reject,) = part["rejects"].collect()
+    assert (reject.key, reject.reason) == ("img_emb_1.npy/19/000000059", "unreadable_file")
+    assert "58 images came as vectors" in said[0]
+    place = {key: image_id for image_id, key in keys.items()}
+    vector = stored[3].astype(np.float64)
+    found = rows[place["img_emb_1.npy/3/000000043"]].embedding
+    np.testing.assert_allclose(found, vector / np.linalg.norm(vector), atol=1e-6)
+    again = list(embed.run(cfg, context, images, embeddings))
+    assert [each["embeddings"].count() for each in again] == [0]
+    tables = {name: table(spark, name, []) for name in ("hashes", "tweets", "media")}
+    repeats = deduplicate.run(cfg, context, images, embeddings, **tables)["duplicates"].collect()
+    pair = {place[f"img_emb_0.npy/{n}/00000000{n}"] for n in (6, 7)}
+    assert [({row.image_id, row.canonical_id}, row.tier) for row in repeats] == [(pair, "embedding")]
+    none = {name: table(spark, name, []) for name in ("tweets", "captions", "text_embeddings")}
+    (texts,) = embed_text.run(cfg, context, images, **none)
+    made_of = {row.text: row.embedding for row in texts["text_embeddings"].collect()}
+    captions = np.load(Path(corpus.path) / "text_emb" / "text_emb_1.npy").astype(np.float64)
+    assert len(made_of) == 58
+    np.testing.assert_allclose(made_of["theme 4 picture 59"], captions[19] / np.linalg.norm(captions[19]), atol=1e-6)
 
 
 def test_tars_of_img2dataset(taken: SimpleNamespace) -> None:

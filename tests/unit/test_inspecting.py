@@ -29,6 +29,11 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], Path], tuple[str, ...]]] = {
     "hub": ("table", made.hugging_face, ("rows: 3", "prompt: text", "like_count: likes")),
     "part": ("diffusiondb", lambda root: made.diffusiondb(root, True), ("parts: 1, images: 2, rows: 4", "generated")),
     "json": ("diffusiondb", lambda root: made.diffusiondb(root, False), ("parts: 1, images: 2",)),
+    "vectors": (
+        "clip_retrieval",
+        lambda root: made.clip_retrieval(root, 768),
+        ("vectors: 60", "embedded_by is a guess", "caption = theme 0"),
+    ),
     "laion": ("laion", lambda root: made.laion(root).parent, ("rows: 4", "fetch: true")),
     "art": ("artbench", lambda root: made.artbench(root, True), ("genres: 4, images: 4", "no folder for art_nouveau")),
     "coco": ("coco", made.coco, ("images: 2, files of captions: 1",)),

@@ -88,11 +88,21 @@ def _check_corpora(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
             yield require_path(f"{key}.path", corpus.path)
             continue
         images[corpus.name], problems = _count_images(cfg, corpus, f"{key}.path")
-        yield from problems
+        yield from problems or _check_maker(cfg, corpus, key)
         if corpus.reader == "folder" and corpus.metadata is not None and not URL.match(corpus.metadata):
             yield from check_metadata(corpus, f"{key}.metadata")
     if "cluster" in stages:
         yield from _check_clusterings(cfg, images)
+
+
+def _check_maker(cfg: Config, corpus: Corpus, key: str) -> Iterator[Problem]:
+    """Yield that the vectors of a corpus are of another model than that of the run."""
+    vectors = reader_of(corpus).vectors
+    if vectors is not None:
+        yield from _try(key, lambda: specs.check_maker(corpus, specs.image_encoder(cfg), vectors(corpus).dim))
+    elif corpus.embedded_by is not None:
+        text = f"must be null for the reader {corpus.reader}. Got {corpus.embedded_by!r}; the run embeds its images"
+        yield Problem(f"{key}.embedded_by", text)
 
 
 def _check_addresses(corpus: Corpus, key: str) -> Iterator[Problem]:

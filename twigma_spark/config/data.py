@@ -63,6 +63,7 @@ READERS: Mapping[str, str] = {
     OLDER_NAME: "twigma_spark.stages.readers.posts",
     "twigma": "twigma_spark.stages.readers.twigma",
     "diffusiondb": "twigma_spark.stages.readers.diffusiondb",
+    "clip_retrieval": "twigma_spark.stages.readers.clip_retrieval",
     "img2dataset": "twigma_spark.stages.readers.img2dataset",
     "artbench": "twigma_spark.stages.readers.artbench",
     "coco": "twigma_spark.stages.readers.coco",
@@ -108,6 +109,7 @@ class Corpus(Section):
     columns: Columns = Columns()
     limit: int | None = Field(None, ge=1)
     fetch: bool = False
+    embedded_by: str | None = None
 
 
 class Texts(Section):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -50,11 +50,22 @@ class ThemeRows:
     examples: Rows
 
 
-def corpora(image_outcomes: Rows, roles: Mapping[str, str]) -> tuple[CorpusSummary, ...]:
-    """Return the corpora by role, then as configured; `outcomes` are rows of `summaries.image_outcomes`."""
+def corpora(
+    image_outcomes: Rows, roles: Mapping[str, str], of_vectors: Collection[str] = ()
+) -> tuple[CorpusSummary, ...]:
+    """Return the corpora by role, then as configured.
+
+    Args:
+        image_outcomes: rows of `summaries.image_outcomes`.
+        roles: by corpus.
+        of_vectors: corpora whose images came as vectors.
+    """
     names = [*roles, *sorted({r["corpus"] for r in image_outcomes} - set(roles))]
     made = [
-        _corpus(name, roles.get(name, "not configured"), [r for r in image_outcomes if r["corpus"] == name])
+        replace(
+            _corpus(name, roles.get(name, "not configured"), [r for r in image_outcomes if r["corpus"] == name]),
+            are_vectors=name in of_vectors,
+        )
         for name in names
     ]
     order = {role: i for i, role in enumerate(ROLES)}

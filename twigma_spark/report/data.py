@@ -14,7 +14,7 @@ ROLES = ("posts", "generated", "natural", "art")
 
 @dataclass(frozen=True)
 class CorpusSummary:
-    """What became of the files of one corpus: `files` are kept, duplicates or rejects."""
+    """What became of the files of one corpus: `files` are kept, duplicates or rejects; or vectors that came as such."""
 
     name: str
     role: str
@@ -24,6 +24,7 @@ class CorpusSummary:
     rejects: int = 0
     since: datetime | None = None
     until: datetime | None = None
+    are_vectors: bool = False
 
     @property
     def repeated(self) -> int:

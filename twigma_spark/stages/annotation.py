@@ -14,6 +14,7 @@ from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import annotation, gallery
+from twigma_spark.transforms.images import NO_BYTES
 
 
 def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
@@ -30,9 +31,8 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
     """
     how = cfg.concordance
     clusters = inputs.clustering(tables["clusters"], how.clustering)
-    chosen = annotation.sheet(
-        clusters, tables["images"], tables["scores"], how.per_cluster, how.nsfw_threshold, cfg.seed
-    )
+    drawn = tables["images"].where(f"NOT ({NO_BYTES})")
+    chosen = annotation.sheet(clusters, drawn, tables["scores"], how.per_cluster, how.nsfw_threshold, cfg.seed)
     rows = [row.asDict() for row in chosen.collect()]
     if not rows:
         raise ConfigError(

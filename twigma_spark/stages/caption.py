@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.schemas import CAPTIONS
 from twigma_spark.stages import inputs, specs
-from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
+from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk, with_bytes
 from twigma_spark.stages.stage import Stage, StageContext
 
 
@@ -35,7 +35,8 @@ def run(
         return answered.withColumns(made_by).select(*CAPTIONS.column_names)
 
     task = Task("caption", "captions", model, "string", cfg.caption, specs.feed(cfg, cfg.caption), row)
-    yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=kept), task)
+    asked = with_bytes(context, "caption", images, "themes have the words of the captions that came with them")
+    yield from by_chunk(context, InferenceInput(asked, done, only=kept), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

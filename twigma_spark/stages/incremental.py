@@ -14,6 +14,7 @@ from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import assign_balanced_tasks, chunks
+from twigma_spark.transforms.images import NO_BYTES
 from twigma_spark.transforms.inference import Feed, failures, infer
 
 # Rows of one task: few enough that a lost worker costs little, enough that a batch's filling does not show.
@@ -78,6 +79,20 @@ class Task:
     feed: Feed
     row: Callable[[DataFrame], DataFrame]
     fault: Callable[[Column], Column] | None = None
+
+
+def with_bytes(context: StageContext, stage: str, images: DataFrame, otherwise: str) -> DataFrame:
+    """Return what a model of images is given: those that have bytes. How many came as vectors alone is shown.
+
+    Args:
+        context: of the stage.
+        stage: its name.
+        images: rows of the table `images`.
+        otherwise: what becomes of the others, in words.
+    """
+    if n := images.where(NO_BYTES).count():
+        context.log(f"{stage}: {n:,} images came as vectors and have no bytes: {otherwise}")
+    return images.where(f"NOT ({NO_BYTES})").select(*IMAGE)
 
 
 def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterator[Mapping[str, DataFrame]]:

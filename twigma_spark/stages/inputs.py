@@ -7,16 +7,41 @@ from collections.abc import Iterator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.io import arrow, plain_texts
+from twigma_spark.io import arrow, corpora, plain_texts
+from twigma_spark.io.vector_files import VectorFiles
 from twigma_spark.models.base import Model
 from twigma_spark.stages import specs
+from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stats.sensitivity import SECOND_ENCODER, WITHOUT_REAL
+from twigma_spark.transforms.images import NO_BYTES
 from twigma_spark.transforms.texts import texts
 from twigma_spark.transforms.vectors import of_model
 
 # Ids that are sent to every task, 20 MB; more are joined, and the vectors shuffled.
 FEW = 500_000
+
+
+def vector_files(cfg: Config) -> dict[Corpus, VectorFiles]:
+    """Return the files of vectors of the corpora whose images come as such.
+
+    Raises:
+        CorpusError: they do not fit together.
+        ModelError: another model than the configured one made them.
+    """
+    found: dict[Corpus, VectorFiles] = {}
+    for corpus in cfg.corpora:
+        if (list_files := reader_of(corpus).vectors) is not None:
+            found[corpus] = list_files(corpus)
+            specs.check_maker(corpus, specs.image_encoder(cfg), found[corpus].dim)
+    return found
+
+
+def vector_sources(cfg: Config, spark: SparkSession) -> str:
+    """Return a fingerprint of the files of the corpora whose images come as vectors."""
+    came = tuple(corpus for corpus in cfg.corpora if reader_of(corpus).vectors is not None)
+    return corpora.fingerprint(spark, came) if came else ""
 
 
 def own_vectors(cfg: Config, embeddings: DataFrame, encoder: Model | None = None) -> DataFrame:
@@ -69,11 +94,16 @@ def _without(own: DataFrame, left_out: DataFrame) -> DataFrame:
 
 
 def theme_texts(cfg: Config, images: DataFrame, captions: DataFrame) -> DataFrame:
-    """Return image_id and caption: the configured captioner's; without one the image's prompt, title or caption."""
+    """Return image_id and caption: the configured captioner's; without one the image's prompt, title or caption.
+
+    These also of images that came as vectors, which cannot be captioned.
+    """
     captioner = specs.captioner(cfg)
-    if captioner:
-        return captions.where(F.col("model_id") == captioner.model_id).select("image_id", "caption")
-    return images.select("image_id", F.coalesce("prompt", "title", "caption").alias("caption"))
+    came = F.coalesce("prompt", "title", "caption").alias("caption")
+    if captioner is None:
+        return images.select("image_id", came)
+    own = captions.where(F.col("model_id") == captioner.model_id).select("image_id", "caption")
+    return own.unionByName(images.where(NO_BYTES).select("image_id", came))
 
 
 def other_texts(cfg: Config, spark: SparkSession) -> DataFrame | None:

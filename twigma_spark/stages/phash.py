@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.models.hashes import VECTOR_BYTES, WINDOW_BYTES
 from twigma_spark.schemas import HASHES
 from twigma_spark.stages import inputs, specs
-from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
+from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk, with_bytes
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.vectors import made_by
 
@@ -37,7 +37,8 @@ def run(
 
     task = Task("phash", "hashes", hasher, "binary", cfg.phash, specs.feed(cfg, cfg.phash), row)
     own = inputs.own_vectors(cfg, embeddings)
-    yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=own), task)
+    asked = with_bytes(context, "phash", images, "their copies are found by identical vectors alone")
+    yield from by_chunk(context, InferenceInput(asked, done, only=own), task)
 
 
 STAGE = Stage(

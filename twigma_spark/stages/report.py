@@ -47,7 +47,9 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     """Return all that the page shows; what comes to the driver does not grow with the corpora."""
     rejects, neighbours = tables["rejects"], tables["neighbours"]
     roles = {corpus.name: corpus.role for corpus in cfg.corpora}
-    corpora = build.corpora(_rows(summaries.image_outcomes(tables["images"], tables["duplicates"], rejects)), roles)
+    of_vectors = [corpus.name for corpus in cfg.corpora if reader_of(corpus).vectors is not None]
+    outcomes = _rows(summaries.image_outcomes(tables["images"], tables["duplicates"], rejects))
+    corpora = build.corpora(outcomes, roles, of_vectors)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
     cells = build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins)))

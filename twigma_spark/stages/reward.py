@@ -41,7 +41,7 @@ from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import reward as stats
 from twigma_spark.stats.reward import HeldOut, Resampling
 from twigma_spark.transforms.preferences import pair_numbers
-from twigma_spark.transforms.vectors import made_by
+from twigma_spark.transforms.vectors import IMPORTED, made_by
 
 KIND = "reward_model"
 SCORERS = {MATCHED: stats.REWARD, ALL: stats.UNMATCHED, ENCODER: "CLIP score", ENGAGEMENT: "followers and hour"}
@@ -61,7 +61,7 @@ def run(
     if not isinstance(encoder, ClipImage) or text_encoder is None:
         return _explain_no_model(context, "models.image has no text tower, so prompts have no vectors")
     vectors_of_images = inputs.own_vectors(cfg, embeddings)
-    texts = made_by(text_embeddings, text_encoder.model_id, text_encoder.preprocess_rev)
+    texts = made_by(text_embeddings, text_encoder.model_id, text_encoder.preprocess_rev, IMPORTED)
     with tempfile.TemporaryDirectory(prefix="twigma-reward-") as scratch:
         numbers = pair_numbers(pairs, cfg.reward.folds, cfg.seed)
         data = reward_data.collect(pairs, numbers, vectors_of_images, texts, Path(scratch))

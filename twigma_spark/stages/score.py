@@ -11,7 +11,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.schemas import SCORES
 from twigma_spark.stages import inputs, specs
-from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
+from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk, with_bytes
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.heads import score_vectors
 
@@ -47,7 +47,8 @@ def run(
         else:
             kept = inputs.kept_images(cfg, images, embeddings, duplicates)
             task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-            yield from by_chunk(context, InferenceInput(images.select(*IMAGE), done, only=kept), task)
+            asked = with_bytes(context, "score", images, f"they have no {kind}")
+            yield from by_chunk(context, InferenceInput(asked, done, only=kept), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Inference
 from twigma_spark.config.models import HeadSettings, ImageModel, OnnxClasses
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
+from twigma_spark.errors import ModelError
 from twigma_spark.models import registry
 from twigma_spark.models.base import Model
+from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.hashes import Hasher
 from twigma_spark.models.heads import HeadSpec
 from twigma_spark.transforms.inference import Feed
@@ -30,6 +33,29 @@ def image_encoder(cfg: Config) -> Model:
 def second_encoder(cfg: Config) -> Model | None:
     """Return the spec of the second image encoder, or None where none is configured."""
     return None if cfg.models.image_also is None else encoder(cfg, cfg.models.image_also)
+
+
+def check_maker(corpus: Corpus, encoder: Model, length: int) -> None:
+    """Return nothing where an encoder made the vectors that came with a corpus.
+
+    Args:
+        corpus: says which model made them.
+        encoder: that of the run.
+        length: of the vectors.
+
+    Raises:
+        ModelError: another did, or their length is not the encoder's.
+    """
+    if corpus.embedded_by != encoder.model_id:
+        raise ModelError(
+            f"corpora.{corpus.name}.embedded_by must be the model of the run (models.image), {encoder.model_id!r}. "
+            f"Got {corpus.embedded_by!r}: vectors of two models cannot be compared; set models.image to that one."
+        )
+    if isinstance(encoder, ClipImage) and length != encoder.dim:
+        raise ModelError(
+            f"the vectors of corpus '{corpus.name}' must have the {encoder.dim} elements of {encoder.model_id!r}. "
+            f"Got {length}; embedded_by names another model than made them."
+        )
 
 
 def encoder(cfg: Config, settings: ImageModel) -> Model:

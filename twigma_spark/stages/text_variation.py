@@ -15,7 +15,7 @@ from twigma_spark.stats.texts import of_texts
 from twigma_spark.stats.threads import few_threads
 from twigma_spark.stats.variation import VariationSpec
 from twigma_spark.transforms.texts import sample_texts
-from twigma_spark.transforms.vectors import made_by
+from twigma_spark.transforms.vectors import IMPORTED, made_by
 from twigma_spark.vectors import unit_rows
 
 
@@ -36,7 +36,7 @@ def text_results(
     if encoder is None:
         return []
     there = inputs.all_texts(cfg, images, tweets, captions, inputs.other_texts(cfg, images.sparkSession))
-    own = made_by(embedded, encoder.model_id, encoder.preprocess_rev).join(
+    own = made_by(embedded, encoder.model_id, encoder.preprocess_rev, IMPORTED).join(
         there.select("text_id"), "text_id", "left_semi"
     )
     samples, words = _collect_texts(sample_texts(own, cfg.variation.max_images, cfg.seed))

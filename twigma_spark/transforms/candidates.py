@@ -22,6 +22,7 @@ COLUMNS = (
     "start",
     "n_bytes",
     "content",
+    "digest",
     "reason",
     "detail",
 )

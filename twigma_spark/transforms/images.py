@@ -17,8 +17,12 @@ from twigma_spark.models.decode import ImageError, probe
 
 # What a candidate is given of its file, and what its header adds.
 READ = ("content", "n_bytes", "reason", "detail")
-# Where it is read from, and what is known no more afterwards.
+# Where it is read from, and what is known no more afterwards; `digest` is that of a vector, in the place of a file.
 PLACE = ("path", "start")
+DIGEST = "digest"
+ID_DIGITS = 32
+# Of rows of `images` that came as vectors alone; of a short column, since whoever asks for `content` reads all bytes.
+NO_BYTES = "n_bytes IS NULL"
 PROBED = ("sha256", "width", "height", "format")
 TEXTS = ("sha256", "format")
 # Contents that a worker holds at a time, besides the largest file.
@@ -42,18 +46,19 @@ def probe_images(candidates: DataFrame, corpus: str, max_pixels: int, max_bytes:
     """Return the candidates with their contents and what their headers say, and a `reason` where one cannot be used.
 
     Files that have a `path` (and parts of one, from `start` on) are read here, one after the other, so that contents
-    pass through no join. Only headers
-    are decoded; a file whose pixels turn out to be broken is refused by the stage that decodes it.
+    pass through no join. Only headers are decoded; a file whose pixels turn out to be broken is refused by the stage
+    that decodes it. A candidate with neither content nor path is an image that came as a vector, with its `digest`.
     """
     names = [name for name in candidates.columns if name not in PLACE]
+    known = F.coalesce("sha256", DIGEST) if DIGEST in names else F.col("sha256")
     fields = candidates.select(*names).schema.fields
     schema = StructType([*fields, *[StructField(n, StringType() if n in TEXTS else IntegerType()) for n in PROBED]])
-    image_id = F.substring(F.sha2(F.concat_ws("/", F.lit(corpus), "source_key", "sha256"), 256), 1, 32)
+    image_id = F.substring(F.sha2(F.concat_ws("/", F.lit(corpus), "source_key", known), 256), 1, ID_DIGITS)
     probed = candidates.mapInArrow(partial(_probe_batches, max_pixels=max_pixels, max_bytes=max_bytes), schema)
     return probed.select(
         image_id.alias("image_id"),
         F.lit(corpus).alias("corpus"),
-        *[name for name in names if name not in ("reason", "detail")],
+        *[name for name in names if name not in ("reason", "detail", DIGEST)],
         *PROBED,
         "reason",
         "detail",

@@ -7,6 +7,8 @@ from pyspark.sql import functions as F
 
 # As the paper cleans tweets (Chen & Zou 2023, section 3): links and hashtags go.
 NOISE = r"(?i)\b(?:https?://|www\.)\S+|(?<![\p{L}\p{N}])[%s][\p{L}\p{M}\p{N}_]+"
+# The source of captions that came with the images.
+HUMAN = "human caption"
 SIGNS = {"keep": "#＃", "drop": "@#＠＃"}
 
 
@@ -42,7 +44,7 @@ def texts(
     every = (
         _of("prompt", images, F.trim("prompt"))
         .unionByName(_of("caption", captioned, F.trim("caption")))
-        .unionByName(_of("human caption", images, F.trim("caption")))
+        .unionByName(_of(HUMAN, images, F.trim("caption")))
         .unionByName(_of("tweet", tweets, clean_text(F.col("text"), mentions)))
     )
     if others is not None:

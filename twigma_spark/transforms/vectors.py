@@ -8,23 +8,28 @@ from pyspark.sql import functions as F
 from twigma_spark.io.arrow import LARGEST, NOT_A_LENGTH, NOT_FINITE, SMALLEST, ZERO
 from twigma_spark.schemas import REJECTS
 
-__all__ = ["NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "of_model", "vector_rejects"]
+__all__ = ["IMPORTED", "NOT_A_LENGTH", "NOT_FINITE", "ZERO", "fault", "of_model", "vector_rejects"]
+
+# What is said of the preprocessing of vectors that came with the images: how it was done, nobody knows.
+IMPORTED = "imported"
 
 
 def of_model(embeddings: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
     """Return the embeddings (image_id, corpus, embedding) that one model made after one preprocessing.
+
+    Those that the same model made elsewhere are among them: an image that came as a vector has no other.
 
     Args:
         embeddings: rows of the table `embeddings`.
         model_id: model and revision.
         preprocess_rev: decoder, size and precision.
     """
-    return made_by(embeddings, model_id, preprocess_rev).select("image_id", "corpus", "embedding")
+    return made_by(embeddings, model_id, preprocess_rev, IMPORTED).select("image_id", "corpus", "embedding")
 
 
-def made_by(rows: DataFrame, model_id: str, preprocess_rev: str) -> DataFrame:
-    """Return the rows that one model made after one preprocessing."""
-    return rows.where((F.col("model_id") == model_id) & (F.col("preprocess_rev") == preprocess_rev))
+def made_by(rows: DataFrame, model_id: str, *preprocess_revs: str) -> DataFrame:
+    """Return the rows that one model made after one of some preprocessings."""
+    return rows.where((F.col("model_id") == model_id) & F.col("preprocess_rev").isin(*preprocess_revs))
 
 
 def fault(vector: Column, dim: int | None = None) -> Column:

@@ -17,6 +17,7 @@ def context(data: ReportData) -> dict[str, object]:
     funnels = {c.name: _funnel(data, c.name) for c in data.corpora}
     return {
         "tiers": [t for t in TIERS if t in found] + sorted(found - set(TIERS)),
+        "vectors": ", ".join(c.name for c in data.corpora if c.are_vectors),
         "funnels": [(name, rows) for name, rows in funnels.items() if rows],
     }
 
@@ -33,7 +34,8 @@ def findings(data: ReportData) -> list[Finding]:
     if not files:
         return []
     repeated, rejects = sum(c.repeated for c in data.corpora), sum(c.rejects for c in data.corpora)
-    came = f"Of {count(files)} image files in {len(data.corpora)} corpora"
+    kinds = "image files and vectors" if any(c.are_vectors for c in data.corpora) else "image files"
+    came = f"Of {count(files)} {kinds} in {len(data.corpora)} corpora"
     left = f"{count(repeated)} repeat another image and {count(rejects)} could not be used"
     text = f"{came}, {count(kept)} are kept ({percent(kept / files)}); {left}."
     lost = files - kept - repeated - rejects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
@@ -60,6 +60,13 @@ def described_addresses(described: Metadata) -> DataFrame:
     """Return the file as source_key, and url, of the rows that have both."""
     rows = described.rows.where(f"{USABLE} AND url IS NOT NULL")
     return rows.groupBy(F.col("file").alias("source_key")).agg(F.min("url").alias("url"))
+
+
+def flag_of(rows: DataFrame) -> Column | None:
+    """Return what LAION says of an image as a flag, true or false as text; UNSURE is null. None without a column."""
+    name = next((name for name in ("NSFW", "nsfw") if name in rows.columns), None)
+    said = F.upper(F.col(name)) if name else F.lit(None)
+    return F.when(said == "NSFW", "true").when(said == "UNLIKELY", "false") if name else None
 
 
 def without_ending(files: DataFrame) -> DataFrame:

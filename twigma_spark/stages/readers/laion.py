@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
-from twigma_spark.io import corpora, peek
+from twigma_spark.io import corpora, peek, vector_files
 from twigma_spark.io.local_files import is_local
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 from twigma_spark.stages.readers import described
@@ -21,7 +21,6 @@ from twigma_spark.stages.stage import Frames
 EXPECTED = "Parquet files with a column of addresses (URL or url)"
 ADDRESSES = ("URL", "url", "image_url")
 CAPTIONS = ("TEXT", "caption", "text", "top_caption")
-FLAGS = ("NSFW", "nsfw")
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
@@ -44,10 +43,8 @@ def describe(spark: SparkSession, corpus: Corpus) -> corpora.Metadata:
         raise CorpusError(
             f"corpus '{corpus.name}': metadata must be {EXPECTED} for the reader laion. Got {', '.join(rows.columns)}."
         )
-    flag = _first(rows, FLAGS)
-    if "sensitive" not in columns and flag:
-        # LAION says UNLIKELY, UNSURE or NSFW.
-        columns["sensitive"] = F.when(F.upper(flag) == "NSFW", "true").when(F.upper(flag) == "UNLIKELY", "false")
+    if "sensitive" not in columns and (flag := described.flag_of(rows)) is not None:
+        columns["sensitive"] = flag
     columns["url"] = F.trim(columns["url"])
     made = corpora.as_metadata(corpus, rows, name_of(columns["url"]), columns, [*there, wanted["file"]])
     bad = F.when(F.col("file").isNull(), "metadata_unreadable")
@@ -102,15 +99,9 @@ def inspect(path: Path) -> Inspection | None:
     folder = (path if path.is_dir() else path.parent) / "pictures"
     keys = {"path": str(folder), "metadata": str(path), "fetch": True}
     counts = {"rows": head.n_rows or 0, "files": len(files)}
-    vectors = [file.name for place in (path, path.parent) for file in _embeddings(place)]
-    note = f"{vectors[0]} and the like are not read: a run embeds the pictures that it has" if vectors else None
-    return Inspection(keys, "natural", counts, head.columns, head.rows, () if note is None else (note,))
-
-
-def _embeddings(folder: Path) -> list[Path]:
-    """Return the embeddings that clip-retrieval writes, in a folder or in its folder img_emb."""
-    places = [place for place in (folder, folder / "img_emb") if place.is_dir()]
-    return [file for place in places for file in peek.files_with(place, ".npy") if file.name.startswith("img_emb")]
+    note = f"the folder above, {path.parent}, has vectors of these images: `twigma inspect` says how to take them"
+    notes = (note,) if vector_files.has_vectors(path.parent) else ()
+    return Inspection(keys, "natural", counts, head.columns, head.rows, notes)
 
 
 READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.data import READERS, Corpus
 from twigma_spark.config.settings import Config
+from twigma_spark.io.vector_files import VectorFiles
 from twigma_spark.stages.readers.inspection import Inspection
 from twigma_spark.stages.stage import Frames
 
@@ -49,6 +50,7 @@ class Reader:
         image_folder: returns where the images of the corpus lie.
         addresses: returns where its pictures can be downloaded, one row a picture: source_key (its name in the image
             folder, with or without an ending) and url; None where the reader knows of none.
+        vectors: returns the files of vectors, where its images come as such and have no bytes.
         has_pages: whether its posts lie in pages (`io.pages`), out of which a purge takes them, and its pictures by
             their keys.
         expects: the layout that it reads, in words.
@@ -64,6 +66,7 @@ class Reader:
     expects: str = ""
     inspect: Callable[[Path], Inspection | None] | None = None
     check: Callable[[Corpus], int | None] | None = None
+    vectors: Callable[[Corpus], VectorFiles] | None = None
     has_pages: bool = False
 
 
