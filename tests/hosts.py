@@ -57,8 +57,8 @@ Answer = tuple[int, dict[str, str], object]
 def answering(answer: Callable[[str, dict[str, str], str], Answer]) -> Iterator[str]:
     """Yield the address of a server that answers with what a function returns: status, headers, bytes or JSON.
 
-    The function is given the path, the parameters (several of one name with commas, or the JSON that is posted) and the
-    header Authorization.
+    The function is given the path, the parameters (several of one name with commas, the JSON that is posted, or as
+    `file` what is put) and the header Authorization.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,6 +68,9 @@ def answering(answer: Callable[[str, dict[str, str], str], Answer]) -> Iterator[
 
         def do_POST(self) -> None:
             self.give(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def do_PUT(self) -> None:
+            self.give({"file": self.rfile.read(int(self.headers["Content-Length"])).decode()})
 
         def give(self, given: dict[str, str]) -> None:
             parts = urlsplit(self.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from twigma_spark.config.collect import Collect
@@ -98,17 +98,9 @@ def find_gone(job: Job) -> Iterator[str]:
     """Yield the ids of collected posts that are no longer there, for a purge.
 
     Raises:
-        ConfigError: the source cannot be asked.
-        CollectionError: it refuses, or does not answer.
+        CollectionError: the source refuses, or does not answer.
     """
-    for ids in read_ids(job.folder):
-        missing = job.source.gone(ids)
-        if missing is None:
-            raise ConfigError(
-                f"collect.source must be bluesky for --gone. Got {job.how.source}: X bills each look-up, and "
-                "an instance of Mastodon knows its own posts alone; give twigma purge a list of ids."
-            )
-        yield from missing
+    yield from job.source.gone(chain.from_iterable(read_ids(job.folder)))
 
 
 def _plan(job: Job, state: State) -> list[Window]:

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.hosts import Answer, Clock, answering
-from twigma_spark.collecting import Job, collect, estimate, start_job
+from twigma_spark.collecting import Job, collect, estimate, find_gone, start_job
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
 from twigma_spark.io.collected import STATE, read_state
@@ -43,6 +43,25 @@ class X:
         self.posts: list[dict[str, Any]] = []
         self.asked: list[dict[str, str]] = []
         self.refuse: Refuse = lambda n, given: None
+        self.checked: list[str] = []
+        self.looks, self.api, self.ends_as = 0, "", "complete"
+
+    def compliance(self, path: str) -> tuple[int, dict[str, str], object]:
+        """Return a job of batch compliance, which ends at the third look."""
+        self.looks += "/7" in path
+        status = self.ends_as if self.looks == 3 else "in_progress" if self.looks else "created"
+        places = {f"{each}load_url": f"{self.api}/storage/{each}?signed=1" for each in ("up", "down")}
+        return 200, {}, {"data": {"id": "7", "type": "tweets", "status": status, **places}}
+
+    def storage(self, path: str, given: dict[str, str]) -> tuple[int, dict[str, str], object]:
+        """Return what becomes of a file that is put, and of each id of it that is no post a line of JSON."""
+        if path == "/storage/up":
+            self.checked = given["file"].split()
+            return 200, {}, b""
+        there = {post["id"] for post in self.posts}
+        gone = [{"id": name, "action": "delete", "reason": "deleted"} for name in self.checked if name not in there]
+        lines = [*gone, {"id": self.checked[0], "action": "delete", "reason": "scrub_geo"}]
+        return 200, {}, "".join(json.dumps(line) + "\n" for line in lines).encode()
 
     def answer(self, path: str, given: dict[str, str]) -> tuple[int, dict[str, str], object]:
         self.asked.append({"path": path, **given})
@@ -66,8 +85,11 @@ class X:
 @contextmanager
 def serving(x: X) -> Iterator[str]:
     def answer(path: str, given: dict[str, str], token: str) -> Answer:
+        if path.startswith("/storage/"):
+            assert not token
+            return x.storage(path, given)
         assert token == f"Bearer {SECRET}"
-        return x.answer(path, given)
+        return x.compliance(path) if "compliance" in path else x.answer(path, given)
 
     with answering(answer) as address:
         yield address
@@ -187,6 +209,24 @@ def test_what_x_refuses_is_a_sentence_without_the_token(x: X, job: Callable[...,
     with pytest.raises(CollectionError, match=r"X must take the query.*no viable alternative") as refused:
         collect(job())
     assert SECRET not in str(refused.value) and SECRET not in repr(job().source)
+
+
+def test_posts_that_are_gone_are_found_by_a_compliance_job(x: X, job: Callable[..., Job]) -> None:
+    """The token does not leave the API, and no post is looked up, which would be billed."""
+    assert list(find_gone(job())) == [] and x.looks == 0
+    collect(job())
+    asked, x.api = len(x.asked), str(job().how.api)
+    gone = [x.posts.pop(n)["id"] for n in (100, 40, 3)]
+    assert sorted(find_gone(job())) == sorted(gone)
+    assert (len(x.checked), x.looks, len(x.asked)) == (120, 3, asked)
+    x.looks, x.ends_as = 0, "expired"
+    with pytest.raises(CollectionError, match="Got a job that has expired; ask again"):
+        list(find_gone(job()))
+    x.looks, x.api = 0, "http://169.254.169.254"
+    with pytest.raises(
+        CollectionError, match=r"a place with https for upload_url. Got 'http://169.254.169.254/storage"
+    ):
+        list(find_gone(job()))
 
 
 def test_a_page_cut_off_is_asked_for_again(x: X, job: Callable[..., Job]) -> None:

@@ -57,6 +57,10 @@ class Instance:
         self.asked.append(given)
         if refused := self.refuse(len(self.asked)):
             return refused
+        if path.startswith("/api/v1/statuses/"):
+            # Its own posts alone: it has other numbers for those of others.
+            own = [p for p in self.posts if p["uri"].endswith(f"/statuses/{path.rpartition('/')[2]}")]
+            return (200, {}, own[0]) if own else (404, {}, {"error": "Record not found"})
         tag, most = unquote(path).removeprefix("/api/v1/timelines/tag/"), int(given["limit"])
         assert 1 <= most <= 40 and given["only_media"] == "true" and not token
         found = [
@@ -217,10 +221,30 @@ def test_an_empty_window_is_done_and_what_is_asked_is_said(
     assert all(window.done for window in collect(job()).windows) and ids(tmp_path) == []
 
 
+def test_posts_that_are_gone_are_asked_of_their_own_instance_alone(
+    instances: list[Instance], job: Callable[..., Job]
+) -> None:
+    """Those of an instance that nobody named are not asked for, wherever their address leads, and are counted."""
+    own = job.addresses[0]  # type: ignore[attr-defined]
+    instances[0].posts = [post(n, own) for n in range(3)] + [post(9, "http://169.254.169.254", 1)]
+    instances[1].posts = []
+    collect(job())
+    gone = instances[0].posts.pop(1)["uri"]
+    said: list[str] = []
+    asking = job()
+    asking.source.client.log = said.append  # type: ignore[attr-defined]
+    assert list(find_gone(asking)) == [gone]
+    assert said == [
+        "collect: 1 posts are of 1 instances that collect.instances does not name, and were not looked up: "
+        "169.254.169.254 (1)"
+    ]
+    instances[0].refuse = lambda n: (401, {}, {"error": "This method requires an authenticated user"})
+    with pytest.raises(CollectionError, match=r"without a login.*Got status 401"):
+        list(find_gone(job()))
+
+
 def test_a_folder_is_of_one_source_and_instances_are_named(job: Callable[..., Job], tmp_path: Path) -> None:
     collect(job())
-    with pytest.raises(ConfigError, match=r"must be bluesky for --gone\. Got mastodon"):
-        list(find_gone(job()))
     with pytest.raises(CollectionError, match=r"folder of its own for each source.*posts of mastodon, for bluesky"):
         collect(job(source="bluesky"))
     with pytest.raises(ConfigError, match=r"collect\.instances must name"):

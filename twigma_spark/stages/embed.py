@@ -45,7 +45,8 @@ def _by_encoder(
         return _rows(answered, encoder, encoder.preprocess_rev)
 
     task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
-    asked = with_bytes(context, "embed", images, f"no {unit} is computed of them")
+    otherwise = "these are taken" if unit == "image" else "they have no second one"
+    asked = with_bytes(context, "embed", images, otherwise)
     yield from by_chunk(context, InferenceInput(asked, done, unit=unit), task)
 
 

@@ -141,8 +141,8 @@ def _rows_with_images(
     joined = found.join(ids, ["preferred_key", "other_key"])
     joined = joined.join(texts.select("text_id", F.col("text").alias("prompt")), "text_id")
     for side in ("preferred", "other"):
-        columns = F.col("image_id").alias(f"{side}_image_id"), F.col("content").alias(side)
-        content = images.where("content IS NOT NULL").select(*columns)
+        wanted = F.col("image_id").alias(f"{side}_image_id"), F.col("content").alias(side)
+        content = images.where("content IS NOT NULL").select(*wanted)
         joined = joined.join(content, f"{side}_image_id")
     return joined.select("part", "row", "weight", "prompt", "preferred", "other")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from twigma_spark.config.collect import Collect
@@ -91,15 +92,13 @@ class Bluesky:
     def count(self, query: str, window: tuple[str, str]) -> None:
         """Return None: Bluesky does not count."""
 
-    def gone(self, ids: Sequence[str]) -> list[str]:
-        """Return which of some posts are no longer given."""
-        missing: list[str] = []
-        for first in range(0, len(ids), LOOKED_UP):
-            asked = list(ids[first : first + LOOKED_UP])
+    def gone(self, ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of some posts are no longer given (`Source.gone`)."""
+        left = iter(ids)
+        while asked := list(islice(left, LOOKED_UP)):
             got = self._ask("app.bsky.feed.getPosts", {"uris": asked})
             given = {dig(post, "uri") for post in items(got, "posts")}
-            missing += [name for name in asked if name not in given]
-        return missing
+            yield from (name for name in asked if name not in given)
 
     def _users(self, names: list[str]) -> list[Record]:
         """Return the authors with their followers; one that is gone is left out."""

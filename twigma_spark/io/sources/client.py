@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlencode
 
 import httpcore
@@ -20,6 +23,8 @@ from twigma_spark.io.sources.source import Log
 ATTEMPTS, LONGEST_WAIT = 8, 960.0
 # A page has some 2 MB.
 MOST_BYTES = 50_000_000
+PART = 2**20
+T = TypeVar("T")
 SECONDS = {"connect": 20.0, "read": 60.0, "write": 60.0, "pool": 60.0}
 # X, Bluesky, Mastodon.
 RESETS = ("x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset")
@@ -98,17 +103,7 @@ class Client:
             CollectionError: the platform refuses, or does not answer.
         """
         url = f"{address}?{urlencode(given, doseq=True)}" if given else address
-        attempts = Retrying(
-            retry=retry_if_exception_type(_Later), stop=stop_after_attempt(ATTEMPTS), wait=_pause, sleep=self._wait
-        )
-        try:
-            answer: Answer = attempts(self._once, url, headers, refuse, kind, body)
-        except RetryError as error:
-            raise CollectionError(
-                f"{self.name} must answer. Got {error.last_attempt.exception()} in {ATTEMPTS} attempts; the same "
-                "command goes on from there."
-            ) from None
-        return answer
+        return self._repeat(self._once, url, headers, refuse, kind, body)
 
     def _once(
         self,
@@ -124,14 +119,8 @@ class Client:
         content = json.dumps(body).encode() if body is not None else None
         if content is not None:
             sent["Content-Type"] = "application/json"
-        try:
-            with self.pool.stream(
-                "GET" if content is None else "POST", url, headers=list(sent.items()), content=content,
-                extensions={"timeout": SECONDS},
-            ) as got:  # fmt: skip
-                answer = self._answer(got.status, got.headers, self._read(got))
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise _Later(type(error).__name__) from None
+        with self._stream("GET" if content is None else "POST", url, list(sent.items()), content) as got:
+            answer = self._answer(got.status, got.headers, self._read(got))
         if answer.status == 200:
             if not isinstance(answer.body, kind):
                 raise _Later("a page that is cut off or no JSON")
@@ -140,6 +129,75 @@ class Client:
         if answer.status != 429 and answer.status < 500:
             raise CollectionError(f"{self.name} must take the query. Got status {answer.status}: {answer.words}")
         raise _Later(f"status {answer.status}", pause_of(answer.headers, self.clock()))
+
+    def put(self, url: str, file: BinaryIO, kind: str) -> None:
+        """Put a file to a place that a platform has named; without headers of the account.
+
+        Raises:
+            CollectionError: it is not taken.
+        """
+        length = file.seek(0, os.SEEK_END)
+
+        def send() -> None:
+            file.seek(0)
+            headers = [("Content-Type", kind), ("Content-Length", str(length))]
+            parts = iter(lambda: file.read(PART), b"")
+            with self._stream("PUT", url, headers, parts) as got:
+                answer = self._answer(got.status, got.headers, self._read(got))
+            _check_file(self.name, answer)
+
+        self._repeat(send)
+
+    def lines(self, url: str) -> Iterator[Any]:
+        """Yield the JSON of each line of a file at a place that a platform has named; it is never held whole.
+
+        Raises:
+            CollectionError: it is not given, or not to its end.
+        """
+        with tempfile.TemporaryFile() as file:
+
+            def fetch() -> None:
+                file.seek(0)
+                file.truncate()
+                with self._stream("GET", url) as got:
+                    if got.status != 200:
+                        _check_file(self.name, self._answer(got.status, got.headers, self._read(got)))
+                    file.writelines(got.iter_stream())
+
+            self._repeat(fetch)
+            file.seek(0)
+            for line in file:
+                if line.strip():
+                    yield json.loads(line)
+
+    def _repeat(self, send: Callable[..., T], *given: Any) -> T:
+        """Return what a request gives, after as many attempts as it takes."""
+        attempts = Retrying(
+            retry=retry_if_exception_type(_Later), stop=stop_after_attempt(ATTEMPTS), wait=_pause, sleep=self._wait
+        )
+        try:
+            return attempts(send, *given)
+        except RetryError as error:
+            raise CollectionError(
+                f"{self.name} must answer. Got {error.last_attempt.exception()} in {ATTEMPTS} attempts; the same "
+                "command goes on from there."
+            ) from None
+
+    @contextmanager
+    def _stream(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]] = (),
+        content: bytes | Iterator[bytes] | None = None,
+    ) -> Iterator[httpcore.Response]:
+        try:
+            with self.pool.stream(
+                method, url, headers=list(headers), content=content, extensions={"timeout": SECONDS}
+            ) as got:
+                yield got
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise _Later(type(error).__name__) from None
 
     def _read(self, got: httpcore.Response) -> bytes:
         content = bytearray()
@@ -164,6 +222,14 @@ class Client:
         if seconds > 10:
             self.log(f"collect: {self.name} asks to wait, {seconds:,.0f} s")
         self.sleep(seconds)
+
+
+def _check_file(name: str, answer: Answer) -> None:
+    """Raise where a file was not taken or given, for good or for now."""
+    if answer.status == 429 or answer.status >= 500:
+        raise _Later(f"status {answer.status}")
+    if answer.status >= 300:
+        raise CollectionError(f"{name} must take or give the file. Got status {answer.status}: {answer.words}")
 
 
 def _words(body: object) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -21,6 +23,8 @@ MOST, GAP = 40, 1.0
 # A post takes a while to reach another instance.
 DELAY = 600.0
 NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+# What an instance calls its own post, at the end of the post's uri.
+NUMBER = re.compile(r"/statuses/(\d+)$")
 IMAGE = re.compile(r"\.(jpe?g|png|webp|gif)$", re.IGNORECASE)
 # An id in which another time than the post's lies is none of Mastodon.
 APART = datetime.timedelta(days=2)
@@ -71,17 +75,9 @@ class Mastodon:
         """
         instance, _, tag = query.partition(" #")
         given = {"only_media": "true", "limit": str(most), "max_id": cursor or str(id_at(window[1]))}
-
-        def refuse(answer: Answer) -> None:
-            if answer.status in (401, 403, 422):
-                raise CollectionError(
-                    f"{instance} must show its timelines without a login; take it out of collect.instances. Got status "
-                    f"{answer.status}: {answer.words}"
-                )
-
-        if instance not in self.clients:
-            self.clients[instance] = replace(self.client, name=instance)
-        answer = self.clients[instance].ask(f"{instance}/api/v1/timelines/tag/{quote(tag)}", given, {}, refuse, list)
+        refuse = partial(_refuse_login, instance)
+        address = f"{instance}/api/v1/timelines/tag/{quote(tag)}"
+        answer = self._client(instance).ask(address, given, {}, refuse, list)
         found = [post for post in answer.body if isinstance(post, dict)]
         _check_ids(instance, found)
         times = [moment_of(post.get("created_at")) for post in found]
@@ -102,8 +98,56 @@ class Mastodon:
     def count(self, query: str, window: tuple[str, str]) -> None:
         """Return None: Mastodon does not count."""
 
-    def gone(self, ids: Sequence[str]) -> None:
-        """Return None: only a post's own instance can tell, a request a post."""
+    def gone(self, ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of some posts their own instance does not give any more (`Source.gone`), a request each.
+
+        No other instance knows, and none is asked that `collect.instances` does not name: addresses in posts are from
+        outside. The posts of others are counted.
+        """
+        own = {urlsplit(instance).netloc: instance for instance in self.how.instances}
+        others: Counter[str] = Counter()
+        for name in ids:
+            host, number = urlsplit(name).netloc, NUMBER.search(name)
+            if host not in own or number is None:
+                others[host] += 1
+            elif self._is_gone(own[host], number[1]):
+                yield name
+        if others:
+            hosts = ", ".join(f"{host or 'none'} ({n:,})" for host, n in others.most_common(5))
+            self.client.log(
+                f"collect: {others.total():,} posts are of {len(others):,} instances that collect.instances does not "
+                f"name, and were not looked up: {hosts}{', ...' if len(others) > 5 else ''}"
+            )
+
+    def _is_gone(self, instance: str, number: str) -> bool:
+        def refuse(answer: Answer) -> None:
+            if answer.status in (404, 410):
+                raise _Gone
+            _refuse_login(instance, answer)
+
+        try:
+            self._client(instance).ask(f"{instance}/api/v1/statuses/{number}", {}, {}, refuse)
+        except _Gone:
+            return True
+        return False
+
+    def _client(self, instance: str) -> Client:
+        if instance not in self.clients:
+            self.clients[instance] = replace(self.client, name=instance)
+        return self.clients[instance]
+
+
+class _Gone(Exception):
+    """A post that is not given any more."""
+
+
+def _refuse_login(instance: str, answer: Answer) -> None:
+    """Raise where an instance wants a login."""
+    if answer.status in (401, 403, 422):
+        raise CollectionError(
+            f"{instance} must show its timelines without a login; take it out of collect.instances. Got status "
+            f"{answer.status}: {answer.words}"
+        )
 
 
 def id_at(time: str) -> int:

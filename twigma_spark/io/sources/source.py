@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
@@ -86,8 +86,8 @@ class Source(Protocol):
             CollectionError: the platform refuses, or does not answer.
         """
 
-    def gone(self, ids: Sequence[str]) -> list[str] | None:
-        """Return which of some posts are no longer there; None where that cannot be asked without costs.
+    def gone(self, ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of some posts are no longer there; how many could not be looked up is logged.
 
         Raises:
             CollectionError: the platform refuses, or does not answer.

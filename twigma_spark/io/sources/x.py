@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from twigma_spark.config.collect import Collect
@@ -15,6 +16,9 @@ from twigma_spark.io.sources.source import ExpiredCursor, Log, Page, Record, dig
 API, TOKEN = "https://api.x.com", "X_BEARER_TOKEN"
 # X's limits: characters of a query, posts of a page, seconds between two requests.
 LONGEST_QUERY, MOST, FEWEST, GAP = 1024, 500, 10, 1.05
+# Of a job of batch compliance: its states, seconds between two looks, and what is no reason to delete a post, whose
+# place was never asked for.
+COMPLETE, ENDED, BETWEEN_LOOKS, KEPT_REASON = "complete", ("failed", "expired"), 10.0, "scrub_geo"
 ASKED = {
     "tweet.fields": "id,text,created_at,author_id,lang,possibly_sensitive,source,public_metrics,attachments,entities",
     "expansions": "author_id,attachments.media_keys",
@@ -107,15 +111,48 @@ class XSearch:
             if not cursor:
                 return total, requests
 
-    def gone(self, ids: Sequence[str]) -> None:
-        """Return None: X bills each post that is looked up."""
+    def gone(self, ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of some posts must be deleted (`Source.gone`), by one job of X's batch compliance.
 
-    def _ask(self, path: str, given: Mapping[str, str]) -> Record:
+        X is given the ids as a file and answers with those that were deleted, or whose account was, is suspended or is
+        protected. Posts are not billed so, as they are when they are looked up.
+        """
+        with tempfile.TemporaryFile() as file:
+            file.writelines(f"{name}\n".encode() for name in ids)
+            if not file.tell():
+                return
+            job = self._job(self._ask("/2/compliance/jobs", {}, {"type": "tweets"}))
+            self.client.put(self._place(job, "upload_url"), file, "text/plain")
+        self.client.log("collect: X looks the posts up, which takes minutes")
+        while job.get("status") != COMPLETE:
+            self.client.sleep(BETWEEN_LOOKS)
+            job = self._job(self._ask(f"/2/compliance/jobs/{job.get('id')}", {}))
+            if job.get("status") in ENDED:
+                raise CollectionError(f"X must look the posts up. Got a job that has {job['status']}; ask again.")
+        for line in self.client.lines(self._place(job, "download_url")):
+            if line["reason"] != KEPT_REASON:
+                yield str(line["id"])
+
+    def _job(self, answer: Record) -> Record:
+        """Return the job in an answer."""
+        job = dig(answer, "data")
+        if not isinstance(job, dict) or not str(job.get("id", "")).isdigit():
+            raise CollectionError(f"X must answer with a compliance job. Got {json.dumps(answer)[:200]}.")
+        return job
+
+    def _place(self, job: Record, name: str) -> str:
+        """Return where a job's file is put or taken; it lies at another host, which is not given the token."""
+        url = str(job.get(name) or "")
+        if not url.startswith(("https://", f"{self.how.api or API}/")):
+            raise CollectionError(f"X must name a place with https for {name}. Got {url.partition('?')[0][:100]!r}.")
+        return url
+
+    def _ask(self, path: str, given: Mapping[str, str], body: Mapping[str, str] | None = None) -> Record:
         def refuse(answer: Answer) -> None:
             _refuse(answer, "next_token" in given)
 
         headers = {"Authorization": f"Bearer {self.client.secrets[0]}"}
-        return dict(self.client.ask(f"{self.how.api or API}{path}", given, headers, refuse).body)
+        return dict(self.client.ask(f"{self.how.api or API}{path}", given, headers, refuse, body=body).body)
 
 
 def _refuse(answer: Answer, with_cursor: bool) -> None:
@@ -125,8 +162,8 @@ def _refuse(answer: Answer, with_cursor: bool) -> None:
         raise CollectionError(f"the account's monthly cap must leave room. Got X's answer: {answer.words}.")
     if answer.status in (401, 403):
         raise CollectionError(
-            f"{TOKEN} must be a token with the right to search the full archive. Got status {answer.status}: "
-            f"{answer.words}"
+            f"{TOKEN} must be a token with the right to search the full archive, or to check posts. Got status "
+            f"{answer.status}: {answer.words}"
         )
     if answer.status == 400 and with_cursor and "next_token" in text:
         raise ExpiredCursor
