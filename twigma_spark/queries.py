@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark import metrics
@@ -21,10 +20,9 @@ from twigma_spark.io.tables import Store
 from twigma_spark.models.decode import ImageError
 from twigma_spark.models.hashes import compute_hash, distance, unpack_windows
 from twigma_spark.results import tidy
+from twigma_spark.stages import hashtags as hashtag_candidates
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.records import read_results
-from twigma_spark.stats.intervals import wilson
-from twigma_spark.stats.lift import lift
 from twigma_spark.transforms.vectors import made_by
 from twigma_spark.vectors import unit_rows
 
@@ -121,49 +119,15 @@ def hashtag_candidates_frame(cfg: Config, store: Store, hashtags: Sequence[str],
     Raises:
         ConfigError: no hashtag is given, or none or all of the posts have one.
     """
-    current = sorted({name.lower().removeprefix("#") for name in hashtags})
-    posts = store.read("tweets").where(F.col("corpus").isin(cfg.of_role("posts")) & F.col("hashtags").isNotNull())
-    has_one = F.arrays_overlap("hashtags", F.array(*[F.lit(name) for name in current]).cast("array<string>"))
-    posts = posts.join(_judged(cfg, store), "tweet_id", "left").withColumn("current", has_one)
-    total, with_current = posts.agg(F.count("*"), F.count_if("current")).collect()[0]
-    if not 0 < with_current < total:
+    tables = {name: store.read(name) for name in ("tweets", "images", "scores")}
+    tagged = hashtag_candidates.tagged_posts(cfg, tables, hashtags)
+    if not tagged.tells:
         raise ConfigError(
             "--hashtag must be in some posts and not in all, or a lift says nothing. Got "
-            f"{', '.join(current) or 'none'}, in {with_current:,} of {total:,} posts; name some of those collected."
+            f"{', '.join(tagged.current) or 'none'}, in {tagged.with_current:,} of {tagged.total:,} posts; "
+            "name some of those collected."
         )
-    each = posts.select("*", F.explode(F.array_distinct("hashtags")).alias("hashtag"))
-    together = F.count_if("current")
-    rows = (
-        each.where(~F.col("hashtag").isin(current))
-        .groupBy("hashtag")
-        .agg(
-            F.count("*").alias("posts"),
-            together.alias("together"),
-            F.count_distinct(F.when(F.col("current"), F.coalesce("author_id", "tweet_id"))).alias("authors"),
-            F.count("accepted").alias("judged"),
-            F.count_if("accepted").alias("accepted"),
-        )
-        .where(F.col("together") >= fewest)
-        .toPandas()
-    )
-    rows["lift"], rows["lift_low"], rows["lift_high"] = lift(rows["together"], rows["posts"], with_current, total)
-    precision = wilson(rows["accepted"], rows["judged"])
-    rows["precision"], rows["precision_low"], rows["precision_high"] = precision
-    columns = ["hashtag", "posts", "together", "authors", "lift", "lift_low", "lift_high", "judged", "accepted",
-               "precision", "precision_low", "precision_high"]  # fmt: skip
-    return rows.sort_values(["lift_low", "hashtag"], ascending=[False, True], ignore_index=True)[columns]
-
-
-def _judged(cfg: Config, store: Store) -> DataFrame:
-    """Return tweet_id and accepted, whether no image of a post scores above `models.real`; judged posts only."""
-    images = store.read("images").where("tweet_id IS NOT NULL").select("image_id", "tweet_id")
-    real = cfg.models.real
-    if real is None:
-        return images.select("tweet_id", F.lit(None).cast("boolean").alias("accepted")).limit(0)
-    scores = store.read("scores").where(F.col("kind") == real.score)
-    judged = images.join(scores.groupBy("image_id").agg(F.max("score").alias("score")), "image_id", "left")
-    accepted = F.when(F.count("score") == F.count("*"), F.max("score") <= real.above)
-    return judged.groupBy("tweet_id").agg(accepted.alias("accepted")).where("accepted IS NOT NULL")
+    return hashtag_candidates.candidates(tagged, fewest)
 
 
 def _read_image(image: Path) -> bytes:

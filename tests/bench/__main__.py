@@ -1,6 +1,17 @@
 """`make bench`: every benchmark, one after another."""
 
-from tests.bench import coverage, gpu, inference, release, reward, reward_feeds, small_world, statistics, vectors
+from tests.bench import (
+    coverage,
+    fetching,
+    gpu,
+    inference,
+    release,
+    reward,
+    reward_feeds,
+    small_world,
+    statistics,
+    vectors,
+)
 
 if __name__ == "__main__":
     small_world.main()
@@ -12,3 +23,4 @@ if __name__ == "__main__":
     coverage.main([])
     reward.main()
     reward_feeds.main()
+    fetching.main([])

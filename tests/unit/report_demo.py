@@ -25,6 +25,7 @@ from twigma_spark.report.data import (
     CorpusSummary,
     DownloadEnd,
     DuplicateGroup,
+    HashtagCandidate,
     OriginCount,
     Pair,
     Picture,
@@ -285,6 +286,13 @@ def demo() -> ReportData:
         origins=tuple(OriginCount("origins", k, c, n) for c, row in shares.items() for k, n in enumerate(row)),
         duplicate_groups=_groups(),
         shared_pairs=_shared(),
+        hashtags=(
+            HashtagCandidate(
+                "dalle2", 90, 60, 31, 8.4, 6.9, 10.2, 80, 76, 0.95, 0.88, 0.98, (picture(60), picture(61, score=0.9))
+            ),
+            HashtagCandidate("<b>sky", 40, 12, 2, 3.1, 1.8, 5.3, 0, 0, None, None, None),
+        ),
+        current_hashtags=("aiart", "midjourney"),
         reward_pairs=tuple(
             RewardPair(picture(40 + i, "diffusion"), picture(50 + i, "diffusion", 0.9 if i == 2 else 0.0), 90 * i, i, m)
             for i, m in enumerate((0.41, 0.3, -0.2, 0.35, -0.5))

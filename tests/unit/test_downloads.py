@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +161,42 @@ def test_many_pictures_are_all_accounted_for(host: Host) -> None:
     assert sum(made[-1].outcome == "ok" for made in found.values()) == 300
     assert {made[-1].reason for path, made in found.items() if path.startswith("html")} == {"not_an_image"}
     assert all(len(made) == 1 for made in found.values())
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from twigma_spark.io.downloads import Rules, Wanted, download_all, save
+wanted = [Wanted(f"{n}.png", f"{sys.argv[1]}/ok/killed/{n}") for n in range(400)]
+for made in download_all(wanted, Rules(rate=150, private_hosts=frozenset({"127.0.0.1"}))):
+    save(made, Path(sys.argv[2]))
+"""
+
+
+def test_a_process_that_is_killed_leaves_whole_pictures_and_what_it_has_is_not_asked_for_again(
+    host: Host, tmp_path: Path
+) -> None:
+    """As an executor is, or its driver: the next run lists the folder and asks for the rest alone."""
+    with subprocess.Popen([sys.executable, "-c", KILLED, host.url, str(tmp_path)]) as process:
+        end = time.monotonic() + 100
+        while len(list(tmp_path.glob("[0-9]*.png"))) < 40:
+            assert time.monotonic() < end and process.poll() is None, "it never came so far"
+            time.sleep(0.02)
+        process.kill()
+    there = {file.name for file in tmp_path.glob("[0-9]*.png")}
+    assert 40 <= len(there) < 400
+    asked = dict(host.seen)
+    left = [Wanted(f"{n}.png", f"{host.url}/ok/killed/{n}") for n in range(400) if f"{n}.png" not in there]
+    for made in download_all(left, Rules(**{**vars(RULES), "rate": 1e6})):
+        save(made, tmp_path)
+    pictures = png(0)
+    assert {file.name: file.read_bytes() == pictures for file in tmp_path.glob("[0-9]*.png")} == {
+        f"{n}.png": True for n in range(400)
+    }
+    twice = [path for path, n in host.seen.items() if path.startswith("/ok/killed") and n > 1]
+    # Only what was under way, or not written yet.
+    assert len(twice) <= 2 * RULES.threads and not {path.rpartition("/")[2] + ".png" for path in twice} & there
+    assert sum(path.startswith("/ok/killed") for path in asked) <= len(there) + 2 * RULES.threads
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,18 @@ def test_shared_images_without_a_picture_are_left_out() -> None:
     assert found == (SharedPair(shown["a"], shown["b"], "near", 7),)
 
 
+def test_candidates_for_hashtags_have_the_pictures_that_there_are_in_order() -> None:
+    shown = {i: Picture(i, "c") for i in "ab"}
+    row = {
+        "hashtag": "dalle", "posts": 9, "together": 6, "authors": 3, "lift": 2.0, "lift_low": 1.5, "lift_high": 2.5,
+        "judged": 0, "accepted": 0, "precision": math.nan, "precision_low": math.nan, "precision_high": math.nan,
+    }  # fmt: skip
+    examples = [{"hashtag": "dalle", "place": n, "image_id": i} for n, i in ((3, "a"), (1, "b"), (2, "gone"))]
+    first, second = build.hashtags([row, {**row, "hashtag": "cat"}], examples, shown)
+    assert first.pictures == (shown["b"], shown["a"]) and second.pictures == ()
+    assert (first.lift, first.precision) == (2.0, None)
+
+
 def test_pairs_without_a_picture_are_left_out() -> None:
     shown = {i: Picture(i, "c") for i in "ab"}
     row = {

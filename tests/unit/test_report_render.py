@@ -81,6 +81,7 @@ def with_picture(shown: Picture) -> Page:
                 copies=(),
                 duplicate_groups=(),
                 shared_pairs=(),
+                hashtags=(),
                 reward_pairs=(),
             )
         )

@@ -14,6 +14,7 @@ from twigma_spark.report.data import (
     CorpusSummary,
     DownloadEnd,
     DuplicateGroup,
+    HashtagCandidate,
     MapCell,
     OriginCount,
     Pair,
@@ -149,6 +150,25 @@ def duplicate_groups(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Dupli
             repeats = [Repeat(pictures[r["image_id"]], r["tier"], _number(r["similarity"])) for r in group]
             groups.append(DuplicateGroup(pictures[group[0]["canonical_id"]], group[0]["size"], tuple(repeats)))
     return tuple(groups)
+
+
+def hashtags(rows: Rows, examples: Rows, pictures: Mapping[str, Picture]) -> tuple[HashtagCandidate, ...]:
+    """Return the candidates in order.
+
+    Args:
+        rows: of `stages.hashtags.candidates`; NaN where there is no share.
+        examples: of `transforms.hashtags.example_images`.
+        pictures: by id.
+    """
+    shown: dict[str, list[Picture]] = {}
+    for row in sorted(examples, key=lambda row: (row["hashtag"], row["place"])):
+        if row["image_id"] in pictures:
+            shown.setdefault(row["hashtag"], []).append(pictures[row["image_id"]])
+    made = []
+    for row in rows:
+        known: dict[str, Any] = {n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()}
+        made.append(HashtagCandidate(**known, pictures=tuple(shown.get(row["hashtag"], ()))))
+    return tuple(made)
 
 
 def shared_pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[SharedPair, ...]:

@@ -185,6 +185,33 @@ class SharedPair:
 
 
 @dataclass(frozen=True)
+class HashtagCandidate:
+    """A hashtag that comes with the current ones.
+
+    Attributes:
+        posts: that have it; `together` with a current one, of so many `authors`.
+        lift: how much more often they come together than by chance, with the ends of its interval of 95%.
+        judged: posts whose images all have a score; of these are so many `accepted`.
+        precision: their share with the ends of Wilson's interval of 95%; None where no post was judged.
+        pictures: of posts that have it, those without a current hashtag first.
+    """
+
+    hashtag: str
+    posts: int
+    together: int
+    authors: int
+    lift: float
+    lift_low: float
+    lift_high: float
+    judged: int
+    accepted: int
+    precision: float | None
+    precision_low: float | None
+    precision_high: float | None
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
 class RewardPair:
     """A held-out pair: `margin` is the reward model's score of the preferred image less that of the other."""
 
@@ -286,6 +313,8 @@ class ReportData:
     events: tuple[tuple[str, date], ...] = ()
     duplicate_groups: tuple[DuplicateGroup, ...] = ()
     shared_pairs: tuple[SharedPair, ...] = ()
+    hashtags: tuple[HashtagCandidate, ...] = ()
+    current_hashtags: tuple[str, ...] = ()
     reward_pairs: tuple[RewardPair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
     cells: tuple[MapCell, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,24 @@ from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.report import build
-from twigma_spark.report.data import DuplicateGroup, Pair, Picture, ReportData, RewardPair, SharedPair, ThemeSummary
+from twigma_spark.report.data import (
+    DuplicateGroup,
+    HashtagCandidate,
+    Pair,
+    Picture,
+    ReportData,
+    RewardPair,
+    SharedPair,
+    ThemeSummary,
+)
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import inputs, records, specs
+from twigma_spark.stages.hashtags import candidates, tagged_posts
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import density, downloads, gallery, summaries
+from twigma_spark.transforms.hashtags import example_images
 
 REPORT_ID = "report"
 BIN = 0.02
@@ -74,6 +85,8 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         events=tuple(sorted(cfg.report.events.items(), key=lambda event: (event[1], event[0]))),
         duplicate_groups=shown.duplicate_groups,
         shared_pairs=shown.shared_pairs,
+        hashtags=shown.hashtags,
+        current_hashtags=tuple(sorted(name.lower() for name in cfg.collect.hashtags)),
         reward_pairs=shown.reward_pairs,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
         cells=cells,
@@ -120,6 +133,7 @@ class _Gallery:
     copies: tuple[Pair, ...]
     duplicate_groups: tuple[DuplicateGroup, ...]
     shared_pairs: tuple[SharedPair, ...]
+    hashtags: tuple[HashtagCandidate, ...]
     reward_pairs: tuple[RewardPair, ...]
     map_pictures: dict[str, Picture]
 
@@ -131,8 +145,9 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
     copies = _rows(gallery.uncertain_copies(tables["copies"], cfg.report.copies))
     groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
     shared = _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs))
+    tags = _hashtags(cfg, tables)
     liked = _rows(gallery.surest_pairs(tables["held_out_pairs"], tables["pairs"], cfg.report.reward_pairs))
-    shown = {row["image_id"] for row in (*themes.examples, *pairs, *copies, *groups, *shared)}
+    shown = {row["image_id"] for row in (*themes.examples, *pairs, *copies, *groups, *shared, *tags.examples)}
     shown |= {row["neighbour_id"] for row in (*pairs, *copies)} | {row["canonical_id"] for row in groups}
     shown |= {row["other_id"] for row in shared}
     shown |= {row[f"{side}_image_id"] for row in liked for side in ("preferred", "other")}
@@ -144,9 +159,34 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
         build.pairs(copies, pictures),
         build.duplicate_groups(groups, pictures),
         build.shared_pairs(shared, pictures),
+        build.hashtags(tags.rows, tags.examples, pictures),
         build.reward_pairs(liked, pictures),
         {image_id: pictures[image_id] for image_id in sorted(on_map & pictures.keys())},
     )
+
+
+@dataclass(frozen=True)
+class _HashtagRows:
+    """Candidates for further hashtags, and which images are shown of them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _hashtags(cfg: Config, tables: Frames) -> _HashtagRows:
+    """Return the first candidates; none where no hashtag was collected, or all or none of the posts have one."""
+    if not cfg.collect.hashtags or not cfg.report.hashtags:
+        return _HashtagRows()
+    tagged = tagged_posts(cfg, tables, cfg.collect.hashtags)
+    if not tagged.tells:
+        return _HashtagRows()
+    first = candidates(tagged, cfg.report.hashtag_posts).head(cfg.report.hashtags)
+    kept = inputs.kept_images(cfg, tables["images"], tables["embeddings"], tables["duplicates"]).select("image_id")
+    of_posts = tables["images"].select("image_id", "tweet_id").join(kept, "image_id", "left_semi")
+    names = first["hashtag"].tolist()
+    examples = example_images(tagged.posts, of_posts, names, cfg.report.hashtag_examples)
+    rows = [dict(zip(first.columns, values, strict=True)) for values in first.itertuples(index=False)]
+    return _HashtagRows(rows, _rows(examples))
 
 
 def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
@@ -191,10 +231,10 @@ STAGE = Stage(
     reads=(
         "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
         "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
-        "group_distances", "rejects", "downloads", "runs",
+        "group_distances", "rejects", "downloads", "runs", "tweets",
     ),
     writes=("reports",),
-    config=("report", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
+    config=("report", "corpora", "cluster.clusterings", "collect.hashtags", "models.real", *specs.IMAGE_ENCODER),
     tuning=("embed.arrow_batch",),
     run=run,
     publish=publish,

@@ -115,7 +115,7 @@ class XSearch:
         """Yield which of some posts must be deleted (`Source.gone`), by one job of X's batch compliance.
 
         X is given the ids as a file and answers with those that were deleted, or whose account was, is suspended or is
-        protected. Posts are not billed so, as they are when they are looked up.
+        protected. No post is looked up, which X would bill.
         """
         with tempfile.TemporaryFile() as file:
             file.writelines(f"{name}\n".encode() for name in ids)
