@@ -177,7 +177,7 @@ def _check_written(written: Written) -> None:
     if not written.drawn:
         raise ConfigError(
             f"the images on the map must have pictures for an atlas. Got {written.rows:,} of which none can be drawn; "
-            "run the stage ingest again, with the files in their place."
+            "run the stage ingest again, with the files in their place; images that came as vectors have none."
         )
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.models import HeadSettings
@@ -14,6 +15,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.tables import Store
 from twigma_spark.queries import hashtag_candidates_frame
+from twigma_spark.transforms.hashtags import example_images, mark_current
 
 POSTS = [
     ("1", "a", ["aiart", "dalle", "dalle"]), ("2", "a", ["aiart", "dalle"]), ("3", "b", ["aiart", "cat"]),
@@ -51,5 +53,9 @@ def test_hashtags_that_come_with_the_current_ones(spark: SparkSession, cfg: Conf
     assert (one["lift"], two["lift"]) == (pytest.approx(2 * 6 / 9), pytest.approx(6 / 9))
     assert one["lift_low"] < one["lift"] < one["lift_high"]
     assert (one["judged"], one["accepted"], one["precision"], two["judged"]) == (2, 1, 0.5, 0)
+    # Pictures of posts without a current hashtag come first, then those of the most liked.
+    posts = mark_current(tables["tweets"].withColumn("like_count", F.col("tweet_id").cast("int")), ["aiart"])
+    examples = example_images(posts.coalesce(1), tables["images"].coalesce(1), ["dalle"], 3).collect()
+    assert [row.image_id for row in sorted(examples, key=lambda row: row.place)] == ["5", "6", "3"]
     with pytest.raises(ConfigError, match=r"--hashtag must be in some posts and not in all.*Got none, in 0 of 6"):
         hashtag_candidates_frame(cfg, store, [], 1)

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from tests.tables import table, vector
 from twigma_spark.config.analyses import Report
+from twigma_spark.config.collect import Collect
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.settings import Config
@@ -42,10 +43,14 @@ def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:
 WORLD: dict[str, list[dict[str, Any]]] = {
     "images": [
         image(1, "posts", created_at=datetime(2022, 1, 5), sensitive=False),
-        image(2, "posts", created_at=datetime(2022, 2, 5), sensitive=True),
+        image(2, "posts", created_at=datetime(2022, 2, 5), sensitive=True, tweet_id="8"),
         image(3, "posts", created_at=datetime(2022, 2, 6)),
         image(4, "posts"),
         image(5, "art", title="Water Lilies <b>"),
+    ],
+    "tweets": [
+        {"tweet_id": "7", "corpus": "posts", "author_id": "a", "hashtags": ["aiart", "dalle"]},
+        {"tweet_id": "8", "corpus": "posts", "author_id": "a", "hashtags": ["dalle"]},
     ],
     "embeddings": [vector(number) for number in (1, 2, 3, 5)],
     "duplicates": [{"image_id": f"{3:032x}", "canonical_id": f"{1:032x}", "tier": "bytes"}],
@@ -98,7 +103,8 @@ def cfg(tmp_path_factory: pytest.TempPathFactory) -> Config:
                 Clustering(id="themes", roles=("posts",), k=2, themes=True),
             )
         ),
-        report=Report(path=str(out), title="A little world"),
+        collect=Collect(hashtags=("aiart",)),
+        report=Report(path=str(out), title="A little world", hashtag_posts=1),
     )
 
 
@@ -137,6 +143,9 @@ def test_the_data_of_the_page(cfg: Config, context: StageContext, tables: Callab
     assert theme.words == (("castle", 0.5),) and theme.months == (("2022-01", 1), ("2022-02", 1))
     assert [p.text for p in theme.pictures] == ["a castle on a hill", ""]
     assert [p.hidden_because(0.5) for p in theme.pictures] == [None, "flagged as sensitive"]
+    (tag,) = data.hashtags
+    assert (tag.hashtag, tag.together, tag.posts, tag.precision) == ("dalle", 1, 2, None)
+    assert [p.image_id for p in tag.pictures] == [f"{2:032x}"] and data.current_hashtags == ("aiart",)
     (pair,) = data.pairs
     assert (pair.post.image_id, pair.match.text, pair.similarity) == (f"{1:032x}", "Water Lilies <b>", 0.75)
     assert pair.match.hidden_because(0.5) == "safety unknown" and pair.match.thumbnail
