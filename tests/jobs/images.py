@@ -25,8 +25,11 @@ def jpeg(seed: int, size: tuple[int, int] = (64, 64)) -> bytes:
 def frame_of(spark: SparkSession, contents: list[bytes]) -> DataFrame:
     """Return rows of `images` in one corpus; the n-th is named n.jpg."""
     ids = [hashlib.md5(f"{n}".encode()).hexdigest() for n in range(len(contents))]  # noqa: S324 - an id
-    rows = [(i, "posts", f"{n}.jpg", 64, 64, bytearray(c)) for n, (i, c) in enumerate(zip(ids, contents, strict=True))]
-    schema = "image_id STRING, corpus STRING, source_key STRING, width INT, height INT, content BINARY"
+    rows = [
+        (i, "posts", f"{n}.jpg", 64, 64, len(c), bytearray(c))
+        for n, (i, c) in enumerate(zip(ids, contents, strict=True))
+    ]
+    schema = "image_id STRING, corpus STRING, source_key STRING, width INT, height INT, n_bytes BIGINT, content BINARY"
     given = [part.split()[0] for part in schema.split(", ")]
     return spark.createDataFrame(rows, schema).withColumns({
         c.name: F.lit(None).cast(c.type) for c in IMAGES.columns if c.name not in given
