@@ -387,6 +387,21 @@ PAIRS = Table(
     ids={"preferred_image_id": "image", "other_image_id": "image"},
 )
 
+BASELINE_SCORES = Table(
+    "baseline_scores",
+    "Scores of the images in matched pairs for their prompts, by published reward models.",
+    _columns("""
+        image_id STRING: image
+        text_id STRING: the prompt that it was scored for, as in text_embeddings
+        kind STRING: name of the model in the configuration
+        model_id STRING: model, revision and preprocessing
+        score DOUBLE: score, on the model's own scale
+    """),
+    key=("image_id", "text_id", "kind", "model_id"),
+    mode="merge",
+    ids={"image_id": "image"},
+)
+
 HELD_OUT_PAIRS = Table(
     "held_out_pairs",
     "Matched pairs and what a reward model says of them that saw neither their prompt nor their authors.",
@@ -538,7 +553,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         DOWNLOADS, TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
-        TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, HELD_OUT_PAIRS,
-        ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
+        TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, BASELINE_SCORES,
+        HELD_OUT_PAIRS, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
     )
 }  # fmt: skip

@@ -196,7 +196,7 @@ def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Mak
 
 
 def reward_tables(make: Make, **more: list[dict[str, Any]]) -> dict[str, DataFrame]:
-    names = ("pairs", "embeddings", "text_embeddings", "scores", "images")
+    names = reward.STAGE.reads
     return {name: make(name, more.get(name, [])) for name in names}
 
 

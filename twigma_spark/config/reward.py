@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from twigma_spark.config.engine import Inference
+from twigma_spark.config.models import BaselineModel
 from twigma_spark.config.section import Name, Section, StageSection
 
 
@@ -37,6 +40,12 @@ class PairsSettings(StageSection):
     nsfw_threshold: float = Field(0.5, ge=0, le=1)
     match: Matching = Matching()
     files: tuple[PreferenceFile, ...] = ()
+
+
+class Baselines(Inference):
+    """Published reward models that the trained one is compared with, and how they are fed."""
+
+    models: Mapping[Name, BaselineModel] = {}
 
 
 class FineTune(Section):

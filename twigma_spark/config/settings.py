@@ -31,7 +31,7 @@ from twigma_spark.config.engine import (
 )
 from twigma_spark.config.models import Models
 from twigma_spark.config.release import Release
-from twigma_spark.config.reward import PairsSettings, RewardSettings
+from twigma_spark.config.reward import Baselines, PairsSettings, RewardSettings
 from twigma_spark.config.section import Section, StageSection
 from twigma_spark.errors import ConfigError
 
@@ -65,6 +65,7 @@ class Config(Section):
     trends: Trends = Trends()
     concordance: Concordance = Concordance()
     pairs: PairsSettings = PairsSettings()
+    baselines: Baselines = Baselines()
     reward: RewardSettings = RewardSettings()
     report: Report = Report()
     release: Release = Release()
@@ -90,6 +91,10 @@ class Config(Section):
         if unknown := sorted({file.corpus for file in self.pairs.files} - set(names)):
             raise ValueError(
                 f"pairs.files must name corpora. Got {', '.join(unknown)!r}; there are {', '.join(names)}."
+            )
+        if doubled := sorted(set(self.baselines.models) & {*self.models.scores, "reward"}):
+            raise ValueError(
+                f"baselines.models must have other names than models.scores and reward. Got {', '.join(doubled)!r}."
             )
         return self
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,7 @@ from twigma_spark.stages.reward_card import model_card
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import reward as stats
 from twigma_spark.stats.reward import HeldOut, Resampling
-from twigma_spark.transforms.preferences import pair_numbers
+from twigma_spark.transforms.preferences import pair_numbers, prompted_scores
 from twigma_spark.transforms.vectors import made_by
 
 KIND = "reward_model"
@@ -55,6 +57,7 @@ def run(
     text_embeddings: DataFrame,
     scores: DataFrame,
     images: DataFrame,
+    baseline_scores: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the model as an artifact, its evaluation as results, and what it says of the held-out pairs."""
     encoder, text_encoder = specs.image_encoder(cfg), specs.text_encoder(cfg)
@@ -91,7 +94,9 @@ def run(
         preferred, other = (data.columns[f"{side}_id"][held.rows] for side in ("preferred", "other"))
         if kinds:
             margins |= reward_data.score_margins(scores, kinds, preferred, other)
-    results = [*_evaluate(cfg, data, held, margins), *_training_results(data, held, model)]
+        published = _published_scores(cfg, pairs, baseline_scores, preferred, other)
+        margins |= {name: both[:, 0] - both[:, 1] for name, both in published.items()}
+    results = [*_evaluate(cfg, data, held, margins, published), *_training_results(data, held, model)]
     context.log(_summary(results))
     artifact = _save(cfg, context, encoder, model, results)
     return {
@@ -136,8 +141,28 @@ def _training_spec(cfg: Config) -> TrainingSpec:
     )
 
 
+def _published_scores(
+    cfg: Config,
+    pairs: DataFrame,
+    baseline_scores: DataFrame,
+    preferred: NDArray[np.int64],
+    other: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the scores (n, 2) of each published model that is configured, of the images of the held-out pairs."""
+    models = specs.baselines(cfg)
+    if not models:
+        return {}
+    known = [(F.col("kind") == kind) & (F.col("model_id") == model.model_id) for kind, model in models.items()]
+    own = baseline_scores.where(reduce(or_, known))
+    return reward_data.baseline_scores(prompted_scores(pairs, own), list(models), preferred, other)
+
+
 def _evaluate(
-    cfg: Config, data: RewardData, held: HeldOutScores, margins: Mapping[str, NDArray[np.float64]]
+    cfg: Config,
+    data: RewardData,
+    held: HeldOutScores,
+    margins: Mapping[str, NDArray[np.float64]],
+    published: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[Result]:
     rows = held.rows
     column = {name: values[rows] for name, values in data.columns.items()}
@@ -162,10 +187,11 @@ def _evaluate(
     liked = likes >= 0
     ids = np.concatenate([column[f"{side}_id"][liked] for side in ("preferred", "other")])
     _, first = np.unique(ids, return_index=True)
-    both = {name: held.scores[name][liked].T.ravel()[first] for name in (MATCHED, ENCODER)}
+    named = {**{SCORERS[name]: held.scores[name] for name in (MATCHED, ENCODER)}, **published}
+    both = {name: values[liked].T.ravel()[first] for name, values in named.items()}
     counts = np.concatenate([column[f"{side}_likes"][liked] for side in ("preferred", "other")])[first]
     prompt = np.tile(data.table.prompt[rows][liked], 2)[first]
-    yield from stats.rank_results({SCORERS[name]: values for name, values in both.items()}, counts, prompt, how)
+    yield from stats.rank_results(both, counts, prompt, how)
 
 
 def _training_results(data: RewardData, held: HeldOutScores, training: Training | FineTuned) -> Iterator[Result]:
@@ -249,8 +275,8 @@ def _held_out_pairs(
 STAGE = Stage(
     name="reward",
     summary="a model of what is liked, trained on the pairs and compared with other scorers on held-out authors",
-    reads=("pairs", "embeddings", "text_embeddings", "scores", "images"),
+    reads=("pairs", "embeddings", "text_embeddings", "scores", "images", "baseline_scores"),
     writes=("held_out_pairs", "artifacts", "results"),
-    config=("reward", "seed", "store", "models.scores", *specs.IMAGE_ENCODER),
+    config=("reward", "seed", "store", "models.scores", *specs.BASELINES, *specs.IMAGE_ENCODER),
     run=run,
 )

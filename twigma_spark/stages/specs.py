@@ -20,6 +20,7 @@ IMAGE_ENCODER = ("models.image", "models.device", "ingest.max_pixels")
 SECOND_ENCODER = ("models.image_also",)
 VARIANTS = (*SECOND_ENCODER, "models.real")
 CAPTIONER = ("models.caption", "models.device", "ingest.max_pixels")
+BASELINES = ("baselines.models", "models.device", "ingest.max_pixels")
 
 
 def image_encoder(cfg: Config) -> Model:
@@ -73,6 +74,12 @@ def scorer(cfg: Config, model: HeadSettings | OnnxClasses) -> registry.Scorer:
     """Return the spec of one scorer."""
     settings = _settings(model) if isinstance(model, HeadSettings) else _pixels(cfg, model)
     return registry.scorer(settings, cfg.models.device)
+
+
+def baselines(cfg: Config) -> dict[str, Model]:
+    """Return the specs of the published reward models, by the names that the configuration gives them."""
+    models = cfg.baselines.models
+    return {name: registry.baseline(_pixels(cfg, model), cfg.models.device) for name, model in models.items()}
 
 
 def feed(cfg: Config, how: Inference) -> Feed:
