@@ -126,7 +126,7 @@ def test_published_models_score_the_images_of_held_out_pairs(
     named_pairs = [(0, 1, "a", True), (0, 2, "a", True), (3, 0, "b", True), (4, 5, "a", False)]
     rows = [
         {"preferred_image_id": ids[f"{one}.jpg"], "other_image_id": ids[f"{two}.jpg"], "text_id": text,
-         "corpus": "posts", "prompt_key": text, "matched": matched}
+         "corpus": "posts", "prompt_key": text, "split_key": text, "matched": matched}
         for one, two, text, matched in named_pairs
     ]  # fmt: skip
     spark, prompts = images.sparkSession, {"a": "two cats", "b": "a castle"}

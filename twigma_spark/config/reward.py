@@ -33,6 +33,9 @@ class PreferenceFile(Section):
 class PairsSettings(StageSection):
     """Pairs of images of one prompt, one clearly liked more."""
 
+    popularity: Literal["like_count", "retweet_count", "reply_count", "quote_count"] = "like_count"
+    prompts: Literal["exact", "nearest"] = "exact"
+    prompt_similarity: float = Field(0.9, gt=0, le=1)
     minimum: int = Field(3, ge=1)
     ratio: float = Field(2, gt=1)
     images_per_prompt: int = Field(50, ge=2)

@@ -87,6 +87,10 @@ class Config(Section):
             raise ValueError(
                 f"pairs.match.clustering must be an id of cluster.clusterings ({', '.join(ids)}). Got {wanted!r}."
             )
+        if self.pairs.prompts == "nearest" and self.models.image.kind != "open_clip":
+            raise ValueError(
+                "pairs.prompts must be exact where models.image has no text tower (kind: open_clip). Got 'nearest'."
+            )
         names = [c.name for c in self.corpora]
         if unknown := sorted({file.corpus for file in self.pairs.files} - set(names)):
             raise ValueError(

@@ -83,6 +83,7 @@ def _build(found: pa.Table, images: VectorFile, texts: VectorFile) -> RewardData
         np.stack([kept["preferred_author"], kept["other_author"]], axis=1),
         kept["cluster"].astype(np.int64),
         kept["matched"].astype(bool),
+        kept["nsfw"].astype(bool),
         _engagement(kept),
     )
     names = ("preferred_id", "other_id", "preferred_likes", "other_likes", "preferred_band", "other_band", "days")

@@ -68,7 +68,9 @@ class LoadedPrompted(Loaded):
 class Towers(Protocol):
     """Two encoders into one space."""
 
-    scale: float
+    @property
+    def scale(self) -> float:
+        """What the cosine is multiplied by."""
 
     def image_vectors(self, pixels: Any) -> Any:
         """Return a tensor (n, dim) of normalised pixels (n, 3, height, width)."""

@@ -78,6 +78,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         map_pictures=shown.map_pictures,
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
+        popularity=cfg.pairs.popularity,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
         runs=build.runs(_rows(summaries.last_runs(tables["runs"]))),
     )
@@ -192,7 +193,7 @@ STAGE = Stage(
         "group_distances", "rejects", "downloads", "runs",
     ),
     writes=("reports",),
-    config=("report", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
+    config=("report", "corpora", "cluster.clusterings", "pairs.popularity", *specs.IMAGE_ENCODER),
     tuning=("embed.arrow_batch",),
     run=run,
     publish=publish,
