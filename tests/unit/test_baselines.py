@@ -15,6 +15,7 @@ from tests.unit.test_models_clip import jpegs
 from twigma_spark.errors import ModelError
 from twigma_spark.models import registry, tiny
 from twigma_spark.models.hpsv2 import HpsV2
+from twigma_spark.models.imagereward import ImageReward
 from twigma_spark.models.pickscore import PickScore
 from twigma_spark.models.pixels import Preparation, prepare
 from twigma_spark.models.prompted import Prompted
@@ -22,6 +23,7 @@ from twigma_spark.models.runner import run_batches
 
 PROMPTS = ["a red dog on a hill", "two cats", "a red dog on a hill", "", "a castle at night " * 40, "two cats"]
 SIZE = 32
+AUTHORS = [0.07879, 0.12078, 0.16202, 0.21362, 0.06588, 0.1503]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,54 @@ def test_hpsv2_is_the_cosine_of_open_clip(hpsv2: tuple[Path, Path], items: list[
     assert spec.model_id.startswith("hpsv2/tiny-h@") and spec.model_id.endswith("/pillow-v1/fp32/32-longest")
 
 
+def write_imagereward(folder: Path) -> None:
+    """Write weights in the names of the authors' package, and a tokenizer."""
+    import torch
+
+    words, width = tiny.vocabulary(PROMPTS), 64
+    image, text = "blip.visual_encoder.", "blip.text_encoder."
+    block, layer = f"{image}blocks.0.", f"{text}encoder.layer.0."
+    places = (SIZE // 16) ** 2 + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{image}cls_token": (1, 1, width), f"{image}pos_embed": (1, places, width),
+        f"{image}patch_embed.proj.weight": (width, 3, 16, 16), f"{block}attn.qkv.weight": (3 * width, width),
+        f"{block}attn.proj.weight": (width, width), f"{block}mlp.fc1.weight": (96, width),
+        f"{block}mlp.fc2.weight": (width, 96), f"{block}norm1.weight": (width,), f"{block}norm2.weight": (width,),
+        f"{image}norm.weight": (width,),
+        f"{text}embeddings.word_embeddings.weight": (len(words), width),
+        f"{text}embeddings.position_embeddings.weight": (40, width), f"{text}embeddings.LayerNorm.weight": (width,),
+        f"{layer}intermediate.dense.weight": (80, width), f"{layer}output.dense.weight": (width, 80),
+        f"{layer}output.LayerNorm.weight": (width,),
+        "mlp.layers.0.weight": (32, width), "mlp.layers.2.weight": (8, 32), "mlp.layers.4.weight": (1, 8),
+    }  # fmt: skip
+    for kind in ("attention", "crossattention"):
+        shapes |= {f"{layer}{kind}.self.{name}.weight": (width, width) for name in ("query", "key", "value")}
+        shapes |= {f"{layer}{kind}.output.dense.weight": (width, width)}
+        shapes |= {f"{layer}{kind}.output.LayerNorm.weight": (width,)}
+    shapes |= {
+        n.replace(".weight", ".bias"): s[:1] for n, s in shapes.items() if n.endswith("weight") and "emb" not in n
+    }
+    shapes[f"{image}patch_embed.proj.bias"] = shapes[f"{text}embeddings.LayerNorm.bias"] = (width,)
+    rng = np.random.default_rng(9)
+    weights = {
+        name: torch.from_numpy(
+            rng.normal(float("orm" in name and name.endswith("weight")), 0.12, shapes[name]).astype(np.float32)
+        )
+        for name in sorted(shapes)
+    }
+    weights[f"{text}embeddings.position_ids"] = torch.arange(40)[None]
+    torch.save(weights, folder / "ImageReward.pt")
+    tiny.save_tokenizer(folder / "tokenizer", words)
+
+
+def test_imagereward_gives_the_numbers_of_its_authors_package(tmp_path: Path, items: list[Prompted]) -> None:
+    write_imagereward(tmp_path)
+    spec = ImageReward(str(tmp_path / "ImageReward.pt"), str(tmp_path / "tokenizer"), decode="pillow")
+    # Of BLIP_Pretrain's two encoders of image-reward 1.5 with these weights, its layers, and these pixels and tokens.
+    np.testing.assert_allclose(np.array(spec.setup()(items)), AUTHORS, atol=1e-4)
+    assert spec.model_id.startswith("imagereward/ImageReward@") and np.ptp(AUTHORS) > 0.1
+
+
 def test_a_bad_image_is_an_error_and_the_others_have_scores(pickscore: Path, items: list[Prompted]) -> None:
     loaded = pickle.loads(pickle.dumps(PickScore(str(pickscore)))).setup()  # noqa: S301
     whole = np.array(loaded(items))
@@ -174,12 +224,17 @@ def test_what_cannot_be_loaded_is_said(pickscore: Path, hpsv2: tuple[Path, Path]
     torch.save({"state_dict": Harmful()}, tmp_path / "code.pt")
     with pytest.raises(ModelError, match="open_clip could not load"):
         HpsV2(str(tmp_path / "code.pt"), str(config)).setup()
+    with pytest.raises(ModelError, match="torch could not load ImageReward"):
+        ImageReward(str(tmp_path / "code.pt"), str(pickscore)).setup()
     assert not (tmp_path / "touched").exists()
+    torch.save({"blip.text_encoder.x": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(ModelError, match="weights of ImageReward must be those of its authors"):
+        ImageReward(str(tmp_path / "other.pt"), str(pickscore)).setup()
     (tmp_path / "config.json").write_text((pickscore / "config.json").read_text())
     with pytest.raises(ModelError, match=r"PickScore must be a folder with model\.safetensors"):
         _ = PickScore(str(tmp_path)).model_id
     (tmp_path / "config.json").write_text('{"model_type": "blip"}')
     with pytest.raises(ModelError, match="model_type clip"):
         PickScore(str(tmp_path)).setup()
-    with pytest.raises(ModelError, match="kind of baseline must be one of pickscore, hpsv2"):
+    with pytest.raises(ModelError, match="kind of baseline must be one of pickscore, hpsv2, imagereward"):
         registry.baseline({"kind": "other", "path": "x"})

@@ -196,9 +196,10 @@ def _load_scorer(cfg: Config, name: str) -> None:
 
 
 def _check_baseline(cfg: Config, name: str) -> None:
-    path = cfg.baselines.models[name].path
-    _find(path)
-    local_path(path)
+    model = cfg.baselines.models[name]
+    for path in (model.path, getattr(model, "tokenizer", model.path)):
+        _find(path)
+        local_path(path)
     _ = specs.baselines(cfg)[name].preprocess_rev  # reads the description of the network and not its weights
 
 

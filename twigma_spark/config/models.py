@@ -133,9 +133,19 @@ class HpsV2Settings(Section):
     decode: CpuDecode = "fast"
 
 
+class ImageRewardSettings(Section):
+    """ImageReward: weights in a file, and the folder of its tokenizer."""
+
+    kind: Literal["imagereward"]
+    path: str
+    tokenizer: str
+    precision: Precision = "auto"
+    decode: CpuDecode = "fast"
+
+
 ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
 ScoreModel = Annotated[HeadSettings | OnnxClasses, Field(discriminator="kind")]
-BaselineModel = Annotated[PickScoreSettings | HpsV2Settings, Field(discriminator="kind")]
+BaselineModel = Annotated[PickScoreSettings | HpsV2Settings | ImageRewardSettings, Field(discriminator="kind")]
 
 
 class RealImages(Section):

@@ -15,6 +15,7 @@ from twigma_spark.models.device import resolve_precision
 from twigma_spark.models.heads import HEAD_KINDS, HeadSpec
 from twigma_spark.models.hpsv2 import HpsV2
 from twigma_spark.models.image_input import check_decoder
+from twigma_spark.models.imagereward import ImageReward
 from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
 from twigma_spark.models.pickscore import PickScore
 
@@ -77,7 +78,7 @@ def scorer(settings: Settings, device: str = "cpu") -> Scorer:
 
 
 def baseline(settings: Settings, device: str = "cpu") -> Model:
-    """Return the spec of a published reward model: kind "pickscore" or "hpsv2" with the fields of its record.
+    """Return the spec of a published reward model: kind "pickscore", "hpsv2" or "imagereward", and its record's fields.
 
     Raises:
         ModelError: See `image_encoder`.
@@ -126,6 +127,10 @@ def _hpsv2(kind: str, given: dict[str, Any], device: str) -> HpsV2:
     return _record(HpsV2, kind, _resolve_precision(given, device))
 
 
+def _imagereward(kind: str, given: dict[str, Any], device: str) -> ImageReward:
+    return _record(ImageReward, kind, _resolve_precision(given, device))
+
+
 def _head(kind: str, given: dict[str, Any], device: str) -> HeadSpec:
     return _record(HeadSpec, kind, {**given, "kind": kind})
 
@@ -134,7 +139,7 @@ _IMAGE_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_image, "onn
 _TEXT_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_text}
 _CAPTIONERS: Mapping[str, _Builder[Model]] = {"blip": _blip}
 _SCORERS: Mapping[str, _Builder[Scorer]] = {**dict.fromkeys(HEAD_KINDS, _head), "onnx_classes": _onnx_scorer}
-_BASELINES: Mapping[str, _Builder[Model]] = {"pickscore": _pickscore, "hpsv2": _hpsv2}
+_BASELINES: Mapping[str, _Builder[Model]] = {"pickscore": _pickscore, "hpsv2": _hpsv2, "imagereward": _imagereward}
 
 
 def _split(part: type[T], given: dict[str, Any], kind: str = "open_clip") -> tuple[T, dict[str, Any]]:

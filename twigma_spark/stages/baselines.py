@@ -48,7 +48,7 @@ def versions(cfg: Config) -> dict[str, str]:
 
 STAGE = Stage(
     name="baselines",
-    summary="published reward models (PickScore, HPSv2), where asked for, score the images of held-out pairs",
+    summary="published reward models, such as PickScore, score the images of held-out pairs where that is asked for",
     reads=("pairs", "images", "text_embeddings", "baseline_scores"),
     writes=("baseline_scores", "rejects"),
     config=("reward.folds", "reward.tested", "seed", *specs.BASELINES),

@@ -103,7 +103,7 @@ def _settings(model: Section) -> dict[str, Any]:
     a folder called "openai" in the working directory is not taken for the weights.
     """
     settings = model.model_dump(exclude={"preset"})  # it has filled in the others
-    paths = [key for key in ("path", "vocabulary") if settings.get(key)]
+    paths = [key for key in ("path", "vocabulary", "tokenizer") if settings.get(key)]
     paths += [key for key in ("name", "pretrained") if settings.get(key) and is_path(settings[key])]
     local = {key: str(Path(settings[key]).absolute()) for key in paths if Path(settings[key]).exists()}
     return {**settings, **local}
