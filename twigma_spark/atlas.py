@@ -27,6 +27,7 @@ from twigma_spark.transforms import atlas as transforms
 ATLAS, THEMES = "atlas.parquet", "themes.parquet"
 TABLES = (
     "projection", "images", "captions", "clusters", "themes", "tweets", "scores", "duplicates", "copies", "neighbours",
+    "reward_scores",
 )  # fmt: skip
 NEIGHBOURS = 10
 # It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
@@ -114,8 +115,8 @@ def build_atlas(
 def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) -> DataFrame:
     """Return the rows of an atlas, in any order: `row` is their place.
 
-    The columns are row, x, y, image, caption, corpus, theme, cluster, date, likes, nsfw, hidden, importance,
-    near_copies, copy_candidate_of, neighbors, image_id and file.
+    The columns are row, x, y, image, caption, corpus, theme, cluster, date, likes, nsfw, hidden, reward,
+    importance, near_copies, copy_candidate_of, neighbors, image_id and file.
     """
     images, clustering = tables["images"], inputs.theme_clustering(cfg)
     numbered = transforms.number_rows(tables["projection"], images)
@@ -131,6 +132,7 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
         .join(F.broadcast(transforms.theme_names(tables["themes"], clustering)), "cluster", "left")
         .join(scores, "image_id", "left")
         .join(repeated, "image_id", "left")
+        .join(tables["reward_scores"].select("image_id", F.col("score").alias("reward")), "image_id", "left")
         .join(tables["copies"].groupBy("image_id").agg(nearest), "image_id", "left")
     )
     own = images.select(
@@ -156,6 +158,7 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
         "likes",
         F.col("nsfw").cast("float").alias("nsfw"),
         "hidden",
+        F.col("reward").cast("float").alias("reward"),
         # Given, since Embedding Atlas else makes one of the neighbours, of which each row would need as many.
         F.when(F.col("hidden"), F.lit(0))
         .otherwise(F.coalesce("likes", F.lit(0)) + 1)

@@ -87,7 +87,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "nsfw": ("corpus", "cluster", "threshold", "score"),
     "concordance": ("annotator", "clustering", "cluster", "word"),
     "pairs": (),
-    "reward": ("scorer", "by", "level", "bin", "epoch", "part"),
+    "reward": ("scorer", "by", "level", "bin", "epoch", "part", "source"),
 }
 
 
@@ -364,6 +364,7 @@ _MEASURED: tuple[Metric, ...] = (
         ("compared", "Pairs compared", "Pairs of those images within a prompt.", "pairs"),
         ("clear", "Clear pairs", "Pairs of which one is clearly liked more.", "pairs"),
         ("matched", "Matched pairs", "Clear pairs whose images were posted alike.", "pairs"),
+        ("joined", "Joined prompts", "Prompts that count as another one, to which they are near.", "prompts"),
         ("judged", "Judged pairs", "Pairs from files of human judgements.", "pairs"),
     ),
     *_metrics(
@@ -390,6 +391,8 @@ _MEASURED: tuple[Metric, ...] = (
          "-1 to 1", "Kendall 1945"),
         ("trained_on", "Training pairs", "Pairs that a fold's model was trained on, the mean over folds.", "pairs"),
         ("without_vectors", "Pairs without vectors", "Pairs of which an image or the prompt has no vector.", "pairs"),
+        ("scored", "Images scored", "Kept images that the model scored, by what the text is that they are scored for.",
+         "images"),
         ("loss", "Loss",
          "Mean loss of the final model by epoch; epoch 0 is the encoder's own, or the head's if both are trained.",
          "loss"),

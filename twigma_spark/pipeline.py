@@ -22,6 +22,7 @@ from twigma_spark.sample.world import draw_world, world_is_current
 from twigma_spark.schedule import dependencies, plan, run_in_order
 from twigma_spark.stages import (
     annotation,
+    baselines,
     caption,
     cluster,
     concordance,
@@ -62,6 +63,7 @@ STAGES: tuple[Stage, ...] = (
     trends.STAGE,
     concordance.STAGE,
     pairs.STAGE,
+    baselines.STAGE,
     reward.STAGE,
     report.STAGE,
 )

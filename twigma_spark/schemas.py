@@ -365,26 +365,42 @@ PAIRS = Table(
     "Pairs of images of one prompt of which one is clearly liked more.",
     _columns("""
         corpus STRING: corpus of both images
-        prompt_key STRING: 32 hex digits of the corpus and the text of the prompt
-        text_id STRING: the prompt of the preferred image, as in text_embeddings
+        prompt_key STRING: 32 hex digits of the corpus and the text of the prompt, or of the one that it counts as
+        split_key STRING: equal for prompts that are on one side of every split; prompt_key unless some are near
+        text_id STRING: that prompt, as in text_embeddings
         preferred_image_id STRING: the image that is liked more
         other_image_id STRING: the image that is liked less
         preferred_author_id STRING: author of the preferred image; of human judgements the image itself
         other_author_id STRING: likewise
         preferred_followers BIGINT: followers of the author
         other_followers BIGINT: likewise
-        preferred_likes BIGINT: likes of the post; null of human judgements
+        preferred_likes BIGINT: likes of the post, or what pairs.popularity counts; null of human judgements
         other_likes BIGINT: likewise
         preferred_created_at TIMESTAMP: when it was posted
         other_created_at TIMESTAMP: likewise
         cluster INT: cluster of the preferred image in the clustering of pairs.match
-        nsfw BOOLEAN: whether the preferred image is NSFW
+        nsfw BOOLEAN: whether one of the two images is NSFW; null where that is not known
         matched BOOLEAN: whether both were posted alike, as pairs.match asks
         weight DOUBLE: 1 / the pairs of the prompt that are matched, or that are not
     """),
     key=("preferred_image_id", "other_image_id"),
     checks={"two_images": "preferred_image_id <> other_image_id"},
     ids={"preferred_image_id": "image", "other_image_id": "image"},
+)
+
+BASELINE_SCORES = Table(
+    "baseline_scores",
+    "Scores of the images in matched pairs for their prompts, by published reward models.",
+    _columns("""
+        image_id STRING: image
+        text_id STRING: the prompt that it was scored for, as in text_embeddings
+        kind STRING: name of the model in the configuration
+        model_id STRING: model, revision and preprocessing
+        score DOUBLE: score, on the model's own scale
+    """),
+    key=("image_id", "text_id", "kind", "model_id"),
+    mode="merge",
+    ids={"image_id": "image"},
 )
 
 HELD_OUT_PAIRS = Table(
@@ -399,6 +415,20 @@ HELD_OUT_PAIRS = Table(
     """),
     key=("preferred_image_id", "other_image_id"),
     ids={"preferred_image_id": "image", "other_image_id": "image"},
+)
+
+REWARD_SCORES = Table(
+    "reward_scores",
+    "Scores of the kept images by the trained reward model, each for its own text.",
+    _columns("""
+        image_id STRING: image
+        corpus STRING: corpus of the image
+        text_id STRING: the text that it was scored for, as in text_embeddings
+        source STRING: what the text is: prompt, human caption (it came with the image) or caption (a model wrote it)
+        score DOUBLE: from -1 to 1; scores of different texts are not to be compared as those of one are
+    """),
+    key=("image_id",),
+    ids={"image_id": "image"},
 )
 
 ARTIFACTS = Table(
@@ -538,7 +568,7 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         DOWNLOADS, TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
-        TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, HELD_OUT_PAIRS,
-        ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
+        TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, BASELINE_SCORES,
+        HELD_OUT_PAIRS, REWARD_SCORES, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
     )
 }  # fmt: skip

@@ -66,6 +66,7 @@ def literal() -> dict[str, list[dict[str, Any]]]:
         "scores": [{"image_id": key(i), "model_id": "m", "kind": "nsfw", "score": s} for i, s in ((1, 0.2), (5, 0.9))],
         "duplicates": [{"image_id": key(20 + n), "canonical_id": key(8), "tier": "near", "similarity": 1.0}
                        for n in range(2)],
+        "reward_scores": [{"image_id": key(8), "corpus": "posts", "score": 0.25}],
         "copies": [{"image_id": key(8), "reference": "art", "neighbour_id": key(5), "similarity": 0.9}],
     }  # fmt: skip
 
@@ -107,11 +108,11 @@ def test_rows_neighbours_and_pictures(build: Build, tmp_path: Path) -> None:
     assert [r["image"] is None for r in rows] == [False, False, False, True, False]
     assert brightness(rows[0]["image"]) > 100
     assert all(brightness(rows[n]["image"]) < 20 for n in (1, 2, 4))
-    known = ("x", "y", "theme", "cluster", "date", "likes", "near_copies", "copy_candidate_of", "file")
+    known = ("x", "y", "theme", "cluster", "date", "likes", "reward", "near_copies", "copy_candidate_of", "file")
     stated = {name: rows[4][name] for name in known}
     assert stated | {"date": stated["date"].replace(tzinfo=None)} == {
         "x": 8.0, "y": -8.0, "theme": "0 · cat, dog, sun", "cluster": 0, "date": datetime(2022, 3, 4), "likes": 7,
-        "near_copies": 2, "copy_candidate_of": "art", "file": "t8/8",
+        "reward": 0.25, "near_copies": 2, "copy_candidate_of": "art", "file": "t8/8",
     }  # fmt: skip
     assert [r["importance"] for r in rows] == [1, 0, 0, 1, 0]
     assert rows[4]["caption"] == "x" * 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_processes_train_what_one_does(spark: SparkSession, tmp_path: Path) -> N
 
 def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path: Path) -> None:
     rng, prompts = np.random.default_rng(0), {"b": "a cat", "c": "a castle at night", "a": "a red flower"}
+    ids = {p: hashlib.md5(f"prompt\x1fmade\x1f{text}".encode()).hexdigest() for p, text in prompts.items()}  # noqa: S324
     names = [(prompt, n, f"{place}{n}".zfill(32)) for place, prompt in enumerate(prompts) for n in range(3)]
     pictures = [picture(rng, n == 0) for _, n, _ in names]
     made = {"model_id": ENCODER.model_id, "preprocess_rev": ENCODER.preprocess_rev, "corpus": "made"}
@@ -69,7 +71,7 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     of_texts = ClipText(ENCODER.source)
     texts = of_texts.setup()(list(prompts.values()))
     pairs = [
-        {"corpus": "made", "prompt_key": prompt, "text_id": prompt, "matched": True,
+        {"corpus": "made", "prompt_key": prompt, "split_key": prompt, "text_id": ids[prompt], "matched": True,
          "preferred_image_id": one[2], "other_image_id": two[2],
          "preferred_author_id": one[2], "other_author_id": two[2], "preferred_likes": 9, "other_likes": 1}
         for prompt in prompts
@@ -78,7 +80,8 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     rows: dict[str, list[dict[str, Any]]] = {
         "pairs": pairs,
         "images": [
-            {"image_id": i, "content": p, "corpus": "made"} for (_, _, i), p in zip(names, pictures, strict=True)
+            {"image_id": i, "content": p, "corpus": "made", "prompt": prompts[name]}
+            for (name, _, i), p in zip(names, pictures, strict=True)
         ],
         "embeddings": [
             {**made, "image_id": i, "embedding": v.tolist()} for (_, _, i), v in zip(names, vectors, strict=True)
@@ -87,13 +90,13 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
             {
                 **made,
                 "preprocess_rev": of_texts.preprocess_rev,
-                "text_id": p,
+                "text_id": ids[p],
                 "text": prompts[p],
                 "embedding": v.tolist(),
             }
             for p, v in zip(prompts, texts, strict=True)
         ],
-        "scores": [],
+        **{name: [] for name in ("scores", "duplicates", "captions", "baseline_scores")},
     }
     tune = {"enabled": True, "epochs": 1, "batch_size": 4, "feed": "auto", "learning_rate": 1e-3}
     own = {"folds": 3, "fewest": 2, "bootstrap": 100, "epochs": 2, "fine_tune": tune}
@@ -114,7 +117,11 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     ]  # fmt: skip
     artifacts = tmp_path / "_artifacts"
     model = Reward.from_pretrained(artifacts / "reward")
-    assert model.score(images=pictures[:2], prompts=["a cat"]).shape == (2,)
+    # All kept images were read again and scored for their own prompts, by the model that was written.
+    scores = {row["image_id"]: row["score"] for row in found["reward_scores"].collect()}
+    expected = model.score(images=pictures, prompts=[prompts[name] for name, _, _ in names]).tolist()
+    assert scores == pytest.approx(dict(zip([i for _, _, i in names], expected, strict=True)), abs=1e-5)
+    assert found["rejects"].count() == 0
     assert not any("left out" in line for line in said)
     assert "fine-tuned" in (artifacts / "reward" / "README.md").read_text()
     # Nobody's images stay behind.

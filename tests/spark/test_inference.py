@@ -14,16 +14,21 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from tests.jobs.images import frame_of, jpeg
+from tests.tables import table as declared
+from tests.unit.test_baselines import alone as hpsv2_alone
+from tests.unit.test_baselines import write_hpsv2
 from tests.unit.test_models_blip import alone as transformers_alone
 from tests.unit.test_models_blip import save_writer
 from twigma_spark.config.overlays import load
+from twigma_spark.estimators import reward_data
 from twigma_spark.models.base import Floats
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.schemas import TABLES
-from twigma_spark.stages import caption, embed, inputs, specs
+from twigma_spark.stages import baselines, caption, embed, inputs, specs
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.inference import Feed, infer
+from twigma_spark.transforms.preferences import prompted_scores
 
 # Portrait, landscape and square: each is cut in another way.
 FILES = [jpeg(seed, (64 + 16 * (seed % 3), 96 - 16 * (seed % 2))) for seed in range(9)]
@@ -108,6 +113,45 @@ def test_blip_writes_what_transformers_alone_writes(images: DataFrame, tmp_path:
     captions = [row.caption for row in named(part["captions"], images)]
     assert captions == transformers_alone(folder, FILES, num_beams=2, max_length=16)
     assert len(set(captions)) > 1
+
+
+def test_published_models_score_the_images_of_held_out_pairs(
+    images: DataFrame, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config, weights = write_hpsv2(tmp_path_factory)
+    model = f"{{kind: hpsv2, path: '{weights}', name: '{config}', precision: fp32, decode: pillow}}"
+    cfg = load([], [f"baselines={{models: {{hps: {model}}}, batch_size: 2, partitions: 1}}"])
+    ids = {row.source_key: row.image_id for row in images.select("image_id", "source_key").collect()}
+    # One image is in two pairs, one of a prompt of its own as well; the last pair is not matched.
+    named_pairs = [(0, 1, "a", True), (0, 2, "a", True), (3, 0, "b", True), (4, 5, "a", False)]
+    rows = [
+        {"preferred_image_id": ids[f"{one}.jpg"], "other_image_id": ids[f"{two}.jpg"], "text_id": text,
+         "corpus": "posts", "prompt_key": text, "split_key": text, "matched": matched}
+        for one, two, text, matched in named_pairs
+    ]  # fmt: skip
+    spark, prompts = images.sparkSession, {"a": "two cats", "b": "a castle"}
+    texts = [{"text_id": i, "model_id": "m", "source": "prompt", "text": text} for i, text in prompts.items()]
+    tables = {
+        "pairs": declared(spark, "pairs", rows),
+        "images": images.withColumn(
+            "content", F.when(F.col("source_key") == "2.jpg", F.lit(b"no image")).otherwise(F.col("content"))
+        ),
+        "text_embeddings": declared(spark, "text_embeddings", texts),
+    }
+    (part,) = baselines.run(cfg, context(images), **tables, baseline_scores=no(images, "baseline_scores"))
+    found = part["baseline_scores"].localCheckpoint()
+    scores = {(row.image_id, row.text_id): row.score for row in found.collect()}
+    asked = [(0, "a"), (1, "a"), (3, "b"), (0, "b")]
+    expected = hpsv2_alone(config, weights, [(FILES[n], prompts[text]) for n, text in asked])
+    assert scores == pytest.approx(dict(zip([(ids[f"{n}.jpg"], t) for n, t in asked], expected, strict=True)), abs=1e-5)
+    assert [row.key for row in part["rejects"].collect()] == ["2.jpg"]
+    seen, b = prompted_scores(tables["pairs"], found), tables["pairs"].where("text_id = 'b'")
+    (keys,) = b.selectExpr("xxhash64(preferred_image_id)", "xxhash64(other_image_id)").collect()
+    both = reward_data.baseline_scores(seen, ["hps"], *(np.array([key, 7]) for key in keys))["hps"]
+    np.testing.assert_allclose(both, [[scores[ids["3.jpg"], "b"], scores[ids["0.jpg"], "b"]], [np.nan, np.nan]])
+    # What has a score is not asked again.
+    tables["images"] = images.where("source_key <> '2.jpg'")
+    assert list(baselines.run(cfg, context(images), **tables, baseline_scores=found)) == []
 
 
 def context(images: DataFrame) -> StageContext:

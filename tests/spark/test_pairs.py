@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import permutations
 from typing import Any
 
+import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -15,11 +17,13 @@ from tests import tables as declared
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.reward import Matching, PairsSettings, PreferenceFile
 from twigma_spark.config.settings import Config
+from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
+from twigma_spark.models.reward_head import Head
 from twigma_spark.schemas import PAIRS
 from twigma_spark.stages import pairs, reward
 from twigma_spark.stages.stage import StageContext
-from twigma_spark.transforms import preferences
-from twigma_spark.transforms.preferences import PairRule
+from twigma_spark.transforms import preferences, rewards
+from twigma_spark.transforms.preferences import PairRule, pair_numbers
 
 Make = Callable[[str, list[dict[str, Any]]], DataFrame]
 NOON = datetime(2023, 5, 1, 12)
@@ -107,6 +111,14 @@ def test_pairs_are_those_of_the_rule(one_prompt: DataFrame, rule: PairRule) -> N
     assert preferences.count_comparisons(compared) == (7, 1, 21)
 
 
+def test_likes_are_the_count_that_is_asked_for(make: Make) -> None:
+    images = make("images", [image(1), image(2), image(3)])
+    rows = [{**tweet(n, 1, 50, 0), "quote_count": quotes} for n, quotes in ((1, 4), (2, 0), (3, None))]
+    clusters, none = make("clusters", []).select("image_id", "cluster"), make("scores", [])
+    found = preferences.posted_images(images, images, make("tweets", rows), clusters, none, 0.5, "quote_count")
+    assert sorted(r["likes"] for r in found.collect()) == [0, 4]
+
+
 def test_two_images_of_a_post_and_images_of_different_prompts_are_no_pair(make: Make) -> None:
     # A prompt is its text: one that two ids have must not be trained on under one and tested under the other.
     images = make("images", [
@@ -180,6 +192,7 @@ def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Mak
         "duplicates": make("duplicates", []),
         "scores": make("scores", []),
         "clusters": make("clusters", []),
+        "text_embeddings": make("text_embeddings", []),
     }
     found = pairs.run(cfg, context(spark, said), **tables)
     rows = found["pairs"].collect()
@@ -195,8 +208,46 @@ def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Mak
     ]
 
 
+def test_near_prompts_count_as_one_and_are_never_on_two_sides(make: Make) -> None:
+    # Degrees: a chain in which each prompt is near to the next alone, and one that is near to none.
+    turns = {"zero": 0, "fifteen": 15, "thirty": 30, "more": 45, "other": 120}
+    texts = [
+        {"text_id": md5("prompt", "diffusion", text), "corpus": "diffusion", "source": "prompt", "text": text,
+         "embedding": [float(np.cos(np.radians(turn))), float(np.sin(np.radians(turn)))]}
+        for text, turn in turns.items()
+    ]  # fmt: skip
+    prompts = make("text_embeddings", texts)
+    near = Nearness(float(np.cos(np.radians(16))))
+    keys = preferences.prompt_keys(group_prompts(prompts, near, lambda frame: frame.localCheckpoint()), prompts)
+    keys = keys.localCheckpoint()
+    named = {md5("prompt", "diffusion", text): text for text in turns}
+    leaders = {named[row["text_id"]]: named[row["leader_id"]] for row in keys.collect()}
+    # The two in the middle have two each that are near; the last of the chain is near to one of them alone.
+    middle = min(("fifteen", "thirty"), key=lambda text: md5("prompt", "diffusion", text))
+    end = "more" if middle == "fifteen" else "zero"
+    assert leaders == {text: end if text == end else middle for text in ("zero", "fifteen", "thirty", "more")}
+    names = [*turns, "fifteen", "more", "more", "other"]
+    images = make("images", [image(n, text) for n, text in enumerate(names)])
+    tweets = make("tweets", [tweet(n, 1, 2 * 10**n, 0) for n in range(len(names))])
+    rule = PairRule(minimum=1)
+    rows = preferences.with_near_prompts(posted(make, images, tweets, []), keys)
+    mined = preferences.mine_pairs(preferences.compared_images(rows, rule), rule).localCheckpoint()
+    found = {(i, j) for i, j in numbers(mined)}
+    group = {n: text if text in (end, "other") else middle for n, text in enumerate(names)}
+    assert found == {(i, j) for i, j in permutations(group, 2) if i > j and group[i] == group[j]}
+    sides = {(r["prompt_key"], r["split_key"], r["text_id"]) for r in mined.collect()}
+    assert {(key, text) for key, _, text in sides} == {
+        (md5("diffusion", text), md5("prompt", "diffusion", text)) for text in (middle, end, "other")
+    }
+    # Prompts that are connected are one prompt to every split, whatever they count as.
+    for seed in range(5):
+        split = {(r["prompt"], r["fold"]) for r in pair_numbers(mined, 5, seed).collect()}
+        assert len(split) == len({prompt for prompt, _ in split}) == 2
+    assert len({split for _, split, _ in sides}) == 2
+
+
 def reward_tables(make: Make, **more: list[dict[str, Any]]) -> dict[str, DataFrame]:
-    names = ("pairs", "embeddings", "text_embeddings", "scores", "images")
+    names = reward.STAGE.reads
     return {name: make(name, more.get(name, [])) for name in names}
 
 
@@ -211,3 +262,33 @@ def test_too_few_pairs_and_a_model_without_texts_are_said(spark: SparkSession, m
     with_onnx = Config.model_validate({"models": onnx})
     found = reward.run(with_onnx, context(spark, said), **reward_tables(make))
     assert "has no text tower" in found["results"].collect()[0]["method"]
+
+
+def test_kept_images_are_scored_for_their_own_text(make: Make) -> None:
+    rng = np.random.default_rng(0)
+    head = Head(*(rng.normal(size=shape).astype(np.float32) for shape in ((3, 3), 3, (3, 3), 3)), 1.0)
+    given = [
+        (1, "a castle ", "seen", "written", "prompt", "a castle"),
+        (2, "...", "seen", "written", "human caption", "seen"),
+        (3, None, None, "written", "caption", "written"),
+        (4, None, None, None, None, None),
+    ]
+    vectors = {n: rng.normal(size=3).round(3) for n in (1, 2, 3, 4)}
+    words = {text: rng.normal(size=3).round(3) for text in ("a castle", "seen", "written")}
+    texts = [{"text_id": md5(source, "diffusion", text), "embedding": words[text].tolist()}
+             for *_, source, text in given if text]  # fmt: skip
+    asked = rewards.own_texts(
+        make("images", [image(n, prompt, caption=caption) for n, prompt, caption, *_ in given]),
+        make("captions", [{"image_id": f"{n:032x}", "caption": written} for n, _, _, written, *_ in given if written]),
+    )
+    embedded = make("embeddings", [{"image_id": f"{n:032x}", "embedding": v.tolist()} for n, v in vectors.items()])
+    rows = rewards.score_vectors(asked, embedded, make("text_embeddings", texts), head).collect()
+    found = {int(r["image_id"], 16): (r["source"], r["score"]) for r in rows}
+    assert {n: source for n, (source, _) in found.items()} == {n: source for n, *_, source, _ in given if source}
+    for n, *_, text in given[:3]:
+        (expected,) = head.scores(vectors[n][None], words[text][None])
+        assert found[n][1] == pytest.approx(expected, abs=1e-6)
+
+
+def md5(*parts: str) -> str:
+    return hashlib.md5("\x1f".join(parts).encode()).hexdigest()  # noqa: S324 - an id

@@ -101,7 +101,7 @@ def test_revision_names_path_precision_and_size() -> None:
 
 
 def test_choices_are_checked() -> None:
-    with pytest.raises(ModelError, match=r"fit must be one of shortest, squash\. Got 'stretch'"):
+    with pytest.raises(ModelError, match=r"fit must be one of shortest, squash, longest\. Got 'stretch'"):
         Preparation(64, 64, fit="stretch")
     with pytest.raises(ModelError, match="decode must be one of fast, pillow"):
         Preparation(64, 64, decode="turbo")

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import reward, reward_folds
 from twigma_spark.estimators.reward import Pairs, train
-from twigma_spark.estimators.reward_folds import ALL, ENCODER, ENGAGEMENT, MATCHED, PairTable, cross_validate, split
+from twigma_spark.estimators.reward_folds import (
+    ALL,
+    ENCODER,
+    ENGAGEMENT,
+    MATCHED,
+    WITHOUT_NSFW,
+    PairTable,
+    cross_validate,
+    split,
+)
 from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward_head import SHARPNESS, Head, new_network
 from twigma_spark.stats.reward import Resampling, hits, mean_value
@@ -57,6 +66,7 @@ def world(seed: int, prompts: int, taste: float, follows: float = 0.0) -> tuple[
         np.stack([one, other], axis=1),
         np.zeros(len(one), np.int64),
         large[one] == large[other],
+        np.zeros(len(one), bool),
         (large[one] - large[other])[:, None],
     )
     return images, texts, table
@@ -127,6 +137,26 @@ def test_a_planted_taste_is_learnt(loss: str, batch_size: int, epochs: int, leas
     assert abs(accuracy[ENCODER] - 0.5) < 0.1
 
 
+def test_a_model_without_nsfw_learns_from_no_such_pair_and_is_tested_on_none() -> None:
+    images, texts, table = world(5, 150, 8.0)
+    quick = replace(QUICK, epochs=4)
+    every = cross_validate(images, texts, table, quick, 5, [0])
+    np.testing.assert_array_equal(every.margins[WITHOUT_NSFW], every.margins[MATCHED])  # nothing was left out
+    nsfw = table.prompt % 3 == 0
+    own = table.pairs
+    preferred, other = np.where(nsfw, own.other, own.preferred), np.where(nsfw, own.preferred, own.other)
+    marked = replace(table, nsfw=nsfw)
+    turned = replace(marked, pairs=replace(own, preferred=preferred, other=other))
+    one, two = (cross_validate(images, texts, pairs, quick, 5, [0]) for pairs in (marked, turned))
+    rows = one.rows
+    assert np.isnan(one.margins[WITHOUT_NSFW][nsfw[rows]]).all()
+    safe = ~nsfw[rows]
+    np.testing.assert_array_equal(one.margins[WITHOUT_NSFW][safe], two.margins[WITHOUT_NSFW][safe])
+    assert np.abs(one.margins[MATCHED][safe] - two.margins[MATCHED][safe]).max() > 1e-3
+    (counts,) = one.trained
+    assert 0 < counts[2] < counts[0] <= counts[1]
+
+
 def test_what_goes_with_followers_is_learnt_without_matching_only() -> None:
     images, texts, table = world(2, 600, 4.0, follows=6.0)
     held = cross_validate(images, texts, table, QUICK, 5, range(5))
@@ -186,6 +216,7 @@ def tables() -> st.SearchStrategy[PairTable]:
             np.stack([one, other], axis=1),
             np.zeros(len(rows), np.int64),
             np.ones(len(rows), bool),
+            np.zeros(len(rows), bool),
             np.zeros((len(rows), 1)),
         )
 

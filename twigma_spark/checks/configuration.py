@@ -163,6 +163,9 @@ def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         for name, model in cfg.models.scores.items():
             yield from _try(f"models.scores.{name}", partial(_load_scorer, cfg, name))
             yield from _check_scaling(f"models.scores.{name}", model)
+    if "baselines" in stages:
+        for name in cfg.baselines.models:
+            yield from _try(f"baselines.models.{name}", partial(_check_baseline, cfg, name))
     if "report" in stages and "nsfw" not in cfg.models.scores:
         text = "has no nsfw: the report hides every picture that its post did not flag as harmless"
         yield Problem("models.scores", text, fatal=False)
@@ -200,6 +203,14 @@ def _load_scorer(cfg: Config, name: str) -> None:
     settings = cfg.models.scores[name]
     _find(settings.path, getattr(settings, "vocabulary", None))
     specs.scorer(cfg, cfg.models.scores[name]).setup()
+
+
+def _check_baseline(cfg: Config, name: str) -> None:
+    model = cfg.baselines.models[name]
+    for path in (model.path, getattr(model, "tokenizer", model.path)):
+        _find(path)
+        local_path(path)
+    _ = specs.baselines(cfg)[name].preprocess_rev  # reads the description of the network and not its weights
 
 
 def _load_encoder(cfg: Config, settings: ImageModel) -> None:

@@ -114,8 +114,38 @@ class HeadSettings(Section):
     embedding_model: str | None = None
 
 
+class PickScoreSettings(Section):
+    """PickScore, or another CLIPModel of transformers, in a folder."""
+
+    kind: Literal["pickscore"]
+    path: str
+    precision: Precision = "auto"
+    decode: CpuDecode = "fast"
+
+
+class HpsV2Settings(Section):
+    """HPSv2, or other weights of an open_clip architecture, in a file."""
+
+    kind: Literal["hpsv2"]
+    path: str
+    name: str = "ViT-H-14"
+    precision: Precision = "auto"
+    decode: CpuDecode = "fast"
+
+
+class ImageRewardSettings(Section):
+    """ImageReward: weights in a file, and the folder of its tokenizer."""
+
+    kind: Literal["imagereward"]
+    path: str
+    tokenizer: str
+    precision: Precision = "auto"
+    decode: CpuDecode = "fast"
+
+
 ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
 ScoreModel = Annotated[HeadSettings | OnnxClasses, Field(discriminator="kind")]
+BaselineModel = Annotated[PickScoreSettings | HpsV2Settings | ImageRewardSettings, Field(discriminator="kind")]
 
 
 class RealImages(Section):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from twigma_spark.config.engine import Inference
+from twigma_spark.config.models import BaselineModel
 from twigma_spark.config.section import Name, Section, StageSection
 
 
@@ -30,6 +33,9 @@ class PreferenceFile(Section):
 class PairsSettings(StageSection):
     """Pairs of images of one prompt, one clearly liked more."""
 
+    popularity: Literal["like_count", "retweet_count", "reply_count", "quote_count"] = "like_count"
+    prompts: Literal["exact", "nearest"] = "exact"
+    prompt_similarity: float = Field(0.9, gt=0, le=1)
     minimum: int = Field(3, ge=1)
     ratio: float = Field(2, gt=1)
     images_per_prompt: int = Field(50, ge=2)
@@ -37,6 +43,12 @@ class PairsSettings(StageSection):
     nsfw_threshold: float = Field(0.5, ge=0, le=1)
     match: Matching = Matching()
     files: tuple[PreferenceFile, ...] = ()
+
+
+class Baselines(Inference):
+    """Published reward models that the trained one is compared with, and how they are fed."""
+
+    models: Mapping[Name, BaselineModel] = {}
 
 
 class FineTune(Section):

@@ -31,7 +31,7 @@ from twigma_spark.config.engine import (
 )
 from twigma_spark.config.models import Models
 from twigma_spark.config.release import Release
-from twigma_spark.config.reward import PairsSettings, RewardSettings
+from twigma_spark.config.reward import Baselines, PairsSettings, RewardSettings
 from twigma_spark.config.section import Section, StageSection
 from twigma_spark.errors import ConfigError
 
@@ -65,6 +65,7 @@ class Config(Section):
     trends: Trends = Trends()
     concordance: Concordance = Concordance()
     pairs: PairsSettings = PairsSettings()
+    baselines: Baselines = Baselines()
     reward: RewardSettings = RewardSettings()
     report: Report = Report()
     release: Release = Release()
@@ -86,10 +87,18 @@ class Config(Section):
             raise ValueError(
                 f"pairs.match.clustering must be an id of cluster.clusterings ({', '.join(ids)}). Got {wanted!r}."
             )
+        if self.pairs.prompts == "nearest" and self.models.image.kind != "open_clip":
+            raise ValueError(
+                "pairs.prompts must be exact where models.image has no text tower (kind: open_clip). Got 'nearest'."
+            )
         names = [c.name for c in self.corpora]
         if unknown := sorted({file.corpus for file in self.pairs.files} - set(names)):
             raise ValueError(
                 f"pairs.files must name corpora. Got {', '.join(unknown)!r}; there are {', '.join(names)}."
+            )
+        if doubled := sorted(set(self.baselines.models) & {*self.models.scores, "reward"}):
+            raise ValueError(
+                f"baselines.models must have other names than models.scores and reward. Got {', '.join(doubled)!r}."
             )
         return self
 

@@ -29,19 +29,24 @@ MEAN_FILE = 500_000
 GB = 1_000_000_000
 
 
-def kind(stage: str) -> Kind:
+def kind(cfg: Config, stage: str) -> Kind:
     """Return the kind of machines that a stage runs on.
 
     "cpu" is a cluster without GPUs, "gpu" one whose executors have one each, "driver_gpu" a single machine with one.
     """
-    if stage in MODELS:
+    if _runs_models(cfg, stage):
         return "gpu"
     return "driver_gpu" if stage in ON_DRIVER else "cpu"
 
 
-def limit_hours(stage: str) -> int:
+def limit_hours(cfg: Config, stage: str) -> int:
     """Return after how many hours a stage is stopped; what it committed stays, and the next run goes on from there."""
-    return 12 if stage in MODELS else 6
+    return 12 if _runs_models(cfg, stage) else 6
+
+
+def _runs_models(cfg: Config, stage: str) -> bool:
+    # Without published models to compare with, that stage has nothing to do and no machine waits for it.
+    return stage in MODELS or (stage == "baselines" and bool(cfg.baselines.models))
 
 
 def worker_bytes(

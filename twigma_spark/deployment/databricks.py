@@ -95,7 +95,7 @@ def job(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         },
         "permissions": [{"level": "CAN_VIEW", "group_name": "${var.viewers}"}],
         "job_clusters": [_cluster("cpu", cfg), _cluster("gpu", cfg), _cluster("driver_gpu", cfg)],
-        "tasks": [_task(name, needed) for name, needed in waits_for.items()],
+        "tasks": [_task(cfg, name, needed) for name, needed in waits_for.items()],
     }
 
 
@@ -140,7 +140,7 @@ def storage() -> dict[str, Any]:
     }
 
 
-def _task(name: str, needed: Sequence[str]) -> dict[str, Any]:
+def _task(cfg: Config, name: str, needed: Sequence[str]) -> dict[str, Any]:
     waits = {"depends_on": [{"task_key": other} for other in needed]} if needed else {}
     # The tasks of one job run hold the store together, and keep those of another run out.
     where = [f"store.root={SCHEMA}", f"store.artifacts={VOLUME}/artifacts", f"report.path={VOLUME}/reports/report.html",
@@ -149,11 +149,11 @@ def _task(name: str, needed: Sequence[str]) -> dict[str, Any]:
     return {
         "task_key": name,
         **waits,
-        "job_cluster_key": compute.kind(name),
+        "job_cluster_key": compute.kind(cfg, name),
         "max_retries": 2,
         "min_retry_interval_millis": 60_000,
         "retry_on_timeout": False,
-        "timeout_seconds": compute.limit_hours(name) * 3600,
+        "timeout_seconds": compute.limit_hours(cfg, name) * 3600,
         "python_wheel_task": _command(["stage", name, "--conf", CONF, *settings]),
         "libraries": _libraries(),
     }

@@ -166,7 +166,7 @@ def gpu_node() -> list[Classification]:
 
 def step(cfg: Config, stage: str) -> dict[str, Any]:
     """Return the step of a stage: stopped after its hours, and the cluster ends where it fails."""
-    kind = compute.kind(stage)
+    kind = compute.kind(cfg, stage)
     settings = {"spark.executor.cores": str(compute.CORES), **compute.executor_memory(cfg, kind)}
     if kind == "gpu":
         settings |= {
@@ -176,7 +176,7 @@ def step(cfg: Config, stage: str) -> dict[str, Any]:
         }
     submit = ["spark-submit", "--deploy-mode", "client", "--jars", DELTA]
     submit += [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
-    limit = ["timeout", "--kill-after=300", str(compute.limit_hours(stage) * 3600)]
+    limit = ["timeout", "--kill-after=300", str(compute.limit_hours(cfg, stage) * 3600)]
     return {
         "Name": stage,
         "ActionOnFailure": "TERMINATE_CLUSTER",

@@ -83,6 +83,7 @@ def _build(found: pa.Table, images: VectorFile, texts: VectorFile) -> RewardData
         np.stack([kept["preferred_author"], kept["other_author"]], axis=1),
         kept["cluster"].astype(np.int64),
         kept["matched"].astype(bool),
+        kept["nsfw"].astype(bool),
         _engagement(kept),
     )
     names = ("preferred_id", "other_id", "preferred_likes", "other_likes", "preferred_band", "other_band", "days")
@@ -97,6 +98,35 @@ def _engagement(column: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         return np.stack([column[f"{side}_followers"].astype(np.float64), np.cos(turn), np.sin(turn)], axis=1)
 
     return of("preferred") - of("other")
+
+
+def baseline_scores(
+    found: DataFrame, kinds: Sequence[str], preferred: NDArray[np.int64], other: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return, for each published model, its scores (n, 2) of the preferred and the other image; NaN where it has none.
+
+    Args:
+        found: from `transforms.preferences.prompted_scores`.
+        kinds: names of the models.
+        preferred: hashes of the image ids (n,).
+        other: likewise.
+    """
+    table = arrow.table(found)
+    wanted = _pair_keys(preferred, other)
+    scores = {}
+    for kind in kinds:
+        own = table.filter(pa.compute.equal(table.column("kind"), kind))
+        column = {name: own.column(name).to_numpy() for name in own.column_names if name != "kind"}
+        keys = _pair_keys(column["preferred_id"], column["other_id"])
+        order = np.argsort(keys)
+        sides = [look_up(keys[order], column[side][order], wanted, np.nan) for side in ("preferred", "other")]
+        scores[kind] = np.stack(sides, axis=1)
+    return scores
+
+
+def _pair_keys(preferred: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a 64-bit key of each pair of hashes, which depends on their order."""
+    return (preferred.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ other.astype(np.uint64)).view(np.int64)
 
 
 def score_margins(

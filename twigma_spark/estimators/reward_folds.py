@@ -33,6 +33,7 @@ class PairTable:
         authors: codes of the authors of the preferred and of the other image (n, 2).
         cluster: theme (n,); -1 where not known.
         matched: whether the two images were posted alike (n,).
+        nsfw: whether one of the two is known to be NSFW (n,).
         engagement: (n, features) of the preferred image less those of the other: followers and hour, not the picture.
     """
 
@@ -42,6 +43,7 @@ class PairTable:
     authors: Rows
     cluster: Rows
     matched: NDArray[np.bool_]
+    nsfw: NDArray[np.bool_]
     engagement: Floats
 
     def __len__(self) -> int:
@@ -93,12 +95,13 @@ class HeldOutScores:
 
     Attributes:
         rows: rows of the table that were tested (m,).
-        margins: of each model (m,) the score of the preferred image less that of the other.
+        margins: of each model (m,) the score of the preferred image less that of the other; NaN of a model that was
+            not trained for such pairs.
         scores: of the model of the matched pairs and of the encoder (m, 2), of the preferred and the other image.
         sharpness: of the model of the matched pairs (m,).
         swapped: how often that model (m,) has the right order where other images stand for the two, of `SWAPS` draws;
             NaN where there are none.
-        trained: pairs that each fold's models learnt from: matched, and matched or not.
+        trained: pairs that each fold's models learnt from: matched; matched or not; matched and not NSFW.
     """
 
     rows: Rows
@@ -106,11 +109,12 @@ class HeldOutScores:
     scores: dict[str, Floats]
     sharpness: Floats
     swapped: Floats
-    trained: tuple[tuple[int, int], ...]
+    trained: tuple[tuple[int, int, int], ...]
 
 
-# What cross_validate computes beside the encoder's own score: trained on matched pairs, on all pairs, on no picture.
-MATCHED, ALL, ENCODER, ENGAGEMENT = "matched", "all", "encoder", "engagement"
+# What cross_validate computes: trained on matched pairs, on all pairs, on matched pairs without NSFW (tested on such),
+# the encoder's own score, trained on no picture.
+MATCHED, ALL, WITHOUT_NSFW, ENCODER, ENGAGEMENT = SCORERS = "matched", "all", "without NSFW", "encoder", "engagement"
 
 
 def cross_validate(
@@ -142,7 +146,7 @@ def cross_validate(
     parts = [part for part in found if part is not None] or [_no_scores()]
     return HeldOutScores(
         np.concatenate([p.rows for p in parts]),
-        {name: np.concatenate([p.margins[name] for p in parts]) for name in (MATCHED, ALL, ENCODER, ENGAGEMENT)},
+        {name: np.concatenate([p.margins[name] for p in parts]) for name in SCORERS},
         {name: np.concatenate([p.scores[name] for p in parts]) for name in (MATCHED, ENCODER)},
         np.concatenate([p.sharpness for p in parts]),
         np.concatenate([p.swapped for p in parts]),
@@ -153,7 +157,7 @@ def cross_validate(
 def _no_scores() -> HeldOutScores:
     """Return the scores of no pairs."""
     none = np.zeros(0)
-    margins = dict.fromkeys((MATCHED, ALL, ENCODER, ENGAGEMENT), none)
+    margins = dict.fromkeys(SCORERS, none)
     scores = dict.fromkeys((MATCHED, ENCODER), np.zeros((0, 2)))
     return HeldOutScores(np.zeros(0, np.int64), margins, scores, none, none, ())
 
@@ -180,11 +184,39 @@ def _score_fold(
     scores = {name: _scores(head, images, texts, pairs) for name, head in heads.items()}
     margins = {name: both[:, 0] - both[:, 1] for name, both in scores.items()}
     margins[ENGAGEMENT] = _engagement_margins(table.engagement[own.train], table.engagement[own.test])
-    counts = (int(matched.train.sum()), int(own.train.sum()))
+    safe = Split(matched.train & ~table.nsfw, matched.validation & ~table.nsfw, own.test & ~table.nsfw)
+    margins[WITHOUT_NSFW] = _margins_without_nsfw(images, texts, table, matched, safe, spec, trained[MATCHED], progress)
+    counts = (int(matched.train.sum()), int(own.train.sum()), int(safe.train.sum()))
     sharpness = np.full(len(rows), trained[MATCHED].sharpness)
     kept = {name: scores[name] for name in (MATCHED, ENCODER)}
     swapped = [_score_swapped(trained[MATCHED], images, texts, table, rows, rng) for _ in range(SWAPS)]
     return HeldOutScores(rows, margins, kept, sharpness, _mean_known(swapped), (counts,))
+
+
+def _margins_without_nsfw(
+    images: Any,
+    texts: Any,
+    table: PairTable,
+    matched: Split,
+    safe: Split,
+    spec: TrainingSpec,
+    of_matched: Head,
+    progress: Callable[[str], None],
+) -> Floats:
+    """Return the margins of the test pairs (n,) by a model of `safe` pairs alone; NaN of the others.
+
+    Where no other pair was trained on or stopped by, that is the model `of_matched`, and is not trained again.
+    """
+    margins = np.full(int(matched.test.sum()), np.nan)
+    if not (safe.train.any() and safe.validation.any() and safe.test.any()):
+        return margins
+    head = of_matched
+    if safe.train.sum() < matched.train.sum() or safe.validation.sum() < matched.validation.sum():
+        parts = (table.pairs_of(safe.train), table.pairs_of(safe.validation))
+        head = train(images, texts, *parts, spec, progress).head
+    scores = _scores(head, images, texts, table.pairs_of(safe.test))
+    margins[safe.test[matched.test]] = scores[:, 0] - scores[:, 1]
+    return margins
 
 
 def _scores(head: Head, images: Any, texts: Any, pairs: Pairs) -> Floats:

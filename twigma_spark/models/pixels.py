@@ -20,7 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 
 DECODERS = ("fast", "pillow")
 REVISION = "v1"
-_FITS = ("shortest", "squash")
+_FITS = ("shortest", "squash", "longest")
 _INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 # libjpeg can decode at 1/2, 1/4 or 1/8. Where at least 8 pixels are left for each pixel of the result, the
 # result moved by 3 levels at most (mosaics of paintings, 4:2:0 and 4:4:4); with 4 pixels left, by 5.
@@ -34,10 +34,12 @@ class Preparation:
     """How an image becomes a network's input of `height` x `width`.
 
     Attributes:
-        fit: "shortest" scales the shorter side and cuts the middle out; "squash" ignores the aspect.
+        fit: "shortest" scales the shorter side and cuts the middle out; "squash" ignores the aspect; "longest" scales
+            the longer side and fills up with black.
         interpolation: "bicubic" or "bilinear", both antialiased.
         decode: "fast" or "pillow".
         max_pixels: Larger images are refused.
+        cut_down: Whether the place of the cut is rounded down, as transformers does, and not as torchvision does.
     """
 
     height: int
@@ -46,6 +48,7 @@ class Preparation:
     interpolation: str = "bicubic"
     decode: str = "fast"
     max_pixels: int = MAX_PIXELS
+    cut_down: bool = False
 
     def __post_init__(self) -> None:
         check_choice("fit", self.fit, _FITS)
@@ -80,6 +83,9 @@ def resized_shape(height: int, width: int, how: Preparation) -> tuple[int, int]:
     """Return (height, width) to resize to before the crop, rounded as the models' own transforms round."""
     if how.fit == "squash":
         return how.height, how.width
+    if how.fit == "longest":
+        scale = min(how.height / height, how.width / width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
     if how.height != how.width:
         ratio = min(height / how.height, width / how.width)
         return round(height / ratio), round(width / ratio)
@@ -94,9 +100,7 @@ def _pillow(image: Image.Image, how: Preparation) -> Pixels:
         image = image.crop(box)
     height, width = resized_shape(image.height, image.width, how)
     resized = image.resize((width, height), _INTERPOLATIONS[how.interpolation])
-    top, left = center(height, width, how)
-    cut = np.asarray(resized)[top : top + how.height, left : left + how.width]
-    return np.ascontiguousarray(cut.transpose(2, 0, 1))
+    return _fill_or_cut(np.asarray(resized).transpose(2, 0, 1), how)
 
 
 def _fast(content: bytes, image: Image.Image, how: Preparation) -> Pixels:
@@ -108,10 +112,19 @@ def _fast(content: bytes, image: Image.Image, how: Preparation) -> Pixels:
         full_width, full_height = right - left, bottom - top
     # The target comes from the full size, so that scaled decoding cannot move it by a rounding.
     height, width = resized_shape(full_height, full_width, how)
-    pixels = _resize(pixels, height, width, how.interpolation)
+    return _fill_or_cut(_resize(pixels, height, width, how.interpolation).numpy(), how)
+
+
+def _fill_or_cut(resized: Pixels, how: Preparation) -> Pixels:
+    """Return the middle of a resized image (3, h, w), or where `longest` made it smaller, the image on black."""
+    _, height, width = resized.shape
+    if how.fit == "longest":
+        top, left = (how.height - height) // 2, (how.width - width) // 2
+        filled = np.zeros((3, how.height, how.width), np.uint8)
+        filled[:, top : top + height, left : left + width] = resized
+        return filled
     top, left = center(height, width, how)
-    cut = pixels[:, top : top + how.height, left : left + how.width]
-    return np.ascontiguousarray(cut.numpy())
+    return np.ascontiguousarray(resized[:, top : top + how.height, left : left + how.width])
 
 
 def _resize(pixels: Any, height: int, width: int, interpolation: str) -> Any:
@@ -184,7 +197,9 @@ def draft_scale(image: Image.Image, how: Preparation) -> int:
 
 
 def center(height: int, width: int, how: Preparation) -> tuple[int, int]:
-    """Return (top, left) of the centre crop, rounded as torchvision's `center_crop` rounds."""
+    """Return (top, left) of the centre crop, rounded as torchvision's `center_crop` rounds, or as transformers does."""
+    if how.cut_down:
+        return (height - how.height) // 2, (width - how.width) // 2
     return round((height - how.height) / 2.0), round((width - how.width) / 2.0)
 
 

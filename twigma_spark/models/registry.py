@@ -13,8 +13,11 @@ from twigma_spark.models.clip import ClipImage, ClipText
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.models.device import resolve_precision
 from twigma_spark.models.heads import HEAD_KINDS, HeadSpec
+from twigma_spark.models.hpsv2 import HpsV2
 from twigma_spark.models.image_input import check_decoder
+from twigma_spark.models.imagereward import ImageReward
 from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
+from twigma_spark.models.pickscore import PickScore
 
 Settings = Mapping[str, Any]
 Scorer = HeadSpec | OnnxScorer
@@ -74,6 +77,15 @@ def scorer(settings: Settings, device: str = "cpu") -> Scorer:
     return _build("scorer", _SCORERS, settings, device)
 
 
+def baseline(settings: Settings, device: str = "cpu") -> Model:
+    """Return the spec of a published reward model: kind "pickscore", "hpsv2" or "imagereward", and its record's fields.
+
+    Raises:
+        ModelError: See `image_encoder`.
+    """
+    return _build("baseline", _BASELINES, settings, device)
+
+
 def _build(what: str, kinds: Mapping[str, _Builder[T]], settings: Settings, device: str) -> T:
     given = {key: value for key, value in settings.items() if value is not None}
     kind = given.pop("kind", None)
@@ -107,6 +119,18 @@ def _blip(kind: str, given: dict[str, Any], device: str) -> BlipCaptioner:
     return _record(BlipCaptioner, kind, _resolve_precision(given, device))
 
 
+def _pickscore(kind: str, given: dict[str, Any], device: str) -> PickScore:
+    return _record(PickScore, kind, _resolve_precision(given, device))
+
+
+def _hpsv2(kind: str, given: dict[str, Any], device: str) -> HpsV2:
+    return _record(HpsV2, kind, _resolve_precision(given, device))
+
+
+def _imagereward(kind: str, given: dict[str, Any], device: str) -> ImageReward:
+    return _record(ImageReward, kind, _resolve_precision(given, device))
+
+
 def _head(kind: str, given: dict[str, Any], device: str) -> HeadSpec:
     return _record(HeadSpec, kind, {**given, "kind": kind})
 
@@ -115,6 +139,7 @@ _IMAGE_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_image, "onn
 _TEXT_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_text}
 _CAPTIONERS: Mapping[str, _Builder[Model]] = {"blip": _blip}
 _SCORERS: Mapping[str, _Builder[Scorer]] = {**dict.fromkeys(HEAD_KINDS, _head), "onnx_classes": _onnx_scorer}
+_BASELINES: Mapping[str, _Builder[Model]] = {"pickscore": _pickscore, "hpsv2": _hpsv2, "imagereward": _imagereward}
 
 
 def _split(part: type[T], given: dict[str, Any], kind: str = "open_clip") -> tuple[T, dict[str, Any]]:

@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.base import Floats
+from twigma_spark.models.base import Floats, file_digest
 from twigma_spark.models.clip import ClipImage, preparation
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
+from twigma_spark.models.device import limit_threads
+from twigma_spark.models.image_input import ImageInput
 from twigma_spark.models.pixels import prepare
-from twigma_spark.models.reward_files import load_encoder, load_head
+from twigma_spark.models.prompted import LoadedTowers
+from twigma_spark.models.reward_files import WEIGHTS, load_encoder, load_head
 from twigma_spark.models.reward_head import Head
 from twigma_spark.models.reward_tower import replace_weights
+
+
+@dataclass(frozen=True)
+class RewardScorer:
+    """A saved reward model, over images and their prompts on many machines.
+
+    Attributes:
+        path: its folder, where every worker can read it.
+        digest: of its weights: a model that was trained again is another one.
+    """
+
+    path: str
+    digest: str
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> RewardScorer:
+        """Return the model that is in a folder now."""
+        return cls(str(folder), file_digest(folder / WEIGHTS))
+
+    @property
+    def model_id(self) -> str:
+        """Return for example "reward@<digest>"."""
+        return f"reward@{self.digest}"
+
+    @property
+    def preprocess_rev(self) -> str:
+        """Return the decode path and precision; the size is the encoder's."""
+        return "fast-v1/fp32"
+
+    def setup(self, device: str = "cpu", threads: int | None = None) -> LoadedTowers:
+        """Return the model with its weights on `device`."""
+        limit_threads(threads)
+        return Reward.from_pretrained(self.path, device).scorer()
 
 
 class Reward:
@@ -49,7 +86,7 @@ class Reward:
         self._tokenizer = open_clip.get_tokenizer(open_clip_name(encoder.source))
         self._head = head.network().eval().requires_grad_(False).to(self._device)
         config = self._clip.visual.preprocess_cfg
-        self._preparation = preparation(encoder, config)
+        self._preparation, self._preprocess_cfg = preparation(encoder, config), config
         self._mean, self._std = (torch.tensor(config[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std"))
 
     @classmethod
@@ -108,6 +145,15 @@ class Reward:
         ]
         return torch.cat(parts) if parts else torch.zeros(0, device=self._device)
 
+    def scorer(self) -> LoadedTowers:
+        """Return the same model as the stages run models: items are an image's bytes and its prompt."""
+        import torch
+
+        mean, std = self._preprocess_cfg["mean"], self._preprocess_cfg["std"]
+        device = str(self._device)
+        images = ImageInput(self._preparation, self._preparation.decode, mean, std, device, torch.float32)
+        return LoadedTowers(_Towers(self._clip, self._head, self._tokenizer, self._device), images, device)
+
     def _image_vectors(self, images: Any, batch_size: int) -> Iterator[Any]:
         import torch
 
@@ -151,6 +197,25 @@ class Reward:
         if tuple(moved.shape[2:]) == size:
             return moved
         return interpolate(moved, size, mode="bicubic", antialias=True, align_corners=False)
+
+
+@dataclass(frozen=True)
+class _Towers:
+    """The two encoders with the head's maps behind them."""
+
+    clip: Any
+    head: Any
+    tokenizer: Any
+    device: Any
+    scale: float = 1.0
+
+    def image_vectors(self, pixels: Any) -> Any:
+        return self.head.image_vectors(self.clip.encode_image(pixels, normalize=True))
+
+    def text_vectors(self, texts: Sequence[str]) -> Any:
+        return self.head.text_vectors(
+            self.clip.encode_text(self.tokenizer(list(texts)).to(self.device), normalize=True)
+        )
 
 
 def encoder_settings(encoder: ClipImage) -> dict[str, str]:

@@ -321,6 +321,7 @@ class ReportData:
     map_pictures: Mapping[str, Picture] = field(default_factory=dict)
     safety: tuple[Safety, ...] = ()
     nsfw_threshold: float = 0.5
+    popularity: str = "like_count"
     rejects: tuple[Reject, ...] = ()
     runs: tuple[StageRun, ...] = ()
 

@@ -34,6 +34,8 @@ class InferenceInput:
         item: column that the model takes; the answers come without it.
         unit: what a row is, for the progress and the rejects.
         only: rows with the `key` of what is to be asked; None for all.
+        named: columns of `only` and `answered` that name an answer beside the key, such as the id of a prompt.
+        also: further columns of `only` that the model takes with the item, such as the prompt.
     """
 
     rows: DataFrame
@@ -42,17 +44,21 @@ class InferenceInput:
     item: str = "content"
     unit: str = "image"
     only: DataFrame | None = None
+    named: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def missing(self) -> DataFrame:
-        """Return the keys without an answer; no item is read for it."""
-        keys = self.rows.select(self.key)
+        """Return the keys without an answer, with the columns `named` and `also`; no item is read for it."""
+        keys, name = self.rows.select(self.key), [self.key, *self.named]
         if self.only is not None:
-            keys = keys.join(self.only.select(self.key), self.key, "left_semi")
-        return keys.join(self.answered.select(self.key), self.key, "left_anti")
+            given = self.only.select(*name, *self.also)
+            keys = keys.join(given, self.key, "inner" if self.named or self.also else "left_semi")
+        return keys.join(self.answered.select(*name), name, "left_anti")
 
     def part(self, inside: Column, keys: DataFrame, tasks: int) -> DataFrame:
         """Return the rows of a chunk in `tasks` partitions; its keys go to the rows, to shuffle no others."""
-        asked = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks))
+        given = (*self.named, *self.also)
+        asked = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks, given))
         return self.rows.where(inside).join(asked, self.key).repartition(tasks, "task").drop("task")
 
 
@@ -103,7 +109,8 @@ def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterat
     for number, inside in enumerate(parts):
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
         tasks = task.how.partitions or task_count(share, slots(context.spark))
-        asked = infer(items.part(inside, keys, tasks), items.item, task.model, task.value_type, task.feed)
+        part = items.part(inside, keys, tasks)
+        asked = infer(part, items.item, task.model, task.value_type, task.feed, items.also)
         if task.fault is not None:
             asked = asked.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
 

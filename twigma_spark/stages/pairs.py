@@ -7,9 +7,11 @@ from functools import reduce
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from twigma_spark.config.reward import PreferenceFile
 from twigma_spark.config.settings import Config
+from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
 from twigma_spark.io import arrow, local_files
 from twigma_spark.io.preferences import read_preferences
 from twigma_spark.results import Result, Value
@@ -18,6 +20,7 @@ from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms import preferences
 from twigma_spark.transforms.preferences import PairRule
+from twigma_spark.transforms.vectors import made_by
 
 ANALYSIS = "pairs"
 JUDGED = "prompt STRING, preferred STRING, other STRING, corpus STRING"
@@ -32,20 +35,25 @@ def run(
     duplicates: DataFrame,
     scores: DataFrame,
     clusters: DataFrame,
+    text_embeddings: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the pairs, how many came of how many images as results, and judgements of unknown images as rejects."""
     rule = _rule(cfg)
     kept = inputs.kept_images(cfg, images, embeddings, duplicates)
     themed = inputs.clustering(clusters, cfg.pairs.match.clustering)
     nsfw = scores.where("kind = 'nsfw'").select("image_id", "score")
-    posted = preferences.posted_images(kept, images, tweets, themed, nsfw, cfg.pairs.nsfw_threshold)
+    own = cfg.pairs
+    posted = preferences.posted_images(kept, images, tweets, themed, nsfw, own.nsfw_threshold, own.popularity)
+    near = _near_prompts(cfg, context, text_embeddings)
+    if near is not None:
+        posted = preferences.with_near_prompts(posted, near)
     compared = context.materialize(preferences.compared_images(posted, rule))
     n_images, n_prompts, n_compared = preferences.count_comparisons(compared)
     mined = context.materialize(preferences.mine_pairs(compared, rule))
     counts = {row["matched"]: row["count"] for row in mined.groupBy("matched").count().collect()}
     made, n_judged = {"pairs": mined.select(*PAIRS.column_names)}, 0
     if cfg.pairs.files:
-        judged, made["rejects"] = _judged_pairs(cfg, context, kept, images)
+        judged, made["rejects"] = _judged_pairs(cfg, context, kept, images, near)
         # What people said of a pair that has likes too is left out: a pair is one row.
         judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
         made["pairs"], n_judged = made["pairs"].unionByName(judged), judged.count()
@@ -57,6 +65,9 @@ def run(
         "matched": (counts.get(True, 0), "pairs", "and whose images were posted alike"),
         "judged": (n_judged, "pairs", "from files of human judgements"),
     }
+    if near is not None:
+        joined = near.where("leader_id <> text_id").count()
+        values["joined"] = (joined, "prompts", "prompts that count as another one, which is near")
     context.log(
         f"pairs: {n_compared:,} pairs of {n_images:,} images and {n_prompts:,} prompts: "
         f"{sum(counts.values()):,} clear, {counts.get(True, 0):,} matched"
@@ -85,12 +96,28 @@ def _rule(cfg: Config) -> PairRule:
     )
 
 
+def _near_prompts(cfg: Config, context: StageContext, text_embeddings: DataFrame) -> DataFrame | None:
+    """Return which prompts count as which, and what is split together; None where only equal prompts do."""
+    encoder = specs.text_encoder(cfg)
+    if cfg.pairs.prompts == "exact" or encoder is None:
+        return None
+    prompts = made_by(text_embeddings, encoder.model_id, encoder.preprocess_rev).where("source = 'prompt'")
+    near = Nearness(cfg.pairs.prompt_similarity, cfg.seed)
+    groups = group_prompts(prompts, near, context.materialize)
+    return context.materialize(preferences.prompt_keys(groups, prompts))
+
+
 def _judged_pairs(
-    cfg: Config, context: StageContext, kept: DataFrame, images: DataFrame
+    cfg: Config, context: StageContext, kept: DataFrame, images: DataFrame, near: DataFrame | None
 ) -> tuple[DataFrame, DataFrame]:
     """Return the pairs of the files as rows of `pairs`, and the judgements of images that are not there as rejects."""
     judged = reduce(DataFrame.unionByName, [_read(context.spark, file) for file in cfg.pairs.files])
-    return preferences.judged_pairs(judged, kept, images, PAIRS.schema)
+    pairs, rejects = preferences.judged_pairs(judged, kept, images, PAIRS.schema)
+    if near is not None:
+        # Judged for its own prompt, and split with those that are near to it.
+        joined = pairs.join(near.select("text_id", "group_key"), "text_id", "left")
+        pairs = joined.withColumn("split_key", F.coalesce("group_key", "split_key")).select(*PAIRS.column_names)
+    return pairs, rejects
 
 
 def _read(spark: SparkSession, file: PreferenceFile) -> DataFrame:
@@ -106,7 +133,7 @@ def _sources(cfg: Config, spark: SparkSession) -> str:
 STAGE = Stage(
     name="pairs",
     summary="pairs of images of one prompt of which one is clearly liked more, matched on author, time and NSFW",
-    reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
+    reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters", "text_embeddings"),
     writes=("pairs", "results", "rejects"),
     config=("pairs", "seed", *specs.IMAGE_ENCODER),
     run=run,

@@ -93,6 +93,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         map_pictures=shown.map_pictures,
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
+        popularity=cfg.pairs.popularity,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
         runs=build.runs(_rows(summaries.last_runs(tables["runs"]))),
     )
@@ -234,7 +235,8 @@ STAGE = Stage(
         "group_distances", "rejects", "downloads", "runs", "tweets",
     ),
     writes=("reports",),
-    config=("report", "corpora", "cluster.clusterings", "collect.hashtags", "models.real", *specs.IMAGE_ENCODER),
+    config=("report", "corpora", "cluster.clusterings", "collect.hashtags",
+        "pairs.popularity", "models.real", *specs.IMAGE_ENCODER),
     tuning=("embed.arrow_batch",),
     run=run,
     publish=publish,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from twigma_spark.config.engine import Inference
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import reward_data
@@ -23,6 +26,7 @@ from twigma_spark.estimators.reward_folds import (
     ENCODER,
     ENGAGEMENT,
     MATCHED,
+    WITHOUT_NSFW,
     HeldOutScores,
     cross_validate,
     train_final,
@@ -35,16 +39,22 @@ from twigma_spark.models.reward import encoder_settings
 from twigma_spark.models.reward_files import FOLDER, WEIGHTS, save_head
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.schemas import HELD_OUT_PAIRS
-from twigma_spark.stages import inputs, records, reward_tuning, specs
+from twigma_spark.stages import inputs, records, reward_scores, reward_tuning, specs
 from twigma_spark.stages.reward_card import model_card
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import reward as stats
 from twigma_spark.stats.reward import HeldOut, Resampling
-from twigma_spark.transforms.preferences import pair_numbers
+from twigma_spark.transforms.preferences import pair_numbers, prompted_scores
 from twigma_spark.transforms.vectors import IMPORTED, made_by
 
 KIND = "reward_model"
-SCORERS = {MATCHED: stats.REWARD, ALL: stats.UNMATCHED, ENCODER: "CLIP score", ENGAGEMENT: "followers and hour"}
+SCORERS = {
+    MATCHED: stats.REWARD,
+    ALL: stats.UNMATCHED,
+    WITHOUT_NSFW: stats.WITHOUT_NSFW,
+    ENCODER: "CLIP score",
+    ENGAGEMENT: "followers and hour",
+}
 
 
 def run(
@@ -55,6 +65,9 @@ def run(
     text_embeddings: DataFrame,
     scores: DataFrame,
     images: DataFrame,
+    duplicates: DataFrame,
+    captions: DataFrame,
+    baseline_scores: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the model as an artifact, its evaluation as results, and what it says of the held-out pairs."""
     encoder, text_encoder = specs.image_encoder(cfg), specs.text_encoder(cfg)
@@ -78,6 +91,8 @@ def run(
                 context, "no fold has pairs to learn from, to stop by and to test whose authors differ"
             )
         margins = {SCORERS[name]: values for name, values in held.margins.items()}
+        if not (data.table.nsfw & data.table.matched).any():
+            del margins[stats.WITHOUT_NSFW]  # it is the reward model itself
         model: Training | FineTuned
         if cfg.reward.fine_tune.enabled:
             tuned = reward_tuning.tune(cfg, context, data, spec, encoder, pairs, images, texts)
@@ -91,13 +106,20 @@ def run(
         preferred, other = (data.columns[f"{side}_id"][held.rows] for side in ("preferred", "other"))
         if kinds:
             margins |= reward_data.score_margins(scores, kinds, preferred, other)
-    results = [*_evaluate(cfg, data, held, margins), *_training_results(data, held, model)]
+        published = _published_scores(cfg, pairs, baseline_scores, preferred, other)
+        margins |= {name: both[:, 0] - both[:, 1] for name, both in published.items()}
+    results = [*_evaluate(cfg, data, held, margins, published), *_training_results(data, held, model)]
     context.log(_summary(results))
     artifact = _save(cfg, context, encoder, model, results)
+    head = None if isinstance(model, FineTuned) else model.head
+    kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)
+    scored = reward_scores.score_images(cfg, context, head, Path(artifact.path).parent, images, kept, texts, captions)
     return {
         "artifacts": records.artifact_rows(context.spark, "reward", [artifact]),
-        "results": records.result_rows(context.spark, "reward", results),
+        "results": records.result_rows(context.spark, "reward", [*results, *scored.results]),
         "held_out_pairs": _held_out_pairs(pairs, context, data, held, margins),
+        "reward_scores": scored.scores,
+        **({} if scored.rejects is None else {"rejects": scored.rejects}),
     }
 
 
@@ -136,8 +158,28 @@ def _training_spec(cfg: Config) -> TrainingSpec:
     )
 
 
+def _published_scores(
+    cfg: Config,
+    pairs: DataFrame,
+    baseline_scores: DataFrame,
+    preferred: NDArray[np.int64],
+    other: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the scores (n, 2) of each published model that is configured, of the images of the held-out pairs."""
+    models = specs.baselines(cfg)
+    if not models:
+        return {}
+    known = [(F.col("kind") == kind) & (F.col("model_id") == model.model_id) for kind, model in models.items()]
+    own = baseline_scores.where(reduce(or_, known))
+    return reward_data.baseline_scores(prompted_scores(pairs, own), list(models), preferred, other)
+
+
 def _evaluate(
-    cfg: Config, data: RewardData, held: HeldOutScores, margins: Mapping[str, NDArray[np.float64]]
+    cfg: Config,
+    data: RewardData,
+    held: HeldOutScores,
+    margins: Mapping[str, NDArray[np.float64]],
+    published: Mapping[str, NDArray[np.float64]],
 ) -> Iterator[Result]:
     rows = held.rows
     column = {name: values[rows] for name, values in data.columns.items()}
@@ -162,17 +204,21 @@ def _evaluate(
     liked = likes >= 0
     ids = np.concatenate([column[f"{side}_id"][liked] for side in ("preferred", "other")])
     _, first = np.unique(ids, return_index=True)
-    both = {name: held.scores[name][liked].T.ravel()[first] for name in (MATCHED, ENCODER)}
+    named = {**{SCORERS[name]: held.scores[name] for name in (MATCHED, ENCODER)}, **published}
+    both = {name: values[liked].T.ravel()[first] for name, values in named.items()}
     counts = np.concatenate([column[f"{side}_likes"][liked] for side in ("preferred", "other")])[first]
     prompt = np.tile(data.table.prompt[rows][liked], 2)[first]
-    yield from stats.rank_results({SCORERS[name]: values for name, values in both.items()}, counts, prompt, how)
+    yield from stats.rank_results(both, counts, prompt, how)
 
 
 def _training_results(data: RewardData, held: HeldOutScores, training: Training | FineTuned) -> Iterator[Result]:
     """Yield what the models were trained on, and how the losses of the final one went."""
-    matched, every = (int(np.mean([counts[i] for counts in held.trained])) for i in (0, 1))
+    matched, every, safe = (int(np.mean([counts[i] for counts in held.trained])) for i in range(3))
     of = "mean over folds; pairs with an author or a prompt of a held-out pair are left out"
-    for name, n in ((stats.REWARD, matched), (stats.UNMATCHED, every)):
+    sizes = {stats.REWARD: matched, stats.UNMATCHED: every}
+    if safe < matched:
+        sizes[stats.WITHOUT_NSFW] = safe
+    for name, n in sizes.items():
         yield Result.of(stats.ANALYSIS, "trained_on", Value(float(n), None, None, n, "pairs", of), scorer=name)
     missing = Value(float(data.missing), None, None, len(data.table) + data.missing, "pairs", "complete count")
     yield Result.of(stats.ANALYSIS, "without_vectors", missing)
@@ -249,8 +295,18 @@ def _held_out_pairs(
 STAGE = Stage(
     name="reward",
     summary="a model of what is liked, trained on the pairs and compared with other scorers on held-out authors",
-    reads=("pairs", "embeddings", "text_embeddings", "scores", "images"),
-    writes=("held_out_pairs", "artifacts", "results"),
-    config=("reward", "seed", "store", "models.scores", *specs.IMAGE_ENCODER),
+    reads=(
+        "pairs",
+        "embeddings",
+        "text_embeddings",
+        "scores",
+        "images",
+        "duplicates",
+        "captions",
+        "baseline_scores",
+    ),
+    writes=("held_out_pairs", "reward_scores", "artifacts", "results", "rejects"),
+    config=("reward", "seed", "store", "models.scores", *specs.BASELINES, *specs.IMAGE_ENCODER, *specs.CAPTIONER),
+    tuning=tuple(f"baselines.{key}" for key in Inference.model_fields),
     run=run,
 )

@@ -23,6 +23,7 @@ IMAGE_ENCODER = ("models.image", "models.device", "ingest.max_pixels")
 SECOND_ENCODER = ("models.image_also",)
 VARIANTS = (*SECOND_ENCODER, "models.real")
 CAPTIONER = ("models.caption", "models.device", "ingest.max_pixels")
+BASELINES = ("baselines.models", "models.device", "ingest.max_pixels")
 
 
 def image_encoder(cfg: Config) -> Model:
@@ -101,6 +102,12 @@ def scorer(cfg: Config, model: HeadSettings | OnnxClasses) -> registry.Scorer:
     return registry.scorer(settings, cfg.models.device)
 
 
+def baselines(cfg: Config) -> dict[str, Model]:
+    """Return the specs of the published reward models, by the names that the configuration gives them."""
+    models = cfg.baselines.models
+    return {name: registry.baseline(_pixels(cfg, model), cfg.models.device) for name, model in models.items()}
+
+
 def feed(cfg: Config, how: Inference) -> Feed:
     """Return how a stage feeds its model."""
     return Feed(
@@ -122,7 +129,7 @@ def _settings(model: Section) -> dict[str, Any]:
     a folder called "openai" in the working directory is not taken for the weights.
     """
     settings = model.model_dump(exclude={"preset"})  # it has filled in the others
-    paths = [key for key in ("path", "vocabulary") if settings.get(key)]
+    paths = [key for key in ("path", "vocabulary", "tokenizer") if settings.get(key)]
     paths += [key for key in ("name", "pretrained") if settings.get(key) and is_path(settings[key])]
     local = {key: str(Path(settings[key]).absolute()) for key in paths if Path(settings[key]).exists()}
     return {**settings, **local}

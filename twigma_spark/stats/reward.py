@@ -17,6 +17,8 @@ ANALYSIS = "reward"
 UNIT = "pairs"
 # The trained model, and the same trained on all pairs, matched or not.
 REWARD, UNMATCHED = "reward", "reward without matching"
+# The same trained and tested on pairs that are not NSFW.
+WITHOUT_NSFW = "reward without NSFW"
 # The trained model whose encoder was trained too, on one fold.
 FINE_TUNED = "reward, fine-tuned"
 # Bootstrap weights that are held at once.

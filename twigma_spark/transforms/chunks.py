@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -22,14 +23,16 @@ def chunks(key: str, rows: int, at_most: int) -> list[Column]:
     return ranges
 
 
-def assign_balanced_tasks(keys: DataFrame, key: str, tasks: int) -> DataFrame:
+def assign_balanced_tasks(keys: DataFrame, key: str, tasks: int, also: Sequence[str] = ()) -> DataFrame:
     """Return each of `keys` once, with the number `task` of one of `tasks` parts whose sizes differ by one at most.
+
+    The columns `also` stay; a key with several values of them counts several times.
 
     ``repartition(tasks, "task")`` makes a partition of each part. Dealt out by the hash of their keys, 10,000 rows in
     ten tasks leave the last slot alone for 1.3 % of the time, as tasks are of 959 to 1,045 rows.
     """
     part = F.expr(f"ntile({tasks}) OVER (ORDER BY `{key}`)")
-    parted = keys.select(key).distinct().withColumn("part", part)
+    parted = keys.select(key, *also).distinct().withColumn("part", part)
     # A left join: a part without a seat would share a partition, and not be lost.
     return parted.join(F.broadcast(partition_ids(keys.sparkSession, tasks)), "part", "left").drop("part")
 

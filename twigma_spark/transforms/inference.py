@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -36,7 +36,9 @@ class Feed:
     device: str = "cpu"
 
 
-def infer(frame: DataFrame, column: str, model: Model, value_type: str, feed: Feed) -> DataFrame:
+def infer(
+    frame: DataFrame, column: str, model: Model, value_type: str, feed: Feed, also: Sequence[str] = ()
+) -> DataFrame:
     """Return `frame` without `column`, and with `value` (of `value_type`) and `error` ("reason: detail").
 
     Exactly one of the two is null. The result must be computed once (`Work.once`) before two tables are
@@ -48,18 +50,22 @@ def infer(frame: DataFrame, column: str, model: Model, value_type: str, feed: Fe
         model: a spec; a worker process loads its weights once.
         value_type: Spark SQL type, such as ``array<float>``.
         feed: sizes and threads.
+        also: further columns that an item is of, such as the prompt of an image; an item is then a tuple of the values.
+            They are left out of the result too.
     """
+    asked = (column, *also)
 
     def run(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         loaded = cache.load(model, task_device(feed.device), feed.threads)
-        items = (batch.tolist() for batch in batches)
+        # Spark gives a series of one column, and a tuple of those of several.
+        items = (list(zip(*batch, strict=True)) if also else batch.tolist() for batch in batches)
         for result in run_batches(items, loaded, batch_size=feed.batch_size, decode_threads=feed.decode_threads):
             yield pd.DataFrame({"value": pd.Series(result.values, dtype=object), "error": result.errors})
 
     ask = pandas_udf(run, f"struct<value: {value_type}, error: string>").asNondeterministic()  # type: ignore[call-overload]
-    others = [name for name in frame.columns if name != column]
+    others = [name for name in frame.columns if name not in asked]
     answers = F.col("answer.value").alias("value"), F.col("answer.error").alias("error")
-    return frame.withColumn("answer", ask(column)).select(*others, *answers)
+    return frame.withColumn("answer", ask(*asked)).select(*others, *answers)
 
 
 def failures(answered: DataFrame, unit: str = "image") -> DataFrame:

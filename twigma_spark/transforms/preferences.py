@@ -10,6 +10,7 @@ from pyspark.sql.types import StructType
 
 from twigma_spark.transforms.columns import fill_columns
 from twigma_spark.transforms.engagement import DAY, band
+from twigma_spark.transforms.texts import id_of
 
 # What a row of `posted_images` says of an image, and a pair of each of its two.
 OF_IMAGE = ("image_id", "author_id", "followers", "likes", "created_at", "cluster", "nsfw")
@@ -47,9 +48,15 @@ class PairRule:
 
 
 def posted_images(
-    kept: DataFrame, images: DataFrame, tweets: DataFrame, clusters: DataFrame, nsfw_scores: DataFrame, threshold: float
+    kept: DataFrame,
+    images: DataFrame,
+    tweets: DataFrame,
+    clusters: DataFrame,
+    nsfw_scores: DataFrame,
+    threshold: float,
+    popularity: str = "like_count",
 ) -> DataFrame:
-    """Return corpus, prompt_key, text_id and `OF_IMAGE` of the kept images that have a prompt and likes.
+    """Return corpus, prompt_key, split_key, text_id and `OF_IMAGE` of the kept images that have a prompt and likes.
 
     Images belong to one prompt where they share its text, whatever its id: else a text that two ids have could be
     trained on under one and tested under the other.
@@ -61,6 +68,7 @@ def posted_images(
         clusters: image_id and cluster of one clustering; null where an image has none.
         nsfw_scores: image_id and score.
         threshold: a score from which an image is NSFW, as is one that was flagged; null where neither is known.
+        popularity: column of `tweets` that counts how much an image is liked.
     """
     prompt = F.trim("prompt")
     shown = images.where("tweet_id IS NOT NULL AND prompt IS NOT NULL").select(
@@ -68,15 +76,14 @@ def posted_images(
         "corpus",
         "tweet_id",
         "sensitive",
-        F.md5(F.concat_ws("\x1f", "corpus", prompt)).alias("prompt_key"),
-        # As `transforms.texts` makes it: the prompt's row in `text_embeddings`.
-        F.md5(F.concat_ws("\x1f", F.lit("prompt"), "corpus", prompt)).alias("text_id"),
+        _prompt_key(prompt).alias("prompt_key"),
+        id_of(F.lit("prompt"), "corpus", prompt).alias("text_id"),
     )
-    posts = tweets.where("like_count IS NOT NULL").select(
+    posts = tweets.where(F.col(popularity).isNotNull()).select(
         "tweet_id",
         F.coalesce("author_id", "tweet_id").alias("author_id"),
         F.col("author_followers").alias("followers"),
-        F.col("like_count").alias("likes"),
+        F.col(popularity).alias("likes"),
         "created_at",
     )
     scored = nsfw_scores.groupBy("image_id").agg(F.max("score").alias("score"))
@@ -87,8 +94,42 @@ def posted_images(
         .join(clusters.select("image_id", "cluster"), "image_id", "left")
         .join(scored, "image_id", "left")
         .withColumn("nsfw", F.coalesce(F.when(F.col("sensitive"), True), F.col("score") >= threshold, "sensitive"))
-        .select("corpus", "prompt_key", "text_id", *OF_IMAGE)
+        .select("corpus", "prompt_key", F.col("prompt_key").alias("split_key"), "text_id", *OF_IMAGE)
     )
+
+
+def with_near_prompts(posted: DataFrame, groups: DataFrame) -> DataFrame:
+    """Return rows of `posted_images` with split_key; prompts that count as another have its prompt_key and text_id.
+
+    Args:
+        posted: rows of `posted_images`.
+        groups: from `prompt_keys`.
+    """
+    return posted.join(groups, "text_id", "left").select(
+        "corpus",
+        F.coalesce("leader_key", "prompt_key").alias("prompt_key"),
+        F.coalesce("group_key", "split_key").alias("split_key"),
+        F.coalesce("leader_id", "text_id").alias("text_id"),
+        *OF_IMAGE,
+    )
+
+
+def prompt_keys(groups: DataFrame, prompts: DataFrame) -> DataFrame:
+    """Return text_id, leader_id, leader_key and group_key of grouped prompts.
+
+    Args:
+        groups: from `estimators.prompt_groups`.
+        prompts: text_id, corpus, text of all prompts.
+    """
+    keys = prompts.select("text_id", _prompt_key(F.trim("text")).alias("key"))
+    leaders = keys.toDF("leader_id", "leader_key")
+    return groups.join(leaders, "leader_id").select(
+        "text_id", "leader_id", "leader_key", F.col("group_id").alias("group_key")
+    )
+
+
+def _prompt_key(prompt: Column) -> Column:
+    return F.md5(F.concat_ws("\x1f", "corpus", prompt))
 
 
 def compared_images(posted: DataFrame, rule: PairRule) -> DataFrame:
@@ -109,15 +150,17 @@ def count_comparisons(compared: DataFrame) -> tuple[int, int, int]:
 def mine_pairs(compared: DataFrame, rule: PairRule) -> DataFrame:
     """Return the pairs of which one image is clearly liked more, those that are matched and those that are not.
 
-    Columns: corpus, prompt_key, text_id (of the preferred image's prompt), preferred_ and other_ image_id, author_id,
-    followers, likes and created_at, cluster and nsfw of the preferred image, matched, and weight: 1 / the pairs of
-    the prompt that are matched, or that are not.
+    Columns: corpus, prompt_key, split_key, text_id (of the prompt), preferred_ and other_ image_id, author_id,
+    followers, likes and created_at, cluster of the preferred image, nsfw of either, matched, and weight: 1 / the pairs
+    of the prompt that are matched, or that are not.
 
     Args:
         compared: rows of `compared_images`.
         rule: which pairs.
     """
-    one = compared.select("corpus", "prompt_key", "text_id", *[F.col(c).alias(f"preferred_{c}") for c in OF_IMAGE])
+    one = compared.select(
+        "corpus", "prompt_key", "split_key", "text_id", *[F.col(c).alias(f"preferred_{c}") for c in OF_IMAGE]
+    )
     two = compared.select("corpus", "prompt_key", *[F.col(c).alias(f"other_{c}") for c in OF_IMAGE])
     clear = (F.col("preferred_likes") >= rule.minimum) & (F.col("preferred_likes") >= F.col("other_likes") * rule.ratio)
     # Two images of a post have the same likes, and are no pair.
@@ -131,10 +174,11 @@ def mine_pairs(compared: DataFrame, rule: PairRule) -> DataFrame:
     return kept.select(
         "corpus",
         "prompt_key",
+        "split_key",
         "text_id",
         *of_both,
         F.col("preferred_cluster").alias("cluster"),
-        F.col("preferred_nsfw").alias("nsfw"),
+        (F.col("preferred_nsfw") | F.col("other_nsfw")).alias("nsfw"),
         "matched",
         "weight",
     )
@@ -202,8 +246,9 @@ def judged_pairs(
         found.where(~missing & (F.col("preferred_image_id") != F.col("other_image_id")))
         .withColumns(
             {
-                "prompt_key": F.md5(F.concat_ws("\x1f", "corpus", prompt)),
-                "text_id": F.md5(F.concat_ws("\x1f", F.lit("prompt"), "corpus", prompt)),
+                "prompt_key": _prompt_key(prompt),
+                "split_key": _prompt_key(prompt),
+                "text_id": id_of(F.lit("prompt"), "corpus", prompt),
                 "preferred_author_id": F.col("preferred_image_id"),
                 "other_author_id": F.col("other_image_id"),
                 "matched": F.lit(True),
@@ -213,6 +258,43 @@ def judged_pairs(
         .withColumn("weight", 1 / F.count("*").over(group))
     )
     return fill_columns(rows, schema), rejects.distinct()
+
+
+def prompted_images(pairs: DataFrame, folds: int, seed: int, tested: int | None) -> DataFrame:
+    """Return image_id and text_id of the images of matched pairs in the tested folds, each once a prompt.
+
+    Args:
+        pairs: rows of the table `pairs`.
+        folds: as for `pair_numbers`.
+        seed: likewise.
+        tested: folds that are held out in turn; None for all.
+    """
+    held = pairs.where(F.col("matched") & (_fold(folds, seed) < (tested or folds)))
+    sides = [held.select(F.col(f"{side}_image_id").alias("image_id"), "text_id") for side in ("preferred", "other")]
+    return sides[0].unionByName(sides[1]).distinct()
+
+
+def prompted_scores(pairs: DataFrame, scores: DataFrame) -> DataFrame:
+    """Return kind, the hashes of both images of each matched pair, and their scores for the pair's prompt.
+
+    Columns: kind, preferred_id, other_id, preferred, other. Pairs without a score are left out.
+
+    Args:
+        pairs: rows of the table `pairs`.
+        scores: image_id, text_id, kind, score; one a key.
+    """
+    found = pairs.where("matched").select("text_id", "preferred_image_id", "other_image_id")
+    for side in ("preferred", "other"):
+        on = ["text_id", f"{side}_image_id"] + ([] if side == "preferred" else ["kind"])
+        own = scores.select("text_id", F.col("image_id").alias(f"{side}_image_id"), "kind", F.col("score").alias(side))
+        found = found.join(own, on)
+    ids = [F.xxhash64(f"{side}_image_id").alias(f"{side}_id") for side in ("preferred", "other")]
+    return found.select("kind", *ids, "preferred", "other")
+
+
+def _fold(folds: int, seed: int) -> Column:
+    """Return the fold of a pair: all pairs of a prompt, and of those that are connected to it, are in one."""
+    return F.pmod(F.xxhash64("corpus", "split_key", F.lit(seed)), F.lit(folds)).cast("int")
 
 
 def pair_numbers(pairs: DataFrame, folds: int, seed: int) -> DataFrame:
@@ -225,10 +307,11 @@ def pair_numbers(pairs: DataFrame, folds: int, seed: int) -> DataFrame:
     """
     columns = {
         "text": F.xxhash64("text_id"),
-        "prompt": F.xxhash64("corpus", "prompt_key"),
-        "fold": F.pmod(F.xxhash64("corpus", "prompt_key", F.lit(seed)), F.lit(folds)).cast("int"),
+        "prompt": F.xxhash64("corpus", "split_key"),
+        "fold": _fold(folds, seed),
         "cluster": F.coalesce("cluster", F.lit(-1)).cast("int"),
         "matched": F.col("matched"),
+        "nsfw": F.coalesce("nsfw", F.lit(False)),
         "days": F.abs(F.unix_timestamp("preferred_created_at") - F.unix_timestamp("other_created_at")) / DAY,
     }
     for side in ("preferred", "other"):

@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 NOISE = r"(?i)\b(?:https?://|www\.)\S+|(?<![\p{L}\p{N}])[%s][\p{L}\p{M}\p{N}_]+"
 # The source of captions that came with the images.
 HUMAN = "human caption"
+# Without one, a text says nothing.
+WORD = r"[\p{L}\p{N}]"
 SIGNS = {"keep": "#＃", "drop": "@#＠＃"}
 
 
@@ -51,16 +53,21 @@ def texts(
         every = every.unionByName(_of("text", others.where(~is_broken(F.col("text"))), F.trim("text")))
     words = F.size(F.split("text", r"\s+"))
     return (
-        every.where(F.col("text").rlike(r"[\p{L}\p{N}]"))
+        every.where(F.col("text").rlike(WORD))
         .distinct()
         .select(
-            F.md5(F.concat_ws("\x1f", "source", "corpus", "text")).alias("text_id"),
+            id_of("source", "corpus", "text").alias("text_id"),
             "source",
             "corpus",
             "text",
             words.alias("n_words"),
         )
     )
+
+
+def id_of(source: str | Column, corpus: str, text: str | Column) -> Column:
+    """Return the id of a text in `text_embeddings`: one a source, corpus and text."""
+    return F.md5(F.concat_ws("\x1f", source, corpus, text))
 
 
 def is_broken(text: Column) -> Column:

@@ -16,10 +16,16 @@ OWN, UNMATCHED = "reward", "reward without matching"
 NAMES = {
     OWN: "reward model",
     UNMATCHED: "reward model without matching",
+    "reward without NSFW": "reward model without NSFW pairs",
     "reward, fine-tuned": "reward model, fine-tuned",
 }
+POPULARITY = {
+    "like_count": "likes", "retweet_count": "reposts", "reply_count": "replies", "quote_count": "quotes",
+}  # fmt: skip
+TEXTS = {"prompt": "prompt", "human caption": "own caption", "caption": "caption by the model"}
 PAIR_COUNTS = {
-    "images": "{} images with likes share a prompt with another",
+    "images": "{} images with {} share a prompt with another",
+    "joined": "{} prompts count as another one that is near",
     "prompts": "they have {} prompts",
     "compared": "and make {} pairs within a prompt",
     "clear": "in {} one is clearly liked more",
@@ -43,7 +49,9 @@ def context(data: ReportData) -> dict[str, object]:
         "details": [c for c in (_strata_chart(data), _calibration_chart(data), _loss_chart(data)) if c],
         "trained_on": [(NAMES.get(n, n), r) for n, r in data.by_label("reward", "trained_on", "scorer").items()],
         "missing": data.get("reward", "without_vectors"),
+        "scored": [(TEXTS.get(s, s), r) for s, r in data.by_label("reward", "scored", "source").items()],
         "absent": absent,
+        "popularity": POPULARITY[data.popularity],
         "shown": [("Surest and right", data.reward_pairs_right), ("Surest and wrong", data.reward_pairs_wrong)],
     }
 
@@ -51,7 +59,8 @@ def context(data: ReportData) -> dict[str, object]:
 def _describe_pairs(data: ReportData) -> str:
     """Return how many pairs came of how many images; "" where none were looked for."""
     found = {name: r for name in PAIR_COUNTS if (r := data.get("pairs", name)) and r.estimate}
-    return "; ".join(PAIR_COUNTS[name].format(count(int(r.estimate or 0))) for name, r in found.items())
+    words = POPULARITY[data.popularity]
+    return "; ".join(PAIR_COUNTS[name].format(count(int(r.estimate or 0)), words) for name, r in found.items())
 
 
 def _scorers(data: ReportData) -> list[Result]:

@@ -1,0 +1,88 @@
+"""Scores of all kept images in the stage `reward`: by stored vectors, or by pixels where the encoder was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from twigma_spark.config.settings import Config
+from twigma_spark.io.session import arrow_batches
+from twigma_spark.models.reward import RewardScorer
+from twigma_spark.models.reward_head import Head
+from twigma_spark.results import Result, Value
+from twigma_spark.stages import specs
+from twigma_spark.stages.stage import StageContext
+from twigma_spark.stats.reward import ANALYSIS
+from twigma_spark.transforms import rewards
+from twigma_spark.transforms.inference import failures, infer
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the stage writes.
+
+    Attributes:
+        scores: rows of `reward_scores`.
+        rejects: images that could not be read; None where none was.
+        results: how many images were scored for which text.
+    """
+
+    scores: DataFrame
+    rejects: DataFrame | None
+    results: list[Result]
+
+
+def score_images(
+    cfg: Config,
+    context: StageContext,
+    head: Head | None,
+    place: Path,
+    images: DataFrame,
+    vectors: DataFrame,
+    texts: DataFrame,
+    captions: DataFrame,
+) -> Scored:
+    """Return the scores of the kept images that have a text.
+
+    Args:
+        cfg: the configuration.
+        context: of the stage.
+        head: of a model on stored vectors; None where the encoder was trained too, and images must be read again.
+        place: folder of the model.
+        images: rows of the table `images`.
+        vectors: image_id, embedding of the kept images.
+        texts: rows of `text_embeddings` of the encoder.
+        captions: rows of the table `captions`.
+    """
+    captioner = specs.captioner(cfg)
+    written = captions.where(F.col("model_id") == (captioner.model_id if captioner else ""))
+    asked = rewards.own_texts(images.join(vectors.select("image_id"), "image_id", "left_semi"), written)
+    if head is not None:
+        scores, rejects = context.materialize(rewards.score_vectors(asked, vectors, texts, head)), None
+    else:
+        scores, rejects = _score_pixels(cfg, context, place, asked, images, texts)
+    return Scored(scores, rejects, list(_count(scores)))
+
+
+def _score_pixels(
+    cfg: Config, context: StageContext, place: Path, asked: DataFrame, images: DataFrame, texts: DataFrame
+) -> tuple[DataFrame, DataFrame]:
+    context.log("reward: the encoder was trained too, so the kept images are read again to be scored")
+    prompts = texts.select("text_id", F.col("text").alias("prompt"))
+    items = asked.join(prompts, "text_id").join(images.select("image_id", "source_key", "content"), "image_id")
+    model, feed = RewardScorer.of_folder(place), specs.feed(cfg, cfg.baselines)
+    with arrow_batches(context.spark, cfg.baselines.arrow_batch):
+        answered = context.materialize(infer(items, "content", model, "float", feed, also=("prompt",)))
+    scores = answered.where("error IS NULL").withColumn("score", F.col("value").cast("double"))
+    return scores.select(*rewards.SCORED), failures(answered).withColumn("stage", F.lit("reward"))
+
+
+def _count(scores: DataFrame) -> Iterator[Result]:
+    for row in sorted(scores.groupBy("source").count().collect()):
+        what = "complete count of the kept images with a vector"
+        value = Value(float(row["count"]), None, None, row["count"], "images", what)
+        yield Result.of(ANALYSIS, "scored", value, source=row["source"])
