@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -114,21 +115,15 @@ def browser() -> Iterator[Page]:
     """Give a tab of a browser that ends with the block, and leaves nothing behind."""
     there, to_browser = os.pipe()
     from_browser, back = os.pipe()
+    # The browser reads file descriptor 3 and writes 4, so that the ends must not have these numbers before.
+    ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (there, back)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The browser reads file descriptor 3 and writes 4.
-        command = [
-            "sh",
-            "-c",
-            f'exec "$@" 3<&{there} 4>&{back}',
-            "sh",
-            str(FOUND),
-            *FLAGS,
-            f"--user-data-dir={profile}",
-        ]
+        place = [str(FOUND), *FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(
-            command, pass_fds=(there, back), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for end in (there, back):
+            ["bash", "-c", f'exec "$@" 3<&{ends[0]} 4>&{ends[1]}', "bash", *place],
+            pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for end in (there, back, *ends):
             os.close(end)
         try:
             yield Page(to_browser, from_browser)

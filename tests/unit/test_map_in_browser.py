@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from browser import FOUND, Page, browser
-from jinja2 import DictLoader
-from markupsafe import Markup
 from report_demo import demo
 
 from twigma_spark.report.data import ImageMap
@@ -37,20 +34,14 @@ def shown() -> ImageMap:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The section of the map alone, without plotly, which takes seconds to load; under the page's policy."""
+    """The section of the map alone, without plotly, which takes seconds to load."""
     file = tmp_path_factory.mktemp("map") / "map.html"
     env = environment()
     context = projection.context(replace(demo(), results=()))
     body = env.get_template("projection.html").render(it={**context, "charts": []}, data=demo())
-    alone = env.overlay(
-        loader=DictLoader(
-            {
-                "page": "<!doctype html><meta charset=utf-8><style>{{ style }}</style>{{ body }}<script>{{ script }}</script>"
-            }
-        )
-    )
-    parts = {"style": source(env, "page.css"), "body": body, "script": source(env, "map.js")}
-    file.write_text(alone.get_template("page").render({k: Markup(v) for k, v in parts.items()}), encoding="utf-8")
+    style, script = source(env, "page.css"), source(env, "map.js")
+    text = f"<!doctype html><meta charset=utf-8><style>{style}</style><body>{body}<script>{script}</script></body>"
+    file.write_text(text, encoding="utf-8")
     with browser() as made:
         made.open(file)
         yield made
