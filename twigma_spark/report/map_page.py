@@ -12,8 +12,9 @@ from twigma_spark.report.data import ImageMap, MapLayer, MapPicture, Picture
 from twigma_spark.report.figures import colour, data_uri
 from twigma_spark.report.grid import varints
 
-# Viridis (Smith & van der Walt 2015), without its darkest and its palest end, which vanish on dark or light ground.
-TIMES = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#d8c229")
+# From blue to ochre, ever lighter, as plasma (Smith & van der Walt 2015) without the ends that vanish on dark or light
+# ground.
+TIMES = ("#4b61c4", "#9358bf", "#c6558f", "#d9634a", "#c58126")
 LONGEST_TEXT = 200
 
 

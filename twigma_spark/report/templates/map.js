@@ -153,7 +153,7 @@
       const [red, green, blue, alpha] = image.data.subarray(pixel, pixel + 4);
       brush.fillStyle = `rgba(${red},${green},${blue},${0.25 + (0.75 * alpha) / 255})`;
       brush.beginPath();
-      const radius = Math.max(1.6, 0.48 * step * (0.4 + 0.6 * strength[cell]));
+      const radius = Math.max(1.6 + 2 * Math.max(0, 1 - tiles.cells.length / DOTS), 0.48 * step * (0.4 + 0.6 * strength[cell]));
       brush.arc(left + (cell % side + 0.5) * step, top + (side - Math.floor(cell / side) - 0.5) * step, radius, 0, 2 * Math.PI);
       brush.fill();
     }

@@ -92,6 +92,18 @@
   }, { rootMargin: "-20% 0px -70% 0px" });
   for (const section of document.querySelectorAll("main > section")) seen.observe(section);
 
+  // A table that is wider than the page is moved with the arrows, too.
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const moves = target.scrollWidth > target.clientWidth;
+      for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "Table, moved with the arrow keys"]]) {
+        if (moves) target.setAttribute(name, value);
+        else target.removeAttribute(name);
+      }
+    }
+  });
+  for (const table of document.querySelectorAll(".wide")) wide.observe(table);
+
   dark.addEventListener("change", draw);
   draw();
 })();
