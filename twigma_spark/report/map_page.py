@@ -14,7 +14,7 @@ from twigma_spark.report.grid import varints
 
 # From blue to ochre, ever lighter, as plasma (Smith & van der Walt 2015) without the ends that vanish on dark or light
 # ground.
-TIMES = ("#4b61c4", "#9358bf", "#c6558f", "#d9634a", "#c58126")
+TIMES = ("#4d63c6", "#9358bf", "#c6558f", "#d9634a", "#c58126")
 LONGEST_TEXT = 200
 
 
