@@ -137,6 +137,7 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-nsfw",
         "fig-nsfw-scores",
         "fig-activity",
+        "fig-words",
         "fig-choice-0",
         "fig-duplicates",
         "fig-map-corpus",
