@@ -10,7 +10,7 @@ from browser import FOUND, Page, browser
 from report_demo import demo
 
 from twigma_spark.report.data import ImageMap
-from twigma_spark.report.render import environment, source
+from twigma_spark.report.render import SCRIPTS, environment, source
 from twigma_spark.report.sections import projection
 
 pytestmark = pytest.mark.skipif(FOUND is None, reason="there is no Chromium or Chrome")
@@ -39,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     env = environment()
     context = projection.context(replace(demo(), results=()))
     body = env.get_template("projection.html").render(it={**context, "charts": []}, data=demo())
-    style, script = source(env, "page.css"), source(env, "map.js")
+    style, script = source(env, "page.css"), "".join(source(env, name) for name in SCRIPTS[1:])
     text = f"<!doctype html><meta charset=utf-8><style>{style}</style><body>{body}<script>{script}</script></body>"
     file.write_text(text, encoding="utf-8")
     with browser() as made:

@@ -44,7 +44,7 @@ from twigma_spark.report.sections import (
 # The page opens with the first sentence of the first of these that have one, and with pictures.
 LEADS = ("distinctiveness", "likes", "themes", "variation", "neighbours", "activity")
 SENTENCES, OPENING = 3, 24
-SCRIPTS = ("page.js", "map.js")
+SCRIPTS = ("page.js", "map_tiles.js", "map_cards.js", "map.js")
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[ReportSection, ...] = (
     corpora.SECTION,

@@ -165,8 +165,10 @@ def _month() -> Column:
 def _themes(cfg: Config, projection: DataFrame, tables: Frames, on: Square) -> list[MapLayer]:
     clusters = inputs.clustering(tables["clusters"], inputs.theme_clustering(cfg))
     found = arrow.collect(density.group_cells(projection, clusters.withColumnRenamed("cluster", "group"), on))
-    names = [str(cluster) for cluster in range(max(found["group"].to_pylist(), default=-1) + 1)]
-    return [_layer(cfg, "theme", names, on, found)] if names else []
+    if not found.num_rows:
+        return []
+    names = [str(cluster) for cluster in range(pc.max(found["group"]).as_py() + 1)]
+    return [_layer(cfg, "theme", names, on, found)]
 
 
 def _stand_ins(found: pa.Table, groups: Numbers, on: Square, most: int) -> dict[str, tuple[float, float]]:

@@ -1,12 +1,12 @@
 "use strict";
 (() => {
+  const { counted, card, button } = mapCards;
   const source = document.getElementById("map-data");
   if (!source) return;
   const data = JSON.parse(source.textContent);
   const root = document.getElementById("image-map");
   const [canvas, tip, legend, panel, spoken] = ["canvas", ".map-tip", ".map-legend", ".map-panel", ".map-spoken"].map((css) => root.querySelector(css));
   const brush = canvas.getContext("2d");
-  const DOTS = 6000; // cells in view that are drawn as dots; more are drawn as one image
   const REACH = 60; // pixels from the pointer to a picture at most
   const SIDE = 58; // of a picture on the map, in pixels
   const CLOSEST = 40; // times that the map can be enlarged
@@ -16,81 +16,11 @@
   let selected = null;
   let byKeys = false;
 
-  // The counts of a layer: varints (LEB128) in Base64.
-  function varints(text) {
-    const bytes = atob(text);
-    const found = [];
-    for (let i = 0, value = 0, scale = 1; i < bytes.length; i += 1) {
-      const byte = bytes.charCodeAt(i);
-      value += (byte & 127) * scale;
-      scale *= 128;
-      if (byte < 128) { found.push(value); value = 0; scale = 1; }
-    }
-    return found;
-  }
-
-  function decode(group) {
-    if (!group.at) {
-      let cell = 0;
-      group.at = Uint32Array.from(varints(group.cells), (step) => (cell += step));
-      group.n = Uint32Array.from(varints(group.counts));
-      group.rgb = [1, 3, 5].map((i) => parseInt(group.colour.slice(i, i + 2), 16));
-    }
-    return group;
-  }
-
-  const isShown = (place) => view.chosen.size === 0 || view.chosen.has(place);
-
-  // What is drawn of a layer: cells that are not empty, each with images, colour and opacity, and one image of them all.
   // Made once for a layer and a choice of its groups; moving and zooming only place it.
   let tiles = null;
-  function makeTiles() {
-    const { side, groups } = data.layers[view.layer];
-    const [total, red, green, blue] = [0, 1, 2, 3].map(() => new Float32Array(side * side));
-    groups.forEach((group, place) => {
-      if (!isShown(place)) return;
-      const { at, n, rgb } = decode(group);
-      for (let i = 0; i < at.length; i += 1) {
-        total[at[i]] += n[i];
-        red[at[i]] += n[i] * rgb[0];
-        green[at[i]] += n[i] * rgb[1];
-        blue[at[i]] += n[i] * rgb[2];
-      }
-    });
-    const cells = [];
-    for (let cell = 0; cell < total.length; cell += 1) if (total[cell]) cells.push(cell);
-    const ordered = Float32Array.from(cells, (cell) => total[cell]).sort();
-    const full = Math.log1p(ordered[Math.floor(0.99 * (ordered.length - 1))] || 1);
-    const image = new ImageData(side, side);
-    const strength = new Float32Array(side * side);
-    for (const cell of cells) {
-      const pixel = 4 * ((side - 1 - Math.floor(cell / side)) * side + (cell % side));
-      strength[cell] = Math.min(1, Math.log1p(total[cell]) / full);
-      [red, green, blue].forEach((part, i) => { image.data[pixel + i] = part[cell] / total[cell]; });
-      image.data[pixel + 3] = 255 * (0.3 + 0.7 * strength[cell]);
-    }
-    const drawn = document.createElement("canvas");
-    drawn.width = drawn.height = side;
-    drawn.getContext("2d").putImageData(image, 0, 0);
-    tiles = { side, cells, total, strength, image, drawn };
-  }
+  const isShown = (place) => view.chosen.size === 0 || view.chosen.has(place);
 
-  // The part of the square in which there are images fills the canvas.
-  function fit() {
-    const { side, groups } = data.layers[0];
-    const ends = { left: side, right: 0, below: side, above: 0 };
-    for (const { at } of groups.map(decode)) {
-      for (const cell of at) {
-        const [row, column] = [Math.floor(cell / side), cell % side];
-        ends.left = Math.min(ends.left, column);
-        ends.right = Math.max(ends.right, column + 1);
-        ends.below = Math.min(ends.below, row);
-        ends.above = Math.max(ends.above, row + 1);
-      }
-    }
-    return Object.fromEntries(Object.entries(ends).map(([name, place]) => [name, place / side]));
-  }
-  const ends = fit();
+  const ends = mapTiles.bounds(data.layers[0]); // the part of the square with images fills the canvas
   const middle = { x: (ends.left + ends.right) / 2, y: (ends.below + ends.above) / 2 };
 
   // From 0 to 1 on the map to pixels of the canvas, and back.
@@ -107,19 +37,17 @@
   }
 
   function draw() {
-    if (!tiles) makeTiles();
     const css = getComputedStyle(root);
     brush.setTransform(size.ratio, 0, 0, size.ratio, 0, 0);
     brush.clearRect(0, 0, size.width, size.height);
-    const { side, cells, drawn } = tiles;
-    const step = scale() / side;
+    const step = scale() / tiles.side;
     const [left, top] = toPixels(0, 1);
-    const seen = cellsInView(cells, side, step, left, top);
-    if (seen) drawDots(seen, side, step, left, top);
+    const seen = mapTiles.inView(tiles, size, step, left, top);
+    if (seen) mapTiles.drawDots(brush, tiles, seen, size, step, left, top);
     else {
       brush.imageSmoothingEnabled = step < 1.5;
       brush.imageSmoothingQuality = "high";
-      brush.drawImage(drawn, left, top, scale(), scale());
+      brush.drawImage(tiles.drawn, left, top, scale(), scale());
     }
     if (view.pictures) drawPictures();
     for (const picture of [selected, pointed]) {
@@ -133,30 +61,6 @@
     }
     canvas.dataset.zoom = view.zoom.toFixed(2);
     canvas.dataset.drawn = seen ? "dots" : "image";
-  }
-
-  function cellsInView(cells, side, step, left, top) {
-    const found = [];
-    for (const cell of cells) {
-      const x = left + (cell % side + 0.5) * step;
-      const y = top + (side - Math.floor(cell / side) - 0.5) * step;
-      if (x > -step && y > -step && x < size.width + step && y < size.height + step) found.push(cell);
-      if (found.length > DOTS) return null;
-    }
-    return found;
-  }
-
-  function drawDots(cells, side, step, left, top) {
-    const { strength, image } = tiles;
-    for (const cell of cells) {
-      const pixel = 4 * ((side - 1 - Math.floor(cell / side)) * side + (cell % side));
-      const [red, green, blue, alpha] = image.data.subarray(pixel, pixel + 4);
-      brush.fillStyle = `rgba(${red},${green},${blue},${0.25 + (0.75 * alpha) / 255})`;
-      brush.beginPath();
-      const radius = Math.max(1.6 + 2 * Math.max(0, 1 - tiles.cells.length / DOTS), 0.48 * step * (0.4 + 0.6 * strength[cell]));
-      brush.arc(left + (cell % side + 0.5) * step, top + (side - Math.floor(cell / side) - 0.5) * step, radius, 0, 2 * Math.PI);
-      brush.fill();
-    }
   }
 
   // Pictures that have room, those first that come first; one is loaded when it is drawn for the first time.
@@ -199,35 +103,13 @@
     return tiles.total[row * tiles.side + column] || 0;
   }
 
-  const counted = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
-
-  // A picture with what is said of it; one that is hidden or cannot be drawn is words.
-  function card(place, note) {
-    const { src, text, corpus, why } = data.shown[place];
-    const figure = document.createElement("figure");
-    if (src) {
-      const image = figure.appendChild(document.createElement("img"));
-      image.src = src;
-      image.alt = text || `picture of ${corpus} without a caption`;
-    } else {
-      const box = figure.appendChild(document.createElement("div"));
-      box.className = "tile none";
-      box.textContent = why;
-    }
-    const caption = figure.appendChild(document.createElement("figcaption"));
-    const head = caption.appendChild(document.createElement("b"));
-    head.textContent = note ? `${corpus} · ${note}` : corpus;
-    if (text) caption.append(document.createElement("br"), text);
-    return figure;
-  }
-
   function point(picture, aloud) {
     if (picture === pointed) return place();
     pointed = picture;
     tip.hidden = !picture;
     if (picture) {
       const n = imagesAt(picture.x, picture.y);
-      tip.replaceChildren(card(picture.shown, counted(n, "image") + " here"));
+      tip.replaceChildren(card(data.shown[picture.shown], counted(n, "image") + " here"));
       if (aloud) spoken.textContent = tip.textContent;
     }
     place();
@@ -252,8 +134,8 @@
     title.textContent = picture.near.length ? "Its nearest neighbours" : "No neighbours are known";
     const near = document.createElement("div");
     near.className = "map-near";
-    near.append(...picture.near.map(([shown, similarity]) => card(shown, similarity.toFixed(3))));
-    panel.replaceChildren(card(picture.shown), title, near);
+    near.append(...picture.near.map(([shown, similarity]) => card(data.shown[shown], similarity.toFixed(3))));
+    panel.replaceChildren(card(data.shown[picture.shown]), title, near);
   }
 
   function changeView(x, y, zoom) {
@@ -334,16 +216,6 @@
   });
   canvas.addEventListener("blur", () => { if (byKeys) point(null); byKeys = false; });
 
-  function button(text, pressed, act) {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.className = "plain";
-    made.textContent = text;
-    made.setAttribute("aria-pressed", String(pressed));
-    made.addEventListener("click", act);
-    return made;
-  }
-
   function showLayers() {
     const place = root.querySelector(".map-layers");
     place.replaceChildren("Colour by ", ...data.layers.map(({ name }, number) => button(name, number === view.layer, () => {
@@ -357,7 +229,7 @@
 
   // A group of the legend shows its images alone, or adds them to those of others.
   function showLegend() {
-    tiles = null;
+    tiles = mapTiles.make(data.layers[view.layer], isShown);
     legend.replaceChildren(...data.layers[view.layer].groups.map((group, number) => {
       const made = button("", view.chosen.has(number), () => {
         if (!view.chosen.delete(number)) view.chosen.add(number);
@@ -373,7 +245,6 @@
       made.replaceChildren(chip, document.createTextNode(group.name), n);
       return made;
     }));
-    makeTiles();
     point(null);
     redraw();
   }
