@@ -71,6 +71,11 @@ WORLD: dict[str, list[dict[str, Any]]] = {
         {"image_id": f"{1:032x}", "reference": "art", "rank": 1,
          "neighbour_id": f"{5:032x}", "similarity": 0.75}
     ],
+    "projection": [
+        {"image_id": f"{1:032x}", "corpus": "posts", "x": 0.0, "y": 0.0},
+        {"image_id": f"{2:032x}", "corpus": "posts", "x": 8.0, "y": 4.0},
+        {"image_id": f"{5:032x}", "corpus": "art", "x": 2.0, "y": 0.0},
+    ],
     "results": [
         {"stage": "distinctiveness", "analysis": "distinctiveness", "metric": "kl",
          "labels": {"p": "posts", "q": "art"}, "labels_key": "k",
@@ -160,6 +165,20 @@ def test_the_data_of_the_page(cfg: Config, context: StageContext, tables: Callab
         ((0.74, 1),),
         float("inf"),
     )
+
+    assert data.image_map is not None and len(data.cells) == 3
+    corpus, date, by_theme = data.image_map.layers
+    assert (corpus.groups, date.groups, by_theme.groups) == (
+        ("posts", "art"), ("2022-01", "2022-02"), ("0 · castle",),
+    )  # fmt: skip
+    assert [int(layer.counts.images.sum()) for layer in data.image_map.layers] == [3, 2, 2]
+    pictures = {each.picture.image_id[-1]: each for each in data.image_map.pictures}
+    # The square is 8 wide, the points 4 high and in its middle.
+    assert {name: (each.x, each.y) for name, each in pictures.items()} == {
+        "1": (0.0, 0.25), "2": (1.0, 0.75), "5": (0.25, 0.25),
+    }  # fmt: skip
+    near = {name: [(p.image_id[-1], s) for p, s in each.neighbours] for name, each in pictures.items()}
+    assert near == {"1": [("5", 0.75)], "2": [], "5": [("1", 0.75)]}
 
 
 def test_one_row_that_fits_the_table_comes_out(made: DataFrame) -> None:

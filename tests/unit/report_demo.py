@@ -16,6 +16,7 @@ from pathlib import Path
 
 from made_results import result
 from PIL import Image, ImageDraw
+from report_demo_map import image_map, map_cells
 from report_demo_quality import quality
 from report_demo_reward import reward
 from report_demo_trends import likes, trends
@@ -270,6 +271,9 @@ def demo() -> ReportData:
         ),
         Reject("ingest", "image", "photo", "not_an_image", 5, (("notes.jpg", "44 bytes start with 68656c6c6f"),)),
     )
+    on_map = image_map(
+        {c.name: c.kept for c in corpora}, [" ".join(words.split()[:3]) for words in WORDS], MONTHS[::3], picture
+    )
     return ReportData(
         title="What people made with AI",
         created_at=now,
@@ -312,6 +316,8 @@ def demo() -> ReportData:
         ),
         copies=tuple(Pair("photo", picture(i), picture(i + 9, "photo"), 0.96 + i / 500, 0.001) for i in range(4)),
         prompts=_prompts(),
+        cells=map_cells(on_map),
+        image_map=on_map,
         safety=(
             Safety("posts", 1802, 1800, 61, 40, 2),
             Safety("diffusion", 796, 796, 3, 0, 0),

@@ -1,93 +1,94 @@
-"""The grid: one quantisation a cell, intervals by groups, and how often the ranking changes."""
+"""Counts in cells: coarser grids lose no image, bytes are read back, and pictures stand for equal parts."""
 
 from __future__ import annotations
 
-from math import inf
-
 import numpy as np
 import pytest
-from made_results import joined
-from scipy.stats import entropy
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from twigma_spark.stats import grid as module
-from twigma_spark.stats.grid import (
-    CellDivergence,
-    Grid,
-    GridCell,
-    GridSpec,
-    cell_results,
-    grid,
-    ranking_changes,
-    spread,
-)
-from twigma_spark.stats.sample import Sample
+from twigma_spark.report import grid
+from twigma_spark.report.grid import Counts
 
-SPEC = GridSpec(clusters=(3, 4), seeds=2, shares=(0.5, 1.0), bootstrap=40, seed=3)
+SIDE = 16
+CELLS = st.integers(0, SIDE**2 - 1)
 
 
-def blobs(shares: list[float], n: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    label = rng.choice(len(shares), n, p=shares)
-    return (5 * np.eye(len(shares), 6)[label] + 0.2 * rng.normal(size=(n, 6))).astype(np.float32)
+def read(content: bytes) -> list[int]:
+    """Return varints, as the definition of LEB128 reads them."""
+    found, value, shift = [], 0, 0
+    for byte in content:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            found.append(value)
+            value, shift = 0, 0
+    return found
 
 
-SAMPLES = {
-    "posts": Sample(blobs([0.4, 0.3, 0.2, 0.1], 600, 1), np.arange(600) // 2, "posts"),
-    "near": Sample(blobs([0.35, 0.3, 0.2, 0.15], 400, 2)),
-    "far": Sample(blobs([0.1, 0.1, 0.2, 0.6], 400, 3)),
-}
+def dense(counts: Counts, side: int, groups: int) -> np.ndarray:
+    table = np.zeros((groups, side, side), np.int64)
+    np.add.at(table, (counts.groups, counts.cells // side, counts.cells % side), counts.images)
+    return table
 
 
-def test_every_cell_has_every_pair_with_an_interval_over_groups() -> None:
-    found = cell_results(grid(SAMPLES, SPEC), SPEC)
-    assert len(found) == 2 * 2 * 2 * 2 * 6
-    one = next(s for s in found if (s.metric, joined(s)) == ("kl_kt", "posts|far|4|3|1"))
-    assert one.estimate == pytest.approx(entropy([0.4, 0.3, 0.2, 0.1], [0.1, 0.1, 0.2, 0.6]), abs=0.15)
-    assert one.low is not None and one.high is not None and one.low < one.estimate < one.high
-    assert (one.n, one.unit) == (700, "posts and images") and "40 resamples of posts and images" in one.method
+@st.composite
+def counted(draw: st.DrawFn) -> tuple[Counts, np.ndarray]:
+    """Draw images in cells and groups, as counts and as a table (group, row, column)."""
+    n = draw(st.integers(0, 40))
+    cells, groups = draw(arrays(np.int64, n, elements=CELLS)), draw(arrays(np.int64, n, elements=st.integers(0, 2)))
+    images = draw(arrays(np.int64, n, elements=st.integers(1, 10**6)))
+    table = np.zeros((3, SIDE, SIDE), np.int64)
+    np.add.at(table, (groups, cells // SIDE, cells % SIDE), images)
+    return grid.count(cells, groups, images), table
 
 
-def test_a_pair_is_quantised_once_a_size_k_and_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    right = module.cluster_points
-    monkeypatch.setattr(module, "cluster_points", lambda *args: calls.append(args[1:3]) or right(*args))
-    grid(SAMPLES, SPEC)
-    assert len(calls) == 3 * 2 * 2 * 2
+@given(counted())
+def test_counts_add_up_and_a_coarser_grid_is_sums_of_four_cells(drawn: tuple[Counts, np.ndarray]) -> None:
+    counts, table = drawn
+    assert (dense(counts, SIDE, 3) == table).all()
+    keys = counts.groups * SIDE**2 + counts.cells
+    assert (np.diff(keys) > 0).all()
+    half = grid.halve(counts, SIDE)
+    assert (dense(half, SIDE // 2, 3) == table.reshape(3, SIDE // 2, 2, SIDE // 2, 2).sum((2, 4))).all()
 
 
-def test_a_clear_ranking_never_changes_and_its_spread_holds_the_truth() -> None:
-    found = grid(SAMPLES, SPEC)
-    main = {("posts", "near"): 0.1, ("posts", "far"): 0.8, ("near", "posts"): 0.1, ("near", "far"): 0.7,
-            ("far", "posts"): 0.8, ("far", "near"): 0.7}  # fmt: skip
-    changes = {(s.metric, joined(s)): s for s in ranking_changes(found, main, SPEC)}
-    assert changes["kl_kt", "posts"].estimate == 0 and changes["kl_kt", "posts"].unit == "grid cells"
-    turned = {**main, ("posts", "near"): 0.9}
-    assert {joined(s): s.estimate for s in ranking_changes(found, turned, SPEC) if s.metric == "kl_kt"}["posts"] == 1
-    wide = {(s.metric, joined(s)): s for s in spread(found)}["kl_kt", "posts|far"]
-    assert wide.low is not None and wide.estimate is not None and wide.high is not None
-    assert wide.low <= wide.estimate <= wide.high and wide.n == 8
+@given(counted(), st.integers(1, 30))
+def test_entries_are_bounded_whatever_the_images(drawn: tuple[Counts, np.ndarray], most: int) -> None:
+    counts, table = drawn
+    fewer, side = grid.bound(counts, SIDE, most)
+    assert len(fewer.cells) <= max(most, 3) and fewer.images.sum() == table.sum()
+    assert side == SIDE or len(grid.bound(counts, SIDE, len(counts.cells))[0].cells) > most
 
 
-def test_infinite_values_have_no_order() -> None:
-    drawn = np.full(5, inf)
-    values = {("a", "b"): CellDivergence(inf, drawn), ("a", "c"): CellDivergence(inf, drawn)}
-    made = Grid({GridCell("kl", 2, 0, 1.0): values}, dict.fromkeys("abc", (9, "images")))
-    found = [s for s in ranking_changes(made, {**dict.fromkeys([("b", "a"), ("c", "a")], 1.0), ("b", "c"): 1.0,
-             ("c", "b"): 1.0, ("a", "b"): 1.0, ("a", "c"): 2.0}, GridSpec(bootstrap=5))
-             if (s.metric, joined(s)) == ("kl", "a")]  # fmt: skip
-    assert found[0].estimate == 1.0
-    assert spread(made)[0].estimate == inf
+@given(st.lists(st.integers(0, 2**40) | st.integers(0, 300)))
+def test_varints_are_read_back(values: list[int]) -> None:
+    assert read(grid.varints(np.array(values, np.int64))) == values
 
 
-def test_empty_and_small_corpora_do_not_harm_the_grid() -> None:
-    none = Sample(np.empty((0, 6), np.float32))
-    found = grid({**SAMPLES, "none": none, "one": Sample(blobs([1.0, 0, 0, 0], 1, 9))}, SPEC)
-    pairs = next(iter(found.values.values()))
-    assert ("posts", "one") in pairs and not any("none" in pair for pair in pairs)
-    assert not any(np.isnan(s.estimate) for s in cell_results(found, SPEC) if s.estimate is not None)
-    nothing = grid({"none": none}, SPEC)
-    assert cell_results(nothing, SPEC) == spread(nothing) == ranking_changes(nothing, {}, SPEC) == []
+def test_the_bytes_of_varints_are_those_of_the_definition() -> None:
+    """624485 is E5 8E 26 in the DWARF standard's example."""
+    assert grid.varints(np.array([624485, 0, 127, 128])) == bytes.fromhex("e58e26007f8001")
 
 
-def test_the_same_seed_gives_the_same_grid() -> None:
-    assert cell_results(grid(SAMPLES, SPEC), SPEC) == cell_results(grid(SAMPLES, SPEC), SPEC)
+@given(counted(), st.integers(0, 50))
+def test_a_choice_has_each_cell_once_and_no_more_than_asked(drawn: tuple[Counts, np.ndarray], most: int) -> None:
+    counts, _ = drawn
+    one = counts.groups == 0
+    chosen = grid.spread(counts.cells[one], counts.images[one], SIDE, most)
+    assert len(chosen) == len(set(chosen.tolist())) <= most
+    assert len(chosen) == one.sum() if most >= 4 * one.sum() else len(chosen) <= one.sum()
+
+
+def test_pictures_are_where_the_images_are() -> None:
+    """Nine tenths of the images lie in one quarter: about as many of the pictures do, and no part has none."""
+    rng = np.random.default_rng(0)
+    side = 256
+    places = np.r_[rng.integers(0, side // 2, (90_000, 2)), rng.integers(0, side, (10_000, 2))]
+    cells, images = np.unique(places[:, 0] * side + places[:, 1], return_counts=True)
+    chosen = cells[grid.spread(cells, images, side, 100)]
+    row, column = chosen // side, chosen % side
+    quarters = np.bincount((row // 128) * 2 + column // 128, minlength=4)
+    assert 90 <= len(chosen) <= 100
+    assert quarters[0] == pytest.approx(0.925 * len(chosen), abs=20) and quarters.min() >= 1

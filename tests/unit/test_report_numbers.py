@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twigma_spark.report.numbers import count, duration, interval, number, percent, percent_ends, wilson
+from twigma_spark.report.numbers import (
+    count,
+    duration,
+    interval,
+    number,
+    percent,
+    percent_ends,
+    signed_percent,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +23,7 @@ from twigma_spark.report.numbers import count, duration, interval, number, perce
         (0.0, "0"),
         (12.345, "12.3"),
         (1234.5, "1,234"),
+        (-3.162e94, "−3.16·10⁹⁴"),
         (-0.5, "−0.500"),
         (0.000012, "0.000012"),
         (math.inf, "∞"),
@@ -27,6 +37,14 @@ from twigma_spark.report.numbers import count, duration, interval, number, perce
 )
 def test_number(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(11.6, "+12%"), (-0.44, "−0.4%"), (1150, "+1,150%"), (3.162e94, "+3.16·10⁹⁴%"), (math.inf, "+inf%"), (None, "–")],
+)
+def test_a_change_in_percent_is_never_a_line_of_digits(value: float | None, text: str) -> None:
+    assert signed_percent(value) == text
 
 
 def test_interval_needs_both_ends() -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from report_demo import demo
 
-from twigma_spark.report.build import fullest_cells
-from twigma_spark.report.data import CorpusSummary, MapCell, Picture
+from twigma_spark.report.data import CorpusSummary, MapCell
 from twigma_spark.report.sections import projection
 
 CELLS = (
@@ -29,8 +28,8 @@ def test_both_maps_count_all_images() -> None:
     assert {"posts", "art"} <= set(names)
     corpus, date = projection.by_corpus(data), projection.by_date(data)
     dots = {trace["name"]: trace for trace in json.loads(corpus.json)["data"]}
-    assert dots["posts"]["customdata"] == [["3 images", ""], ["1 image", ""]]
-    assert dots["art"]["customdata"] == [["40 images", ""]]
+    assert dots["posts"]["customdata"] == [["3 images"], ["1 image"]]
+    assert dots["art"]["customdata"] == [["40 images"]]
     assert dots["art"]["marker"]["size"] == [projection.LARGE] and min(dots["posts"]["marker"]["size"]) == 3.0
     assert "posts 4" in corpus.caption and "art 40" in corpus.caption
     (trace,) = json.loads(date.json)["data"]
@@ -64,24 +63,3 @@ def _values(column: object) -> object:
     if not isinstance(column, dict):
         return column
     return np.frombuffer(base64.b64decode(column["bdata"]), column["dtype"])
-
-
-def test_a_hidden_picture_is_not_in_the_page_for_the_map() -> None:
-    webp = b"RIFF....WEBP"
-    pictures = {
-        "fine": Picture("fine", "posts", "a <b> boat", webp, score=0.1),
-        "nude": Picture("nude", "posts", "words", webp, score=0.9),
-        "unknown": Picture("unknown", "posts", "words", webp),
-        "broken": Picture("broken", "posts", "words", None, score=0.1),
-    }
-    context = projection.context(replace(demo(), cells=CELLS, map_pictures=pictures))
-    shown = json.loads(str(context["pictures"]))
-    assert set(shown) == {"fine", "nude", "unknown"}
-    assert shown["fine"]["src"].startswith("data:image/webp;base64,") and shown["fine"]["text"] == "a <b> boat"
-    assert shown["nude"] == {"src": "", "text": "hidden: NSFW score 0.90"}
-    assert shown["unknown"] == {"src": "", "text": "hidden: safety unknown"}
-    assert "<" not in str(context["pictures"])
-
-
-def test_the_fullest_cells_come_first() -> None:
-    assert [(cell.corpus, cell.images) for cell in fullest_cells(CELLS, 2)] == [("art", 40), ("more", 9)]

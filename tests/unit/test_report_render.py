@@ -21,7 +21,7 @@ from twigma_spark.report.data import (
     ThemeSummary,
 )
 from twigma_spark.report.figures import label, script_json
-from twigma_spark.report.render import LEADS, SECTIONS, choose_leads, choose_pictures, data_uri, render
+from twigma_spark.report.render import LEADS, SCRIPTS, SECTIONS, choose_leads, choose_pictures, data_uri, render
 from twigma_spark.results import Result, Value
 
 EVIL = "</style></script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -102,14 +102,14 @@ def test_nothing_refers_outside(page: Page) -> None:
     assert style and "url(" not in style[1] and "@import" not in style[1]
 
 
-def test_the_policy_allows_exactly_the_two_scripts_and_loads_nothing(page: Page) -> None:
+def test_the_policy_allows_exactly_the_scripts_of_the_page_and_loads_nothing(page: Page) -> None:
     (policy,) = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy and policy.startswith("default-src 'none';") and "unsafe-eval" not in policy
     running = [text for attrs, text in page.scripts if attrs.get("type") != "application/json"]
     hashes = [base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in running]
     allowed = re.search(r"script-src ([^;]*);", policy)
     assert allowed and allowed[1].split() == [f"'sha256-{h}'" for h in hashes]
-    assert len(running) == 2
+    assert len(running) == 1 + len(SCRIPTS)
 
 
 def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: Page) -> None:
@@ -138,8 +138,12 @@ def test_plotly_is_embedded_once_and_every_chart_has_its_data(html: str, page: P
         "fig-nsfw",
         "fig-nsfw-scores",
         "fig-activity",
+        "fig-words",
         "fig-choice-0",
         "fig-duplicates",
+        "fig-map-corpus",
+        "fig-map-density",
+        "fig-map-date",
     } == set(charts)
 
 
@@ -184,7 +188,7 @@ def test_text_from_outside_stays_text() -> None:
     page = Page(html)
     clean = Page(render(demo()))
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in clean.elements}
-    assert len([1 for a, _ in page.scripts if a.get("type") != "application/json"]) == 2
+    assert len([1 for a, _ in page.scripts if a.get("type") != "application/json"]) == 1 + len(SCRIPTS)
     assert not [k for _, attrs in page.elements for k in attrs if k.startswith("on")]
     assert not [v for _, a in page.elements for k, v in a.items() if k in REFERRING and v and "javascript" in v]
     assert page.text.count("alert(1)") > 10, "the hostile text must be there, as text"

@@ -31,8 +31,7 @@ def table(chart: dict[str, object]) -> list[dict[str, str]]:
 
 
 def test_every_chart_of_a_report_is_known_and_has_a_caption(figures: dict[str, SavedFigure]) -> None:
-    maps = {"fig-map-corpus", "fig-map-density", "fig-map-date"}
-    assert set(figures) == set(NEEDED) - maps
+    assert set(figures) == set(NEEDED)
     assert set(OF_THE_PAPER) <= set(NEEDED)
     assert all(each.caption and each.chart["data"] for each in figures.values())
     assert len({each.name for each in figures.values()}) == len(figures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from twigma_spark.config.section import Name, Section, Share, StageSection
 
@@ -130,5 +130,14 @@ class Report(StageSection):
     hashtag_examples: int = Field(6, ge=1)
     hashtag_posts: int = Field(10, ge=1)
     thumbnail: int = Field(224, ge=16)
-    map_bins: int = Field(80, ge=10, le=300)
+    map_bins: int = Field(512, ge=64, le=2048)
+    map_entries: int = Field(300_000, ge=1000)
     map_pictures: int = Field(500, ge=0)
+    map_neighbours: int = Field(3, ge=0, le=10)
+
+    @field_validator("map_bins")
+    @classmethod
+    def _halves(cls, bins: int) -> int:
+        if bins & (bins - 1):
+            raise ValueError("must be a power of two, so that coarser grids are made of it")
+        return bins

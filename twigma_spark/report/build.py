@@ -15,7 +15,6 @@ from twigma_spark.report.data import (
     DownloadEnd,
     DuplicateGroup,
     HashtagCandidate,
-    MapCell,
     OriginCount,
     Pair,
     Picture,
@@ -217,16 +216,6 @@ def prompts(rows: Rows) -> tuple[PromptDistance, ...]:
     """Return the prompts by corpus and length; `rows` are of `summaries.prompt_distances`."""
     made = (PromptDistance(**row) for row in rows)
     return tuple(sorted(made, key=lambda p: (p.corpus, p.words, p.distance)))
-
-
-def cells(rows: Rows) -> tuple[MapCell, ...]:
-    """Return the cells of the map, in order."""
-    return tuple(sorted((MapCell(**row) for row in rows), key=lambda c: (c.corpus, c.x, c.y)))
-
-
-def fullest_cells(cells: Iterable[MapCell], most: int) -> tuple[MapCell, ...]:
-    """Return the cells with the most images, at most `most`."""
-    return tuple(sorted(cells, key=lambda c: (-c.images, c.corpus, c.x, c.y))[:most])
 
 
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from twigma_spark.report.grid import Counts
 from twigma_spark.results import Result
 
 ROLES = ("posts", "generated", "natural", "art")
@@ -231,7 +232,6 @@ class MapCell:
         y: the cell's middle.
         dated: images with a date.
         year: the mean of their dates, as a decimal year.
-        image_id: the image nearest to the middle.
     """
 
     corpus: str
@@ -240,7 +240,47 @@ class MapCell:
     images: int
     dated: int = 0
     year: float | None = None
-    image_id: str = ""
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """The images of the map by one property.
+
+    Attributes:
+        name: of the property: corpus, date or theme.
+        groups: its values, in order.
+        side: cells a side of the grid that they are counted in.
+        counts: images of each group in each cell.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    side: int
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class MapPicture:
+    """A picture on the map that stands for the images around it.
+
+    Attributes:
+        x: its place, from 0 (left) to 1.
+        y: its place, from 0 (below) to 1.
+        neighbours: pictures of its nearest neighbours and their cosine similarities, the most similar first.
+    """
+
+    picture: Picture
+    x: float
+    y: float
+    neighbours: tuple[tuple[Picture, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageMap:
+    """The map that can be zoomed; its size is bounded by the configuration."""
+
+    layers: tuple[MapLayer, ...]
+    pictures: tuple[MapPicture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -318,7 +358,7 @@ class ReportData:
     reward_pairs: tuple[RewardPair, ...] = ()
     prompts: tuple[PromptDistance, ...] = ()
     cells: tuple[MapCell, ...] = ()
-    map_pictures: Mapping[str, Picture] = field(default_factory=dict)
+    image_map: ImageMap | None = None
     safety: tuple[Safety, ...] = ()
     nsfw_threshold: float = 0.5
     popularity: str = "like_count"

@@ -15,9 +15,10 @@ from markupsafe import Markup
 
 from twigma_spark.results import Result
 
+# Each stands out from light and from dark ground by 3 : 1, as WCAG 2.2 asks of graphics (success criterion 1.4.11).
 PALETTE = (
-    "#e07b39", "#4f83b9", "#55a87e", "#9a72b8", "#d0a52c",
-    "#c4545e", "#4aa5b5", "#8d7761", "#b56a95", "#7f8b99",
+    "#d9712c", "#4f83b9", "#4a9a72", "#9a72b8", "#b08a22",
+    "#c4545e", "#3f96a6", "#8d7761", "#b56a95", "#7f8b99",
 )  # fmt: skip
 # What the bytes of a picture begin with.
 MAGIC = {b"RIFF": "webp", b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}

@@ -11,6 +11,8 @@ Z95 = 1.959963984540054
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Below so many a share is said as a count, drawn pale, and never a headline.
 FEW = 30
+# From here on a number is written with its power of ten.
+HUGE = 1e9
 WILSON = "95% Wilson interval, images taken as independent"
 
 
@@ -38,18 +40,22 @@ def wilson(hits: int, n: int) -> Share | None:
 
 
 def number(value: float | None) -> str:
-    """Return a value with three significant digits, "1.23·10⁻⁸" for tiny ones; "∞" for infinity, "–" for none."""
+    """Return a value with three significant digits: "0.315", "1.23·10⁻⁸", "3.16·10⁹⁴", "∞", or "–" for none."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    if abs(value) < 1e-5:
-        mantissa, _, exponent = f"{value:.2e}".partition("e")
-        return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "−")
+    if abs(value) < 1e-5 or abs(value) >= HUGE:
+        return _scientific(f"{value:.2e}")
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 6)}f}".replace("-", "−")
+
+
+def _scientific(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "−")
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -72,9 +78,11 @@ def percent(share: float | None) -> str:
 
 
 def signed_percent(value: float | None) -> str:
-    """Return a change that is given in percent, with its sign: "+12%", "−0.4%", "+1,150%"."""
+    """Return a change that is given in percent, with its sign: "+12%", "−0.4%", "+1,150%", "+3.16·10⁹⁴%"."""
     if value is None:
         return "–"
+    if HUGE <= abs(value) < math.inf:
+        return _scientific(f"{value:+.2e}") + "%"
     shown = f"{value:+,.0f}%" if abs(value) >= 9.95 else f"{value:+.1f}%"
     return shown.replace("-", "−")
 

@@ -45,6 +45,7 @@ from twigma_spark.report.sections import (
 # The page opens with the first sentence of the first of these that have one, and with pictures.
 LEADS = ("distinctiveness", "likes", "themes", "variation", "neighbours", "activity")
 SENTENCES, OPENING = 3, 24
+SCRIPTS = ("page.js", "map_tiles.js", "map_cards.js", "map.js")
 # The order of the page. A new section is a module in sections/, its template and a line here.
 SECTIONS: tuple[ReportSection, ...] = (
     corpora.SECTION,
@@ -83,10 +84,10 @@ def render(data: ReportData) -> str:
     """Return the page as one HTML document.
 
     All text is escaped by Jinja's autoescape; JSON in script elements by `figures.script_json`. The
-    Content-Security-Policy lets run the page's own two scripts, by their hashes, and load nothing at all.
+    Content-Security-Policy lets run the page's own scripts, by their hashes, and load nothing at all.
     """
     env = environment()
-    script, plotly = source(env, "page.js"), get_plotlyjs()
+    plotly, *scripts = get_plotlyjs(), *(source(env, name) for name in SCRIPTS)
     found = {section.id: section.findings(data) for section in SECTIONS}
     page = env.get_template("page.html").render(
         data=data,
@@ -96,9 +97,9 @@ def render(data: ReportData) -> str:
         leads=choose_leads(found),
         opening=choose_pictures(data),
         style=Markup(source(env, "page.css")),  # noqa: S704 - a file of the package
-        script=Markup(script),  # noqa: S704 - a file of the package
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of the package
         plotly=Markup(plotly),  # noqa: S704 - a file of the plotly package
-        script_hashes=[script_hash(plotly), script_hash(script)],
+        script_hashes=[script_hash(script) for script in (plotly, *scripts)],
     )
     return page
 

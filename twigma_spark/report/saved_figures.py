@@ -19,6 +19,7 @@ import numpy as np
 # the images are, 3 how varied, 4 their themes; a letter is a panel.
 OF_THE_PAPER: Mapping[str, str] = {
     "fig-activity": "1b",
+    "fig-words": "1c",
     "fig-map-density": "2a",
     "fig-kl": "2c",
     "fig-similarity": "2d",
@@ -31,6 +32,7 @@ OF_THE_PAPER: Mapping[str, str] = {
 # in its number.
 NEEDED: Mapping[str, str] = {
     "fig-activity": "posts with dates (stage trends)",
+    "fig-words": "posts with texts (stage trends)",
     "fig-map-density": "the map (stage project)",
     "fig-map-corpus": "the map (stage project)",
     "fig-map-date": "the map, and posts with dates (stage project)",

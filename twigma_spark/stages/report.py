@@ -23,6 +23,7 @@ from twigma_spark.report import build
 from twigma_spark.report.data import (
     DuplicateGroup,
     HashtagCandidate,
+    ImageMap,
     Pair,
     Picture,
     ReportData,
@@ -32,18 +33,18 @@ from twigma_spark.report.data import (
 )
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages import inputs, records, specs
+from twigma_spark.stages import image_map, inputs, records, specs
 from twigma_spark.stages.hashtags import candidates, tagged_posts
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Frames, Stage, StageContext
-from twigma_spark.transforms import density, downloads, gallery, summaries
+from twigma_spark.transforms import downloads, gallery, summaries
 from twigma_spark.transforms.hashtags import example_images
 
 REPORT_ID = "report"
 BIN = 0.02
 REJECT_EXAMPLES = 3
 REPEATS = 5  # shown of a group of duplicates
-MAP_SIDE = 96  # of a picture on the map, in pixels
+MAP_SIDE, NEIGHBOUR_SIDE = 96, 72  # of a picture on the map, and of a neighbour that is only there, in pixels
 
 
 def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
@@ -63,9 +64,8 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(outcomes, roles, of_vectors)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    cells = build.cells(_rows(density.cells(tables["projection"], tables["images"], cfg.report.map_bins)))
-    on_map = {cell.image_id for cell in build.fullest_cells(cells, cfg.report.map_pictures)}
-    shown = _gallery(cfg, spark, tables, on_map)
+    counted = image_map.count_map(cfg, spark, tables, order)
+    shown = _gallery(cfg, spark, tables, counted)
     return ReportData(
         title=cfg.report.title,
         created_at=now,
@@ -89,8 +89,8 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
         current_hashtags=tuple(sorted(name.lower() for name in cfg.collect.hashtags)),
         reward_pairs=shown.reward_pairs,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
-        cells=cells,
-        map_pictures=shown.map_pictures,
+        cells=counted.cells,
+        image_map=shown.image_map,
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         popularity=cfg.pairs.popularity,
@@ -136,10 +136,10 @@ class _Gallery:
     shared_pairs: tuple[SharedPair, ...]
     hashtags: tuple[HashtagCandidate, ...]
     reward_pairs: tuple[RewardPair, ...]
-    map_pictures: dict[str, Picture]
+    image_map: ImageMap | None
 
 
-def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str]) -> _Gallery:
+def _gallery(cfg: Config, spark: SparkSession, tables: Frames, counted: image_map.CountedMap) -> _Gallery:
     """Return what is shown with pictures, each shrunk once; those of the map are smaller, where they are only there."""
     themes = _theme_rows(cfg, tables)
     pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
@@ -152,17 +152,21 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, on_map: set[str])
     shown |= {row["neighbour_id"] for row in (*pairs, *copies)} | {row["canonical_id"] for row in groups}
     shown |= {row["other_id"] for row in shared}
     shown |= {row[f"{side}_image_id"] for row in liked for side in ("preferred", "other")}
-    sides = dict.fromkeys(on_map, min(MAP_SIDE, cfg.report.thumbnail)) | dict.fromkeys(shown, cfg.report.thumbnail)
+    largest = cfg.report.thumbnail
+    sides = dict.fromkeys(counted.all_pictures, min(NEIGHBOUR_SIDE, largest))
+    sides |= dict.fromkeys(counted.pictures, min(MAP_SIDE, largest)) | dict.fromkeys(shown, largest)
     pictures = _pictures(cfg, spark, tables, sides)
+    told = build.themes(themes, pictures)
+    main = inputs.theme_clustering(cfg)
     return _Gallery(
-        build.themes(themes, pictures),
+        told,
         build.pairs(pairs, pictures),
         build.pairs(copies, pictures),
         build.duplicate_groups(groups, pictures),
         build.shared_pairs(shared, pictures),
         build.hashtags(tags.rows, tags.examples, pictures),
         build.reward_pairs(liked, pictures),
-        {image_id: pictures[image_id] for image_id in sorted(on_map & pictures.keys())},
+        image_map.show_map(counted, pictures, [theme for theme in told if theme.clustering == main]),
     )
 
 

@@ -1,49 +1,106 @@
-"""All points of the map, counted in the cells of a grid."""
+"""All points of the map, counted in the cells of a square grid."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
-def cells(projection: DataFrame, images: DataFrame, bins: int) -> DataFrame:
-    """Return corpus, x, y (the cell's middle), images, dated, year and image_id.
+@dataclass(frozen=True)
+class Square:
+    """The square of the plane that a grid divides.
 
-    `year` is the mean of the dates as a decimal year, `image_id` the image nearest to the middle of the cell.
+    Attributes:
+        left: its lowest x.
+        below: its lowest y.
+        width: its length a side; 0 where all points are at one place.
+        bins: cells a side.
+    """
 
-    Every point is counted; the grid has `bins` cells a side over the whole map.
+    left: float
+    below: float
+    width: float
+    bins: int
+
+    def middle(self, cell: int) -> tuple[float, float]:
+        """Return x and y of the middle of a cell."""
+        row, column = divmod(cell, self.bins)
+        step = self.width / self.bins
+        return self.left + (column + 0.5) * step, self.below + (row + 0.5) * step
+
+    def share(self, x: float, y: float) -> tuple[float, float]:
+        """Return a place in units of the square, 0 to 1."""
+        return ((x - self.left) / self.width, (y - self.below) / self.width) if self.width else (0.5, 0.5)
+
+
+def bounds(projection: DataFrame) -> DataFrame:
+    """Return the one row min_x, max_x, min_y, max_y; nulls where there are no points."""
+    return projection.agg(*[f(c).alias(f"{n}_{c}") for c in "xy" for n, f in (("min", F.min), ("max", F.max))])
+
+
+def square(min_x: float, max_x: float, min_y: float, max_y: float, bins: int) -> Square:
+    """Return the smallest square around all points, its middle theirs."""
+    width = max(max_x - min_x, max_y - min_y)
+    return Square((min_x + max_x - width) / 2, (min_y + max_y - width) / 2, width, bins)
+
+
+def cells(projection: DataFrame, images: DataFrame, on: Square) -> DataFrame:
+    """Return corpus, cell, images, dated, years, and of the image nearest to the cell's middle image_id, x and y.
+
+    Every point is counted; `years` is the sum of the dates as decimal years.
 
     Args:
         projection: image_id, corpus, x, y.
         images: image_id, created_at.
-        bins: cells a side.
+        on: the grid.
     """
-    ends = projection.agg(*[f(c).alias(f"{n}_{c}") for c in "xy" for n, f in (("min", F.min), ("max", F.max))])
-    dated = projection.join(images.select("image_id", "created_at"), "image_id", "left")
-    placed = dated.crossJoin(F.broadcast(ends))
+    dates = images.where("created_at IS NOT NULL").select("image_id", "created_at")
     years = F.year("created_at") + (F.dayofyear("created_at") - 1) / 366.0
+    nearest = F.min(F.struct("off", "image_id", "x", "y"))
     return (
-        placed.select(
-            "corpus", *[_middle(c, bins).alias(c) for c in "xy"], years.alias("year"), "image_id", _off_middle(bins)
-        )
-        .groupBy("corpus", "x", "y")
+        projection.join(dates, "image_id", "left")
+        .select("corpus", _cell(on).alias("cell"), years.alias("year"), _off_middle(on), "image_id", "x", "y")
+        .groupBy("corpus", "cell")
         .agg(
             F.count("*").alias("images"),
             F.count("year").alias("dated"),
-            F.avg("year").alias("year"),
-            F.min(F.struct("off", "image_id"))["image_id"].alias("image_id"),
+            F.coalesce(F.sum("year"), F.lit(0.0)).alias("years"),
+            nearest.alias("nearest"),
         )
+        .select("corpus", "cell", "images", "dated", "years", *[f"nearest.{c}" for c in ("image_id", "x", "y")])
     )
 
 
-def _middle(axis: str, bins: int) -> Column:
-    """Return the middle of the cell that a coordinate is in; one cell where all are the same."""
-    low, width = F.col(f"min_{axis}"), (F.col(f"max_{axis}") - F.col(f"min_{axis}")) / bins
-    cell = F.least(F.floor((F.col(axis) - low) / width), F.lit(bins - 1))
-    return F.when(width > 0, low + (cell + 0.5) * width).otherwise(low)
+def group_cells(projection: DataFrame, groups: DataFrame, on: Square) -> DataFrame:
+    """Return how many images of each group are in each cell: group, cell, images.
+
+    Args:
+        projection: image_id, x, y.
+        groups: image_id, group; images without one are not counted.
+        on: the grid.
+    """
+    placed = projection.join(groups, "image_id").select("group", _cell(on).alias("cell"))
+    return placed.groupBy("group", "cell").agg(F.count("*").alias("images"))
 
 
-def _off_middle(bins: int) -> Column:
+def _cell(on: Square) -> Column:
+    """Return the number of the cell that a point is in: row * bins + column."""
+    return (_place("y", on.below, on) * on.bins + _place("x", on.left, on)).cast("int")
+
+
+def _place(axis: str, low: float, on: Square) -> Column:
+    if not on.width:
+        return F.lit(0)
+    place = F.floor((F.col(axis) - low) / (on.width / on.bins))
+    return F.greatest(F.lit(0), F.least(place, F.lit(on.bins - 1)))
+
+
+def _off_middle(on: Square) -> Column:
     """Return the squared distance of a point from the middle of its cell."""
-    x, y = (F.col(axis) - _middle(axis, bins) for axis in "xy")
+    step = on.width / on.bins
+    x, y = (
+        F.col(axis) - (low + (_place(axis, low, on) + 0.5) * step) for axis, low in (("x", on.left), ("y", on.below))
+    )
     return (x * x + y * y).alias("off")

@@ -118,6 +118,26 @@ def surest_pairs(held_out: DataFrame, pairs: DataFrame, most: int) -> DataFrame:
     return chosen.join(likes, ids).select(*ids, "preferred_likes", "other_likes", "margin")
 
 
+def nearest_either_way(neighbours: DataFrame, chosen: DataFrame, most: int) -> DataFrame:
+    """Return the nearest neighbours of the chosen images: image_id, neighbour_id, similarity and rank, from 1.
+
+    A pair makes each of its two images a neighbour of the other. Equal similarities are put in order of the ids.
+
+    Args:
+        neighbours: rows of the table `neighbours`.
+        chosen: image_id of a few images.
+        most: neighbours of an image at most.
+    """
+    wanted = F.broadcast(chosen.select("image_id"))
+    pairs = neighbours.select("image_id", "neighbour_id", "similarity")
+    turned = pairs.select(
+        F.col("neighbour_id").alias("image_id"), F.col("image_id").alias("neighbour_id"), "similarity"
+    )
+    both = pairs.join(wanted, "image_id").unionByName(turned.join(wanted, "image_id"))
+    rank = F.row_number().over(Window.partitionBy("image_id").orderBy(F.desc("similarity"), "neighbour_id"))
+    return both.withColumn("rank", rank).where(F.col("rank") <= most)
+
+
 def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: DataFrame) -> DataFrame:
     """Return the chosen images with what is known of them, and their content.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from twigma_spark.report.cloud import cloud
+from twigma_spark.report.cloud import cloud, place
 from twigma_spark.report.data import ReportData
-from twigma_spark.report.figures import Figure, colour, figure, marks
-from twigma_spark.report.numbers import count, signed_percent
+from twigma_spark.report.figures import Figure, colour, figure, label, marks
+from twigma_spark.report.numbers import count, interval, number, signed_percent
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
+
+# Pixels of the cloud of words, in a figure of 680.
+CLOUD = (592.0, 270.0)
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -27,7 +30,28 @@ def context(data: ReportData) -> dict[str, object]:
 def _words(data: ReportData) -> dict[str, object]:
     rows = data.select("activity", "word")
     n = max((r.n or 0 for r in rows), default=0)
-    return {"cloud": cloud((r.labels["word"], r.estimate or 0.0) for r in rows), "texts": n}
+    sized = cloud((r.labels["word"], r.estimate or 0.0) for r in rows)
+    return {"cloud": sized, "texts": n, "printed": [draw_words(rows)] if rows else []}
+
+
+def draw_words(rows: list[Result]) -> Figure:
+    """Return the cloud of the posts' words as a figure for print, as Figure 1c of Chen & Zou 2023 (TWIGMA)."""
+    shares = {r.labels["word"]: r for r in rows}
+    placed = place(cloud((word, r.estimate or 0.0) for word, r in shares.items()), *CLOUD)
+    notes = [f"{number(shares[p.word].estimate)} {interval(shares[p.word].low, shares[p.word].high)}" for p in placed]
+    trace = go.Scatter(
+        x=[round(p.x, 1) for p in placed], y=[round(p.y, 1) for p in placed], text=[label(p.word) for p in placed],
+        mode="text", textfont={"size": [p.size for p in placed], "color": [colour(n) for n in range(len(placed))]},
+        customdata=notes, hoverinfo="text",
+    )  # fmt: skip
+    bare = {"visible": False, "automargin": False}
+    layout = {"height": 334, "xaxis": {"range": [0, CLOUD[0]], **bare}, "yaxis": {"range": [0, CLOUD[1]], **bare}}
+    n = max((r.n or 0 for r in rows), default=0)
+    caption = (
+        f"The most frequent words of {count(n)} posts with a text, their areas by the share of the posts that have "
+        "them; places and colours mean nothing. A word counts once a post."
+    )
+    return figure("fig-words", [trace], layout, caption)
 
 
 def explain_absence(data: ReportData) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from twigma_spark.report.data import MapCell, ReportData
-from twigma_spark.report.figures import Figure, colour, data_uri, figure, label, script_json
+from twigma_spark.report.figures import Figure, colour, figure, label, script_json
+from twigma_spark.report.map_page import page_map
 from twigma_spark.report.numbers import count
 from twigma_spark.report.section import ReportSection
 
@@ -30,18 +31,21 @@ def context(data: ReportData) -> dict[str, object]:
     charts = [by_corpus(data), densities(data)] if data.cells else []
     charts += [by_date(data)] if any(cell.dated for cell in _posts(data)) else []
     rows = [(metric, row) for metric in METRICS for row in data.select(ANALYSIS, metric)]
-    return {"charts": charts, "rows": rows, "pictures": script_json(_hover_pictures(data))}
+    shown = script_json(page_map(data.image_map, data.nsfw_threshold)) if data.image_map else ""
+    return {"charts": charts, "rows": rows, "map": shown, "map_caption": _map_caption(data)}
 
 
-def _hover_pictures(data: ReportData) -> dict[str, dict[str, str]]:
-    """Return by image what is shown over its cell: the picture, or why it is hidden."""
-    found = {}
-    for image_id, picture in data.map_pictures.items():
-        why = picture.hidden_because(data.nsfw_threshold)
-        uri = "" if why else data_uri(picture.thumbnail)
-        if why or uri:
-            found[image_id] = {"src": uri, "text": f"hidden: {why}" if why else picture.text}
-    return found
+def _map_caption(data: ReportData) -> str:
+    """Return what the map shows, with n."""
+    if data.image_map is None:
+        return ""
+    images = int(data.image_map.layers[0].counts.images.sum())
+    pictures = len(data.image_map.pictures)
+    stand = f"; {count(pictures)} pictures stand for them, spread over where they are" if pictures else ""
+    return (
+        f"All {count(images)} kept images, counted in a grid of {data.image_map.layers[0].side} cells a side: the more "
+        f"there are, the stronger the colour, and mixed colours are mixed cells{stand}."
+    )
 
 
 def by_corpus(data: ReportData) -> Figure:
@@ -50,10 +54,7 @@ def by_corpus(data: ReportData) -> Figure:
     top = max(cell.images for cell in data.cells)
     traces = [_dots([c for c in data.cells if c.corpus == name], name, n, top) for n, name in enumerate(names)]
     sizes = ", ".join(f"{name} {count(sum(c.images for c in data.cells if c.corpus == name))}" for name in names)
-    pictures = " The picture over a dot is the image nearest to its middle." if data.map_pictures else ""
-    caption = (
-        f"All kept images, by corpus: a dot is what a corpus has in one cell of a grid. n images: {sizes}.{pictures}"
-    )
+    caption = f"All kept images, by corpus: a dot is what a corpus has in one cell of a grid. n images: {sizes}."
     return figure("fig-map-corpus", traces, _layout(), caption)
 
 
@@ -148,7 +149,7 @@ def _dots(cells: list[MapCell], name: str, place: int, top: int) -> go.Scatter:
     return go.Scatter(
         x=[round(cell.x, 4) for cell in cells],
         y=[round(cell.y, 4) for cell in cells],
-        customdata=[[_count_images(cell.images), cell.image_id] for cell in cells],
+        customdata=[[_count_images(cell.images)] for cell in cells],
         name=label(name),
         mode="markers",
         marker={"color": colour(place), "opacity": 0.7, "size": [_size(cell.images, top) for cell in cells]},

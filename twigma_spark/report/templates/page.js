@@ -92,32 +92,18 @@
   }, { rootMargin: "-20% 0px -70% 0px" });
   for (const section of document.querySelectorAll("main > section")) seen.observe(section);
 
-  // Over a dot of the map: the picture of an image that lies there.
-  function showPictures(map, pictures) {
-    const box = document.createElement("figure");
-    const [shown, text] = ["img", "figcaption"].map((kind) => box.appendChild(document.createElement(kind)));
-    box.className = "hover";
-    box.hidden = true;
-    document.body.append(box);
-    map.on("plotly_hover", ({ points, event }) => {
-      const picture = pictures[points[0].customdata?.[1]];
-      box.hidden = !picture;
-      if (!picture) return;
-      shown.hidden = !picture.src;
-      shown.src = picture.src || "data:,";
-      shown.alt = "";
-      text.textContent = picture.text;
-      const right = event.clientX > window.innerWidth / 2;
-      box.style.left = right ? "auto" : `${event.clientX + 24}px`;
-      box.style.right = right ? `${window.innerWidth - event.clientX + 24}px` : "auto";
-      box.style.top = `${Math.max(8, Math.min(event.clientY + 24, window.innerHeight - 190))}px`;
-    });
-    map.on("plotly_unhover", () => { box.hidden = true; });
-  }
+  // A table that is wider than the page is moved with the arrows, too.
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const moves = target.scrollWidth > target.clientWidth;
+      for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "Table, moved with the arrow keys"]]) {
+        if (moves) target.setAttribute(name, value);
+        else target.removeAttribute(name);
+      }
+    }
+  });
+  for (const table of document.querySelectorAll(".wide")) wide.observe(table);
 
   dark.addEventListener("change", draw);
   draw();
-  const pictures = document.getElementById("map-pictures");
-  const map = document.getElementById("fig-map-corpus");
-  if (pictures && map) showPictures(map, JSON.parse(pictures.textContent));
 })();
