@@ -32,6 +32,7 @@ EXTRAS = {
         "pytest-cov",
         "hypothesis>=6",
         "imagehash>=4.3",
+        "axe-core-python",
         "ruff",
         "mypy",
         "pandas-stubs<3",
