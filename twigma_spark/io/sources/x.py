@@ -130,7 +130,7 @@ class XSearch:
             if job.get("status") in ENDED:
                 raise CollectionError(f"X must look the posts up. Got a job that has {job['status']}; ask again.")
         for line in self.client.lines(self._place(job, "download_url")):
-            if line["reason"] != KEPT_REASON:
+            if line.get("reason") != KEPT_REASON:
                 yield str(line["id"])
 
     def _job(self, answer: Record) -> Record:
