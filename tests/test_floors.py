@@ -72,7 +72,16 @@ def faults_in(place: str, source: str) -> list[str]:
         ]
     if place != "io/session.py":
         found += [f"{place} uses .{name}: the JVM is io/session.py's" for name in sorted(taken & JVM)]
-    return found
+    return found + [f"{place}: {what} is not for Spark Connect: {instead}" for what, instead in classic(tree)]
+
+
+def classic(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield what only classic frames and columns understand, and what to write instead."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "DataFrame":
+            yield f"DataFrame.{node.attr}", "call the frame's own method, or io.frames.union"
+        if isinstance(node, ast.Subscript) and ast.unparse(node.slice).startswith("F."):
+            yield f"[{ast.unparse(node.slice)}]", "F.element_at"
 
 
 def spark_uses(tree: ast.AST) -> set[str]:
@@ -135,6 +144,8 @@ def test_init_files_are_empty() -> None:
         ("transforms/x.py", "df.writeTo('x').append()", "storage"),
         ("estimators/x.py", "spark.sparkContext.broadcast(1)", "io/session.py"),
         ("transforms/x.py", "df.rdd.map(f)", "io/session.py"),
+        ("transforms/x.py", "reduce(DataFrame.unionByName, frames)", "not for Spark Connect"),
+        ("transforms/x.py", "numbers[F.col('cluster')]", "not for Spark Connect"),
     ],
 )
 def test_a_broken_rule_is_seen(place: str, source: str, fault: str) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import folder as artifacts_folder
 from twigma_spark.io.artifacts import with_companions
 from twigma_spark.io.export import write_text
+from twigma_spark.io.frames import union
 from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_elsewhere
 from twigma_spark.io.pair_snapshot import remove_training
 from twigma_spark.io.tables import FEW_IDS, Store
@@ -173,7 +173,7 @@ def _texts(store: Store, posts: Sequence[str], images: Sequence[str]) -> list[st
         .join(texts(kept[0], kept[1], kept[2], mentions=how).select("text_id"), "text_id", "left_anti")
         for how in ("keep", "drop")
     ]
-    return _distinct((), reduce(DataFrame.unionByName, found))
+    return _distinct((), union(found))
 
 
 def _select(rows: DataFrame, column: str, ids: Sequence[str], others: bool = False) -> DataFrame:

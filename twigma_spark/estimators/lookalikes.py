@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import partial
 from typing import NamedTuple
 
 from pyspark.sql import DataFrame
@@ -20,6 +20,7 @@ from twigma_spark.estimators.near_recall import recall_results
 from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity
 from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import union
 from twigma_spark.models.hashes import TURNS
 from twigma_spark.results import Result
 
@@ -108,7 +109,7 @@ def _merge(candidates: dict[str, DataFrame]) -> DataFrame:
         }
         parts.append(pairs.select("a", "b", "turn", "across", *(value.alias(column) for column, value in own.items())))
     return (
-        reduce(DataFrame.unionByName, parts)
+        union(parts)
         .groupBy("a", "b", "turn", "across")
         .agg(F.max("similarity").alias("similarity"), F.max("pixels").alias("pixels"))
     )

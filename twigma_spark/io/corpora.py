@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from twigma_spark.config.data import Columns, Corpus
 from twigma_spark.config.engine import Ingest
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files, remote_files
+from twigma_spark.io.frames import union
 from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, is_table_name, lies_in
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 
@@ -126,7 +126,7 @@ def list_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) 
     listed = remote_files.list_by_spark(spark, corpus.name, path, remote_files.IMAGES)
     hidden = arrow.local_frame(spark, remote_files.list_hidden_images(spark, path), "path STRING, length BIGINT")
     paths = [frame.select("path") for frame in (listed, remote_files.list_empty(listed), hidden)]
-    return reduce(DataFrame.unionByName, paths).select(remote_files.below(path).alias("source_key"))
+    return union(paths).select(remote_files.below(path).alias("source_key"))
 
 
 def _walk(path: str, follow_links: bool) -> Iterator[str]:

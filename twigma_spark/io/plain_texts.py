@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
@@ -12,6 +11,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Texts
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files, remote_files
+from twigma_spark.io.frames import union
 
 
 def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
@@ -21,7 +21,7 @@ def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
         CorpusError: where a path does not exist.
     """
     none = arrow.local_frame(spark, [], "corpus STRING, text STRING")
-    return reduce(DataFrame.unionByName, [_lines(spark, file) for file in files], none)
+    return union([none, *(_lines(spark, file) for file in files)])
 
 
 def fingerprint(spark: SparkSession, files: Sequence[Texts]) -> str:

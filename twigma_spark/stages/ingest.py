@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -14,6 +14,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
+from twigma_spark.io.frames import union
 from twigma_spark.io.session import picture_batches, slots, task_heap
 from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
@@ -73,7 +74,7 @@ def run(
         "images": _in_order(kept),
         "tweets": _union(context.spark, [p.tweets for p in frames_of.values() if p.tweets is not None], "tweets"),
         "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
-        "rejects": reduce(DataFrame.unionByName, rejects).withColumn("stage", F.lit("ingest")),
+        "rejects": union(rejects).withColumn("stage", F.lit("ingest")),
     }
 
 
@@ -137,7 +138,7 @@ def _count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpu
 def _union(spark: SparkSession, frames: list[DataFrame], table: str) -> DataFrame:
     if not frames:
         return arrow.local_frame(spark, [], TABLES[table].schema)
-    return reduce(DataFrame.unionByName, frames)
+    return union(frames)
 
 
 STAGE = Stage(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -13,6 +12,7 @@ from twigma_spark.config.reward import PreferenceFile
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
 from twigma_spark.io import arrow, local_files
+from twigma_spark.io.frames import union
 from twigma_spark.io.preferences import read_preferences
 from twigma_spark.results import Result, Value
 from twigma_spark.schemas import PAIRS
@@ -111,7 +111,7 @@ def _judged_pairs(
     cfg: Config, context: StageContext, kept: DataFrame, images: DataFrame, near: DataFrame | None
 ) -> tuple[DataFrame, DataFrame]:
     """Return the pairs of the files as rows of `pairs`, and the judgements of images that are not there as rejects."""
-    judged = reduce(DataFrame.unionByName, [_read(context.spark, file) for file in cfg.pairs.files])
+    judged = union([_read(context.spark, file) for file in cfg.pairs.files])
     pairs, rejects = preferences.judged_pairs(judged, kept, images, PAIRS.schema)
     if near is not None:
         # Judged for its own prompt, and split with those that are near to it.

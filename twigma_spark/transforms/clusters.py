@@ -28,7 +28,7 @@ def renumber(assigned: DataFrame, order: Sequence[int]) -> DataFrame:
         order: the numbers that occur.
     """
     numbers = F.create_map(*[F.lit(int(n)) for pair in zip(order, range(len(order)), strict=True) for n in pair])
-    cluster = numbers[F.col("cluster")] if order else F.col("cluster")
+    cluster = F.element_at(numbers, F.col("cluster")) if order else F.col("cluster")
     return assigned.select("image_id", "corpus", cluster.alias("cluster"), "distance")
 
 

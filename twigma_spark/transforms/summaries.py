@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+
+from twigma_spark.io.frames import union
 
 # The stages that decide what becomes of a file; a later stage's rejects are kept images all the same.
 INGEST, EMBED = "ingest", "embed"
@@ -61,7 +62,7 @@ def count_steps(tweets: DataFrame, media: DataFrame, vectors: DataFrame, duplica
         vectors.select("corpus", F.lit("images").alias("step")),
         tiers.select("corpus", F.col("tier").alias("step")),
     ]
-    return reduce(DataFrame.unionByName, rows).groupBy("corpus", "step").agg(F.count("*").alias("n"))
+    return union(rows).groupBy("corpus", "step").agg(F.count("*").alias("n"))
 
 
 def safety(kept: DataFrame, scores: DataFrame, threshold: float) -> DataFrame:
