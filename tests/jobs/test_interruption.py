@@ -92,8 +92,8 @@ def test_killed_runs_and_a_lost_worker_lose_and_repeat_nothing(store: Store, con
     assert status == ExitCode.PLATFORM and "stage 'embed' failed" in output, output
     assert "Spark has ended, most often for lack of memory" in output, output
     assert "Traceback" not in output and "py4j" not in output
-    done = len(ids_in(store))
-    assert CHUNK * 1.5 < done < IMAGES
+    after_first, done = done, len(ids_in(store))
+    assert after_first < done < IMAGES
 
     # A Python worker ends: Spark tries its task again, and the run computes what is left, and no more.
     third = Embedding(store.root, "spark.master=local[2,4]")
