@@ -96,7 +96,8 @@ def test_killed_runs_and_a_lost_worker_lose_and_repeat_nothing(store: Store, con
     assert after_first < done < IMAGES
 
     # A Python worker ends: Spark tries its task again, and the run computes what is left, and no more.
-    third = Embedding(store.root, "spark.master=local[2,4]")
+    third, before = Embedding(store.root, "spark.master=local[2,4]"), commits(store.root)
+    wait_for(lambda: commits(store.root) > before)
     wait_for(lambda: kill_workers(third.process.pid) > 0)
     status, output = third.end()
     assert status == 0, output

@@ -59,7 +59,7 @@ def test_a_page_and_a_sheet_are_written(spark: SparkSession, tmp_path: Path) -> 
             spark,
             "images",
             [
-                {"image_id": i, "corpus": "posts", "sensitive": False, "content": c}
+                {"image_id": i, "corpus": "posts", "sensitive": False, "n_bytes": len(c), "content": c}
                 for i, c in zip(ids, contents, strict=True)
             ],
         ),
