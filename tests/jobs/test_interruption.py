@@ -49,7 +49,7 @@ class Embedding:
 
     def end(self) -> tuple[int, str]:
         """Return its exit status and its output."""
-        output, _ = self.process.communicate(timeout=300)
+        output, _ = self.process.communicate(timeout=600)
         return self.process.returncode, output
 
 
@@ -59,7 +59,7 @@ def commits(root: str) -> int:
     return sum('"add":' in entry for entry in entries)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 400) -> None:
     """Return once the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
