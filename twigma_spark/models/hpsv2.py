@@ -6,37 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twigma_spark.models.base import PRECISIONS, check_choice
 from twigma_spark.models.clip import ClipImage, torch_dtype
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
-from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import limit_threads
 from twigma_spark.models.image_input import ImageInput
-from twigma_spark.models.pixels import DECODERS, Preparation
-from twigma_spark.models.prompted import LoadedTowers
+from twigma_spark.models.pixels import Preparation
+from twigma_spark.models.prompted import LoadedTowers, PromptedSettings
 
 
 @dataclass(frozen=True)
-class HpsV2:
+class HpsV2(PromptedSettings):
     """A ViT-H-14 of open_clip with weights of its own; the score is the cosine.
 
     Attributes:
         path: the weights, such as HPS_v2.1_compressed.pt; read with `weights_only`.
         name: an architecture of open_clip, or a JSON file in the format of its model configs.
-        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
-        decode: "fast" or "pillow".
-        max_pixels: larger images are refused.
     """
 
     path: str
     name: str = "ViT-H-14"
-    precision: str = "fp32"
-    decode: str = "fast"
-    max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
 
     @property
     def source(self) -> ClipSource:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.base import PRECISIONS, check_choice, file_digest, local_path
+from twigma_spark.models.base import file_digest, local_path
 from twigma_spark.models.clip import torch_dtype
-from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import limit_threads
 from twigma_spark.models.image_input import ImageInput, to_device
-from twigma_spark.models.pixels import DECODERS, Preparation, revision
-from twigma_spark.models.prompted import LoadedPrompted
+from twigma_spark.models.pixels import Preparation, revision
+from twigma_spark.models.prompted import LoadedPrompted, PromptedSettings
 
 # Of the authors' code: what the scores of their training data have, and how many tokens of a prompt are read.
 MEAN, STD = 0.16717362830052426, 1.0333394966054072
@@ -37,26 +36,16 @@ RENAMED = (
 
 
 @dataclass(frozen=True)
-class ImageReward:
+class ImageReward(PromptedSettings):
     """A BLIP whose text encoder attends to the image, and layers that make a number of its first token.
 
     Attributes:
         path: the weights, such as ImageReward.pt; read with `weights_only`.
         tokenizer: folder of the tokenizer of bert-base-uncased.
-        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
-        decode: "fast" or "pillow".
-        max_pixels: larger images are refused.
     """
 
     path: str
     tokenizer: str
-    precision: str = "fp32"
-    decode: str = "fast"
-    max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
 
     @property
     def model_id(self) -> str:

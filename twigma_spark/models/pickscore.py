@@ -8,36 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.base import PRECISIONS, check_choice, file_digest, local_path
+from twigma_spark.models.base import file_digest, local_path
 from twigma_spark.models.clip import torch_dtype
-from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import limit_threads
 from twigma_spark.models.image_input import ImageInput, to_device
-from twigma_spark.models.pixels import DECODERS, Preparation, revision
-from twigma_spark.models.prompted import LoadedTowers
+from twigma_spark.models.pixels import Preparation, revision
+from twigma_spark.models.prompted import LoadedTowers, PromptedSettings
 
 WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class PickScore:
+class PickScore(PromptedSettings):
     """A CLIP in transformers' layout; the score is its logit scale times the cosine.
 
     Attributes:
         path: the folder of a `CLIPModel`: config.json, model.safetensors, preprocessor_config.json, tokenizer files.
-        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
-        decode: "fast" or "pillow".
-        max_pixels: larger images are refused.
     """
 
     path: str
-    precision: str = "fp32"
-    decode: str = "fast"
-    max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
 
     @property
     def model_id(self) -> str:
