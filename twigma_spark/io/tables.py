@@ -37,7 +37,7 @@ VIOLATED = "DELTA_VIOLATE_CONSTRAINT"
 LISTING_TASKS = 32
 # Tables whose old files are removed side by side.
 VACUUMS = 4
-# Ids that a DELETE lists one by one, which takes a third of the jobs of a MERGE.
+# Ids that a DELETE lists one by one, for all columns of a table at once; a MERGE is made for each column.
 FEW_IDS = 1000
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -362,7 +362,7 @@ class Store:
         if ranged:
             there = there.where(_within(frame, table.key[0]))
         # Delta reads `there` in the same transaction as it writes, so that another writer's commit is a conflict. A
-        # MERGE does the same with three times the work of planning it.
+        # MERGE does the same in more executions.
         keys = list(table.key)
         return self._commit(table.name, frame.dropDuplicates(keys).join(there, keys, "left_anti"))
 

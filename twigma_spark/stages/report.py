@@ -156,17 +156,17 @@ def _gallery(cfg: Config, spark: SparkSession, tables: Frames, counted: image_ma
     sides = dict.fromkeys(counted.all_pictures, min(NEIGHBOUR_SIDE, largest))
     sides |= dict.fromkeys(counted.pictures, min(MAP_SIDE, largest)) | dict.fromkeys(shown, largest)
     pictures = _pictures(cfg, spark, tables, sides)
-    told = build.themes(themes, pictures)
+    theme_summaries = build.themes(themes, pictures)
     main = inputs.theme_clustering(cfg)
     return _Gallery(
-        told,
+        theme_summaries,
         build.pairs(pairs, pictures),
         build.pairs(copies, pictures),
         build.duplicate_groups(groups, pictures),
         build.shared_pairs(shared, pictures),
         build.hashtags(tags.rows, tags.examples, pictures),
         build.reward_pairs(liked, pictures),
-        image_map.show_map(counted, pictures, [theme for theme in told if theme.clustering == main]),
+        image_map.show_map(counted, pictures, [theme for theme in theme_summaries if theme.clustering == main]),
     )
 
 
