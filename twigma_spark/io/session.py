@@ -63,6 +63,14 @@ SHORT_JVM = (
 )
 JVM_OPTIONS = "spark.driver.extraJavaOptions"
 DAEMON = "spark.python.daemon.module"
+# What nearly every function that is sent to a Python worker needs. Spark starts workers anew all the time (after a
+# minute without work, or where rows are left unread), and each would load pandas, SciPy and the rest again.
+WORKER_IMPORTS = (
+    "pyspark.sql.pandas.serializers",
+    "twigma_spark.estimators.kmeans",
+    "twigma_spark.transforms.inference",
+    "twigma_spark.transforms.images",
+)
 
 
 def open_session(
@@ -82,7 +90,8 @@ def open_session(
         log_level: of Spark's own log.
         conf: settings of the configuration; they win over the ones chosen here.
         short: take the settings for small data (`sizes`; on a local master SHORT and SHORT_JVM).
-        worker_imports: modules that the Python workers of a short session have loaded when they start.
+        worker_imports: modules that the Python workers of a short session have loaded when they start, beside
+            WORKER_IMPORTS.
     """
     # Where the JVM has ended, py4j and PySpark's server of accumulators print traces; who made a call gets its error.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
@@ -293,9 +302,9 @@ def _start(
         settings["spark.jars.packages"] = find_delta(pyspark.__version__).package
     if short and (master or "local").startswith("local"):
         settings[JVM_OPTIONS] = SHORT_JVM
-        if imports and not launched_by_submit:
+        if not launched_by_submit:
             settings[DAEMON] = worker_daemon.__name__
-            os.environ[worker_daemon.IMPORTS] = ",".join(imports)
+            os.environ[worker_daemon.IMPORTS] = ",".join((*WORKER_IMPORTS, *imports))
     builder = SparkSession.builder.appName(app)
     if master:
         builder = builder.master(master)
