@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test test-spark4 fuzz bench check format lock pins wheel sample-models deploy-files clean
+.PHONY: help setup demo demo-collect test test-spark4 faults fuzz bench check format lock pins wheel sample-models deploy-files clean
 BIN := .venv/bin
 EXTRAS := models cpu umap stats dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
@@ -22,15 +22,18 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 demo-collect: .venv/.ready  ## the same world, collected and downloaded from a server on this machine
 	@$(BIN)/twigma demo --collect
 
-test: .venv/.ready  ## run all tests
-	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: .venv/.ready  ## run the tests
+	@$(BIN)/python -m pytest -m "not faults" --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .venv-spark4/.ready: requirements-spark4.lock setup.py deploy/local/setup.sh deploy/local/prepare.py
 	@deploy/local/setup.sh .venv-spark4 requirements-spark4.lock
 	@touch $@
 
-test-spark4: .venv-spark4/.ready  ## run all tests on Spark 4.1
-	@.venv-spark4/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test-spark4: .venv-spark4/.ready  ## run the tests on Spark 4.1
+	@.venv-spark4/bin/python -m pytest -m "not faults" --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+faults: .venv/.ready  ## kill processes, lose workers, run on a cluster: the tests that make test leaves out
+	@$(BIN)/python -m tests.bench.faults
 
 fuzz: .venv/.ready  ## try 50,000 damaged images, others each time
 	@TWIGMA_FUZZ_MUTANTS=5000 TWIGMA_FUZZ_SEED=$${TWIGMA_FUZZ_SEED:-$$(date +%s)} \

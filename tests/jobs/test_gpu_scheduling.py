@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 
 DISCOVERY = """#!/bin/sh
 echo '{"name": "gpu", "addresses": ["0", "1"]}'

@@ -19,7 +19,7 @@ from tests.jobs.images import jpeg, write_images
 from twigma_spark.errors import ExitCode
 from twigma_spark.io.tables import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 IMAGES, CHUNK = 200, 50
 TWIGMA = str(Path(sys.executable).parent / "twigma")
 

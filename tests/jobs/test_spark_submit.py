@@ -26,6 +26,7 @@ STAGES = ("ingest", "embed", "phash", "deduplicate", "neighbours")
 SMALL = {**SHORT, "spark.executor.extraJavaOptions": SHORT_JVM}
 
 
+@pytest.mark.faults
 def test_a_local_cluster_finds_the_same(done: Done, conf_in: Callable[..., Path], tmp_path: Path) -> None:
     conf = conf_in(tmp_path, Path(str(done.cfg.sample.out)))
     submit = Path(sys.executable).parent / "spark-submit"
