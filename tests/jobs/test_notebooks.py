@@ -1,12 +1,15 @@
-"""The notebooks run in a kernel of their own on the tables of a run, and draw figures without a hole."""
+"""The notebooks run in a kernel on the tables of a run, and draw figures without a hole."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 from tests.jobs.conftest import ROOT, Done
@@ -28,15 +31,23 @@ def points(trace: dict[str, Any]) -> int:
     return len(values["bdata"] if isinstance(values, dict) else values)
 
 
+@pytest.fixture(scope="module")
+def kernel(done: Done) -> Iterator[KernelManager]:
+    """A kernel with the run's tables; both notebooks run in it, since each start of Spark takes half a minute."""
+    manager = KernelManager(kernel_name="python3")
+    environment = {**os.environ, "TWIGMA_STORE": done.cfg.store.root, "PYTHONPATH": str(ROOT)}
+    manager.start_kernel(cwd=str(ROOT / "notebooks"), env=environment)
+    yield manager
+    manager.shutdown_kernel()
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_from_top_to_bottom(done: Done, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TWIGMA_STORE", done.cfg.store.root)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def test_a_notebook_runs_from_top_to_bottom(kernel: KernelManager, path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "notebooks are kept without their outputs"
-    NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
-    ).execute()
+    # No name of the notebook before it is left.
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, timeout=300, km=kernel).execute()
     drawn = figures(notebook)
     assert drawn and all(points(trace) for figure in drawn for trace in figure["data"])
 
