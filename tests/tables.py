@@ -8,6 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.settings import Config
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import specs
 
@@ -16,7 +17,7 @@ def table(spark: SparkSession, name: str, rows: Sequence[dict[str, Any]]) -> Dat
     """Return rows of a declared table; what is not given is null, or empty text in a key."""
     schema = TABLES[name].schema
     full = [tuple(r.get(f.name, None if f.nullable else "") for f in schema.fields) for r in rows]
-    return spark.createDataFrame(full, schema)
+    return local_frame(spark, full, schema)
 
 
 def vector(number: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import IMAGES
 
@@ -31,7 +32,7 @@ def frame_of(spark: SparkSession, contents: list[bytes]) -> DataFrame:
     ]
     schema = "image_id STRING, corpus STRING, source_key STRING, width INT, height INT, n_bytes BIGINT, content BINARY"
     given = [part.split()[0] for part in schema.split(", ")]
-    return spark.createDataFrame(rows, schema).withColumns({
+    return local_frame(spark, rows, schema).withColumns({
         c.name: F.lit(None).cast(c.type) for c in IMAGES.columns if c.name not in given
     })  # fmt: skip
 

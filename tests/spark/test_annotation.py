@@ -11,17 +11,18 @@ from pyspark.sql import SparkSession
 
 from tests.tables import table
 from twigma_spark.config.settings import Config
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.stages.annotation import annotate
 from twigma_spark.transforms import annotation
 
 
 def test_the_sheet_is_a_sample_of_each_cluster_without_unsafe_images(spark: SparkSession) -> None:
     ids = [f"{n:032x}" for n in range(10)]
-    clusters = spark.createDataFrame([(i, n % 2) for n, i in enumerate(ids)], "image_id string, cluster int")
+    clusters = local_frame(spark, [(i, n % 2) for n, i in enumerate(ids)], "image_id string, cluster int")
     flags = [(i, True if n == 0 else None) for n, i in enumerate(ids)]
-    images = spark.createDataFrame(flags, "image_id string, sensitive boolean")
+    images = local_frame(spark, flags, "image_id string, sensitive boolean")
     scored = [(ids[2], "nsfw", 0.9), (ids[4], "nsfw", 0.1), (ids[1], "aesthetic", 0.9)]
-    scores = spark.createDataFrame(scored, "image_id string, kind string, score double")
+    scores = local_frame(spark, scored, "image_id string, kind string, score double")
     everything = annotation.sheet(clusters, images, scores, 9, 0.5, 1).collect()
     assert {r["image_id"] for r in everything} == set(ids) - {ids[0], ids[2]}
     assert {r["image_id"] for r in everything if not r["unsure"]} == {ids[4]}
@@ -35,12 +36,12 @@ def test_the_sheet_is_a_sample_of_each_cluster_without_unsafe_images(spark: Spar
 
 
 def test_captions_come_back_under_the_same_names(spark: SparkSession) -> None:
-    clusters = spark.createDataFrame([("a", 0), ("b", 1)], "image_id string, cluster int")
-    captions = spark.createDataFrame(
-        [("a", "m1", "old"), ("a", "m2", "new")], "image_id string, model_id string, caption string"
+    clusters = local_frame(spark, [("a", 0), ("b", 1)], "image_id string, cluster int")
+    captions = local_frame(
+        spark, [("a", "m1", "old"), ("a", "m2", "new")], "image_id string, model_id string, caption string"
     )
-    images = spark.createDataFrame([("a", None), ("b", None)], "image_id string, sensitive boolean")
-    scores = spark.createDataFrame([], "image_id string, kind string, score double")
+    images = local_frame(spark, [("a", None), ("b", None)], "image_id string, sensitive boolean")
+    scores = local_frame(spark, [], "image_id string, kind string, score double")
     names = {r["item"]: r["image_id"] for r in annotation.sheet(clusters, images, scores, 5, 0.5, 3).collect()}
     found = {
         names[r["item"]]: (r["cluster"], r["caption"])

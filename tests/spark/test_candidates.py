@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, SparkSession
 
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.corpora import IMAGE_FILES
 from twigma_spark.transforms import candidates
 
@@ -11,7 +12,7 @@ ROWS = "row BIGINT, bad STRING, line STRING, file STRING, title STRING, created_
 
 
 def files(spark: SparkSession, *keys: str) -> DataFrame:
-    return spark.createDataFrame([(key, None, 3, b"abc", None, None) for key in keys], IMAGE_FILES)
+    return local_frame(spark, [(key, None, 3, b"abc", None, None) for key in keys], IMAGE_FILES)
 
 
 def reasons(frame: DataFrame) -> dict[tuple[str, str | None], int]:
@@ -28,7 +29,7 @@ def test_files_and_names_are_matched_and_nothing_is_lost(spark: SparkSession) ->
         (4, "metadata_not_utf8", None, "b.jpg", "\ufffd", None),
         (5, "metadata_unreadable", "{", None, None, None),
     ]
-    found = candidates.from_folder(files(spark, "a.jpg", "b.jpg"), spark.createDataFrame(rows, ROWS))
+    found = candidates.from_folder(files(spark, "a.jpg", "b.jpg"), local_frame(spark, rows, ROWS))
     assert found.columns == list(candidates.COLUMNS)
     assert reasons(found) == {
         ("a.jpg", None): 1,
@@ -58,7 +59,7 @@ def test_rows_that_say_nothing_become_rejects_with_their_place(spark: SparkSessi
         (11, None, None, "e.jpg", "fine", "12023-01-01"),
         (12, None, None, "f.jpg", "fine", "1889"),
     ]
-    refused = candidates.unreadable_metadata(spark.createDataFrame(rows, ROWS), "m.csv").collect()
+    refused = candidates.unreadable_metadata(local_frame(spark, rows, ROWS), "m.csv").collect()
     assert sorted((r.key, r.reason, r.detail) for r in refused) == [
         ("m.csv#10", "value_unusable", "created_at: circa 1880"),
         ("m.csv#11", "value_unusable", "created_at: 12023-01-01"),
@@ -68,13 +69,14 @@ def test_rows_that_say_nothing_become_rejects_with_their_place(spark: SparkSessi
 
 
 def test_posts_and_their_pictures(spark: SparkSession) -> None:
-    media = spark.createDataFrame(
+    media = local_frame(
+        spark,
         [("t1", "m1", "photo"), ("t2", "m1", "photo"), ("t1", "m2", "video"), ("t2", "m3", "photo")],
         "tweet_id STRING, media_key STRING, type STRING",
     )
-    tweets = spark.createDataFrame(
-        [("t1", True), ("t2", None)], "tweet_id STRING, possibly_sensitive BOOLEAN"
-    ).selectExpr("tweet_id", "TIMESTAMP'2022-01-01' AS created_at", "possibly_sensitive")
+    tweets = local_frame(spark, [("t1", True), ("t2", None)], "tweet_id STRING, possibly_sensitive BOOLEAN").selectExpr(
+        "tweet_id", "TIMESTAMP'2022-01-01' AS created_at", "possibly_sensitive"
+    )
     found = candidates.from_posts(files(spark, "m1.jpg", "m1.png", "m2.jpg", "stray.jpg"), media, tweets)
     assert found.columns == list(candidates.COLUMNS)
     assert reasons(found) == {

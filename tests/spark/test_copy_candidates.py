@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from twigma_spark.config.settings import Config
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.results import Result, Value
 from twigma_spark.stages import neighbours
 from twigma_spark.stages.neighbours import ReferenceSearch
@@ -25,7 +26,7 @@ def search(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> ReferenceSea
 
 def run(spark: SparkSession, search: ReferenceSearch, values: np.ndarray):  # type: ignore[no-untyped-def]
     rows = [(f"q{i:04d}", rank, f"r{i:04d}", float(s) - rank + 1) for i, s in enumerate(values) for rank in (1, 2)]
-    found = spark.createDataFrame(rows, "image_id string, rank int, neighbour_id string, similarity double")
+    found = local_frame(spark, rows, "image_id string, rank int, neighbour_id string, similarity double")
     said: list[str] = []
     context = StageContext(spark, lambda frame: frame, said.append)
     cfg = Config.model_validate({"neighbours": {"copies": {"bootstrap": 20}}})

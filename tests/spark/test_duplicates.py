@@ -18,6 +18,7 @@ from twigma_spark.estimators.duplicates import DuplicateRule, find_duplicates
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs, exact_pairs
 from twigma_spark.estimators.shared_images import find_shared_images, shared_image_results
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.models.hashes import compute_hash
 from twigma_spark.results import Result
 
@@ -38,18 +39,18 @@ def images(spark: SparkSession) -> DataFrame:
         ("g", "art", None, "s1", DAY[0], 8, 9),  # f's bytes, and larger
         ("h", "posts", "m1", "s1", DAY[0], 8, 8),  # a's media, without a vector
     ]
-    return spark.createDataFrame(rows, IMAGES)
+    return local_frame(spark, rows, IMAGES)
 
 
 def once(frame: DataFrame) -> DataFrame:
     """Return the frame as computed now."""
-    return frame.sparkSession.createDataFrame(frame.collect(), frame.schema)
+    return local_frame(frame.sparkSession, frame.collect(), frame.schema)
 
 
 def vectors(spark: SparkSession) -> DataFrame:
     rows = [(i, "posts", [3.0, 4.0]) for i in "abc"] + [(i, "art", [3.0, 4.0]) for i in "fg"]
     rows += [("d", "posts", [3.00001, 4.0]), ("e", "posts", [4.0, 3.0])]
-    return spark.createDataFrame(rows, VECTORS)
+    return local_frame(spark, rows, VECTORS)
 
 
 def drawn(seed: int, size: int = 200) -> Image.Image:
@@ -67,7 +68,7 @@ def hash_row(name: str, picture: Image.Image) -> tuple[str, bytes, bytes]:
 
 
 def hashes(spark: SparkSession, **pictures: Image.Image) -> DataFrame:
-    return spark.createDataFrame([hash_row(*item) for item in pictures.items()], HASHES)
+    return local_frame(spark, [hash_row(*item) for item in pictures.items()], HASHES)
 
 
 def like_a_and_e(spark: SparkSession) -> DataFrame:
@@ -118,7 +119,7 @@ def test_candidates_come_from_pixels_and_from_embeddings_and_hashes_decide(spark
     ]
     rule = DuplicateRule(1e-6, Likeness(embeddings=Reach(0.99), bits=40))
     made = find_duplicates(
-        spark.createDataFrame(rows, IMAGES), spark.createDataFrame(own, VECTORS), hashes(spark, **pictures), rule, once
+        local_frame(spark, rows, IMAGES), local_frame(spark, own, VECTORS), hashes(spark, **pictures), rule, once
     )
     assert {(r.image_id, r.canonical_id, r.tier) for r in made.duplicates.collect()} == {
         ("b", "a", "near"), ("d", "a", "near"),
@@ -139,18 +140,18 @@ def test_mirrored_and_rotated_copies_are_found_where_they_are_asked_for(
 ) -> None:
     pictures = {"a": drawn(1), "b": drawn(1, 90), "c": ImageOps.mirror(drawn(1)), "d": drawn(1).rotate(90)}
     rows = [(name, "posts", None, name, DAY[0], 8, 8) for name in pictures]
-    own = spark.createDataFrame([(name, "posts", [1.0, float(n)]) for n, name in enumerate(pictures)], VECTORS)
+    own = local_frame(spark, [(name, "posts", [1.0, float(n)]) for n, name in enumerate(pictures)], VECTORS)
     rule = DuplicateRule(1e-6, Likeness(bits=24, orientations=orientations))
-    made = find_duplicates(spark.createDataFrame(rows, IMAGES), own, hashes(spark, **pictures), rule, once)
+    made = find_duplicates(local_frame(spark, rows, IMAGES), own, hashes(spark, **pictures), rule, once)
     assert {r.image_id for r in made.duplicates.collect()} == wanted
 
 
 def test_flat_pictures_and_images_without_a_hash_are_near_to_none(spark: SparkSession) -> None:
     pictures = {"a": Image.new("RGB", (20, 20), (9, 9, 9)), "b": Image.new("RGB", (30, 30), (200, 9, 9))}
     rows = [(name, "posts", None, name, DAY[0], 8, 8) for name in "abc"]
-    own = spark.createDataFrame([(name, "posts", [1.0, float(n)]) for n, name in enumerate("abc")], VECTORS)
+    own = local_frame(spark, [(name, "posts", [1.0, float(n)]) for n, name in enumerate("abc")], VECTORS)
     made = find_duplicates(
-        spark.createDataFrame(rows, IMAGES), own, hashes(spark, **pictures), DuplicateRule(1e-6, Likeness()), once
+        local_frame(spark, rows, IMAGES), own, hashes(spark, **pictures), DuplicateRule(1e-6, Likeness()), once
     )
     assert made.duplicates.count() == made.near.count() == 0
 
@@ -158,16 +159,16 @@ def test_flat_pictures_and_images_without_a_hash_are_near_to_none(spark: SparkSe
 def test_images_that_two_corpora_share(spark: SparkSession) -> None:
     """a (posts) repeats b, which looks like c and has d's bytes; c and d are in art, e is alone."""
     rows = [("a", "posts", "1"), ("b", "posts", "2"), ("c", "art", "3"), ("d", "art", "2"), ("e", "art", "4")]
-    pictures = spark.createDataFrame(rows, "image_id STRING, corpus STRING, sha256 STRING")
+    pictures = local_frame(spark, rows, "image_id STRING, corpus STRING, sha256 STRING")
     kept = pictures.where("image_id <> 'a'").select("image_id", "corpus")
-    duplicates = spark.createDataFrame([("a", "b")], "image_id STRING, canonical_id STRING")
+    duplicates = local_frame(spark, [("a", "b")], "image_id STRING, canonical_id STRING")
     near = [
         ("a", "c", 7, True, True),
         ("b", "d", 3, True, True),
         ("b", "e", 90, True, False),
         ("a", "b", 2, False, True),
     ]
-    pairs = spark.createDataFrame(near, "a STRING, b STRING, bits INT, across BOOLEAN, near BOOLEAN")
+    pairs = local_frame(spark, near, "a STRING, b STRING, bits INT, across BOOLEAN, near BOOLEAN")
     shared = find_shared_images(pictures, kept, duplicates, pairs)
     assert {tuple(row) for row in shared.collect()} == {
         ("c", "art", "b", "posts", "near", 7), ("d", "art", "b", "posts", "bytes", 0),
@@ -187,7 +188,7 @@ def test_close_pairs_are_those_of_all_pairs(
     base = rng.standard_normal((300, 16))
     rows = np.concatenate([base, base[:60] + 0.05 * rng.standard_normal((60, 16))])
     data = [(f"{n:04d}", "pq"[n % 2], row.tolist(), 0) for n, row in enumerate(rows)]
-    table = spark.createDataFrame(data, f"{VECTORS}, turn INT").repartition(partitions)
+    table = local_frame(spark, data, f"{VECTORS}, turn INT").repartition(partitions)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     a, b = np.nonzero(np.triu(unit @ unit.T >= 0.95, 1))
     wanted = {(f"{i:04d}", f"{j:04d}") for i, j in zip(a, b, strict=True) if i % 2 == j % 2}
@@ -205,8 +206,8 @@ def test_close_pairs_are_those_of_all_pairs(
 def test_the_recall_of_the_search_is_measured(spark: SparkSession) -> None:
     """Three images point the same way; one of their three pairs was not found, and one is not near."""
     rows = [(name, "p", [1.0, n / 1000], 0) for n, name in enumerate("abc")] + [("d", "p", [0.0, 1.0], 0)]
-    table = spark.createDataFrame(rows, f"{VECTORS}, turn INT")
-    pairs = spark.createDataFrame([("a", "b", 0), ("b", "c", 0)], "a STRING, b STRING, turn INT")
+    table = local_frame(spark, rows, f"{VECTORS}, turn INT")
+    pairs = local_frame(spark, [("a", "b", 0), ("b", "c", 0)], "a STRING, b STRING, turn INT")
 
     def recall(rows: DataFrame, few: int, near: str = "true") -> list[Result]:
         return near_recall.recall_results(
@@ -228,13 +229,13 @@ def test_components_on_spark_are_those_of_networkx(spark: SparkSession) -> None:
     clique = [(f"q{a}", f"q{b}") for a in range(5) for b in range(5) if a != b]
     random = [(f"r{a:02d}", f"r{b:02d}") for a, b in rng.integers(0, 40, (25, 2))]
     edges = [*path, *clique, *random, ("z", "z")]
-    made = components.on_spark(spark.createDataFrame(edges, "a STRING, b STRING"), once).collect()
+    made = components.on_spark(local_frame(spark, edges, "a STRING, b STRING"), once).collect()
     graph = networkx.Graph([(a, b) for a, b in edges if a != b])
     wanted = {node: min(group) for group in networkx.connected_components(graph) for node in group}
     assert {r.node: r.group for r in made} == wanted and len(made) == len(wanted)
 
 
 def test_components_that_do_not_settle_are_an_error(spark: SparkSession) -> None:
-    path = spark.createDataFrame([(str(n), str(n + 1)) for n in range(9)], "a STRING, b STRING")
+    path = local_frame(spark, [(str(n), str(n + 1)) for n in range(9)], "a STRING, b STRING")
     with pytest.raises(ModelError, match="within 1 rounds"):
         components.on_spark(path, once, rounds=1)

@@ -15,6 +15,7 @@ from tests import tables as declared
 from tests.unit.made_results import joined
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.stages import likes, trends
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms import activity, engagement
@@ -179,6 +180,6 @@ def test_words_of_posts_count_once_a_post_without_links_tags_and_flagged_posts(s
     texts = [("1", "posts", "New dragons, new DRAGON! https://t.co/new #dragon @new", None),
              ("2", "posts", "a dragon and the picture of it", False), ("3", "posts", "dragon explicit", True),
              ("4", "photo", "dragon", False), ("5", "posts", "#only", False)]  # fmt: skip
-    tweets = spark.createDataFrame(texts, "tweet_id string, corpus string, text string, possibly_sensitive boolean")
+    tweets = local_frame(spark, texts, "tweet_id string, corpus string, text string, possibly_sensitive boolean")
     found = [tuple(r) for r in activity.words_of_posts(tweets, ["posts"], 2).collect()]
     assert found == [("dragon", 2, 3), ("dragons", 1, 3)]

@@ -16,6 +16,7 @@ from tests import tables as declared
 from tests.tuning import ENCODER, job, picture, write_pairs
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.fine_tuning import fine_tune
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.pair_snapshot import TRAINING, read_snapshot, write_snapshot
 from twigma_spark.models.clip import ClipText
 from twigma_spark.models.reward import Reward
@@ -28,7 +29,7 @@ PAIRS = 20
 
 def test_a_snapshot_is_the_same_each_time_and_whole_or_none(spark: SparkSession, tmp_path: Path) -> None:
     rows = [(("train", "validation", "test")[n % 3], n, f"prompt {n}", bytes([n])) for n in range(10)]
-    frame = spark.createDataFrame(rows, "part STRING, row BIGINT, prompt STRING, preferred BINARY")
+    frame = local_frame(spark, rows, "part STRING, row BIGINT, prompt STRING, preferred BINARY")
     found = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         write_snapshot(frame.repartition(3), folder, {"pairs": "7@2026"}, 10, tasks=2, seed=1)

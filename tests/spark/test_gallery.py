@@ -6,6 +6,7 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests.tables import table
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.schemas import COPIES
 from twigma_spark.transforms.gallery import (
     closest_pairs,
@@ -134,7 +135,8 @@ def shown(spark: SparkSession) -> dict[str, Any]:
         ("posted", "m3", "aesthetic", 9.0),
     ]
     captions = [("posted", "m1", "older"), ("posted", "m2", "a red strip"), ("titled", "m1", "unused")]
-    chosen = spark.createDataFrame(
+    chosen = local_frame(
+        spark,
         [(i["image_id"], 40 if i["image_id"] == "prompted" else 160) for i in images[:-1]]
         + [("posted", 160), ("no such", 160)],
         "image_id string, side int",
@@ -190,7 +192,7 @@ def test_an_image_that_cannot_be_drawn_has_no_thumbnail(shown: dict[str, Any], i
 def test_the_candidates_nearest_to_the_threshold_come_first(spark: SparkSession) -> None:
     rows = [("a", "art", "x", 0.99, 0.9, 1e-5), ("b", "art", "y", 0.91, 0.9, 1e-3), ("c", "art", "z", 0.95, 0.9, 1e-4),
             ("a", "photo", "w", 0.97, 0.9, 1e-4)]  # fmt: skip
-    copies = spark.createDataFrame(rows, COPIES.schema)
+    copies = local_frame(spark, rows, COPIES.schema)
     found = sorted(tuple(r) for r in uncertain_copies(copies, 2).collect())
     assert found == [("art", 1, "b", "y", 0.91, 1e-3), ("art", 2, "c", "z", 0.95, 1e-4),
                      ("photo", 1, "a", "w", 0.97, 1e-4)]  # fmt: skip

@@ -21,6 +21,7 @@ from tests.unit.test_models_blip import alone as transformers_alone
 from tests.unit.test_models_blip import save_writer
 from twigma_spark.config.overlays import load
 from twigma_spark.estimators import reward_data
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.models.base import Floats
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import ClipSource
@@ -161,7 +162,7 @@ def context(images: DataFrame) -> StageContext:
 
 def no(images: DataFrame, table: str) -> DataFrame:
     """Return no rows of a table."""
-    return images.sparkSession.createDataFrame([], TABLES[table].schema)
+    return local_frame(images.sparkSession, [], TABLES[table].schema)
 
 
 def named(frame: DataFrame, images: DataFrame) -> list[Row]:

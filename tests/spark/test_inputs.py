@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.stages import inputs, specs
 
 EMBEDDINGS = "image_id STRING, model_id STRING, preprocess_rev STRING, corpus STRING, dim INT, embedding ARRAY<FLOAT>"
@@ -20,16 +21,17 @@ def test_vectors_of_duplicates_and_of_images_that_are_gone_are_left_out(
     model = specs.image_encoder(Config())
     rows = [(name, model.model_id, model.preprocess_rev, "c", 1, [1.0]) for name in "abcd"]
     other = ("a", "another", model.preprocess_rev, "c", 1, [2.0])
-    embeddings = spark.createDataFrame([*rows, other], EMBEDDINGS)
-    images = spark.createDataFrame([(name,) for name in "abcx"], "image_id STRING")
-    duplicates = spark.createDataFrame([("b", "a")], "image_id STRING, canonical_id STRING")
+    embeddings = local_frame(spark, [*rows, other], EMBEDDINGS)
+    images = local_frame(spark, [(name,) for name in "abcx"], "image_id STRING")
+    duplicates = local_frame(spark, [("b", "a")], "image_id STRING, canonical_id STRING")
     found = inputs.kept_vectors(Config(), images, embeddings, duplicates)
     assert found.columns == ["image_id", "corpus", "embedding"]
     assert sorted((r.image_id, r.embedding) for r in found.collect()) == [("a", [1.0]), ("c", [1.0])]
 
 
 def test_themes_are_told_by_captions_and_else_by_what_came_with_the_images(spark: SparkSession) -> None:
-    images = spark.createDataFrame(
+    images = local_frame(
+        spark,
         [
             ("a", "a prompt", "a title", None, 9),
             ("b", None, "a title", "its own", 9),
@@ -40,7 +42,8 @@ def test_themes_are_told_by_captions_and_else_by_what_came_with_the_images(spark
     cfg = load([], ["models.caption=null"])
     captioner = specs.captioner(Config())
     assert captioner
-    captions = spark.createDataFrame(
+    captions = local_frame(
+        spark,
         [("a", captioner.model_id, "made"), ("b", "another", "older")],
         "image_id STRING, model_id STRING, caption STRING",
     )
@@ -53,8 +56,8 @@ def test_themes_are_told_by_captions_and_else_by_what_came_with_the_images(spark
 def test_where_nothing_is_left_out_the_vectors_are_read_as_they_are(spark: SparkSession) -> None:
     model = specs.image_encoder(Config())
     rows = [(name, model.model_id, model.preprocess_rev, "c", 1, [1.0]) for name in "ab"]
-    images = spark.createDataFrame([("a",), ("b",)], "image_id STRING")
-    none = spark.createDataFrame([], "image_id STRING, canonical_id STRING")
-    found = inputs.kept_vectors(Config(), images, spark.createDataFrame(rows, EMBEDDINGS), none)
+    images = local_frame(spark, [("a",), ("b",)], "image_id STRING")
+    none = local_frame(spark, [], "image_id STRING, canonical_id STRING")
+    found = inputs.kept_vectors(Config(), images, local_frame(spark, rows, EMBEDDINGS), none)
     assert sorted(r.image_id for r in found.collect()) == ["a", "b"]
     assert "Join" not in found._jdf.queryExecution().optimizedPlan().toString()

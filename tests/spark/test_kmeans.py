@@ -17,6 +17,7 @@ from twigma_spark.estimators.drawing import draw_evenly
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, assign_clusters, fit, refine, summarise
 from twigma_spark.io import arrow
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
@@ -64,7 +65,7 @@ def test_a_large_corpus_leaves_the_small_ones_clusters_of_their_own_where_draws_
         spread = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1]) if axis else np.array([0.3, 0.9, 0.1, 0.1, 0.1, 0.1])
         middle = np.eye(6)[axis] + (0.9 * np.eye(6)[3] if axis else 0)
         rows += [(f"{corpus}{i}", corpus, v.tolist()) for i, v in enumerate(middle + spread * rng.normal(size=(n, 6)))]
-    frame = spark.createDataFrame(rows, SCHEMA)
+    frame = local_frame(spark, rows, SCHEMA)
     spec = KMeansSpec(3, seed=1, metric="euclidean", summaries=256)
     even = draw_evenly(frame, 100, seed=1)
     counts = {r["corpus"]: r["count"] for r in even.groupBy("corpus").count().collect()}
@@ -78,7 +79,7 @@ def test_a_large_corpus_leaves_the_small_ones_clusters_of_their_own_where_draws_
 
 
 def test_a_tiny_corpus_does_not_thin_the_others(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([(str(i), "a" if i else "b", [1.0]) for i in range(50)], SCHEMA)
+    frame = local_frame(spark, [(str(i), "a" if i else "b", [1.0]) for i in range(50)], SCHEMA)
     assert draw_evenly(frame, 10, 1).count() == 50 and draw_evenly(frame, 100, 1).count() == 50
 
 
@@ -119,7 +120,7 @@ def test_what_cannot_be_clustered_is_told_apart_and_changes_nothing(
 ) -> None:
     good = table(spark, planted[0])
     rows = [("nan", "p", [float("nan")] * 12), ("zero", "p", [0.0] * 12), ("long", "p", [1.0] * 13), ("none", "p", [])]
-    bad = spark.createDataFrame([*rows, ("null", "p", None), ("inf", "p", [1.0] * 11 + [float("inf")])], SCHEMA)
+    bad = local_frame(spark, [*rows, ("null", "p", None), ("inf", "p", [1.0] * 11 + [float("inf")])], SCHEMA)
     spec = KMeansSpec(4, seed=1, summaries=700)
     model, other = fit(good.unionByName(bad).coalesce(1), spec), fit(good.coalesce(1), spec)
     np.testing.assert_array_equal(model.centroids, other.centroids)

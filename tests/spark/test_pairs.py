@@ -18,6 +18,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.reward import Matching, PairsSettings, PreferenceFile
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.models.reward_head import Head
 from twigma_spark.schemas import PAIRS
 from twigma_spark.stages import pairs, reward
@@ -152,7 +153,7 @@ def test_a_prompt_with_many_images_is_sampled(make: Make) -> None:
 
 
 def test_judgements_find_their_images_by_key_or_stem(spark: SparkSession, make: Make) -> None:
-    judged = spark.createDataFrame(
+    judged = local_frame(spark,
         [("p ", "1.png", "2", "diffusion"), ("p", "2.png", "gone.png", "diffusion"), ("p", "1", "1.png", "diffusion"),
          ("p", "1", "3.png", "diffusion"), ("p", "1", "2.png", "other")],
         pairs.JUDGED,

@@ -16,6 +16,7 @@ from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config, check_stages
 from twigma_spark.errors import ConfigError, StageError
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.staging import drop
 from twigma_spark.io.tables import Store
 from twigma_spark.runner import Outcome
@@ -24,7 +25,7 @@ from twigma_spark.stages.stage import Account, Stage, StageContext
 
 
 def captions(store: Store, *ids: str) -> DataFrame:
-    return store.spark.createDataFrame([(i, "m", "words") for i in ids], TABLES["captions"].schema)
+    return local_frame(store.spark, [(i, "m", "words") for i in ids], TABLES["captions"].schema)
 
 
 def scores(cfg: Config, context: StageContext, captions: DataFrame) -> Mapping[str, DataFrame]:
@@ -206,7 +207,7 @@ def images_of(store: Store, corpus: str, number: int) -> DataFrame:
 def refusing(store: Store, *rejects: tuple[str, str]) -> Stage:
     """A stage that refuses files by (corpus, key)."""
     rows = [("score", "image", corpus, key, "gone", "") for corpus, key in rejects]
-    frame = store.spark.createDataFrame(rows, TABLES["rejects"].schema)
+    frame = local_frame(store.spark, rows, TABLES["rejects"].schema)
     return replace(SCORE, reads=(), run=lambda cfg, context: {"rejects": frame})
 
 
@@ -238,7 +239,7 @@ def test_an_output_that_was_made_anew_is_computed_again(ready: Store) -> None:
     state = ready.state("scores")
     drop(ready, "scores")
     time.sleep(5.5)  # more than clocks may differ by
-    other = ready.spark.createDataFrame([("z", "m", "nsfw", 0.5)], TABLES["scores"].schema)
+    other = local_frame(ready.spark, [("z", "m", "nsfw", 0.5)], TABLES["scores"].schema)
     ready.write("scores", other, stage="score")
     assert (ready.version("scores"), ready.count("scores")) == (state.version, 1)
     assert go(SCORE)[0].rows["scores"] == 2

@@ -13,6 +13,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.models import HeadSettings
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.tables import Store
 from twigma_spark.queries import hashtag_candidates_frame
 from twigma_spark.transforms.hashtags import example_images, mark_current
@@ -34,12 +35,14 @@ def test_hashtags_that_come_with_the_current_ones(spark: SparkSession, cfg: Conf
     # Of the post 1 both images are accepted, of 2 one is a photo, of 5 one has no score.
     shown = [("1", "1", 0.1), ("2", "1", 0.5), ("3", "2", 0.2), ("4", "2", 0.9), ("5", "5", 0.1), ("6", "5", None)]
     tables = {
-        "tweets": spark.createDataFrame(
+        "tweets": local_frame(
+            spark,
             [(*post, "posts") for post in POSTS],
             "tweet_id STRING, author_id STRING, hashtags ARRAY<STRING>, corpus STRING",
         ),
-        "images": spark.createDataFrame([each[:2] for each in shown], "image_id STRING, tweet_id STRING"),
-        "scores": spark.createDataFrame(
+        "images": local_frame(spark, [each[:2] for each in shown], "image_id STRING, tweet_id STRING"),
+        "scores": local_frame(
+            spark,
             [(name, "photo", score) for name, _, score in shown if score is not None],
             "image_id STRING, kind STRING, score DOUBLE",
         ),

@@ -19,6 +19,7 @@ from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.corpora import Metadata
 from twigma_spark.schemas import IMAGES
 from twigma_spark.stages import deduplicate, embed, embed_text, ingest, specs
@@ -47,7 +48,7 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
     """One run of ingest over corpora that bring images or posts: images and rejects by corpus, posts, the account."""
     root = tmp_path_factory.mktemp("corpora")
     delta = [("k1", bytearray(made.picture(1))), ("k1", bytearray(made.picture(2))), ("k2", None)]
-    frame = spark.createDataFrame(delta, "id STRING, png BINARY").coalesce(1)
+    frame = local_frame(spark, delta, "id STRING, png BINARY").coalesce(1)
     frame.write.format("delta").save(str(root / "delta"))
     likes = Columns(prompt="text", like_count="likes")
     clip = load([], ["models.image={kind: open_clip, path: 'sample:clip', precision: fp32}"])
@@ -195,7 +196,7 @@ def test_metadata_of_laion_and_its_addresses(spark: SparkSession, tmp_path: Path
     digits = hashlib.sha256(b"http://x/1.jpg").hexdigest()[:32]
     assert rows[0].file == f"{digits[:2]}/{digits}" and rows[1].file == rows[2].file and rows[3].file is None
     assert {row["url"] for row in laion.addresses(spark, corpus).collect()} == {"http://x/1.jpg", "http://x/2.jpg"}
-    files = spark.createDataFrame([(f"{digits[:2]}/{digits}.webp",)], "source_key STRING")
+    files = local_frame(spark, [(f"{digits[:2]}/{digits}.webp",)], "source_key STRING")
     assert [row[0] for row in described.without_ending(files).collect()] == [rows[0].file]
 
 
@@ -259,8 +260,8 @@ def test_metadata_in_parquet_describes_a_folder(spark: SparkSession, tmp_path: P
 
 
 def test_names_are_matched_by_path_then_alone_then_without_ending(spark: SparkSession) -> None:
-    files = spark.createDataFrame([("a.png",), ("sub/a.png",), ("sub/b.jpg",)], "source_key STRING")
-    rows = spark.createDataFrame([("a.png",), ("sub/a.png",), ("b.jpg",), ("b",), ("c",)], "name STRING")
+    files = local_frame(spark, [("a.png",), ("sub/a.png",), ("sub/b.jpg",)], "source_key STRING")
+    rows = local_frame(spark, [("a.png",), ("sub/a.png",), ("b.jpg",), ("b",), ("c",)], "name STRING")
     found = {(row.name, row.source_key) for row in described.match_files(rows, "name", files).collect()}
     assert found == {
         ("a.png", "a.png"),
@@ -282,7 +283,7 @@ def test_a_table_that_lacks_what_it_needs_is_refused(spark: SparkSession, tmp_pa
         refused(spark, "table", tmp_path / "hub", columns=Columns(image="png"))()
     with pytest.raises(CorpusError, match="a table must be a Parquet file"):
         refused(spark, "table", Path("nocatalog.noschema.notable"))()
-    frame = spark.createDataFrame([(bytearray(b"x"),)], "image BINARY")
+    frame = local_frame(spark, [(bytearray(b"x"),)], "image BINARY")
     frame.write.format("delta").save(str(tmp_path / "delta"))
     with pytest.raises(CorpusError, match="tells the rows of a Delta table apart"):
         refused(spark, "table", tmp_path / "delta")()

@@ -21,6 +21,7 @@ from twigma_spark.config.release import Release
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import release_files
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.release_files import check_ids, read_manifest, read_release
 from twigma_spark.release.build import KEY_VARIABLE, build_release
 from twigma_spark.release.fields import FIELDS
@@ -224,7 +225,7 @@ def test_a_folder_with_something_in_it_is_left_alone(store_of: Callable[..., Any
 
 
 def test_ids_that_were_numbers_are_refused(spark: SparkSession) -> None:
-    check_ids(spark.createDataFrame([("1641594537119842513",), ("a1e5b",)], "id STRING"))
+    check_ids(local_frame(spark, [("1641594537119842513",), ("a1e5b",)], "id STRING"))
     for damaged in ("1.64159453711984e+18", "1641594537119842513.0", "1E18"):
         with pytest.raises(ConfigError, match="ids must be whole"):
-            check_ids(spark.createDataFrame([(damaged,)], "id STRING"))
+            check_ids(local_frame(spark, [(damaged,)], "id STRING"))

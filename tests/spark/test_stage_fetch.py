@@ -16,6 +16,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Fetch
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.stages import fetch, ingest
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.downloads import to_be_asked
@@ -110,7 +111,7 @@ def test_parts_cover_all_and_overlap_nowhere(cfg: Config, run: Run) -> None:
 
 def test_only_what_is_not_there_is_asked_for(spark: SparkSession) -> None:
     def frame(rows: list[tuple[Any, ...]], schema: str) -> DataFrame:
-        return spark.createDataFrame(rows, schema)
+        return local_frame(spark, rows, schema)
 
     addresses = frame([(k, f"https://Host.example:8080/{k}") for k in "abcd"], "source_key STRING, url STRING")
     there = frame([("a.jpg",), ("b",), ("c.d/e.jpg",)], "source_key STRING")

@@ -15,6 +15,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS
@@ -205,7 +206,7 @@ def test_publish_writes_the_document(cfg: Config, made: DataFrame) -> None:
 
 def test_publish_without_a_report_names_the_way_out(cfg: Config, spark: SparkSession) -> None:
     with pytest.raises(SchemaError, match="Run the stage report again"):
-        publish(cfg, {"reports": spark.createDataFrame([], REPORTS.schema)})
+        publish(cfg, {"reports": local_frame(spark, [], REPORTS.schema)})
 
 
 def test_empty_tables_make_a_report_too(context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:

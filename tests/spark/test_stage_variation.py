@@ -19,6 +19,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.models import HeadSettings, Onnx, RealImages
 from twigma_spark.config.settings import Config
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.stages import distinctiveness, inputs, specs, text_variation, variation
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.moments import moments
@@ -50,7 +51,7 @@ def unit(seed: int, d: int = 4) -> list[float]:
 def test_groups_come_whole_with_their_words(spark: SparkSession, table: Table) -> None:
     rows = [image(i, "d", prompt_id=f"p{i // 3}", prompt=" a  red castle ") for i in range(9)]
     images = table("images", [*rows, image(9, "d", prompt="x")])
-    vectors = spark.createDataFrame([(r["image_id"], "d", unit(1)) for r in (*rows, image(9, "d"))], VECTORS)
+    vectors = local_frame(spark, [(r["image_id"], "d", unit(1)) for r in (*rows, image(9, "d"))], VECTORS)
     found = in_groups(vectors, images, at_most=6, per_group=2, seed=1).collect()
     assert len(found) == 6
     sizes = {g: sum(r["group"] == g for r in found) for g in {r["group"] for r in found}}
@@ -63,8 +64,8 @@ def test_groups_come_whole_with_their_words(spark: SparkSession, table: Table) -
 
 def test_the_pass_gives_the_moments_of_numpy(spark: SparkSession, table: Table) -> None:
     rows = [image(i, "a" if i < 6 else "b", tweet_id=f"t{i // 2}") for i in range(10)]
-    vectors = spark.createDataFrame(
-        [(r["image_id"], r["corpus"], [3 * v for v in unit(i)]) for i, r in enumerate(rows)], VECTORS
+    vectors = local_frame(
+        spark, [(r["image_id"], r["corpus"], [3 * v for v in unit(i)]) for i, r in enumerate(rows)], VECTORS
     )
     found = block_moments(vectors, table("images", rows), 3, 1).collect()
     parts = {(r["corpus"], r["block"]): r for r in found}
@@ -87,8 +88,8 @@ def test_sums_of_shares_are_those_of_the_groups(table: Table) -> None:
 
 def test_texts_are_sampled_by_kind(spark: SparkSession) -> None:
     rows = [(f"{i}", "caption" if i < 5 else "tweet", "posts", i, [1.0]) for i in range(9)]
-    frame = spark.createDataFrame(
-        rows, "text_id STRING, source STRING, corpus STRING, n_words INT, embedding ARRAY<FLOAT>"
+    frame = local_frame(
+        spark, rows, "text_id STRING, source STRING, corpus STRING, n_words INT, embedding ARRAY<FLOAT>"
     )
     found = sample_texts(frame, 3, 0).collect()
     assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts tweets"] * 3
@@ -122,7 +123,7 @@ def run(spark: SparkSession, table: Table, monkeypatch: pytest.MonkeyPatch) -> C
         stage: Stage, rows: list[dict[str, Any]], vectors: list[list[float]], cfg: Config | None = None
     ) -> dict[str, list[Any]]:
         data = [(r["image_id"], r["corpus"], v) for r, v in zip(rows, vectors, strict=True)]
-        frame = spark.createDataFrame(data, VECTORS)
+        frame = local_frame(spark, data, VECTORS)
         monkeypatch.setattr(inputs, "kept_vectors", lambda *tables: frame)
         monkeypatch.setattr(specs, "text_encoder", lambda cfg: None)
         members = [{**r, "clustering_id": "origins", "cluster": i % 2} for i, r in enumerate(rows)]

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError, SchemaError
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.delta_log import commits
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store, fit
@@ -26,12 +27,12 @@ from twigma_spark.stages.records import read_results, result_rows
 
 def vectors(spark: SparkSession, *ids: str, dim: int = 2) -> DataFrame:
     rows = [(i, "m", "r", "posts", dim, [1.0, 2.0]) for i in ids]
-    return spark.createDataFrame(rows, TABLES["embeddings"].schema)
+    return local_frame(spark, rows, TABLES["embeddings"].schema)
 
 
 def rejects(spark: SparkSession, stage: str, *keys: str) -> DataFrame:
-    return spark.createDataFrame(
-        [(stage, "image", "posts", k, "undecodable", "x") for k in keys], TABLES["rejects"].schema
+    return local_frame(
+        spark, [(stage, "image", "posts", k, "undecodable", "x") for k in keys], TABLES["rejects"].schema
     )
 
 
@@ -127,7 +128,7 @@ def test_clearing_removes_what_a_write_would_replace(store: Store, spark: SparkS
 
 def test_replace_replaces_all_rows(store: Store, spark: SparkSession) -> None:
     def centre(cluster: int) -> DataFrame:
-        return spark.createDataFrame([("t", cluster, 3, 0.1, [1.0])], TABLES["centroids"].schema)
+        return local_frame(spark, [("t", cluster, 3, 0.1, [1.0])], TABLES["centroids"].schema)
 
     store.write("centroids", centre(0), stage="cluster")
     store.write("centroids", centre(1), stage="cluster")
@@ -179,7 +180,7 @@ def test_a_table_grows_by_columns_declared_later(store: Store, spark: SparkSessi
     new = TABLES["captions"]
     store.create(Table(new.name, "", new.columns[:-1], new.key))
     assert "caption" not in spark.read.table(store.location("captions")).columns
-    frame = spark.createDataFrame([("a", "m", "words")], new.schema)
+    frame = local_frame(spark, [("a", "m", "words")], new.schema)
     assert store.write("captions", frame, stage="caption") == 1
     assert store.read("captions").first() == ("a", "m", "words")
 
@@ -193,7 +194,7 @@ def test_results_of_an_older_version_are_refused_until_their_stage_has_run_again
     older = Table(new.name, "", (*(c for c in new.columns if "labels" not in c.name), group), (*new.key[:-1], "group"))
     store.create(older)
     row = ("variation", "variation", "iev", 0.5, None, None, 9, "images", "a method", "posts")
-    spark.createDataFrame([row], older.schema).writeTo(store.location("results")).append()
+    local_frame(spark, [row], older.schema).writeTo(store.location("results")).append()
     with pytest.raises(SchemaError, match=r"labels\. Got rows of an older version.*variation.*--force"):
         read_results(store.read("results"))
     made = Result.of(

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Texts
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import plain_texts
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.transforms.texts import clean_text, text_rejects, texts
 
 POSTS = {
@@ -25,17 +26,18 @@ POSTS = {
 
 @pytest.mark.parametrize("post", POSTS, ids=range(len(POSTS)))
 def test_posts_lose_links_and_hashtags(spark: SparkSession, post: str) -> None:
-    seen = spark.createDataFrame([(post,)], "text STRING").select(clean_text(F.col("text"))).collect()[0][0]
+    seen = local_frame(spark, [(post,)], "text STRING").select(clean_text(F.col("text"))).collect()[0][0]
     assert seen == POSTS[post]
 
 
 def test_mentions_go_where_that_is_asked_for(spark: SparkSession) -> None:
-    posts = spark.createDataFrame([("A cat #ai by @someone, me@home.org ＠全角",)], "text STRING")
+    posts = local_frame(spark, [("A cat #ai by @someone, me@home.org ＠全角",)], "text STRING")
     assert posts.select(clean_text(F.col("text"), "drop")).collect()[0][0] == "A cat by , me@home.org"
 
 
 def test_every_distinct_text_of_a_source_and_corpus_comes_once(spark: SparkSession) -> None:
-    images = spark.createDataFrame(
+    images = local_frame(
+        spark,
         [
             ("a", "gen", "a red fox", None),
             ("b", "gen", " a red fox", None),
@@ -44,8 +46,8 @@ def test_every_distinct_text_of_a_source_and_corpus_comes_once(spark: SparkSessi
         ],
         "image_id STRING, corpus STRING, prompt STRING, caption STRING",
     )
-    tweets = spark.createDataFrame([("posts", "a red fox #ai"), ("posts", "#ai")], "corpus STRING, text STRING")
-    captions = spark.createDataFrame([("c", "a red fox"), ("x", "of no image")], "image_id STRING, caption STRING")
+    tweets = local_frame(spark, [("posts", "a red fox #ai"), ("posts", "#ai")], "corpus STRING, text STRING")
+    captions = local_frame(spark, [("c", "a red fox"), ("x", "of no image")], "image_id STRING, caption STRING")
     rows = texts(images, tweets, captions).orderBy("source").collect()
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
         ("caption", "art", "a red fox", 3), ("human caption", "art", "by a person", 3),
@@ -58,9 +60,9 @@ def test_other_texts_are_the_lines_of_files(spark: SparkSession, tmp_path: Path)
     haiku = tmp_path / "haiku.txt"
     haiku.write_bytes(b"an old pond\n\n  a frog leaps in \n***\n" + b"b\xffd\n")
     others = plain_texts.read_texts(spark, [Texts(name="haiku", path=str(haiku))])
-    images = spark.createDataFrame([], "image_id STRING, corpus STRING, prompt STRING, caption STRING")
-    tweets = spark.createDataFrame([], "corpus STRING, text STRING")
-    captions = spark.createDataFrame([], "image_id STRING, caption STRING")
+    images = local_frame(spark, [], "image_id STRING, corpus STRING, prompt STRING, caption STRING")
+    tweets = local_frame(spark, [], "corpus STRING, text STRING")
+    captions = local_frame(spark, [], "image_id STRING, caption STRING")
     rows = texts(images, tweets, captions, others).orderBy("text").collect()
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
         ("text", "haiku", "a frog leaps in", 4), ("text", "haiku", "an old pond", 3),

@@ -9,13 +9,14 @@ import pytest
 from pyspark.sql import SparkSession
 from sklearn.feature_extraction.text import CountVectorizer
 
+from twigma_spark.io.arrow import local_frame
 from twigma_spark.transforms.themes import STOP_WORDS, theme_words
 
 SCHEMA = "cluster INT, caption STRING"
 
 
 def words(spark: SparkSession, rows: list[tuple[int, str | None]], n: int) -> dict[int, list[tuple[str, float]]]:
-    found = theme_words(spark.createDataFrame(rows, SCHEMA), n)
+    found = theme_words(local_frame(spark, rows, SCHEMA), n)
     assert found.columns == ["cluster", "rank", "term", "weight"]
     answer: dict[int, list[tuple[str, float]]] = {}
     for row in found.orderBy("cluster", "rank").collect():

@@ -197,8 +197,8 @@ def local_frame(spark: SparkSession, rows: Iterable[Sequence[object]], schema: S
         rows: values in the order of the schema.
         schema: Spark type or DDL.
     """
-    # This frame is never computed; it knows what the DDL means.
-    fields = spark.createDataFrame([], schema).schema.fields
+    # A frame of DDL is never computed; it knows what the DDL means.
+    fields = (schema if isinstance(schema, StructType) else spark.createDataFrame([], schema).schema).fields
     table = pd.DataFrame(list(rows), columns=range(len(fields)), dtype=object)
     if table.empty:
         nothing = ", ".join(f"CAST(NULL AS {f.dataType.simpleString()}) AS {quoted(f.name)}" for f in fields)

@@ -63,6 +63,8 @@ SHORT_JVM = (
 )
 JVM_OPTIONS = "spark.driver.extraJavaOptions"
 DAEMON = "spark.python.daemon.module"
+# Spark sets it for functions of Arrow batches and not for others, and starts a daemon for each environment.
+ONE_ENVIRONMENT = {"spark.executorEnv.SPARK_SIMPLIFIED_TRACEBACK": "1"}
 # What nearly every function that is sent to a Python worker needs. Spark starts workers anew all the time (after a
 # minute without work, or where rows are left unread), and each would load pandas, SciPy and the rest again.
 WORKER_IMPORTS = (
@@ -303,7 +305,7 @@ def _start(
     if short and (master or "local").startswith("local"):
         settings[JVM_OPTIONS] = SHORT_JVM
         if not launched_by_submit:
-            settings[DAEMON] = worker_daemon.__name__
+            settings |= {DAEMON: worker_daemon.__name__, **ONE_ENVIRONMENT}
             os.environ[worker_daemon.IMPORTS] = ",".join((*WORKER_IMPORTS, *imports))
     builder = SparkSession.builder.appName(app)
     if master:
