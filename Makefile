@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test test-spark4 faults fuzz bench check format lock pins wheel sample-models deploy-files clean
+.PHONY: help setup demo demo-collect test test-spark4 faults fuzz bench check format lock pins wheel sample-models deploy-files docs clean
 BIN := .venv/bin
 EXTRAS := models cpu umap stats dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
@@ -52,7 +52,7 @@ format: .venv/.ready  ## put the code into the house's format
 	@$(BIN)/ruff format .
 
 lock: .venv/.ready  ## pin every package again into requirements.lock and requirements-spark4.lock
-	@$(LOCK) $(addprefix --extra ,local train synapseml $(EXTRAS)) -o requirements.lock
+	@$(LOCK) $(addprefix --extra ,local train synapseml docs $(EXTRAS)) -o requirements.lock
 	@$(LOCK) $(addprefix --extra ,local-spark4 $(EXTRAS)) -o requirements-spark4.lock
 
 pins: .venv/.ready  ## pin the packages of Databricks and EMR again into deploy/constraints
@@ -64,8 +64,12 @@ wheel: .venv/.ready  ## build the wheel into dist/
 sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW head again
 	@$(BIN)/python jobs/train_sample_models.py --out twigma_spark/sample/weights
 
-deploy-files: .venv/.ready  ## write the tables of docs/stages.md and docs/metrics.md again
+deploy-files: .venv/.ready  ## write the pages of docs/ that follow from the code again
 	@$(BIN)/python deploy/generate.py
+
+docs: .venv/.ready  ## build the documentation into build/site, with the report of `make demo` where there is one
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/site/index.html, or for its search: $(BIN)/python -m http.server --directory build/site"
 
 clean:  ## remove what was built, but not the environments
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

@@ -26,6 +26,7 @@ EXTRAS = {
     "synapseml": ["synapseml==1.1.3"],
     "s3": ["s3fs>=2024.2"],
     "figures": ["kaleido>=1,<2"],
+    "docs": ["mkdocs-material>=9.5,<10"],
     "dev": [
         "pytest>=8",
         "pytest-xdist>=3.6",

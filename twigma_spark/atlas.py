@@ -52,11 +52,7 @@ class Atlas:
     @property
     def command(self) -> str:
         """The line for a shell that opens it in a browser."""
-        labels = f" --labels {shlex.quote(str(self.folder / THEMES))}" if self.themes else ""
-        return (
-            f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(self.folder / ATLAS))} --x x --y y "
-            f"--neighbors neighbors --pagerank importance --image image --text caption{labels}"
-        )
+        return open_command(self.folder, pictures=self.rows.drawn > 0)
 
     @property
     def summary(self) -> str:
@@ -67,6 +63,21 @@ class Atlas:
             f"open it with:\n{self.command}\n"
             f"or write it as a page for any web server: the same line with --export-application {page}"
         )
+
+
+def open_command(folder: Path, pictures: bool = True) -> str:
+    """Return the line for a shell that opens the atlas in a folder in a browser.
+
+    Args:
+        folder: with an atlas.
+        pictures: whether it has any.
+    """
+    image = " --image image" if pictures else ""
+    labels = f" --labels {shlex.quote(str(folder / THEMES))}" if (folder / THEMES).is_file() else ""
+    return (
+        f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(folder / ATLAS))} --x x --y y "
+        f"--neighbors neighbors --pagerank importance{image} --text caption{labels}"
+    )
 
 
 def build_atlas(
@@ -83,7 +94,7 @@ def build_atlas(
         replace: whether an atlas that is in the folder gives way to this one.
 
     Raises:
-        ConfigError: where the folder is not free, or the store has no map or no picture.
+        ConfigError: where the folder is not free, the store has no map, or it has files and none can be drawn.
     """
     check_new_folder(out, "an atlas", ATLAS, replace)
     tables = {name: store.read(name) for name in TABLES}
@@ -101,7 +112,7 @@ def build_atlas(
         with whole_folder(out) as part:
             ordered, schema = rows.orderBy("row"), to_arrow_schema(rows.schema)
             written = atlas_files.write_rows(arrow.stream_in_order(ordered), part / ATLAS, schema)
-            _check_written(written)
+            _check_written(written, tables["images"])
             named = arrow.collect(transforms.theme_places(rows).orderBy("text"))
             if named.num_rows:
                 pq.write_table(named, part / THEMES)
@@ -172,15 +183,16 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
     )
 
 
-def _check_written(written: Written) -> None:
+def _check_written(written: Written, images: DataFrame) -> None:
     if not written.rows:
         raise ConfigError(
             "the images on the map must be in the store. Got none of them: run the stage project again (twigma run)."
         )
-    if not written.drawn:
+    # Images that came as vectors have no bytes: an atlas of them alone has captions and neighbours.
+    if not written.drawn and not images.where("n_bytes IS NOT NULL").isEmpty():
         raise ConfigError(
-            f"the images on the map must have pictures for an atlas. Got {written.rows:,} of which none can be drawn; "
-            "run the stage ingest again, with the files in their place; images that came as vectors have none."
+            f"the images on the map must have pictures for an atlas. Got {written.rows:,} of which none can be drawn: "
+            "run the stage ingest again, with the files in their place."
         )
 
 
@@ -189,7 +201,9 @@ def _remarks(written: Written, on_map: int, show_hidden: bool) -> list[str]:
     found = []
     if gone := on_map - written.rows:
         found.append(f"{gone:,} images of the map are no longer in the store and are left out")
-    if undrawn := written.rows - written.drawn:
+    if not written.drawn:
+        found.append("the images came as vectors: it has no pictures")
+    elif undrawn := written.rows - written.drawn:
         found.append(f"{undrawn:,} images cannot be drawn and have no picture")
     if written.hidden:
         how = "shown as they are" if show_hidden else "blurred; --show-nsfw shows them"

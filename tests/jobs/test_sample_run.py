@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlcroissant
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pyspark.sql import functions as F
@@ -14,6 +15,8 @@ from pyspark.sql import functions as F
 from tests.jobs.conftest import Done
 from tests.unit.made_results import joined
 from twigma_spark import metrics, pipeline, queries
+from twigma_spark.atlas import open_command
+from twigma_spark.cli.demo import write_for_others
 from twigma_spark.config.overlays import load
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.release_files import read_release
@@ -175,9 +178,11 @@ def test_a_changed_key_would_run_its_stage_and_those_after_it(done: Done) -> Non
     assert all(pipeline.plan_run(done.cfg, done.store, pipeline.select(), force=True).values())
 
 
-def test_a_release_of_the_run_is_valid_and_reads_back(done: Done, tmp_path: Path) -> None:
-    folder = tmp_path / "release"
-    said = pipeline.release(done.cfg, done.store, folder, lambda text: None)
+def test_a_release_and_an_atlas_of_the_run_are_valid_and_read_back(
+    done: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_for_others(done.cfg, done.store, tmp_path, changed=True)
+    said, folder = capsys.readouterr().out, tmp_path / "release"
     rows = read_release(done.store.spark, folder).collect()
     kept = done.store.read("clusters").where("clustering_id = 'themes'").count()
     assert len(rows) == kept and f"of {kept:,} images" in said and "draft" not in said
@@ -185,3 +190,9 @@ def test_a_release_of_the_run_is_valid_and_reads_back(done: Done, tmp_path: Path
     dataset = mlcroissant.Dataset(str(folder / "croissant.json"))
     assert not dataset.metadata.ctx.issues.errors
     assert [r["images-1/id"].decode() for r in dataset.records("images-1")] == [row["id"] for row in rows]
+    assert "`label_10_cluster`: Mean silhouette" in (folder / "DATASHEET.md").read_text(encoding="utf-8")
+    atlas = pq.read_table(tmp_path / "atlas" / "atlas.parquet", columns=["image_id", "image"])
+    assert atlas.num_rows == done.store.count("projection") and atlas["image"].null_count == 0
+    assert f"embedding-atlas {tmp_path}/atlas/atlas.parquet --x x --y y" in said
+    write_for_others(done.cfg, done.store, tmp_path, changed=False)
+    assert capsys.readouterr().out == f"open the map with its pictures: {open_command(tmp_path / 'atlas')}\n"

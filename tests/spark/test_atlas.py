@@ -142,10 +142,17 @@ def test_pictures_are_shown_where_asked_and_no_theme_makes_no_labels(build: Buil
     assert "--labels" not in made.command
 
 
+def test_vectors_alone_make_an_atlas_without_pictures(build: Build, tmp_path: Path) -> None:
+    made = build(tmp_path / "out", {"images": [i | {"content": None} for i in literal()["images"]]})
+    assert (made.rows.rows, made.rows.drawn, made.rows.hidden) == (5, 0, 0)
+    assert "--image" not in made.command and "--text caption --labels" in made.command
+    assert build.said[1:] == ["atlas: the images came as vectors: it has no pictures"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(("changed", "sentence"), [
     ({"projection": []}, r"'projection' must have rows for an atlas. Got none: run the stage project first"),
     ({"images": []}, "must be in the store. Got none of them: run the stage project again"),
-    ({"images": [i | {"content": None} for i in literal()["images"]]}, "Got 5 of which none can be drawn"),
+    ({"images": [i | {"content": b"cut", "n_bytes": 3} for i in literal()["images"]]}, "5 of which none can be drawn"),
 ])  # fmt: skip
 def test_what_cannot_be_made_leaves_nothing(
     build: Build, tmp_path: Path, changed: dict[str, list[dict[str, Any]]], sentence: str

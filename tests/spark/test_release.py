@@ -92,7 +92,8 @@ def store_of(spark: SparkSession) -> Callable[[dict[str, list[dict[str, Any]]]],
 
     def make(rows: dict[str, list[dict[str, Any]]]) -> Any:
         frames: dict[str, DataFrame] = {
-            name: declared.table(spark, name, rows.get(name, [])).cache() for name in (*TABLES, "rejects", "runs")
+            name: declared.table(spark, name, rows.get(name, [])).cache()
+            for name in (*TABLES, "rejects", "runs", "results", "tombstones")
         }
         return SimpleNamespace(
             spark=spark, read=frames.__getitem__, count=lambda n: len(rows.get(n, [])), version=lambda n: 3
@@ -196,6 +197,23 @@ def test_a_store_that_is_not_ready_leaves_nothing(
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
         release("out", **{missing: []})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_purge_that_was_cut_off_is_ended_first(release: Callable[..., Path], tmp_path: Path) -> None:
+    ids = {"t1": "post", "gone": "post", key(3): "image", key(1): "picture"}
+    named = [
+        {"kind": kind, "digest": hashlib.sha256(each.encode()).hexdigest(), "at": datetime(2024, 1, 1)}
+        for each, kind in ids.items()
+    ]
+    with pytest.raises(ConfigError, match=r"Got 3 images .* give the same ids to twigma purge again"):
+        release("out", tombstones=named)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_release_of_no_image_leaves_nothing(release: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must have kept images for a release. Got none with release.max_nsfw=0"):
+        release("out", with_release(max_nsfw=0.0))
     assert list(tmp_path.iterdir()) == []
 
 

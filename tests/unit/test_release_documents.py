@@ -23,6 +23,7 @@ from twigma_spark.io.release_files import write_parts
 from twigma_spark.release.documents import documents
 from twigma_spark.release.facts import Counts, Facts
 from twigma_spark.release.fields import FIELDS, Field, fields_of, platform_of, schema_of
+from twigma_spark.release.quality import choose_quality
 
 COUNTS = Counts(3, 2, {"media": 4}, 0, {"undecodable": 1}, datetime.date(2022, 1, 2), None, 5, 1, 4)
 WHOLE = {
@@ -65,11 +66,12 @@ def test_a_platform_is_not_named_away_and_not_guessed() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"license": "GPL"}, {"version": "1"}, {"statements": {"other": "x"}}, {"url": "javascript:alert(1)"}]
-)
-def test_what_no_release_can_have_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize(("wrong", "sentence"), [
+    ({"license": "GPL"}, "must be one of CC0-1.0, CC-BY-4.0"), ({"version": "1"}, "version"),
+    ({"statements": {"other": "x"}}, "must be one of motivation"), ({"url": "javascript:alert(1)"}, "url"),
+])  # fmt: skip
+def test_what_no_release_can_have_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
         Release.model_validate(wrong)
 
 
@@ -94,6 +96,34 @@ def test_the_documents_are_what_their_formats_ask_for() -> None:
     assert deposit["creators"] == [{"name": "The Group", "affiliation": "An Institute", "orcid": "0000-0002-1825-0097"}]
     cited = yaml.safe_load(texts["CITATION.cff"])
     assert cited["cff-version"] == "1.2.0" and cited["authors"][0]["orcid"].startswith("https://orcid.org/")
+
+
+def test_the_datasheet_says_how_good_the_columns_are() -> None:
+    def row(analysis: str, metric: str, estimate: float | None, **labels: str) -> dict[str, Any]:
+        return {
+            "analysis": analysis, "metric": metric, "labels": labels, "estimate": estimate, "low": 0.9613, "high": 0.97,
+            "n": 1800, "unit": "images", "method": "mean",
+        }  # fmt: skip
+
+    rows = [
+        row("projection", "trustworthiness", 0.96716),
+        row("nsfw", "share_above", 0.03, corpus="posts", threshold="0.5"),
+        row("choice_of_k", "silhouette", 0.4357, clustering="themes", k="10"),
+        # Of another k, of a cluster alone, of a collection that is not released, and not computed.
+        row("choice_of_k", "silhouette", 0.5, clustering="themes", k="4"),
+        row("nsfw", "share_above", 0.1, corpus="posts", threshold="0.5", cluster="1"),
+        row("nsfw", "share_above", 0.2, corpus="art", threshold="0.5"),
+        row("projection", "continuity", None),
+    ]
+    found = choose_quality(Config(), rows, FIELDS, ["posts"])
+    assert [(each.column, each.value) for each in found] == [
+        ("label_10_cluster", "0.436 [0.961, 0.97]"), ("nsfw_score", "0.03 [0.961, 0.97]"),
+        ("UMAP_dim_1", "0.967 [0.961, 0.97]"),
+    ]  # fmt: skip
+    assert choose_quality(Config(), rows, fields_of("x", Release()), ["posts"]) == []
+    sheet = documents(replace(facts(**WHOLE), quality=tuple(found)))["DATASHEET.md"]
+    assert "- `UMAP_dim_1`: Trustworthiness 0.967 [0.961, 0.97], n = 1,800 images. mean.\n" in sheet
+    assert "How good" not in documents(facts(**WHOLE))["DATASHEET.md"]
 
 
 def test_text_from_outside_is_only_text() -> None:

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from twigma_spark.cli.collect import collect
 from twigma_spark.cli.common import Conf, Force, Overrides, load, open_store, terminal
 from twigma_spark.cli.run import check_configuration, run, run_stages
-from twigma_spark.config.settings import stage_names
+from twigma_spark.config.settings import Config, stage_names
 
 app = typer.Typer()
 
@@ -26,12 +26,11 @@ def demo(
         bool, typer.Option("--collect", help="Collect and download the posts from a server on this machine first.")
     ] = False,
 ) -> None:
-    """Draw the sample world, run every stage on it, compare the results with its ground truth, and write a release."""
+    """Draw the sample world, run every stage, compare the results with its ground truth, and write what others get."""
     if collected:
         _demo_collected(overrides or [], force)
         return
     cfg, start = load(["sample"], overrides), time.monotonic()
-    folder = Path(cfg.report.path).with_name("release")
     check_configuration(cfg, stage_names())
     with open_store(cfg, stage_names(), writer="demo") as store:
         from twigma_spark import pipeline
@@ -39,9 +38,20 @@ def demo(
         ran = run_stages(cfg, store, [], force, start)
         text, ok = pipeline.check_truth(cfg, store)
         terminal.log(text)
-        if ran or not folder.exists():
-            terminal.log(pipeline.release(cfg, store, folder, terminal.log, replace=True))
+        write_for_others(cfg, store, Path(cfg.report.path).parent, bool(ran))
     raise typer.Exit(0 if ok else 1)
+
+
+def write_for_others(cfg: Config, store: Any, folder: Path, changed: bool) -> None:
+    """Write a release and an atlas into a folder, where something has changed or they are missing."""
+    from twigma_spark import atlas, pipeline
+
+    release, seen = folder / "release", folder / "atlas"
+    if changed or not release.exists():
+        terminal.log(pipeline.release(cfg, store, release, terminal.log, replace=True))
+    if changed or not seen.exists():
+        atlas.build_atlas(cfg, store, seen, terminal.log, replace=True)
+    terminal.log(f"open the map with its pictures: {atlas.open_command(seen)}")
 
 
 def _demo_collected(overrides: Sequence[str], force: bool) -> None:

@@ -27,7 +27,7 @@ class Written:
     Attributes:
         rows: in the file.
         drawn: of them with a picture.
-        hidden: of them whose picture is not shown unasked.
+        hidden: of those with a picture, whose is not shown unasked.
         n_bytes: size of the file.
     """
 
@@ -59,5 +59,5 @@ def write_rows(batches: Iterable[pa.RecordBatch], path: Path, schema: pa.Schema)
             writer.write_table(table.select(kept.names))
             rows += table.num_rows
             drawn += table.num_rows - table["image"].null_count
-            hidden += int(pc.sum(table["hidden"]).as_py() or 0)
+            hidden += int(pc.sum(pc.and_(table["hidden"], pc.is_valid(table["image"]))).as_py() or 0)
     return Written(rows, drawn, hidden, path.stat().st_size)

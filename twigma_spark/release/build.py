@@ -27,11 +27,13 @@ from twigma_spark.release import rehydrate
 from twigma_spark.release.documents import documents, type_name
 from twigma_spark.release.facts import Facts, count_release, made_by
 from twigma_spark.release.fields import AUTHOR, KEY, PROFILES, Field, fields_of, platform_of, schema_of
+from twigma_spark.release.quality import read_quality
 from twigma_spark.release.rows import (
     RAW_AUTHOR,
     TABLES,
     ReleaseRows,
     author_groups,
+    check_purged,
     check_tables,
     corpora_of,
     platforms_of,
@@ -63,12 +65,13 @@ def build_release(
     """
     check_new_folder(out, "a release", MANIFEST, replace)
     before = None if previous is None else release_files.read_release(store.spark, previous)
-    tables = {name: store.read(name) for name in (*TABLES, "rejects", "runs")}
+    tables = {name: store.read(name) for name in (*TABLES, "rejects", "runs", "results", "tombstones")}
     filled = {name: store.count(name) > 0 for name in TABLES}
     corpora = [corpus for corpus in cfg.corpora if corpus.name in corpora_of(cfg)]
     platform = platform_of(corpora, platforms_of(tables, corpora_of(cfg)), cfg.release)
     fields = fields_of(platform, cfg.release)
     check_tables(cfg, fields, filled)
+    check_purged(tables["images"], tables["tombstones"])
     hashed = _author_hash(cfg)
     found = release_rows(cfg, tables, fields)
     log(
@@ -78,6 +81,9 @@ def build_release(
     with whole_folder(out) as part:
         batches = _logged(_with_hashes(arrow.stream_in_order(found.rows), hashed), log)
         files = release_files.write_parts(batches, part, schema_of(fields), PROFILES[platform].rows_a_file)
+        if not any(file.rows for file in files):
+            limit = "" if cfg.release.max_nsfw is None else f" with release.max_nsfw={cfg.release.max_nsfw:g}"
+            raise ConfigError(f"{', '.join(corpora_of(cfg))} must have kept images for a release. Got none{limit}.")
         versions = {name: store.version(name) for name in TABLES if filled[name]}
         facts = _gather_facts(cfg, platform, fields, files, versions, found, tables)
         _write_documents(facts, part)
@@ -111,6 +117,7 @@ def _gather_facts(
         tables=versions,
         files=tuple(files),
         corpora=tuple(corpora_of(cfg)),
+        quality=tuple(read_quality(cfg, tables["results"], fields, corpora_of(cfg))),
     )
 
 

@@ -13,6 +13,7 @@ from twigma_spark.config.release import LICENSES, STATEMENTS, Creator, License, 
 from twigma_spark.config.settings import Config
 from twigma_spark.io.release_files import Part
 from twigma_spark.release.fields import PROFILES, Field, Profile
+from twigma_spark.release.quality import Quality
 from twigma_spark.stages import inputs, specs
 
 
@@ -59,6 +60,7 @@ class Facts:
         tables: Delta version of each table that it was made from.
         files: its parts.
         corpora: names of the corpora that it holds.
+        quality: what the statistics of the run say of its columns.
     """
 
     cfg: Config
@@ -70,6 +72,7 @@ class Facts:
     tables: Mapping[str, int]
     files: tuple[Part, ...]
     corpora: tuple[str, ...]
+    quality: tuple[Quality, ...] = ()
 
     @property
     def title(self) -> str:
