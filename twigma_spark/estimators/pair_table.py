@@ -46,7 +46,7 @@ class PairTable:
         """Return some of the pairs; those of a prompt weigh as much together as those of another."""
         _, codes, counts = np.unique(self.prompt[rows], return_inverse=True, return_counts=True)
         weight = (1 / counts[codes]).astype(np.float32)
-        return Pairs(self.text[rows], *self.images[rows].T, weight)
+        return Pairs(self.text[rows], self.images[rows, 0], self.images[rows, 1], weight)
 
 
 @dataclass(frozen=True)

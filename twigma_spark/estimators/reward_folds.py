@@ -164,7 +164,7 @@ def _engagement_margins(train_rows: Floats, test_rows: Floats) -> Floats:
 def _score_swapped(trainer: HeadTrainer, head: Head, table: PairTable, rows: Rows, rng: np.random.Generator) -> Floats:
     """Return 1 where the order is right although other images stand for the two, else 0 or a half; NaN without any."""
     images, there = _swap_images(table, rows, rng)
-    changed = Pairs(table.text[rows], *images.T, np.ones(len(rows), np.float32))
+    changed = Pairs(table.text[rows], images[:, 0], images[:, 1], np.ones(len(rows), np.float32))
     scores = _scores(trainer, head, changed)
     return np.where(there, hits(scores[:, 0] - scores[:, 1]), np.nan)
 
