@@ -136,10 +136,11 @@ class VectorRows:
 def _gather(matrix: Array, rows: Array) -> Any:
     import torch
 
-    return torch.from_numpy(np.asarray(matrix[rows], np.float32))
+    # torch reads halves several times as fast as NumPy.
+    return torch.from_numpy(np.asarray(matrix[rows])).float()
 
 
 def _floats(column: Sequence[bytes]) -> Any:
     import torch
 
-    return torch.from_numpy(np.frombuffer(b"".join(column), "<f2").reshape(len(column), -1).astype(np.float32))
+    return torch.frombuffer(bytearray().join(column), dtype=torch.float16).view(len(column), -1).float()
