@@ -17,7 +17,7 @@ from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward_head import Head
 
-ENCODER = ClipImage(ClipSource(path="sample:clip"), "fp32")
+ENCODER = ClipImage(ClipSource(path="sample:clip"))
 PROMPTS = ("a castle at night", "a red flower", "a cat", "an oil painting of a ship")
 
 

@@ -378,9 +378,10 @@ PAIRS = Table(
         other_likes BIGINT: likewise
         preferred_created_at TIMESTAMP: when it was posted
         other_created_at TIMESTAMP: likewise
-        cluster INT: cluster of the preferred image in the clustering of pairs.match
+        cluster INT: cluster of the preferred image in the clustering of pairs.match, else in the first over all corpora
         nsfw BOOLEAN: whether one of the two images is NSFW; null where that is not known
-        matched BOOLEAN: whether both were posted alike, as pairs.match asks
+        matched_on ARRAY<STRING>: what of pairs.match is alike; author or followers (band), days, hours, cluster, nsfw
+        matched BOOLEAN: whether all of it is; judgements of people are matched on nothing and count as matched
         weight DOUBLE: 1 / the pairs of the prompt that are matched, or that are not
     """),
     key=("preferred_image_id", "other_image_id"),

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.bench.records import Record, alternate, keep, seconds
-from twigma_spark.estimators.reward import Pairs, train
+from twigma_spark.estimators.reward import HeadTrainer, Pairs
 from twigma_spark.estimators.vector_file import VectorFile, write_vectors
 from twigma_spark.io import arrow
 from twigma_spark.io.session import open_session
@@ -92,8 +92,8 @@ def epochs(folder: Path) -> list[Record]:
     spec = TrainingSpec(epochs=1, patience=1)
     held = [np.asarray(file.matrix, np.float32) for file in (images, texts)]
     times = alternate(
-        lambda: train(images.matrix, texts.matrix, some, validation, spec),
-        lambda: train(held[0], held[1], some, validation, spec),
+        lambda: HeadTrainer(images.matrix, texts.matrix, spec).train(some, validation),
+        lambda: HeadTrainer(held[0], held[1], spec).train(some, validation),
         ROUNDS,
     )
     feed = Record(
@@ -120,7 +120,8 @@ def one_epoch(folder: str) -> None:
     """Print the seconds of an epoch over all pairs, and the process's own memory in MB."""
     files = [np.memmap(f"{folder}/{what}.f16", np.float16, "r").reshape(-1, DIM) for what in ("images", "texts")]
     pairs, validation = _pairs(PAIRS), _pairs(1000)
-    took = seconds(lambda: train(files[0], files[1], pairs, validation, TrainingSpec(epochs=1, patience=1)))
+    spec = TrainingSpec(epochs=1, patience=1)
+    took = seconds(lambda: HeadTrainer(files[0], files[1], spec).train(pairs, validation))
     lines = Path("/proc/self/status").read_text().splitlines()
     anonymous = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
     print(took, anonymous / 1024)

@@ -22,6 +22,8 @@ from twigma_spark.models.blip import BlipCaptioner
 from twigma_spark.models.clip import ClipImage, ClipText
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.models.pixels import Preparation, prepare
+from twigma_spark.models.reward import Reward
+from twigma_spark.models.reward_head import Head
 from twigma_spark.models.runner import run_batches
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -89,6 +91,22 @@ def test_texts_and_captions_are_those_of_a_cpu() -> None:
     files = pictures(6, 96)
     ours, theirs = (BlipCaptioner("sample:blip").setup(device)(files) for device in ("cuda:0", "cpu"))
     assert ours == theirs
+
+
+def test_rewards_and_their_gradients_are_those_of_a_cpu() -> None:
+    files, encoder, prompt = pictures(6, 96), ClipImage(SAMPLE), ["a castle at night"]
+    head, pixels = Head.identity(encoder.dim), torch.rand((2, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    scores, slopes = [], []
+    for device in ("cpu", "cuda:0"):
+        model, own = Reward(head, encoder, device), pixels.to(device).requires_grad_()
+        found = model.score(images=files, prompts=prompt, batch_size=4)
+        assert found.dtype == torch.float32 and found.device == torch.device(device)
+        model.score(images=own, prompts=prompt).sum().backward()
+        assert own.grad is not None
+        scores.append(found.cpu())
+        slopes.append(own.grad.cpu())
+    assert (scores[0] - scores[1]).abs().max() < 1e-3
+    assert torch.nn.functional.cosine_similarity(*(slope.flatten() for slope in slopes), dim=0) > 0.99
 
 
 def test_a_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixture) -> None:

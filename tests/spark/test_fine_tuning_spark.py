@@ -20,7 +20,7 @@ from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.pair_snapshot import TRAINING, read_snapshot, write_snapshot
 from twigma_spark.models.clip import ClipText
 from twigma_spark.models.reward import Reward
-from twigma_spark.stages import reward
+from twigma_spark.stages import reward, specs
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.stats.reward import FINE_TUNED
 
@@ -63,6 +63,11 @@ def test_processes_train_what_one_does(spark: SparkSession, tmp_path: Path) -> N
 
 
 def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path: Path) -> None:
+    # A published model of which the stage needs the scores alone.
+    pick = tmp_path / "pick"
+    pick.mkdir()
+    (pick / "config.json").write_text('{"model_type": "clip"}')
+    (pick / "model.safetensors").write_bytes(b"weights")
     rng, prompts = np.random.default_rng(0), {"b": "a cat", "c": "a castle at night", "a": "a red flower"}
     ids = {p: hashlib.md5(f"prompt\x1fmade\x1f{text}".encode()).hexdigest() for p, text in prompts.items()}  # noqa: S324
     names = [(prompt, n, f"{place}{n}".zfill(32)) for place, prompt in enumerate(prompts) for n in range(3)]
@@ -97,14 +102,22 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
             }
             for p, v in zip(prompts, texts, strict=True)
         ],
-        **{name: [] for name in ("scores", "duplicates", "captions", "baseline_scores")},
+        **{name: [] for name in ("scores", "duplicates", "captions")},
     }
     tune = {"enabled": True, "epochs": 1, "batch_size": 4, "feed": "auto", "learning_rate": 1e-3}
     own = {"folds": 3, "fewest": 2, "bootstrap": 100, "epochs": 2, "fine_tune": tune}
     cfg = Config.model_validate({
+        "baselines": {"models": {"pick": {"kind": "pickscore", "path": str(pick)}}},
         "reward": own, "store": {"root": str(tmp_path)}, "seed": 3,
         "models": {"image": {"kind": "open_clip", "path": "sample:clip", "precision": "fp32"}, "scores": {}},
     })  # fmt: skip
+    scored = {"kind": "pick", "model_id": specs.baselines(cfg)["pick"].model_id}
+    # It knows what is liked, but for the pairs of an image that it could not score.
+    rows["baseline_scores"] = [
+        {**scored, "text_id": ids[prompt], "image_id": i, "score": -float(n)}
+        for prompt, n, i in names
+        if (prompt, n) != ("a", 0)
+    ]
     said: list[str] = []
     context = StageContext(spark, lambda frame: frame, said.append, table_version=lambda name: f"{name}@1")
     frames = {name: declared.table(spark, name, of) for name, of in rows.items()}
@@ -112,6 +125,12 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     results = found["results"].collect()
     accuracy = {r["labels"]["scorer"]: r for r in results if r["metric"] == "accuracy"}
     assert accuracy[FINE_TUNED]["n"] == 3 and accuracy["reward"]["n"] == 9
+    assert (accuracy["pick"]["n"], accuracy["pick"]["estimate"]) == (7, 1.0)
+    # Likes are 9 and 1 by the pair: an image in the middle has those of the pair that comes first.
+    assert {r["labels"]["scorer"]: r["n"] for r in results if r["metric"] == "tau"} == {
+        "reward": 3, "CLIP score": 3, "pick": 2,
+    }  # fmt: skip
+    assert (accuracy["random"]["n"], accuracy["random"]["estimate"]) == (9, 0.5)
     losses = [r["labels"] for r in results if r["metric"] == "loss"]
     assert [(each["epoch"], each["part"]) for each in losses] == [
         ("0", "held out"), ("1", "training"), ("1", "held out")
@@ -124,6 +143,16 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     assert scores == pytest.approx(dict(zip([i for _, _, i in names], expected, strict=True)), abs=1e-5)
     assert found["rejects"].count() == 0
     assert not any("left out" in line for line in said)
-    assert "fine-tuned" in (artifacts / "reward" / "README.md").read_text()
+    card = (artifacts / "reward" / "README.md").read_text()
+    for part in (
+        "whose last blocks were trained too",
+        "9 pairs (9 matched) of 9 images by 9 authors for 3 prompts; corpora made; table `pairs`, version pairs@1.",
+        "has a like count of 3 or more, and 2 times that of the other image or more",
+        "3 of 3 parts of the prompts are held out in turn",
+        "accuracy pick | 1 |",
+        "## Intended use, and limits",
+        "forbid training foundation models",
+    ):
+        assert part in card
     # Nobody's images stay behind.
     assert not (artifacts / TRAINING).exists()

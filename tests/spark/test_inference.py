@@ -29,7 +29,7 @@ from twigma_spark.schemas import TABLES
 from twigma_spark.stages import baselines, caption, embed, inputs, specs
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.inference import Feed, infer
-from twigma_spark.transforms.preferences import prompted_scores
+from twigma_spark.transforms.pair_columns import prompted_scores
 
 # Portrait, landscape and square: each is cut in another way.
 FILES = [jpeg(seed, (64 + 16 * (seed % 3), 96 - 16 * (seed % 2))) for seed in range(9)]
@@ -47,7 +47,7 @@ def images(spark: SparkSession) -> DataFrame:
 
 def by_size(images: DataFrame, precision: str, sizes: list[tuple[int, int]]) -> Floats:
     """Return the vectors for each (partitions, batch size), shape (sizes, images, dim), all from one Spark job."""
-    model = ClipImage(ClipSource(path="sample:clip"), precision)
+    model = ClipImage(ClipSource(path="sample:clip"), precision=precision)
     asked = []
     for n, (partitions, batch) in enumerate(sizes):
         parted = images.select("image_id", "content").repartition(partitions, "image_id")

@@ -24,7 +24,9 @@ from twigma_spark.schemas import PAIRS
 from twigma_spark.stages import pairs, reward
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms import preferences, rewards
-from twigma_spark.transforms.preferences import PairRule, pair_numbers
+from twigma_spark.transforms.judgements import judged_pairs
+from twigma_spark.transforms.pair_columns import pair_numbers
+from twigma_spark.transforms.preferences import PairRule
 
 Make = Callable[[str, list[dict[str, Any]]], DataFrame]
 NOON = datetime(2023, 5, 1, 12)
@@ -73,22 +75,28 @@ def numbers(rows: DataFrame) -> dict[tuple[int, int], bool]:
     return {(int(r["preferred_image_id"], 16), int(r["other_image_id"], 16)): r["matched"] for r in rows.collect()}
 
 
+def alike(rule: PairRule, one: tuple[Any, ...], two: tuple[Any, ...]) -> dict[str, bool]:
+    """Return in what of that which the rule asks for two posts are alike, by the rule as docs/reward.md has it."""
+    bands = [None if p[0] is None else (p[0] >= 500) + (p[0] > 5000) for p in (one, two)]
+    apart = abs(one[2] - two[2])
+    of_day = min(apart % 24, 24 - apart % 24)
+    asked = {"followers": rule.followers, "days": rule.days, "hours": rule.hours, "nsfw": rule.nsfw}
+    found = {
+        "followers": None not in bands and bands[0] == bands[1],
+        "days": rule.days is not None and apart <= 24 * rule.days,
+        "hours": rule.hours is not None and of_day <= rule.hours,
+        "nsfw": (one[3] >= 0.5) == (two[3] >= 0.5),
+    }
+    return {name: value for name, value in found.items() if asked[name]}
+
+
 def expected(rule: PairRule) -> dict[tuple[int, int], bool]:
-    """Return the pairs and whether they are matched, by the rule as docs/reward.md has it."""
-    found = {}
-    for (i, one), (j, two) in permutations(enumerate(POSTS), 2):
-        if one[1] < rule.minimum or one[1] < rule.ratio * two[1]:
-            continue
-        bands = [None if p[0] is None else (p[0] >= 500) + (p[0] > 5000) for p in (one, two)]
-        apart = abs(one[2] - two[2])
-        of_day = min(apart % 24, 24 - apart % 24)
-        found[i, j] = (
-            (not rule.followers or (None not in bands and bands[0] == bands[1]))
-            and (rule.days is None or apart <= 24 * rule.days)
-            and (rule.hours is None or of_day <= rule.hours)
-            and (not rule.nsfw or (one[3] >= 0.5) == (two[3] >= 0.5))
-        )
-    return found
+    """Return the pairs and whether they are matched."""
+    return {
+        (i, j): all(alike(rule, one, two).values())
+        for (i, one), (j, two) in permutations(enumerate(POSTS), 2)
+        if one[1] >= rule.minimum and one[1] >= rule.ratio * two[1]
+    }
 
 
 @pytest.mark.parametrize(
@@ -108,8 +116,10 @@ def test_pairs_are_those_of_the_rule(one_prompt: DataFrame, rule: PairRule) -> N
     weights: dict[bool, list[float]] = {True: [], False: []}
     for row in found.collect():
         weights[row["matched"]].append(row["weight"])
+        both = (POSTS[int(row[f"{side}_image_id"], 16)] for side in ("preferred", "other"))
+        assert row["matched_on"] == [name for name, value in alike(rule, *both).items() if value]
     assert all(sum(part) == pytest.approx(1) for part in weights.values() if part)
-    assert preferences.count_comparisons(compared) == (7, 1, 21)
+    assert preferences.count_comparisons(compared) == (7, 1, 21, 0)
 
 
 def test_likes_are_the_count_that_is_asked_for(make: Make) -> None:
@@ -133,7 +143,7 @@ def test_two_images_of_a_post_and_images_of_different_prompts_are_no_pair(make: 
     rule = PairRule()
     compared = preferences.compared_images(posted(make, images, tweets, []), rule)
     assert numbers(preferences.mine_pairs(compared, rule)) == {(5, 6): True}
-    assert preferences.count_comparisons(compared) == (4, 2, 2)
+    assert preferences.count_comparisons(compared) == (4, 2, 2, 0)
 
 
 def test_a_prompt_with_many_images_is_sampled(make: Make) -> None:
@@ -142,12 +152,15 @@ def test_a_prompt_with_many_images_is_sampled(make: Make) -> None:
     every = posted(make, images, tweets, [])
     rule = PairRule(images_per_prompt=10, pairs_per_prompt=7)
     compared = preferences.compared_images(every, rule)
-    assert preferences.count_comparisons(compared) == (10, 1, 45)
+    assert preferences.count_comparisons(compared) == (10, 1, 45, 20)
     one, two = (
         preferences.mine_pairs(preferences.compared_images(f, rule), rule) for f in (every, every.repartition(3))
     )
     assert len(numbers(one)) == 7 and numbers(one) == numbers(two)
     assert {row["weight"] for row in one.collect()} == {1 / 7}
+    likes = [row["likes"] for row in compared.collect()]
+    clear = sum(a >= rule.minimum and a >= rule.ratio * b for a, b in permutations(likes, 2))
+    assert preferences.count_pairs(one) == (7, 7, clear - 7) and clear > 7
     other = PairRule(images_per_prompt=10, pairs_per_prompt=7, seed=1)
     assert numbers(preferences.mine_pairs(preferences.compared_images(every, other), other)) != numbers(one)
 
@@ -159,7 +172,7 @@ def test_judgements_find_their_images_by_key_or_stem(spark: SparkSession, make: 
         pairs.JUDGED,
     )  # fmt: skip
     images = make("images", [image(n) for n in (1, 2, 3)])
-    found, rejects = preferences.judged_pairs(judged, images.where("source_key <> '3.png'"), images, PAIRS.schema)
+    found, rejects = judged_pairs(judged, images.where("source_key <> '3.png'"), images, PAIRS.schema)
     (row,) = found.collect()
     assert (row["preferred_image_id"], row["other_image_id"]) == (f"{1:032x}", f"{2:032x}")
     assert row["matched"] and row["weight"] == 1 and row["preferred_likes"] is None
@@ -192,7 +205,14 @@ def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Mak
         "embeddings": make("embeddings", [declared.vector(n) for n in range(len(POSTS))]),
         "duplicates": make("duplicates", []),
         "scores": make("scores", []),
-        "clusters": make("clusters", []),
+        "clusters": make(
+            "clusters",
+            [
+                {"clustering_id": name, "image_id": f"{n:032x}", "cluster": n % 2 + 10 * (name == "themes")}
+                for n in range(len(POSTS))
+                for name in ("origins", "themes")
+            ],
+        ),
         "text_embeddings": make("text_embeddings", []),
     }
     found = pairs.run(cfg, context(spark, said), **tables)
@@ -201,8 +221,12 @@ def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Mak
     clear = expected(PairRule(hours=None, nsfw=False))
     assert counts == {
         "images": 7, "prompts": 1, "compared": 21, "clear": len(clear), "matched": sum(clear.values()), "judged": 1,
+        "images_not_drawn": 0, "pairs_not_drawn": 0,
     }  # fmt: skip
     assert len(rows) == len(clear) + 1 and found["rejects"].count() == 0
+    # Of the clustering over the roles of all corpora; those of the posts have another one too.
+    assert all(row["cluster"] in (None, int(row["preferred_image_id"], 16) % 2) for row in rows)
+    assert sum(row["cluster"] is None for row in rows) == 1  # the one that people judged
     assert said == [
         f"pairs: 21 pairs of 7 images and 1 prompts: {len(clear)} clear, {sum(clear.values())} matched; "
         "1 judged by people"

@@ -10,13 +10,16 @@ from twigma_spark.results import Result
 
 ACCURACIES = {
     "reward": 0.72, "reward without matching": 0.66, "reward without NSFW": 0.71, "CLIP score": 0.55,
-    "followers and hour": 0.52, "pickscore": 0.6,
+    "followers and hour": 0.52, "pickscore": 0.6, "random": 0.5,
 }  # fmt: skip
 
 
 def reward() -> Iterator[Result]:
     """Yield how many pairs there are, and how well the reward model does."""
-    counts = {"images": 730, "prompts": 182, "compared": 1100, "clear": 786, "matched": 245, "judged": 12, "joined": 40}
+    counts = {
+        "images": 730, "images_not_drawn": 35, "prompts": 182, "compared": 1100, "clear": 786, "pairs_not_drawn": 9,
+        "matched": 245, "judged": 12, "joined": 40,
+    }  # fmt: skip
     for name, n in counts.items():
         yield of("pairs", name, float(n), None, n)
     for scorer, accuracy in ACCURACIES.items():

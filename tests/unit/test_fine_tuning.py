@@ -15,13 +15,13 @@ from tests.tuning import ENCODER, PROMPTS, job, picture, write_pairs
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import fine_tuning
 from twigma_spark.estimators.fine_tuning import FineTuned, FineTuning, fine_tune
-from twigma_spark.estimators.reward import Pairs, train
+from twigma_spark.estimators.reward import HeadTrainer, Pairs
 from twigma_spark.io.pair_feed import PairFeed
 from twigma_spark.io.pair_snapshot import Snapshot, write_files
 from twigma_spark.models.checkpoints import load_checkpoint
 from twigma_spark.models.clip_source import load_clip
 from twigma_spark.models.pair_inputs import VectorPairs
-from twigma_spark.models.pair_losses import TrainingSpec
+from twigma_spark.models.pair_losses import TrainingSpec, pair_losses, rate_factor
 from twigma_spark.models.reward import Reward, encoder_settings
 from twigma_spark.models.reward_files import ENCODER as ENCODER_FILE
 from twigma_spark.models.reward_files import load_head, save_head
@@ -201,7 +201,7 @@ def test_bad_input_is_one_sentence(snapshot: Path, tmp_path: Path) -> None:
         fine_tune(job(broken, tmp_path / "none"), PAIRS)
 
 
-def test_a_head_learns_from_the_feed_what_it_learns_in_memory(tmp_path: Path) -> None:
+def test_a_head_learns_from_the_feed_and_in_memory_what_a_plain_loop_learns(tmp_path: Path) -> None:
     rng, dim = np.random.default_rng(0), 8
     matrices = [rng.normal(size=(60, dim)) for _ in range(3)]
     text, one, two = ((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16) for rows in matrices)
@@ -221,9 +221,39 @@ def test_a_head_learns_from_the_feed_what_it_learns_in_memory(tmp_path: Path) ->
     fitted = Trainer(network, groups, VectorPairs(), feed, spec).fit()
     rows = [np.flatnonzero(np.array(parts) == part) for part in ("train", "validation")]
     images = np.concatenate([one, two])
-    memory = train(images, text, *(Pairs(r, r, r + 60, weight[r]) for r in rows), spec)
+    memory = HeadTrainer(images, text, spec).train(*(Pairs(r, r, r + 60, weight[r]) for r in rows))
     assert [e.validation for e in fitted.epochs] == pytest.approx([e.validation for e in memory.epochs], rel=1e-5)
     assert Head.of_network(network).image == pytest.approx(memory.head.image, abs=1e-5)
+    losses, image = plain_loop([text, one, two], weight, rows, spec)
+    assert [e.validation for e in memory.epochs] == pytest.approx(losses, rel=1e-5)
+    assert memory.head.image == pytest.approx(image, abs=1e-5)
+
+
+def plain_loop(
+    vectors: list[np.ndarray], weight: np.ndarray, rows: list[np.ndarray], spec: TrainingSpec
+) -> tuple[list[float], np.ndarray]:
+    """Return the validation losses of a head that is trained with all pairs in one step, and its best map of images."""
+    import torch
+
+    network = new_network(vectors[0].shape[1])
+    optimizer = torch.optim.AdamW(network.parameter_groups(spec.learning_rate, spec.weight_decay))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(spec.epochs, spec.warmup))
+
+    def loss(own: np.ndarray) -> torch.Tensor:
+        text, one, two = (torch.from_numpy(each[own].astype(np.float32)) for each in vectors)
+        mapped = network.text_vectors(text), network.image_vectors(one), network.image_vectors(two)
+        each, of = pair_losses(*mapped, network.sharpness(), spec), torch.from_numpy(weight[own])
+        return (each * of).sum() / of.sum()
+
+    losses, maps = [float(loss(rows[1]).detach())], [Head.of_network(network).image]
+    for _ in range(spec.epochs):
+        optimizer.zero_grad()
+        loss(rows[0]).backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss(rows[1]).detach()))
+        maps.append(Head.of_network(network).image)
+    return losses, maps[int(np.argmin(losses))]
 
 
 def test_the_model_that_is_written_scores_as_the_trained_one(tuned: FineTuned, snapshot: Path, tmp_path: Path) -> None:

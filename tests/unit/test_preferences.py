@@ -64,4 +64,4 @@ def test_the_published_test_set_has_6399_strict_pairs(shared_data: Path) -> None
     if not path.is_file():
         pytest.skip(f"real data is missing: {path}")
     found = read_preferences(str(path), "imagereward")
-    assert len(found) == 6399 and len({p.prompt for p in found}) <= 466
+    assert len(found) == 6399 and len({p.prompt for p in found}) == 463

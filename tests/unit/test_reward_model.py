@@ -20,7 +20,7 @@ from twigma_spark.models.reward_files import CONFIG, WEIGHTS, load_head, save_he
 from twigma_spark.models.reward_head import Head
 from twigma_spark.ranking import rank_folder
 
-ENCODER = ClipImage(ClipSource(path="sample:clip"), "fp32")
+ENCODER = ClipImage(ClipSource(path="sample:clip"))
 PROMPTS = ["a castle at night", "a red flower", "a castle at night"]
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twigma_spark.errors import ModelError
-from twigma_spark.models.pair_losses import Epoch, TrainingSpec, pair_losses, rate_factor
+from twigma_spark.models.pair_inputs import Columns, VectorRows
+from twigma_spark.models.pair_losses import Epoch, TrainingSpec
+from twigma_spark.models.reward_fit import Trainer
 from twigma_spark.models.reward_head import Head, new_network
 
-# Pairs that the loss before training is a mean of.
-LOOKED_AT = 50_000
+# Seconds between two checkpoints: what is lost of an interrupted training takes no longer to compute again.
+EVERY = 60.0
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,6 @@ class Pairs:
         """Return the number of pairs."""
         return len(self.text)
 
-    def first(self, most: int) -> Pairs:
-        """Return the first of the pairs, at most `most`."""
-        return Pairs(self.text[:most], self.preferred[:most], self.other[:most], self.weight[:most])
-
 
 @dataclass(frozen=True)
 class Training:
@@ -53,97 +49,73 @@ class Training:
     best: int
 
 
-def train(
-    images: NDArray[np.floating[Any]],
-    texts: NDArray[np.floating[Any]],
-    pairs: Pairs,
-    validation: Pairs,
-    spec: TrainingSpec,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Training:
-    """Return the head with the least loss of the validation pairs, the encoder's own score among the candidates.
+@dataclass(frozen=True)
+class HeadTrainer:
+    """What heads are trained on, and how.
 
     Batches are gathered from the matrices, which may be memory-mapped files: what training holds in memory is a
     batch and a few numbers a pair.
 
-    Args:
+    Attributes:
         images: (n, dim), unit vectors of images.
         texts: (m, dim), unit vectors of prompts.
-        pairs: what is learnt from.
-        validation: held-out pairs that training is stopped by.
         spec: how.
         progress: shows a line an epoch.
-
-    Raises:
-        ModelError: no pair to learn from or to stop by, or a loss that is no number.
+        folder: of the checkpoints, one below it for each head; None for none.
+        every: seconds between two checkpoints at least.
     """
-    import torch
 
-    for name, part in (("training", pairs), ("validation", validation)):
-        if not len(part):
-            raise ModelError(f"{name} pairs must be one at least. Got none.")
-    network = new_network(images.shape[1])
-    optimizer = torch.optim.AdamW(network.parameter_groups(spec.learning_rate, spec.weight_decay))
-    per_epoch = math.ceil(len(pairs) / spec.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(per_epoch * spec.epochs, spec.warmup))
-    rng = np.random.default_rng(spec.seed)
-    losses = [_loss_of(network, images, texts, part, spec) for part in (pairs.first(LOOKED_AT), validation)]
-    epochs = [Epoch(0, losses[0], losses[1])]
-    best, kept = 0, copy.deepcopy(network.state_dict())
-    for number in range(1, spec.epochs + 1):
-        total = 0.0
-        order = rng.permutation(len(pairs))
-        for start in range(0, len(pairs), spec.batch_size):
-            rows = order[start : start + spec.batch_size]
-            loss, weight = _batch_loss(network, images, texts, pairs, rows, spec)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += float(loss.detach()) * weight
-        epochs.append(
-            Epoch(number, total / float(pairs.weight.sum()), _loss_of(network, images, texts, validation, spec))
-        )
-        if not math.isfinite(epochs[-1].train):
-            raise ModelError(
-                f"loss must be a finite number. Got {epochs[-1].train} in epoch {number}; lower reward.learning_rate."
-            )
-        progress(f"epoch {number} of {spec.epochs}: loss {epochs[-1].train:.4f}, held out {epochs[-1].validation:.4f}")
-        if epochs[-1].validation < epochs[best].validation:
-            best, kept = number, copy.deepcopy(network.state_dict())
-        elif number - best >= spec.patience:
-            break
-    network.load_state_dict(kept)
-    return Training(Head.of_network(network), tuple(epochs), best)
+    images: NDArray[np.floating[Any]]
+    texts: NDArray[np.floating[Any]]
+    spec: TrainingSpec
+    progress: Callable[[str], None] = lambda text: None
+    folder: Path | None = None
+    every: float = EVERY
+
+    def train(self, pairs: Pairs, validation: Pairs, name: str = "head") -> Training:
+        """Return the head with the least loss of the validation pairs, the encoder's own score among the candidates.
+
+        Args:
+            pairs: what is learnt from.
+            validation: held-out pairs that training is stopped by.
+            name: of the head, of its checkpoints.
+
+        Raises:
+            ModelError: no pair to learn from or to stop by, a loss that is no number, or a checkpoint of another head.
+        """
+        network = new_network(self.images.shape[1])
+        fitted = Trainer(
+            network,
+            network.parameter_groups(self.spec.learning_rate, self.spec.weight_decay),
+            VectorRows(self.images, self.texts),
+            _RowFeed(pairs, validation, self.spec.seed),
+            self.spec,
+            folder=None if self.folder is None else self.folder / name,
+            every=self.every,
+            progress=self.progress,
+        ).fit()
+        return Training(Head.of_network(network), fitted.epochs, fitted.best)
 
 
-def _loss_of(network: Any, images: Any, texts: Any, pairs: Pairs, spec: TrainingSpec) -> float:
-    """Return the mean loss of all pairs, without gradients."""
-    import torch
+@dataclass(frozen=True)
+class _RowFeed:
+    """Pairs in memory, in an order of the seed and the epoch."""
 
-    total = 0.0
-    with torch.no_grad():
-        # In the batches of the training, since InfoNCE depends on their size.
-        for start in range(0, len(pairs), spec.batch_size):
-            rows = np.arange(start, min(start + spec.batch_size, len(pairs)))
-            loss, weight = _batch_loss(network, images, texts, pairs, rows, spec)
-            total += float(loss) * weight
-    return total / float(pairs.weight.sum())
+    train: Pairs
+    validation: Pairs
+    seed: int
 
+    def rows(self, part: str) -> tuple[int, ...]:
+        return (len(self._pairs(part)),)
 
-def _batch_loss(
-    network: Any, images: Any, texts: Any, pairs: Pairs, rows: Any, spec: TrainingSpec
-) -> tuple[Any, float]:
-    """Return the weighted mean loss of some pairs, and the sum of their weights."""
-    import torch
+    def batches(self, part: str, size: int, epoch: int | None = None) -> Iterator[Columns]:
+        pairs = self._pairs(part)
+        n = len(pairs)
+        order = np.arange(n) if epoch is None else np.random.default_rng((self.seed, epoch)).permutation(n)
+        for start in range(0, n, size):
+            own = order[start : start + size]
+            names = ("text", "preferred", "other", "weight")
+            yield {"row": own, **{name: getattr(pairs, name)[own] for name in names}}
 
-    def gather(matrix: Any, places: Any) -> Any:
-        return torch.from_numpy(np.asarray(matrix[places], np.float32))
-
-    anchor = network.text_vectors(gather(texts, pairs.text[rows]))
-    preferred = network.image_vectors(gather(images, pairs.preferred[rows]))
-    other = network.image_vectors(gather(images, pairs.other[rows]))
-    losses = pair_losses(anchor, preferred, other, network.sharpness(), spec)
-    weight = torch.from_numpy(pairs.weight[rows])
-    total = weight.sum()
-    return (losses * weight).sum() / total, float(total)
+    def _pairs(self, part: str) -> Pairs:
+        return self.train if part == "train" else self.validation

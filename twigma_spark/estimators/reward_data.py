@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.reward import Pairs
-from twigma_spark.estimators.reward_folds import PairTable
+from twigma_spark.estimators.pair_table import PairTable
 from twigma_spark.estimators.vector_file import NOWHERE, VectorFile, look_up, write_vectors
 from twigma_spark.io import arrow
 
@@ -37,6 +36,21 @@ class RewardData:
     columns: Mapping[str, NDArray[Any]]
     missing: int
 
+    def lack(self, fewest: int, folds: int) -> str | None:
+        """Return why no model can be trained, with the way out, or None where it can.
+
+        Args:
+            fewest: matched pairs that are needed.
+            folds: parts that the prompts are in.
+        """
+        matched, authors = int(self.table.matched.sum()), len(np.unique(self.table.authors))
+        if matched < fewest:
+            return (
+                f"{fewest} matched pairs at least are needed (reward.fewest). Got {matched:,} of {len(self.table):,} "
+                "pairs; they need likes, prompts, followers and dates, or a wider pairs.match"
+            )
+        return None if authors >= folds else f"authors must be as many as reward.folds at least. Got {authors}"
+
 
 def collect(
     pairs: DataFrame, numbers: DataFrame, image_vectors: DataFrame, text_vectors: DataFrame, folder: Path
@@ -45,7 +59,7 @@ def collect(
 
     Args:
         pairs: rows of the table `pairs`.
-        numbers: the same as `transforms.preferences.pair_numbers`.
+        numbers: the same as `transforms.pair_columns.pair_numbers`.
         image_vectors: image_id, embedding.
         text_vectors: text_id, embedding.
         folder: of the files of vectors; temporary, on the driver's own disk.
@@ -73,11 +87,9 @@ def _build(found: pa.Table, images: VectorFile, texts: VectorFile) -> RewardData
     for places in rows.values():
         there &= places != NOWHERE
     kept = {name: values[there] for name, values in column.items()}
-    pairs = Pairs(
-        rows["text"][there], rows["preferred"][there], rows["other"][there], np.ones(int(there.sum()), np.float32)
-    )
     table = PairTable(
-        pairs,
+        rows["text"][there],
+        np.stack([rows["preferred"][there], rows["other"][there]], axis=1),
         kept["prompt"],
         kept["fold"].astype(np.int64),
         np.stack([kept["preferred_author"], kept["other_author"]], axis=1),
@@ -106,7 +118,7 @@ def baseline_scores(
     """Return, for each published model, its scores (n, 2) of the preferred and the other image; NaN where it has none.
 
     Args:
-        found: from `transforms.preferences.prompted_scores`.
+        found: from `transforms.pair_columns.prompted_scores`.
         kinds: names of the models.
         preferred: hashes of the image ids (n,).
         other: likewise.

@@ -1,16 +1,15 @@
-"""Cross-validation of a reward model: no author and no prompt of a test pair is among the training pairs."""
+"""Cross-validation of a reward model and of what it is compared with: the scores of held-out pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twigma_spark.estimators.reward import Pairs, Training, train
-from twigma_spark.models.pair_losses import TrainingSpec
+from twigma_spark.estimators.pair_table import PairTable, Split, split
+from twigma_spark.estimators.reward import HeadTrainer, Pairs, Training
 from twigma_spark.models.reward_head import Head
 from twigma_spark.stats.reward import hits
 
@@ -20,73 +19,6 @@ Rows = NDArray[np.int64]
 BLOCK = 8192
 # Draws of other images: of one, chance alone would often move an accuracy of a half.
 SWAPS = 10
-
-
-@dataclass(frozen=True)
-class PairTable:
-    """Pairs and what splits and baselines need to know of them, a row each.
-
-    Attributes:
-        pairs: rows of the matrices of vectors, and weights.
-        prompt: code of the prompt (n,).
-        fold: part that the prompt is in, from 0 (n,).
-        authors: codes of the authors of the preferred and of the other image (n, 2).
-        cluster: theme (n,); -1 where not known.
-        matched: whether the two images were posted alike (n,).
-        nsfw: whether one of the two is known to be NSFW (n,).
-        engagement: (n, features) of the preferred image less those of the other: followers and hour, not the picture.
-    """
-
-    pairs: Pairs
-    prompt: Rows
-    fold: Rows
-    authors: Rows
-    cluster: Rows
-    matched: NDArray[np.bool_]
-    nsfw: NDArray[np.bool_]
-    engagement: Floats
-
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.pairs)
-
-    def pairs_of(self, rows: NDArray[np.bool_]) -> Pairs:
-        """Return some of the pairs; those of a prompt weigh as much together as those of another."""
-        own = self.pairs
-        _, codes, counts = np.unique(self.prompt[rows], return_inverse=True, return_counts=True)
-        weight = (1 / counts[codes]).astype(np.float32)
-        return Pairs(own.text[rows], own.preferred[rows], own.other[rows], weight)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which pairs are for what: (n,) booleans."""
-
-    train: NDArray[np.bool_]
-    validation: NDArray[np.bool_]
-    test: NDArray[np.bool_]
-
-
-def split(table: PairTable, test: int | None, validation: int) -> Split:
-    """Return the pairs to learn from, to stop by and to test; no author and no prompt is in two of them.
-
-    A pair of the training folds one of whose authors has an image in the test or validation fold is in none, as
-    is one of the validation fold with an author of the test fold.
-
-    Args:
-        table: the pairs.
-        test: the fold that is tested; None for a model that nothing is held out of but the validation fold.
-        validation: the fold that training is stopped by.
-    """
-    is_test = np.zeros(len(table), bool) if test is None else table.fold == test
-    is_validation = (table.fold == validation) & ~_has_author_of(table, is_test)
-    blocked = is_test | (table.fold == validation)
-    return Split(~blocked & ~_has_author_of(table, blocked), is_validation, is_test)
-
-
-def _has_author_of(table: PairTable, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pairs have an author that one of `rows` has."""
-    return np.asarray(np.isin(table.authors, np.unique(table.authors[rows])).any(axis=1), np.bool_)
 
 
 @dataclass(frozen=True)
@@ -117,32 +49,25 @@ class HeldOutScores:
 MATCHED, ALL, WITHOUT_NSFW, ENCODER, ENGAGEMENT = SCORERS = "matched", "all", "without NSFW", "encoder", "engagement"
 
 
-def cross_validate(
-    images: NDArray[np.floating[Any]],
-    texts: NDArray[np.floating[Any]],
-    table: PairTable,
-    spec: TrainingSpec,
-    folds: int,
-    tested: Sequence[int],
-    progress: Callable[[str], None] = lambda text: None,
-) -> HeldOutScores:
+def cross_validate(trainer: HeadTrainer, table: PairTable, folds: int, tested: Sequence[int]) -> HeldOutScores:
     """Return the scores of the pairs of the tested folds by models that saw neither their prompts nor their authors.
 
     Args:
-        images: (n, dim), unit vectors.
-        texts: (m, dim), unit vectors.
+        trainer: how each model is trained.
         table: the pairs.
-        spec: how each model is trained.
         folds: parts of the prompts; the one after the tested one stops the training.
         tested: the folds that are held out in turn.
-        progress: shows a line an epoch.
     """
     found = []
     for number, test in enumerate(tested, start=1):
         own = split(table, test, (test + 1) % folds)
-        say = _add_prefix(progress, f"fold {number} of {len(tested)}: ")
-        rng = np.random.default_rng((spec.seed, test))
-        found.append(_score_fold(images, texts, table, own, replace(spec, seed=spec.seed + test), rng, say))
+        trained = replace(
+            trainer,
+            spec=replace(trainer.spec, seed=trainer.spec.seed + test),
+            progress=_add_prefix(trainer.progress, f"fold {number} of {len(tested)}: "),
+            folder=None if trainer.folder is None else trainer.folder / f"fold-{test}",
+        )
+        found.append(_score_fold(trained, table, own, np.random.default_rng((trainer.spec.seed, test))))
     parts = [part for part in found if part is not None] or [_no_scores()]
     return HeldOutScores(
         np.concatenate([p.rows for p in parts]),
@@ -162,71 +87,61 @@ def _no_scores() -> HeldOutScores:
     return HeldOutScores(np.zeros(0, np.int64), margins, scores, none, none, ())
 
 
-def _score_fold(
-    images: Any,
-    texts: Any,
-    table: PairTable,
-    own: Split,
-    spec: TrainingSpec,
-    rng: np.random.Generator,
-    progress: Callable[[str], None],
-) -> HeldOutScores | None:
+def _score_fold(trainer: HeadTrainer, table: PairTable, own: Split, rng: np.random.Generator) -> HeldOutScores | None:
     """Return the scores of one fold's pairs; None where there is nothing to learn from, to stop by or to test."""
     matched = Split(own.train & table.matched, own.validation & table.matched, own.test)
-    if not (matched.train.any() and matched.validation.any() and own.test.any()):
+    if not _is_whole(matched):
         return None
-    trained = {
-        name: train(images, texts, table.pairs_of(part.train), table.pairs_of(part.validation), spec, progress).head
-        for name, part in ((MATCHED, matched), (ALL, own))
-    }
-    heads = {**trained, ENCODER: Head.identity(images.shape[1])}
+    trained = {name: _train(trainer, table, part, name) for name, part in ((MATCHED, matched), (ALL, own))}
+    heads = {**trained, ENCODER: Head.identity(trainer.images.shape[1])}
     pairs, rows = table.pairs_of(own.test), np.flatnonzero(own.test)
-    scores = {name: _scores(head, images, texts, pairs) for name, head in heads.items()}
+    scores = {name: _scores(trainer, head, pairs) for name, head in heads.items()}
     margins = {name: both[:, 0] - both[:, 1] for name, both in scores.items()}
     margins[ENGAGEMENT] = _engagement_margins(table.engagement[own.train], table.engagement[own.test])
-    safe = Split(matched.train & ~table.nsfw, matched.validation & ~table.nsfw, own.test & ~table.nsfw)
-    margins[WITHOUT_NSFW] = _margins_without_nsfw(images, texts, table, matched, safe, spec, trained[MATCHED], progress)
+    safe = matched.without(table.nsfw)
+    margins[WITHOUT_NSFW] = _margins_without_nsfw(trainer, table, matched, safe, trained[MATCHED])
     counts = (int(matched.train.sum()), int(own.train.sum()), int(safe.train.sum()))
     sharpness = np.full(len(rows), trained[MATCHED].sharpness)
     kept = {name: scores[name] for name in (MATCHED, ENCODER)}
-    swapped = [_score_swapped(trained[MATCHED], images, texts, table, rows, rng) for _ in range(SWAPS)]
+    swapped = [_score_swapped(trainer, trained[MATCHED], table, rows, rng) for _ in range(SWAPS)]
     return HeldOutScores(rows, margins, kept, sharpness, _mean_known(swapped), (counts,))
 
 
+def _is_whole(own: Split) -> bool:
+    """Return whether there are pairs to learn from, to stop by and to test."""
+    return bool(own.train.any() and own.validation.any() and own.test.any())
+
+
+def _train(trainer: HeadTrainer, table: PairTable, own: Split, name: str) -> Head:
+    return trainer.train(table.pairs_of(own.train), table.pairs_of(own.validation), name).head
+
+
 def _margins_without_nsfw(
-    images: Any,
-    texts: Any,
-    table: PairTable,
-    matched: Split,
-    safe: Split,
-    spec: TrainingSpec,
-    of_matched: Head,
-    progress: Callable[[str], None],
+    trainer: HeadTrainer, table: PairTable, matched: Split, safe: Split, of_matched: Head
 ) -> Floats:
     """Return the margins of the test pairs (n,) by a model of `safe` pairs alone; NaN of the others.
 
     Where no other pair was trained on or stopped by, that is the model `of_matched`, and is not trained again.
     """
     margins = np.full(int(matched.test.sum()), np.nan)
-    if not (safe.train.any() and safe.validation.any() and safe.test.any()):
+    if not _is_whole(safe):
         return margins
     head = of_matched
     if safe.train.sum() < matched.train.sum() or safe.validation.sum() < matched.validation.sum():
-        parts = (table.pairs_of(safe.train), table.pairs_of(safe.validation))
-        head = train(images, texts, *parts, spec, progress).head
-    scores = _scores(head, images, texts, table.pairs_of(safe.test))
+        head = _train(trainer, table, safe, WITHOUT_NSFW)
+    scores = _scores(trainer, head, table.pairs_of(safe.test))
     margins[safe.test[matched.test]] = scores[:, 0] - scores[:, 1]
     return margins
 
 
-def _scores(head: Head, images: Any, texts: Any, pairs: Pairs) -> Floats:
+def _scores(trainer: HeadTrainer, head: Head, pairs: Pairs) -> Floats:
     """Return the scores (n, 2) of the preferred and of the other image, block by block."""
     found = np.empty((len(pairs), 2))
     for start in range(0, len(pairs), BLOCK):
         part = slice(start, start + BLOCK)
-        text = head.text_vectors(texts[pairs.text[part]])
+        text = head.text_vectors(trainer.texts[pairs.text[part]])
         for place, rows in enumerate((pairs.preferred[part], pairs.other[part])):
-            found[part, place] = np.einsum("ij,ij->i", head.image_vectors(images[rows]), text)
+            found[part, place] = np.einsum("ij,ij->i", head.image_vectors(trainer.images[rows]), text)
     return found
 
 
@@ -246,13 +161,11 @@ def _engagement_margins(train_rows: Floats, test_rows: Floats) -> Floats:
     return margins
 
 
-def _score_swapped(
-    head: Head, images: Any, texts: Any, table: PairTable, rows: Rows, rng: np.random.Generator
-) -> Floats:
+def _score_swapped(trainer: HeadTrainer, head: Head, table: PairTable, rows: Rows, rng: np.random.Generator) -> Floats:
     """Return 1 where the order is right although other images stand for the two, else 0 or a half; NaN without any."""
-    preferred, other, there = _swap_images(table, rows, rng)
-    changed = Pairs(table.pairs.text[rows], preferred, other, table.pairs.weight[rows])
-    scores = _scores(head, images, texts, changed)
+    images, there = _swap_images(table, rows, rng)
+    changed = Pairs(table.text[rows], images[:, 0], images[:, 1], np.ones(len(rows), np.float32))
+    scores = _scores(trainer, head, changed)
     return np.where(there, hits(scores[:, 0] - scores[:, 1]), np.nan)
 
 
@@ -264,13 +177,12 @@ def _mean_known(draws: Sequence[Floats]) -> Floats:
         return np.asarray(np.where(known, every, 0).sum(axis=0) / known.sum(axis=0), np.float64)
 
 
-def _swap_images(table: PairTable, rows: Rows, rng: np.random.Generator) -> tuple[Rows, Rows, NDArray[np.bool_]]:
-    """Return, for tested pairs, another pair's two images of the same cluster by other authors, in random order.
+def _swap_images(table: PairTable, rows: Rows, rng: np.random.Generator) -> tuple[Rows, NDArray[np.bool_]]:
+    """Return, for tested pairs, another pair's two images (m, 2) of the same cluster by other authors, in random order.
 
-    The last array says where there is such a pair.
+    The second array says where there is such a pair.
     """
-    preferred, other = table.pairs.preferred[rows].copy(), table.pairs.other[rows].copy()
-    there = np.zeros(len(rows), bool)
+    images, there = table.images[rows], np.zeros(len(rows), bool)
     for cluster in np.unique(table.cluster[rows]):
         own = np.flatnonzero(table.cluster[rows] == cluster)
         partner = rows[rng.permutation(own)]
@@ -278,23 +190,16 @@ def _swap_images(table: PairTable, rows: Rows, rng: np.random.Generator) -> tupl
         apart = ~((authors[:, :, None] == others[:, None, :]).any(axis=(1, 2)))
         apart &= table.prompt[rows[own]] != table.prompt[partner]
         turned = rng.integers(0, 2, len(own)).astype(bool)
-        first, second = table.pairs.preferred[partner], table.pairs.other[partner]
-        preferred[own], other[own] = np.where(turned, second, first), np.where(turned, first, second)
+        images[own] = np.where(turned[:, None], table.images[partner][:, ::-1], table.images[partner])
         there[own] = apart
-    return preferred, other, there
+    return images, there
 
 
-def train_final(
-    images: NDArray[np.floating[Any]],
-    texts: NDArray[np.floating[Any]],
-    table: PairTable,
-    spec: TrainingSpec,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Training:
+def train_final(trainer: HeadTrainer, table: PairTable) -> Training:
     """Return the model that is kept: trained on the matched pairs of all folds but the first, which stops it."""
     own = split(table, None, 0)
     pairs, validation = (table.pairs_of(rows & table.matched) for rows in (own.train, own.validation))
-    return train(images, texts, pairs, validation, spec, progress)
+    return trainer.train(pairs, validation, "final")
 
 
 def _add_prefix(progress: Callable[[str], None], prefix: str) -> Callable[[str], None]:

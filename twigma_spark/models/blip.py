@@ -9,19 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.base import (
-    PRECISIONS,
-    SAMPLE_PREFIX,
-    Array,
-    Loaded,
-    check_choice,
-    file_digest,
-    local_path,
-)
+from twigma_spark.models.base import SAMPLE_PREFIX, Array, Loaded, file_digest, local_path
 from twigma_spark.models.clip import torch_dtype
-from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import free_memory, limit_threads
-from twigma_spark.models.image_input import DECODERS, ImageInput, Prepared
+from twigma_spark.models.image_input import ImageInput, ImageSettings, Prepared
 from twigma_spark.models.nvjpeg import JpegFile
 from twigma_spark.models.pixels import Pixels, Preparation, revision
 
@@ -32,7 +23,7 @@ PINNED = {"Salesforce/blip-image-captioning-base": "82a37760796d32b1411fe092ab5d
 
 
 @dataclass(frozen=True)
-class BlipCaptioner:
+class BlipCaptioner(ImageSettings):
     """A BLIP captioning model and how it is asked; never by sampling, so that a run can be repeated.
 
     Attributes:
@@ -41,9 +32,6 @@ class BlipCaptioner:
         num_beams: 1 is greedy.
         max_length: Most tokens of a caption, the start token counted (transformers' `max_length`).
         min_length: Fewest tokens, counted alike.
-        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
-        decode: "fast", "pillow", or "nvjpeg" to decode on the GPU.
-        max_pixels: Larger images are refused.
     """
 
     name: str
@@ -51,13 +39,9 @@ class BlipCaptioner:
     num_beams: int = 1
     max_length: int = 20
     min_length: int = 0
-    precision: str = "fp32"
-    decode: str = "fast"
-    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
+        super().__post_init__()
         if not (self.num_beams >= 1 and 0 <= self.min_length <= self.max_length):
             got = (self.num_beams, self.min_length, self.max_length)
             raise ModelError(f"num_beams must be >= 1 and min_length <= max_length. Got {got!r}.")

@@ -11,33 +11,21 @@ import numpy as np
 from twigma_spark.errors import ModelError
 from twigma_spark.models.base import PRECISIONS, Array, Floats, Loaded, check_choice
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
-from twigma_spark.models.decode import MAX_PIXELS
 from twigma_spark.models.device import free_memory, limit_threads
-from twigma_spark.models.image_input import DECODERS, ImageInput, Prepared, to_device, to_host
+from twigma_spark.models.image_input import ImageInput, ImageSettings, Prepared, to_device, to_host
 from twigma_spark.models.nvjpeg import JpegFile
 from twigma_spark.models.pixels import Pixels, Preparation, revision
 
 
 @dataclass(frozen=True)
-class ClipImage:
+class ClipImage(ImageSettings):
     """The image tower: bytes of images in, (n, dim) float32 unit vectors out.
 
     Attributes:
         source: Which model.
-        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast (autocast is slower
-            than fp32 on a CPU).
-        decode: "fast"; "pillow" for the model's own transform bit for bit; "nvjpeg" to decode on the GPU.
-        max_pixels: Larger images are refused.
     """
 
     source: ClipSource
-    precision: str = "fp32"
-    decode: str = "fast"
-    max_pixels: int = MAX_PIXELS
-
-    def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("decode", self.decode, DECODERS)
 
     @property
     def model_id(self) -> str:

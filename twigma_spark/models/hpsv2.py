@@ -39,7 +39,7 @@ class HpsV2(PromptedSettings):
     @property
     def preprocess_rev(self) -> str:
         """Return for example "fast-v1/fp32/224-longest"."""
-        return f"{ClipImage(self.source, self.precision, self.decode).preprocess_rev}-longest"
+        return f"{ClipImage(self.source, precision=self.precision, decode=self.decode).preprocess_rev}-longest"
 
     def setup(self, device: str = "cpu", threads: int | None = None) -> LoadedTowers:
         """Return the model with its weights on `device`."""

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from twigma_spark.errors import ModelError
 from twigma_spark.models import nvjpeg, pixels
-from twigma_spark.models.base import Array
-from twigma_spark.models.decode import ImageError
+from twigma_spark.models.base import PRECISIONS, Array, check_choice
+from twigma_spark.models.decode import MAX_PIXELS, ImageError
 from twigma_spark.models.nvjpeg import JpegFile
 from twigma_spark.models.pixels import Pixels, Preparation, prepare
 
 # Images of one batch as `ImageInput.prepare` returns them: a sequence, or an array (n, 3, height, width).
 Prepared = Any
 DECODERS = (*pixels.DECODERS, nvjpeg.NAME)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """How a model that is fed with images computes.
+
+    Attributes:
+        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast (autocast is slower than fp32 on a
+            CPU).
+        decode: "fast"; "pillow" for the model's own transform bit for bit; "nvjpeg" to decode on the GPU.
+        max_pixels: Larger images are refused.
+    """
+
+    precision: str = "fp32"
+    decode: str = "fast"
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("decode", self.decode, DECODERS)
 
 
 class ImageInput:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from twigma_spark.errors import ModelError
+from twigma_spark.models.base import Array
 from twigma_spark.models.clip import ClipImage, preparation
 from twigma_spark.models.clip_source import open_clip_name
 from twigma_spark.models.decode import ImageError
@@ -111,7 +112,35 @@ class VectorPairs:
             yield PairBatch(text, torch.cat([preferred, other]), weight, np.array(batch["row"], np.int64))
 
 
+class VectorRows:
+    """Pairs of rows of two matrices (columns text, preferred, other, weight, row) for a head alone.
+
+    Args:
+        images: (n, dim), vectors of images; may be a memory-mapped file.
+        texts: (m, dim), those of prompts.
+    """
+
+    def __init__(self, images: Array, texts: Array) -> None:
+        self._images, self._texts = images, texts
+
+    def stream(self, batches: Iterable[Columns]) -> Iterator[PairBatch]:
+        """Yield the batches in their order."""
+        import torch
+
+        for batch in batches:
+            both = np.concatenate([batch["preferred"], batch["other"]])
+            weight = torch.from_numpy(np.asarray(batch["weight"], np.float32))
+            yield PairBatch(_gather(self._texts, batch["text"]), _gather(self._images, both), weight, batch["row"])
+
+
+def _gather(matrix: Array, rows: Array) -> Any:
+    import torch
+
+    # torch reads halves several times as fast as NumPy.
+    return torch.from_numpy(np.asarray(matrix[rows])).float()
+
+
 def _floats(column: Sequence[bytes]) -> Any:
     import torch
 
-    return torch.from_numpy(np.frombuffer(b"".join(column), "<f2").reshape(len(column), -1).astype(np.float32))
+    return torch.frombuffer(bytearray().join(column), dtype=torch.float16).view(len(column), -1).float()

@@ -9,10 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from twigma_spark.models.base import PRECISIONS, Floats, Loaded, check_choice
-from twigma_spark.models.decode import MAX_PIXELS
+from twigma_spark.models.base import Floats, Loaded, check_choice
 from twigma_spark.models.device import free_memory
-from twigma_spark.models.image_input import ImageInput, Prepared, to_host
+from twigma_spark.models.image_input import ImageInput, ImageSettings, Prepared, to_host
 from twigma_spark.models.pixels import DECODERS
 
 # The file of an image, and its prompt.
@@ -20,21 +19,11 @@ Prompted = tuple[bytes, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptedSettings:
-    """How such a model computes.
-
-    Attributes:
-        precision: "fp32", "bf16" or "fp16", to which the weights themselves are cast.
-        decode: "fast" or "pillow".
-        max_pixels: larger images are refused.
-    """
-
-    precision: str = "fp32"
-    decode: str = "fast"
-    max_pixels: int = MAX_PIXELS
+class PromptedSettings(ImageSettings):
+    """How such a model computes; images are decoded on the CPU."""
 
     def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
+        super().__post_init__()
         check_choice("decode", self.decode, DECODERS)
 
 

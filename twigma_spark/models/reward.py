@@ -109,7 +109,7 @@ class Reward:
         if unknown := sorted(set(wanted) - {"name", "pretrained", "path", "precision"}):
             raise ModelError(f"encoder of a reward model must have name and pretrained, or path. Got {unknown}.")
         source = ClipSource(**{key: value for key, value in wanted.items() if key != "precision"})
-        encoder = ClipImage(source, config.encoder.get("precision", "fp32"))
+        encoder = ClipImage(source, precision=config.encoder.get("precision", "fp32"))
         if encoder.model_id != config.model_id:
             raise ModelError(
                 f"encoder of the reward model in {str(path)!r} must be {config.model_id!r}. Got {encoder.model_id!r}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -59,6 +60,7 @@ class Trainer:
         folder: of the checkpoints; all processes read it and the first one writes it. None for none.
         of: what a checkpoint must belong to, beside the settings above.
         progress: shows a line an epoch.
+        every: seconds between two checkpoints at least; 0 for one after each epoch.
     """
 
     network: Any
@@ -71,6 +73,7 @@ class Trainer:
     folder: Path | None = None
     of: Mapping[str, Any] | None = None
     progress: Callable[[str], None] = lambda text: None
+    every: float = 0.0
 
     def fit(self) -> Fitted:
         """Return how training went; the network has the weights with the least loss of the validation pairs.
@@ -88,6 +91,7 @@ class Trainer:
         highest = [group["lr"] for group in optimizer.param_groups]
         factor = rate_factor(self.steps() * self.spec.epochs, self.spec.warmup)
         epochs, kept = self._resume(optimizer, trained)
+        written = time.monotonic()
         while not self._is_done(epochs):
             number = len(epochs)
             total = torch.zeros(2, dtype=torch.float64)
@@ -101,7 +105,9 @@ class Trainer:
             self.progress(_line(epochs[-1], self.spec.epochs))
             if _best(epochs) == number:
                 kept = _copy(trained)
-            self._save(epochs, optimizer, trained, kept)
+            if time.monotonic() - written >= self.every:
+                self._save(epochs, optimizer, trained, kept)
+                written = time.monotonic()
         _restore(trained, kept)
         return Fitted(tuple(epochs), _best(epochs))
 

@@ -13,7 +13,7 @@ from twigma_spark.schemas import BASELINE_SCORES
 from twigma_spark.stages import specs
 from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Stage, StageContext
-from twigma_spark.transforms.preferences import prompted_images
+from twigma_spark.transforms.pair_columns import prompted_images
 
 
 def run(

@@ -19,7 +19,8 @@ from twigma_spark.schemas import PAIRS
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms import preferences
-from twigma_spark.transforms.preferences import PairRule
+from twigma_spark.transforms.judgements import judged_pairs
+from twigma_spark.transforms.preferences import Comparisons, Mined, PairRule
 from twigma_spark.transforms.vectors import made_by
 
 ANALYSIS = "pairs"
@@ -40,7 +41,7 @@ def run(
     """Return the pairs, how many came of how many images as results, and judgements of unknown images as rejects."""
     rule = _rule(cfg)
     kept = inputs.kept_images(cfg, images, embeddings, duplicates)
-    themed = inputs.clustering(clusters, cfg.pairs.match.clustering)
+    themed = inputs.clustering(clusters, _clustering(cfg))
     nsfw = scores.where("kind = 'nsfw'").select("image_id", "score")
     own = cfg.pairs
     posted = preferences.posted_images(kept, images, tweets, themed, nsfw, own.nsfw_threshold, own.popularity)
@@ -48,9 +49,9 @@ def run(
     if near is not None:
         posted = preferences.with_near_prompts(posted, near)
     compared = context.materialize(preferences.compared_images(posted, rule))
-    n_images, n_prompts, n_compared = preferences.count_comparisons(compared)
+    comparisons = preferences.count_comparisons(compared)
     mined = context.materialize(preferences.mine_pairs(compared, rule))
-    counts = {row["matched"]: row["count"] for row in mined.groupBy("matched").count().collect()}
+    counts = preferences.count_pairs(mined)
     made, n_judged = {"pairs": mined.select(*PAIRS.column_names)}, 0
     if cfg.pairs.files:
         judged, made["rejects"] = _judged_pairs(cfg, context, kept, images, near)
@@ -58,26 +59,34 @@ def run(
         judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
         made["pairs"], n_judged = made["pairs"].unionByName(judged), judged.count()
     values = {
-        "images": (n_images, "images", "kept images that share a prompt with another and have likes"),
-        "prompts": (n_prompts, "prompts", "prompts with two such images or more"),
-        "compared": (n_compared, "pairs", "pairs of those images within a prompt"),
-        "clear": (sum(counts.values()), "pairs", "of which one is clearly liked more"),
-        "matched": (counts.get(True, 0), "pairs", "and whose images were posted alike"),
+        "images": (comparisons.images, "images", "kept images that share a prompt with another and have likes"),
+        "images_not_drawn": (comparisons.not_drawn, "images", "more than pairs.images_per_prompt of a prompt"),
+        "prompts": (comparisons.prompts, "prompts", "prompts with two such images or more"),
+        "compared": (comparisons.pairs, "pairs", "pairs of those images within a prompt"),
+        "clear": (counts.clear, "pairs", "of which one is clearly liked more"),
+        "pairs_not_drawn": (counts.not_drawn, "pairs", "more than pairs.pairs_per_prompt of a prompt"),
+        "matched": (counts.matched, "pairs", "and whose images were posted alike"),
         "judged": (n_judged, "pairs", "from files of human judgements"),
     }
     if near is not None:
         joined = near.where("leader_id <> text_id").count()
         values["joined"] = (joined, "prompts", "prompts that count as another one, which is near")
-    context.log(
-        f"pairs: {n_compared:,} pairs of {n_images:,} images and {n_prompts:,} prompts: "
-        f"{sum(counts.values()):,} clear, {counts.get(True, 0):,} matched"
-        + (f"; {n_judged:,} judged by people" if cfg.pairs.files else "")
-    )
+    context.log(_summary(comparisons, counts, n_judged if cfg.pairs.files else None))
     results = [
         Result.of(ANALYSIS, name, Value(float(n), None, None, n, unit, f"complete count: {what}"))
         for name, (n, unit, what) in values.items()
     ]
     return {**made, "results": records.result_rows(context.spark, "pairs", results)}
+
+
+def _summary(compared: Comparisons, mined: Mined, judged: int | None) -> str:
+    """Return for example "pairs: 1,100 pairs of 730 images and 182 prompts: 786 clear, 245 matched"."""
+    said = f"pairs: {compared.pairs:,} pairs of {compared.images:,} images and {compared.prompts:,} prompts: "
+    said += f"{mined.clear:,} clear, {mined.matched:,} matched"
+    if compared.not_drawn or mined.not_drawn:
+        left = f"{compared.not_drawn:,} images and {mined.not_drawn:,} clear pairs"
+        said += f"; {left} of prompts with many are left out"
+    return said if judged is None else f"{said}; {judged:,} judged by people"
 
 
 def _rule(cfg: Config) -> PairRule:
@@ -96,6 +105,13 @@ def _rule(cfg: Config) -> PairRule:
     )
 
 
+def _clustering(cfg: Config) -> str | None:
+    """Return the clustering that a pair's cluster is of: that of `pairs.match`, else the first over all corpora."""
+    roles = {corpus.role for corpus in cfg.corpora}
+    over_all = (each.id for each in cfg.cluster.clusterings if roles <= set(each.roles))
+    return cfg.pairs.match.clustering or next(over_all, None)
+
+
 def _near_prompts(cfg: Config, context: StageContext, text_embeddings: DataFrame) -> DataFrame | None:
     """Return which prompts count as which, and what is split together; None where only equal prompts do."""
     encoder = specs.text_encoder(cfg)
@@ -112,7 +128,7 @@ def _judged_pairs(
 ) -> tuple[DataFrame, DataFrame]:
     """Return the pairs of the files as rows of `pairs`, and the judgements of images that are not there as rejects."""
     judged = union([_read(context.spark, file) for file in cfg.pairs.files])
-    pairs, rejects = preferences.judged_pairs(judged, kept, images, PAIRS.schema)
+    pairs, rejects = judged_pairs(judged, kept, images, PAIRS.schema)
     if near is not None:
         # Judged for its own prompt, and split with those that are near to it.
         joined = pairs.join(near.select("text_id", "group_key"), "text_id", "left")
@@ -135,7 +151,7 @@ STAGE = Stage(
     summary="pairs of images of one prompt of which one is clearly liked more, matched on author, time and NSFW",
     reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters", "text_embeddings"),
     writes=("pairs", "results", "rejects"),
-    config=("pairs", "seed", *specs.IMAGE_ENCODER),
+    config=("pairs", "seed", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
     run=run,
     sources=_sources,
 )

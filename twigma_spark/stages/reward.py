@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from functools import reduce
-from operator import or_
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +19,27 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import reward_data
 from twigma_spark.estimators.fine_tuning import FineTuned
-from twigma_spark.estimators.reward import Training
+from twigma_spark.estimators.reward import HeadTrainer, Training
 from twigma_spark.estimators.reward_data import RewardData
-from twigma_spark.estimators.reward_folds import (
-    ALL,
-    ENCODER,
-    ENGAGEMENT,
-    MATCHED,
-    WITHOUT_NSFW,
-    HeldOutScores,
-    cross_validate,
-    train_final,
-)
+from twigma_spark.estimators.reward_folds import HeldOutScores, cross_validate, train_final
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest
+from twigma_spark.io.pair_snapshot import open_training, remove_training
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward import encoder_settings
 from twigma_spark.models.reward_files import FOLDER, WEIGHTS, save_head
-from twigma_spark.results import Result, Value, not_computed
+from twigma_spark.results import Result, not_computed
 from twigma_spark.schemas import HELD_OUT_PAIRS
-from twigma_spark.stages import inputs, records, reward_scores, reward_tuning, specs
-from twigma_spark.stages.reward_card import model_card
+from twigma_spark.stages import inputs, records, reward_evaluation, reward_scores, reward_tuning, specs
+from twigma_spark.stages.reward_card import describe_data, model_card
+from twigma_spark.stages.reward_evaluation import CLIP
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import reward as stats
-from twigma_spark.stats.reward import HeldOut, Resampling
-from twigma_spark.transforms.preferences import pair_numbers, prompted_scores
+from twigma_spark.transforms.pair_columns import pair_numbers
 from twigma_spark.transforms.vectors import IMPORTED, made_by
 
 KIND = "reward_model"
-SCORERS = {
-    MATCHED: stats.REWARD,
-    ALL: stats.UNMATCHED,
-    WITHOUT_NSFW: stats.WITHOUT_NSFW,
-    ENCODER: "CLIP score",
-    ENGAGEMENT: "followers and hour",
-}
 
 
 def run(
@@ -80,37 +65,37 @@ def run(
         data = reward_data.collect(pairs, numbers, vectors_of_images, texts, Path(scratch))
         if data.missing:
             context.log(f"reward: {data.missing:,} pairs are left out: an image or the prompt has no vector")
-        if reason := _too_few(cfg, data):
+        if reason := data.lack(cfg.reward.fewest, cfg.reward.folds):
             return _explain_no_model(context, reason)
-        spec = _training_spec(cfg)
-        tested = range(cfg.reward.tested or cfg.reward.folds)
-        vectors = (data.images.matrix, data.texts.matrix)
-        held = cross_validate(*vectors, data.table, spec, cfg.reward.folds, tested, context.progress)
+        root = folder(cfg.store.root, cfg.store.artifacts)
+        trainer, place = _trainer(cfg, context, data, encoder, root)
+        held = cross_validate(trainer, data.table, cfg.reward.folds, range(cfg.reward.tested or cfg.reward.folds))
         if not len(held.rows):
-            return _explain_no_model(
-                context, "no fold has pairs to learn from, to stop by and to test whose authors differ"
-            )
-        margins = {SCORERS[name]: values for name, values in held.margins.items()}
-        if not (data.table.nsfw & data.table.matched).any():
-            del margins[stats.WITHOUT_NSFW]  # it is the reward model itself
+            reason = "no fold has pairs to learn from, to stop by and to test whose authors differ"
+            return _explain_no_model(context, reason, root)
+        margins = reward_evaluation.held_out_margins(data, held)
         model: Training | FineTuned
         if cfg.reward.fine_tune.enabled:
-            tuned = reward_tuning.tune(cfg, context, data, spec, encoder, pairs, images, texts)
+            tables = {"pairs": pairs, "images": images, "text_embeddings": texts}
+            tuned = reward_tuning.tune(cfg, context, data, trainer, encoder, place, tables)
             model, margins[stats.FINE_TUNED] = tuned.model, tuned.margins_of(held.rows)
         else:
             try:
-                model = train_final(*vectors, data.table, spec, context.progress)
+                model = train_final(trainer, data.table)
             except ModelError as error:
-                return _explain_no_model(context, str(error))
-        kinds = [kind for kind in cfg.models.scores if kind != "nsfw"]
-        preferred, other = (data.columns[f"{side}_id"][held.rows] for side in ("preferred", "other"))
-        if kinds:
-            margins |= reward_data.score_margins(scores, kinds, preferred, other)
-        published = _published_scores(cfg, pairs, baseline_scores, preferred, other)
+                return _explain_no_model(context, str(error), root)
+        remove_training(root)
+        margins |= reward_evaluation.score_margins(cfg, scores, data, held)
+        published = reward_evaluation.published_scores(cfg, pairs, baseline_scores, data, held)
         margins |= {name: both[:, 0] - both[:, 1] for name, both in published.items()}
-    results = [*_evaluate(cfg, data, held, margins, published), *_training_results(data, held, model)]
-    context.log(_summary(results))
-    artifact = _save(cfg, context, encoder, model, results)
+    results = [
+        *reward_evaluation.evaluate(cfg, data, held, margins, published),
+        *reward_evaluation.training_results(data, held, model),
+    ]
+    context.log(reward_evaluation.summary(results))
+    corpora = sorted(row["corpus"] for row in pairs.select("corpus").distinct().collect())
+    about = describe_data(cfg.pairs, data.table, corpora, context.table_version("pairs"))
+    artifact = _save(cfg, context, encoder, model, model_card(cfg.reward, encoder.model_id, about, results))
     head = None if isinstance(model, FineTuned) else model.head
     kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     scored = reward_scores.score_images(cfg, context, head, Path(artifact.path).parent, images, kept, texts, captions)
@@ -123,24 +108,13 @@ def run(
     }
 
 
-def _explain_no_model(context: StageContext, reason: str) -> Mapping[str, DataFrame]:
-    """Return a result that says why there is no model."""
+def _explain_no_model(context: StageContext, reason: str, root: Path | None = None) -> Mapping[str, DataFrame]:
+    """Return a result that says why there is no model; nothing is left of a training below `root`."""
+    if root is not None:
+        remove_training(root)
     context.log(f"reward: no model: {reason}; one of an earlier run stays where it is")
     result = Result.of(stats.ANALYSIS, "accuracy", not_computed(reason, 0, stats.UNIT), scorer=stats.REWARD)
     return {"results": records.result_rows(context.spark, "reward", [result])}
-
-
-def _too_few(cfg: Config, data: RewardData) -> str | None:
-    """Return why no model can be trained, with the way out, or None where it can."""
-    matched = int(data.table.matched.sum())
-    if matched < cfg.reward.fewest:
-        return (
-            f"{cfg.reward.fewest} matched pairs at least are needed (reward.fewest). Got {matched:,} of "
-            f"{len(data.table):,} pairs; they need likes, prompts, followers and dates, or a wider pairs.match"
-        )
-    if len(np.unique(data.table.authors)) < cfg.reward.folds:
-        return f"authors must be as many as reward.folds at least. Got {len(np.unique(data.table.authors))}"
-    return None
 
 
 def _training_spec(cfg: Config) -> TrainingSpec:
@@ -158,95 +132,24 @@ def _training_spec(cfg: Config) -> TrainingSpec:
     )
 
 
-def _published_scores(
-    cfg: Config,
-    pairs: DataFrame,
-    baseline_scores: DataFrame,
-    preferred: NDArray[np.int64],
-    other: NDArray[np.int64],
-) -> dict[str, NDArray[np.float64]]:
-    """Return the scores (n, 2) of each published model that is configured, of the images of the held-out pairs."""
-    models = specs.baselines(cfg)
-    if not models:
-        return {}
-    known = [(F.col("kind") == kind) & (F.col("model_id") == model.model_id) for kind, model in models.items()]
-    own = baseline_scores.where(reduce(or_, known))
-    return reward_data.baseline_scores(prompted_scores(pairs, own), list(models), preferred, other)
+def _trainer(
+    cfg: Config, context: StageContext, data: RewardData, encoder: ClipImage, root: Path
+) -> tuple[HeadTrainer, Path]:
+    """Return how heads are trained, and the folder of the training, in which an interrupted one is gone on from."""
+    facts = {name: context.table_version(name) for name in ("pairs", "images", "embeddings", "text_embeddings")}
+    facts |= {"folds": str(cfg.reward.folds), "seed": str(cfg.seed), "processes": str(cfg.reward.fine_tune.processes)}
+    place = open_training(root, _digest(facts))
+    spec = _training_spec(cfg)
+    # Heads take minutes: of other settings they are trained anew, and not refused.
+    heads = place / "heads" / _digest({"encoder": [encoder.model_id, encoder.preprocess_rev], "training": asdict(spec)})
+    return HeadTrainer(data.images.matrix, data.texts.matrix, spec, context.progress, heads), place
 
 
-def _evaluate(
-    cfg: Config,
-    data: RewardData,
-    held: HeldOutScores,
-    margins: Mapping[str, NDArray[np.float64]],
-    published: Mapping[str, NDArray[np.float64]],
-) -> Iterator[Result]:
-    rows = held.rows
-    column = {name: values[rows] for name, values in data.columns.items()}
-    known = (column["preferred_band"] >= 0) & (column["other_band"] >= 0)
-    side = np.where(known, np.sign(column["preferred_band"] - column["other_band"]), 0)
-    likes = column["preferred_likes"].astype(np.float64)
-    ratio = np.where(likes >= 0, likes / np.maximum(column["other_likes"], 1), np.nan)
-    pairs = HeldOut(
-        margins,
-        data.table.prompt[rows],
-        data.table.matched[rows],
-        side.astype(np.int8),
-        ratio,
-        column["days"].astype(np.float64),
-        data.table.cluster[rows],
-        held.sharpness,
-        held.swapped,
-    )
-    how = Resampling(cfg.reward.bootstrap, cfg.reward.confidence, np.random.default_rng(cfg.seed), cfg.reward.fewest)
-    yield from stats.reward_results(pairs, how)
-    # An image is in several pairs: it counts once.
-    liked = likes >= 0
-    ids = np.concatenate([column[f"{side}_id"][liked] for side in ("preferred", "other")])
-    _, first = np.unique(ids, return_index=True)
-    named = {**{SCORERS[name]: held.scores[name] for name in (MATCHED, ENCODER)}, **published}
-    both = {name: values[liked].T.ravel()[first] for name, values in named.items()}
-    counts = np.concatenate([column[f"{side}_likes"][liked] for side in ("preferred", "other")])[first]
-    prompt = np.tile(data.table.prompt[rows][liked], 2)[first]
-    yield from stats.rank_results(both, counts, prompt, how)
+def _digest(facts: Mapping[str, object]) -> str:
+    return hashlib.sha256(manifest(facts).encode()).hexdigest()[:16]
 
 
-def _training_results(data: RewardData, held: HeldOutScores, training: Training | FineTuned) -> Iterator[Result]:
-    """Yield what the models were trained on, and how the losses of the final one went."""
-    matched, every, safe = (int(np.mean([counts[i] for counts in held.trained])) for i in range(3))
-    of = "mean over folds; pairs with an author or a prompt of a held-out pair are left out"
-    sizes = {stats.REWARD: matched, stats.UNMATCHED: every}
-    if safe < matched:
-        sizes[stats.WITHOUT_NSFW] = safe
-    for name, n in sizes.items():
-        yield Result.of(stats.ANALYSIS, "trained_on", Value(float(n), None, None, n, "pairs", of), scorer=name)
-    missing = Value(float(data.missing), None, None, len(data.table) + data.missing, "pairs", "complete count")
-    yield Result.of(stats.ANALYSIS, "without_vectors", missing)
-    n = int(data.table.matched.sum())
-    for epoch in training.epochs:
-        kept = "; these weights were kept" if epoch.number == training.best else ""
-        for part, loss in (("training", epoch.train), ("held out", epoch.validation)):
-            if not np.isfinite(loss):
-                continue
-            value = Value(loss, None, None, n, "pairs", f"mean loss of the final model's {part} pairs{kept}")
-            yield Result.of(stats.ANALYSIS, "loss", value, epoch=epoch.number, part=part)
-
-
-def _summary(results: list[Result]) -> str:
-    """Return for example "reward: accuracy 0.71 [0.66, 0.76] of 316 held-out pairs; CLIP score 0.52"."""
-    found = {r.labels["scorer"]: r for r in results if r.metric == "accuracy" and r.estimate is not None}
-    if stats.REWARD not in found:
-        return "reward: trained; too few held-out pairs for an accuracy"
-    own = found.pop(stats.REWARD)
-    interval = f" [{own.low:.2f}, {own.high:.2f}]" if own.low is not None and own.high is not None else ""
-    others = "".join(f"; {name} {r.estimate:.2f}" for name, r in found.items())
-    return f"reward: accuracy {own.estimate:.2f}{interval} of {own.n:,} held-out pairs{others}"
-
-
-def _save(
-    cfg: Config, context: StageContext, encoder: ClipImage, model: Training | FineTuned, results: list[Result]
-) -> Artifact:
-    card = model_card(cfg.reward, encoder.model_id, results)
+def _save(cfg: Config, context: StageContext, encoder: ClipImage, model: Training | FineTuned, card: str) -> Artifact:
     place = folder(cfg.store.root, cfg.store.artifacts) / FOLDER
     trained = model.encoder if isinstance(model, FineTuned) else None
     save_head(place, model.head, encoder.model_id, encoder.preprocess_rev, encoder_settings(encoder), card, trained)
@@ -278,7 +181,7 @@ def _held_out_pairs(
         "other": data.columns["other_id"][rows],
         "fold": data.table.fold[rows].astype(np.int32),
         "margin": margins[stats.REWARD],
-        "clip_margin": margins[SCORERS[ENCODER]],
+        "clip_margin": margins[CLIP],
     }
     batch = pa.RecordBatch.from_pydict({name: values[matched] for name, values in columns.items()})
     schema = "preferred BIGINT, other BIGINT, fold INT, margin DOUBLE, clip_margin DOUBLE"
@@ -306,7 +209,16 @@ STAGE = Stage(
         "baseline_scores",
     ),
     writes=("held_out_pairs", "reward_scores", "artifacts", "results", "rejects"),
-    config=("reward", "seed", "store", "models.scores", *specs.BASELINES, *specs.IMAGE_ENCODER, *specs.CAPTIONER),
+    config=(
+        "reward",
+        "pairs",
+        "seed",
+        "store",
+        "models.scores",
+        *specs.BASELINES,
+        *specs.IMAGE_ENCODER,
+        *specs.CAPTIONER,
+    ),
     tuning=tuple(f"baselines.{key}" for key in Inference.model_fields),
     run=run,
 )

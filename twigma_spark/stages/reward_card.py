@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twigma_spark.config.reward import RewardSettings
+import numpy as np
+
+from twigma_spark.config.reward import Matching, PairsSettings, RewardSettings
+from twigma_spark.estimators.pair_table import PairTable
 from twigma_spark.results import Result
 
 HEAD = """\
@@ -20,6 +23,10 @@ model = Reward.from_pretrained("THIS FOLDER")
 scores = model.score(images=["a.jpg", "b.jpg"], prompts=["a castle at night"])
 ```
 
+## Data
+
+{data}
+
 ## Training
 
 Loss `{loss}`, at most {epochs} epochs, stopped after {patience} without a lower loss of held-out authors' pairs.
@@ -27,7 +34,7 @@ Loss `{loss}`, at most {epochs} epochs, stopped after {patience} without a lower
 ## Evaluation
 
 Pairs of images of one prompt, of which one is clearly liked more, posted alike; none of their authors and prompts was
-trained on ({folds} folds, each held out in turn). {kept}
+trained on ({tested} of {folds} parts of the prompts are held out in turn). {kept}
 
 | | estimate | interval | n | method |
 |---|---|---|---|---|
@@ -49,12 +56,47 @@ TAIL = """
 """
 
 
-def model_card(settings: RewardSettings, encoder: str, results: Sequence[Result]) -> str:
+def describe_data(settings: PairsSettings, table: PairTable, corpora: Sequence[str], version: str) -> str:
+    """Return of what, how many and which pairs the model was trained and tested.
+
+    Args:
+        settings: how pairs were made.
+        table: the pairs.
+        corpora: that the images are of.
+        version: of the table `pairs`.
+    """
+    of, count = settings.popularity.removesuffix("_count") + " count", f"{len(table):,} pairs"
+    images, authors, prompts = (len(np.unique(codes)) for codes in (table.images, table.authors, table.prompt))
+    lines = [
+        f"{count} ({int(table.matched.sum()):,} matched) of {images:,} images by {authors:,} authors for {prompts:,} "
+        f"{'prompts or groups of near ones' if settings.prompts == 'nearest' else 'prompts'}; corpora "
+        f"{', '.join(corpora)}; table `pairs`, version {version}.",
+        f"The preferred image of a pair has a {of} of {settings.minimum} or more, and {settings.ratio:g} times that of "
+        f"the other image or more. The two of a matched pair are alike in {_matching(settings.match)}.",
+    ]
+    if settings.files:
+        lines.append(f"Judgements of people are pairs too: {', '.join(file.format for file in settings.files)}.")
+    return "\n".join(lines)
+
+
+def _matching(match: Matching) -> str:
+    asked = {
+        "author or band of followers": match.followers,
+        f"time ({match.days} days at most)": match.days,
+        f"hour of the day ({match.hours} at most)": match.hours,
+        f"cluster of {match.clustering}": match.clustering,
+        "NSFW or not": match.nsfw,
+    }
+    return ", ".join(name for name, wanted in asked.items() if wanted) or "nothing"
+
+
+def model_card(settings: RewardSettings, encoder: str, data: str, results: Sequence[Result]) -> str:
     """Return the card as Markdown.
 
     Args:
         settings: how it was trained.
         encoder: id of the encoder.
+        data: what it was trained on, from `describe_data`.
         results: of the evaluation.
     """
     shown = [r for r in results if r.metric in ("accuracy", "gain", "swapped", "p_value", "trained_on")]
@@ -63,9 +105,11 @@ def model_card(settings: RewardSettings, encoder: str, results: Sequence[Result]
     own = settings.fine_tune
     head = HEAD.format(
         encoder=encoder,
+        data=data,
         tuned=", whose last blocks were trained too" if own.enabled else "",
         training=TUNING.format(blocks=own.blocks, epochs=own.epochs) if own.enabled else "",
         kept=TUNED if own.enabled else HEAD_ALONE,
+        tested=settings.tested or settings.folds,
         **{key: getattr(settings, key) for key in keys},
     )
     return head + "\n".join(rows) + "\n" + TAIL

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,24 +14,22 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators.fine_tuning import FineTuned, FineTuning, fine_tune
-from twigma_spark.estimators.reward import train
+from twigma_spark.estimators.pair_table import Split, split
+from twigma_spark.estimators.reward import HeadTrainer
 from twigma_spark.estimators.reward_data import RewardData
-from twigma_spark.estimators.reward_folds import Split, split
 from twigma_spark.estimators.vector_file import look_up
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import folder, manifest
-from twigma_spark.io.pair_snapshot import open_training, read_snapshot, remove_training, write_snapshot
+from twigma_spark.io.pair_snapshot import read_snapshot, write_snapshot
 from twigma_spark.io.session import arrow_batches
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward_head import Head
-from twigma_spark.stages.stage import StageContext
+from twigma_spark.stages.stage import Frames, StageContext
 
 # The fold that the fine-tuned model is tested on, and the one that its training is stopped by.
 TEST, VALIDATION = 0, 1
 # Pairs of images that travel to Python at once.
 BATCH = 64
-TABLES = ("pairs", "images", "text_embeddings")
 
 
 @dataclass(frozen=True)
@@ -58,11 +55,10 @@ def tune(
     cfg: Config,
     context: StageContext,
     data: RewardData,
-    spec: TrainingSpec,
+    trainer: HeadTrainer,
     encoder: ClipImage,
-    pairs: DataFrame,
-    images: DataFrame,
-    texts: DataFrame,
+    place: Path,
+    tables: Frames,
 ) -> Tuned:
     """Return the model whose encoder was trained too, from the head that is trained on the same pairs first.
 
@@ -73,49 +69,42 @@ def tune(
         cfg: the configuration.
         context: of the stage.
         data: the pairs and the vectors.
-        spec: how the head is trained.
+        trainer: how the head is trained.
         encoder: which CLIP.
-        pairs: rows of the table `pairs`.
-        images: rows of the table `images`.
-        texts: rows of the table `text_embeddings`, by the encoder's text tower.
+        place: folder of the training: of the pairs with their images, and of its state.
+        tables: `pairs`, `images`, and `text_embeddings` by the encoder's text tower.
 
     Raises:
         ModelError: no pairs in one of the three parts, or the training failed; its state stays for the next run.
     """
-    own = _matched(data, split(data.table, TEST, VALIDATION))
+    own = split(data.table, TEST, VALIDATION).without(~data.table.matched)
     for name, rows in (("train on", own.train), ("stop by", own.validation), ("test", own.test)):
         if not rows.any():
             raise ModelError(f"pairs to {name} must be one at least whose authors differ from the others'. Got none.")
-    parts = (data.table.pairs_of(own.train), data.table.pairs_of(own.validation))
-    head = train(data.images.matrix, data.texts.matrix, *parts, spec, context.progress).head
-    facts = {name: context.table_version(name) for name in TABLES}
-    facts |= {"folds": str(cfg.reward.folds), "seed": str(cfg.seed), "processes": str(cfg.reward.fine_tune.processes)}
-    root = folder(cfg.store.root, cfg.store.artifacts)
-    place = open_training(root, hashlib.sha256(manifest(facts).encode()).hexdigest()[:16])
-    n = int((own.train | own.validation | own.test).sum())
-    if read_snapshot(place / "pairs") is None:
-        context.log("reward: writing the pairs with their images")
-        frame = _rows_with_images(context, data, own, pairs, images, texts)
-        with arrow_batches(context.spark, BATCH):
-            write_snapshot(frame, place / "pairs", facts, n, max(cfg.reward.fine_tune.processes, 1), cfg.seed)
-    if (snapshot := read_snapshot(place / "pairs")) is not None and snapshot.rows < n:
-        context.log(f"reward: {n - snapshot.rows:,} pairs are left out of the fine-tuning: their images are not stored")
+    head = trainer.train(data.table.pairs_of(own.train), data.table.pairs_of(own.validation), "to be fine-tuned").head
+    _write_pairs(cfg, context, data, own, place / "pairs", tables)
     how = cfg.reward.fine_tune
-    job = _job(cfg, spec, encoder, head, place)
+    job = _job(cfg, trainer.spec, encoder, head, place)
     model = fine_tune(job, len(data.table), how.processes, how.local, context.progress)
-    remove_training(root)
     tested = np.flatnonzero(own.test)
     return Tuned(model, tested, model.margins[tested].astype(np.float64))
 
 
-def _matched(data: RewardData, own: Split) -> Split:
-    matched = data.table.matched
-    return Split(own.train & matched, own.validation & matched, own.test & matched)
+def _write_pairs(cfg: Config, context: StageContext, data: RewardData, own: Split, place: Path, tables: Frames) -> None:
+    """Write the pairs of a split with their images, unless an interrupted run has."""
+    n = int((own.train | own.validation | own.test).sum())
+    if read_snapshot(place) is None:
+        context.log("reward: writing the pairs with their images")
+        facts = {name: context.table_version(name) for name in tables}
+        facts |= {"folds": str(cfg.reward.folds), "seed": str(cfg.seed)}
+        frame = _rows_with_images(context, data, own, tables)
+        with arrow_batches(context.spark, BATCH):
+            write_snapshot(frame, place, facts, n, max(cfg.reward.fine_tune.processes, 1), cfg.seed)
+    if (snapshot := read_snapshot(place)) is not None and snapshot.rows < n:
+        context.log(f"reward: {n - snapshot.rows:,} pairs are left out of the fine-tuning: their images are not stored")
 
 
-def _rows_with_images(
-    context: StageContext, data: RewardData, own: Split, pairs: DataFrame, images: DataFrame, texts: DataFrame
-) -> DataFrame:
+def _rows_with_images(context: StageContext, data: RewardData, own: Split, tables: Frames) -> DataFrame:
     """Return part, row, weight, prompt and the bytes of both images of the pairs of a split."""
     named = (("train", own.train), ("validation", own.validation), ("test", own.test))
     batches = []
@@ -131,18 +120,22 @@ def _rows_with_images(
         batches.append(pa.RecordBatch.from_pydict(columns))
     schema = "part STRING, row BIGINT, weight FLOAT, preferred_key BIGINT, other_key BIGINT"
     found = arrow.frame_of(context.spark, batches, schema)
-    ids = pairs.where("matched").select(
-        "text_id",
-        "preferred_image_id",
-        "other_image_id",
-        F.xxhash64("preferred_image_id").alias("preferred_key"),
-        F.xxhash64("other_image_id").alias("other_key"),
+    ids = (
+        tables["pairs"]
+        .where("matched")
+        .select(
+            "text_id",
+            "preferred_image_id",
+            "other_image_id",
+            F.xxhash64("preferred_image_id").alias("preferred_key"),
+            F.xxhash64("other_image_id").alias("other_key"),
+        )
     )
     joined = found.join(ids, ["preferred_key", "other_key"])
-    joined = joined.join(texts.select("text_id", F.col("text").alias("prompt")), "text_id")
+    joined = joined.join(tables["text_embeddings"].select("text_id", F.col("text").alias("prompt")), "text_id")
     for side in ("preferred", "other"):
         wanted = F.col("image_id").alias(f"{side}_image_id"), F.col("content").alias(side)
-        content = images.where("content IS NOT NULL").select(*wanted)
+        content = tables["images"].where("content IS NOT NULL").select(*wanted)
         joined = joined.join(content, f"{side}_image_id")
     return joined.select("part", "row", "weight", "prompt", "preferred", "other")
 

@@ -53,8 +53,8 @@ class ComparisonSpec:
 
 
 @dataclass(frozen=True)
-class _Side:
-    """A corpus that is compared.
+class _Blocked:
+    """A corpus whose groups are in blocks, for a jackknife, and in bootstrap samples.
 
     Attributes:
         name: of the corpus.
@@ -81,22 +81,22 @@ def comparisons(samples: Mapping[str, Sample], spec: ComparisonSpec) -> list[Res
         spec: how to compare.
     """
     sides = [
-        _side(name, sample.drawn(spec.images, spec.seed), i, spec) for i, (name, sample) in enumerate(samples.items())
+        _block(name, sample.drawn(spec.images, spec.seed), i, spec) for i, (name, sample) in enumerate(samples.items())
     ]
     order = {name: i for i, name in enumerate(samples)}
     found = [s for p, q in combinations(sides, 2) for s in _of_pair(p, q, spec)]
     return sorted(found, key=lambda s: (COMPARED.index(s.metric), order[s.labels["p"]], order[s.labels["q"]]))
 
 
-def _side(name: str, sample: Sample, place: int, spec: ComparisonSpec) -> _Side:
+def _block(name: str, sample: Sample, place: int, spec: ComparisonSpec) -> _Blocked:
     codes = sample.codes
     groups = int(codes.max()) + 1 if len(codes) else 0
     rng = np.random.default_rng([spec.seed, place])
     blocks = rng.permutation(groups)[codes] % BLOCKS if groups else codes
-    return _Side(name, sample, codes, resampling.multiplicities(groups, spec.bootstrap, rng), groups, blocks)
+    return _Blocked(name, sample, codes, resampling.multiplicities(groups, spec.bootstrap, rng), groups, blocks)
 
 
-def _of_pair(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
+def _of_pair(p: _Blocked, q: _Blocked, spec: ComparisonSpec) -> Iterator[Result]:
     """Yield all measures of a pair, those by neighbours both ways."""
     least = min(len(p.codes), len(q.codes))
     if least <= spec.k:
@@ -109,11 +109,11 @@ def _of_pair(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
     yield from _by_kernels(p, q, spec)
 
 
-def _result(metric: str, p: _Side, q: _Side, value: Value) -> Result:
+def _result(metric: str, p: _Blocked, q: _Blocked, value: Value) -> Result:
     return Result.of(ANALYSIS, metric, value, p=p.name, q=q.name)
 
 
-def _by_rows(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
+def _by_rows(p: _Blocked, q: _Blocked, spec: ComparisonSpec) -> Iterator[Result]:
     """Yield the measures by neighbours, both ways; intervals leave out a block of groups of one side at a time."""
     joint = reduce_dimensions(np.concatenate([p.sample.vectors, q.sample.vectors]), spec.variance)
     reduced = nearest.distances(joint[: len(p.codes)], joint[len(p.codes) :])
@@ -135,7 +135,7 @@ def _by_rows(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
             yield _mean(metric, a, b, estimates[column], [each[:, column] for each in parts if len(each)], how, spec)
 
 
-def _left_out(side: _Side, place: int, every: Sequence[Mask]) -> Iterator[list[Mask]]:
+def _left_out(side: _Blocked, place: int, every: Sequence[Mask]) -> Iterator[list[Mask]]:
     """Yield the rows of both sides without each block of groups of one; none where that has one group."""
     if side.groups < 2:
         return
@@ -159,7 +159,7 @@ def _means(reduced: nearest.Distances, whole: nearest.Distances, k: int) -> list
 
 
 def _mean(
-    metric: str, p: _Side, q: _Side, estimate: float, parts: Sequence[Floats], how: str, spec: ComparisonSpec
+    metric: str, p: _Blocked, q: _Blocked, estimate: float, parts: Sequence[Floats], how: str, spec: ComparisonSpec
 ) -> Result:
     """Return a measure with its jackknife interval, from its values with parts of each side left out."""
     if not np.isfinite(estimate):
@@ -177,7 +177,7 @@ def _mean(
     return _result(metric, p, q, Value(estimate, low, high, p.groups + q.groups, unit, method))
 
 
-def _by_kernels(p: _Side, q: _Side, spec: ComparisonSpec) -> Iterator[Result]:
+def _by_kernels(p: _Blocked, q: _Blocked, spec: ComparisonSpec) -> Iterator[Result]:
     weights = [kernels.row_weights(side.weights, side.codes) for side in (p, q)]
     widths: dict[str, tuple[Callable[[], float], float]] = {
         "mmd": (lambda: kernels.median_bandwidth(p.sample.vectors, q.sample.vectors), 1.0),

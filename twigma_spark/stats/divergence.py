@@ -64,7 +64,7 @@ def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Res
         samples: by corpus; vectors of one length.
         spec: how to estimate.
     """
-    sides = [_side(name, sample, spec) for name, sample in samples.items()]
+    sides = [_resample(name, sample, spec) for name, sample in samples.items()]
     results: list[Result] = []
     drawn: dict[Pair, Floats] = {}
     for first, second in combinations(sides, 2):
@@ -76,17 +76,17 @@ def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Res
     return [*(found[key] for key in keys if key in found), *_differences(list(samples), found, drawn, spec)]
 
 
-def _side(name: str, sample: Sample, spec: DivergenceSpec) -> _Side:
+def _resample(name: str, sample: Sample, spec: DivergenceSpec) -> _Resampled:
     codes = sample.codes
     groups = int(codes.max()) + 1 if len(codes) else 0
     # By name: what other corpora there are changes nothing.
     rng = np.random.default_rng([spec.seed, crc32(name.encode())])
-    return _Side(name, sample, multiplicities(groups, spec.bootstrap, rng))
+    return _Resampled(name, sample, multiplicities(groups, spec.bootstrap, rng))
 
 
 @dataclass(frozen=True)
-class _Side:
-    """A corpus that is compared: its name, its sample and how often each group is in each bootstrap sample."""
+class _Resampled:
+    """A corpus and its bootstrap samples: its name, its sample and how often each group is in each bootstrap sample."""
 
     name: str
     sample: Sample
@@ -110,7 +110,7 @@ class _Histogram:
     unit: str
 
 
-def _of_pair(first: _Side, second: _Side, spec: DivergenceSpec) -> tuple[list[Result], dict[Pair, Floats]]:
+def _of_pair(first: _Resampled, second: _Resampled, spec: DivergenceSpec) -> tuple[list[Result], dict[Pair, Floats]]:
     """Return the measures of a pair, the directed ones both ways, and the replicates of those that are compared."""
     sides = (first, second)
     if empty := [side.name for side in sides if not len(side.sample.vectors)]:

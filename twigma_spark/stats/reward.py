@@ -19,6 +19,8 @@ UNIT = "pairs"
 REWARD, UNMATCHED = "reward", "reward without matching"
 # The same trained and tested on pairs that are not NSFW.
 WITHOUT_NSFW = "reward without NSFW"
+# No order at all: each pair is a tie.
+RANDOM = "random"
 # The trained model whose encoder was trained too, on one fold.
 FINE_TUNED = "reward, fine-tuned"
 # Bootstrap weights that are held at once.

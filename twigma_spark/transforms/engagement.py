@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-DAY = 86_400
+HOUR, DAY = 3_600, 86_400
 # Followers below 500, from 500 to 5,000, and above, as in TWIGMA (Chen & Zou 2023).
 SMALL, LARGE = 500, 5_000
 

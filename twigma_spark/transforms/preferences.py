@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
-from twigma_spark.transforms.columns import fill_columns
-from twigma_spark.transforms.engagement import DAY, band
+from twigma_spark.transforms.engagement import DAY, HOUR, band
 from twigma_spark.transforms.texts import id_of
 
 # What a row of `posted_images` says of an image, and a pair of each of its two.
 OF_IMAGE = ("image_id", "author_id", "followers", "likes", "created_at", "cluster", "nsfw")
-
-HOUR = 3600
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def posted_images(
         "corpus",
         "tweet_id",
         "sensitive",
-        _prompt_key(prompt).alias("prompt_key"),
+        prompt_key(prompt).alias("prompt_key"),
         id_of(F.lit("prompt"), "corpus", prompt).alias("text_id"),
     )
     posts = tweets.where(F.col(popularity).isNotNull()).select(
@@ -121,38 +120,52 @@ def prompt_keys(groups: DataFrame, prompts: DataFrame) -> DataFrame:
         groups: from `estimators.prompt_groups`.
         prompts: text_id, corpus, text of all prompts.
     """
-    keys = prompts.select("text_id", _prompt_key(F.trim("text")).alias("key"))
+    keys = prompts.select("text_id", prompt_key(F.trim("text")).alias("key"))
     leaders = keys.toDF("leader_id", "leader_key")
     return groups.join(leaders, "leader_id").select(
         "text_id", "leader_id", "leader_key", F.col("group_id").alias("group_key")
     )
 
 
-def _prompt_key(prompt: Column) -> Column:
+def prompt_key(prompt: Column) -> Column:
+    """Return what images of one corpus and one prompt share."""
     return F.md5(F.concat_ws("\x1f", "corpus", prompt))
 
 
 def compared_images(posted: DataFrame, rule: PairRule) -> DataFrame:
-    """Return the images that are compared: those of prompts with several, at most `images_per_prompt` of each."""
+    """Return the images that are compared: those of prompts with several, at most `images_per_prompt` of each.
+
+    Which ones are drawn depends on their ids and the seed alone. `images` says how many the prompt has in all.
+    """
     prompt = Window.partitionBy("corpus", "prompt_key")
     nth = F.row_number().over(prompt.orderBy(F.xxhash64("image_id", F.lit(rule.seed)), "image_id"))
     counted = posted.withColumn("images", F.count("*").over(prompt)).withColumn("nth", nth)
-    return counted.where((F.col("images") > 1) & (F.col("nth") <= rule.images_per_prompt)).drop("images", "nth")
+    return counted.where((F.col("images") > 1) & (F.col("nth") <= rule.images_per_prompt)).drop("nth")
 
 
-def count_comparisons(compared: DataFrame) -> tuple[int, int, int]:
-    """Return how many images and prompts are compared, and in how many pairs."""
-    sizes = compared.groupBy("corpus", "prompt_key").agg(F.count("*").alias("n"))
-    row = sizes.agg(F.sum("n"), F.count("*"), F.sum(F.col("n") * (F.col("n") - 1) / 2)).collect()[0]
-    return int(row[0] or 0), int(row[1]), int(row[2] or 0)
+class Comparisons(NamedTuple):
+    """How many images and prompts are compared, in how many pairs, and how many images were not drawn."""
+
+    images: int
+    prompts: int
+    pairs: int
+    not_drawn: int
+
+
+def count_comparisons(compared: DataFrame) -> Comparisons:
+    """Return how much is compared of `compared_images`."""
+    sizes = compared.groupBy("corpus", "prompt_key").agg(F.count("*").alias("n"), F.max("images").alias("of"))
+    pairs, left = F.sum(F.col("n") * (F.col("n") - 1) / 2), F.sum(F.col("of") - F.col("n"))
+    row = sizes.agg(F.sum("n"), F.count("*"), pairs, left).collect()[0]
+    return Comparisons(*(int(value or 0) for value in row))
 
 
 def mine_pairs(compared: DataFrame, rule: PairRule) -> DataFrame:
     """Return the pairs of which one image is clearly liked more, those that are matched and those that are not.
 
     Columns: corpus, prompt_key, split_key, text_id (of the prompt), preferred_ and other_ image_id, author_id,
-    followers, likes and created_at, cluster of the preferred image, nsfw of either, matched, and weight: 1 / the pairs
-    of the prompt that are matched, or that are not.
+    followers, likes and created_at, cluster of the preferred image, nsfw of either, matched_on, matched, weight: 1 /
+    the pairs of the prompt that are matched, or that are not; and of: how many those are before some are drawn.
 
     Args:
         compared: rows of `compared_images`.
@@ -164,12 +177,12 @@ def mine_pairs(compared: DataFrame, rule: PairRule) -> DataFrame:
     two = compared.select("corpus", "prompt_key", *[F.col(c).alias(f"other_{c}") for c in OF_IMAGE])
     clear = (F.col("preferred_likes") >= rule.minimum) & (F.col("preferred_likes") >= F.col("other_likes") * rule.ratio)
     # Two images of a post have the same likes, and are no pair.
-    pairs = one.join(two, ["corpus", "prompt_key"]).where(clear).withColumn("matched", _is_matched(rule))
+    pairs = _with_matching(one.join(two, ["corpus", "prompt_key"]).where(clear), rule)
     group = Window.partitionBy("corpus", "prompt_key", "matched")
     drawn = F.xxhash64("preferred_image_id", "other_image_id", F.lit(rule.seed))
     nth = F.row_number().over(group.orderBy(drawn, "preferred_image_id", "other_image_id"))
-    weight = 1 / F.least(F.count("*").over(group), F.lit(rule.pairs_per_prompt))
-    kept = pairs.withColumns({"nth": nth, "weight": weight}).where(F.col("nth") <= rule.pairs_per_prompt)
+    counted = pairs.withColumns({"nth": nth, "of": F.count("*").over(group)})
+    kept = counted.where(F.col("nth") <= rule.pairs_per_prompt)
     of_both = [f"{side}_{c}" for c in OF_IMAGE[:5] for side in ("preferred", "other")]
     return kept.select(
         "corpus",
@@ -179,148 +192,56 @@ def mine_pairs(compared: DataFrame, rule: PairRule) -> DataFrame:
         *of_both,
         F.col("preferred_cluster").alias("cluster"),
         (F.col("preferred_nsfw") | F.col("other_nsfw")).alias("nsfw"),
+        "matched_on",
         "matched",
-        "weight",
+        (1 / F.least("of", F.lit(rule.pairs_per_prompt))).alias("weight"),
+        "of",
     )
 
 
-def _is_matched(rule: PairRule) -> Column:
-    """Return whether a pair is alike in all that the rule asks for; what is not known is not alike."""
-    known = []
+class Mined(NamedTuple):
+    """How many pairs are kept, how many of these are matched, and how many clear ones were not drawn."""
+
+    clear: int
+    matched: int
+    not_drawn: int
+
+
+def count_pairs(mined: DataFrame) -> Mined:
+    """Return how many pairs there are in `mine_pairs`."""
+    # Of a group min(of, pairs_per_prompt) rows of the weight 1 / min(of, pairs_per_prompt) are kept.
+    in_all = F.round(F.sum(F.col("of") * F.col("weight")))
+    row = mined.agg(F.count("*"), F.count_if("matched"), in_all).collect()[0]
+    clear, matched, of = (int(value or 0) for value in row)
+    return Mined(clear, matched, of - clear)
+
+
+def _with_matching(pairs: DataFrame, rule: PairRule) -> DataFrame:
+    """Return pairs with matched_on, in what of that which the rule asks for the two posts are alike, and matched."""
+    alike = {name: F.coalesce(condition, F.lit(False)) for name, condition in _likenesses(rule).items()}
+    names = F.array(*[F.when(condition, F.lit(name)) for name, condition in alike.items()])
+    asked = dict(alike)
     if rule.followers:
-        same_band = band(F.col("preferred_followers")) == band(F.col("other_followers"))
-        known.append((F.col("preferred_author_id") == F.col("other_author_id")) | same_band)
+        asked["followers"] = asked.pop("author") | asked["followers"]
+    matched = reduce(and_, asked.values(), F.lit(True))
+    return pairs.withColumns({"matched_on": F.array_compact(names.cast("array<string>")), "matched": matched})
+
+
+def _likenesses(rule: PairRule) -> dict[str, Column]:
+    """Return, of what the rule asks for, the condition that two posts are alike in it; null where that is not known."""
+    found = {}
+    if rule.followers:
+        found["author"] = F.col("preferred_author_id") == F.col("other_author_id")
+        found["followers"] = band(F.col("preferred_followers")) == band(F.col("other_followers"))
     times = [F.unix_timestamp(f"{side}_created_at") for side in ("preferred", "other")]
     if rule.days is not None:
-        known.append(F.abs(times[0] - times[1]) <= rule.days * DAY)
+        found["days"] = F.abs(times[0] - times[1]) <= rule.days * DAY
     if rule.hours is not None:
         apart = F.abs(F.pmod(times[0], F.lit(DAY)) - F.pmod(times[1], F.lit(DAY)))
-        known.append(F.least(apart, DAY - apart) <= rule.hours * HOUR)
+        found["hours"] = F.least(apart, DAY - apart) <= rule.hours * HOUR
     if rule.clusters:
-        known.append(F.col("preferred_cluster") == F.col("other_cluster"))
+        found["cluster"] = F.col("preferred_cluster") == F.col("other_cluster")
     if rule.nsfw:
         # Where no image has a score there is nothing to tell the two apart by.
-        known.append(F.col("preferred_nsfw").eqNullSafe(F.col("other_nsfw")))
-    matched: Column = F.lit(True)
-    for condition in known:
-        matched = matched & F.coalesce(condition, F.lit(False))
-    return matched
-
-
-def judged_pairs(
-    judged: DataFrame, kept: DataFrame, images: DataFrame, schema: StructType
-) -> tuple[DataFrame, DataFrame]:
-    """Return pairs that people judged as rows of `pairs`, and those of images that are not kept as rejects.
-
-    They are matched by their nature, and every image counts as of an author of its own. An image is named by its
-    source_key, with or without the suffix.
-
-    Args:
-        judged: prompt, preferred, other, corpus.
-        kept: image_id of the images that are kept.
-        images: rows of the table `images`.
-        schema: of the table `pairs`.
-    """
-    shown = images.select("image_id", "corpus", "source_key").join(kept.select("image_id"), "image_id", "left_semi")
-    stem = F.regexp_replace("source_key", r"\.[^./]*$", "")
-    names = shown.withColumn("name", F.explode(F.array_distinct(F.array("source_key", stem)))).drop("source_key")
-    found = judged
-    for side in ("preferred", "other"):
-        own = names.select(
-            F.col("corpus"), F.col("name").alias(side), F.col("image_id").alias(f"{side}_image_id")
-        ).dropDuplicates(["corpus", side])
-        found = found.join(own, ["corpus", side], "left")
-    unknown = F.when(F.col("preferred_image_id").isNull(), F.col("preferred")).otherwise(F.col("other"))
-    missing = F.col("preferred_image_id").isNull() | F.col("other_image_id").isNull()
-    rejects = found.where(missing).select(
-        F.lit("pairs").alias("stage"),
-        F.lit("judgement").alias("unit"),
-        "corpus",
-        F.concat_ws(" > ", "preferred", "other").alias("key"),
-        F.lit("no_image").alias("reason"),
-        F.concat(F.lit("no kept image is named "), unknown).alias("detail"),
-    )
-    prompt = F.trim("prompt")
-    group = Window.partitionBy("corpus", "prompt_key")
-    rows = (
-        found.where(~missing & (F.col("preferred_image_id") != F.col("other_image_id")))
-        .withColumns(
-            {
-                "prompt_key": _prompt_key(prompt),
-                "split_key": _prompt_key(prompt),
-                "text_id": id_of(F.lit("prompt"), "corpus", prompt),
-                "preferred_author_id": F.col("preferred_image_id"),
-                "other_author_id": F.col("other_image_id"),
-                "matched": F.lit(True),
-            }
-        )
-        .dropDuplicates(["preferred_image_id", "other_image_id"])
-        .withColumn("weight", 1 / F.count("*").over(group))
-    )
-    return fill_columns(rows, schema), rejects.distinct()
-
-
-def prompted_images(pairs: DataFrame, folds: int, seed: int, tested: int | None) -> DataFrame:
-    """Return image_id and text_id of the images of matched pairs in the tested folds, each once a prompt.
-
-    Args:
-        pairs: rows of the table `pairs`.
-        folds: as for `pair_numbers`.
-        seed: likewise.
-        tested: folds that are held out in turn; None for all.
-    """
-    held = pairs.where(F.col("matched") & (_fold(folds, seed) < (tested or folds)))
-    sides = [held.select(F.col(f"{side}_image_id").alias("image_id"), "text_id") for side in ("preferred", "other")]
-    return sides[0].unionByName(sides[1]).distinct()
-
-
-def prompted_scores(pairs: DataFrame, scores: DataFrame) -> DataFrame:
-    """Return kind, the hashes of both images of each matched pair, and their scores for the pair's prompt.
-
-    Columns: kind, preferred_id, other_id, preferred, other. Pairs without a score are left out.
-
-    Args:
-        pairs: rows of the table `pairs`.
-        scores: image_id, text_id, kind, score; one a key.
-    """
-    found = pairs.where("matched").select("text_id", "preferred_image_id", "other_image_id")
-    for side in ("preferred", "other"):
-        on = ["text_id", f"{side}_image_id"] + ([] if side == "preferred" else ["kind"])
-        own = scores.select("text_id", F.col("image_id").alias(f"{side}_image_id"), "kind", F.col("score").alias(side))
-        found = found.join(own, on)
-    ids = [F.xxhash64(f"{side}_image_id").alias(f"{side}_id") for side in ("preferred", "other")]
-    return found.select("kind", *ids, "preferred", "other")
-
-
-def _fold(folds: int, seed: int) -> Column:
-    """Return the fold of a pair: all pairs of a prompt, and of those that are connected to it, are in one."""
-    return F.pmod(F.xxhash64("corpus", "split_key", F.lit(seed)), F.lit(folds)).cast("int")
-
-
-def pair_numbers(pairs: DataFrame, folds: int, seed: int) -> DataFrame:
-    """Return the pairs as few bytes each, for the driver: ids as 64-bit hashes, what is not known as null or -1.
-
-    Args:
-        pairs: rows of the table `pairs`.
-        folds: parts that the prompts are hashed to.
-        seed: of the hash.
-    """
-    columns = {
-        "text": F.xxhash64("text_id"),
-        "prompt": F.xxhash64("corpus", "split_key"),
-        "fold": _fold(folds, seed),
-        "cluster": F.coalesce("cluster", F.lit(-1)).cast("int"),
-        "matched": F.col("matched"),
-        "nsfw": F.coalesce("nsfw", F.lit(False)),
-        "days": F.abs(F.unix_timestamp("preferred_created_at") - F.unix_timestamp("other_created_at")) / DAY,
-    }
-    for side in ("preferred", "other"):
-        columns |= {
-            f"{side}_id": F.xxhash64(f"{side}_image_id"),
-            f"{side}_author": F.xxhash64(f"{side}_author_id"),
-            f"{side}_likes": F.coalesce(f"{side}_likes", F.lit(-1)).cast("bigint"),
-            f"{side}_band": F.coalesce(band(F.col(f"{side}_followers")), F.lit(-1)).cast("int"),
-            f"{side}_followers": F.log1p(f"{side}_followers"),
-            f"{side}_hour": F.pmod(F.unix_timestamp(f"{side}_created_at"), F.lit(DAY)) / HOUR,
-        }
-    return pairs.select(*[value.alias(name) for name, value in columns.items()])
+        found["nsfw"] = F.col("preferred_nsfw").eqNullSafe(F.col("other_nsfw"))
+    return found

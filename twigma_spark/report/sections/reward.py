@@ -12,12 +12,13 @@ from twigma_spark.report.numbers import count, interval, number, percent, percen
 from twigma_spark.report.section import Finding, ReportSection
 from twigma_spark.results import Result
 
-OWN, UNMATCHED = "reward", "reward without matching"
+OWN, UNMATCHED, RANDOM = "reward", "reward without matching", "random"
 NAMES = {
     OWN: "reward model",
     UNMATCHED: "reward model without matching",
     "reward without NSFW": "reward model without NSFW pairs",
     "reward, fine-tuned": "reward model, fine-tuned",
+    RANDOM: "random order",
 }
 POPULARITY = {
     "like_count": "likes", "retweet_count": "reposts", "reply_count": "replies", "quote_count": "quotes",
@@ -25,11 +26,13 @@ POPULARITY = {
 TEXTS = {"prompt": "prompt", "human caption": "own caption", "caption": "caption by the model"}
 PAIR_COUNTS = {
     "images": "{} images with {} share a prompt with another",
+    "images_not_drawn": "{} more of prompts with many are not compared",
     "joined": "{} prompts count as another one that is near",
     "prompts": "they have {} prompts",
     "compared": "and make {} pairs within a prompt",
     "clear": "in {} one is clearly liked more",
-    "matched": "{} of these are matched, that is, posted alike",
+    "pairs_not_drawn": "{} more of prompts with many are not kept",
+    "matched": "{} of the kept ones are matched, that is, posted alike",
     "judged": "{} more were judged by people",
 }
 MARKER = {"size": 10, "color": colour(0)}
@@ -42,7 +45,7 @@ def context(data: ReportData) -> dict[str, object]:
     absent = [r.method for r in data.select("reward", "accuracy") if r.estimate is None]
     return {
         "pairs": _describe_pairs(data),
-        "charts": [accuracy_chart(rows)] if rows else [],
+        "charts": [accuracy_chart([r for r in rows if r.labels["scorer"] != RANDOM])] if rows else [],
         "rows": [_with_gain(data, r) for r in rows],
         "p_value": data.get("reward", "p_value"),
         "checks": _checks(data),
