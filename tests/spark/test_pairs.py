@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
 from twigma_spark.io.arrow import local_frame
 from twigma_spark.models.reward_head import Head
 from twigma_spark.schemas import PAIRS
-from twigma_spark.stages import pairs, reward
+from twigma_spark.stages import inputs, pairs, reward
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms import preferences, rewards
 from twigma_spark.transforms.judgements import judged_pairs
@@ -269,6 +270,21 @@ def test_near_prompts_count_as_one_and_are_never_on_two_sides(make: Make) -> Non
         split = {(r["prompt"], r["fold"]) for r in pair_numbers(mined, 5, seed).collect()}
         assert len(split) == len({prompt for prompt, _ in split}) == 2
     assert len({split for _, split, _ in sides}) == 2
+
+
+def test_of_many_pairs_those_of_some_prompts_are_held(make: Make) -> None:
+    rows = [{"corpus": "c", "split_key": f"p{n % 100}", "preferred_image_id": f"{n}"} for n in range(400)]
+    said: list[str] = []
+    table = make("pairs", rows)
+    few, as_many = (config(reward={"most": most}) for most in (100, 400))
+    held = inputs.drawn_pairs(few, table, said.append).collect()
+    assert {row["preferred_image_id"] for row in inputs.drawn_pairs(few, table, said.append).collect()} == {
+        row["preferred_image_id"] for row in held
+    }
+    counts = Counter(row["split_key"] for row in held)
+    assert set(counts.values()) == {4} and 13 <= len(counts) <= 37  # a quarter, within three standard deviations
+    assert said[0] == "of 400 pairs those of 25.0% of the prompts are drawn (reward.most)"
+    assert inputs.drawn_pairs(as_many, table, said.append).count() == 400 and len(said) == 2
 
 
 def reward_tables(make: Make, **more: list[dict[str, Any]]) -> dict[str, DataFrame]:

@@ -94,6 +94,7 @@ class RewardSettings(StageSection):
     bootstrap: int = Field(1000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)
     fewest: int = Field(30, ge=2)
+    most: int = Field(5_000_000, ge=1)
     fine_tune: FineTune = FineTune()
 
     @model_validator(mode="after")

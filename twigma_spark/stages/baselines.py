@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.engine import Inference
 from twigma_spark.config.settings import Config
 from twigma_spark.schemas import BASELINE_SCORES
-from twigma_spark.stages import specs
+from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import IMAGE, InferenceInput, Task, by_chunk
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.pair_columns import prompted_images
@@ -26,7 +26,8 @@ def run(
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the scores of the images in matched pairs that are held out and have none yet, and rejects."""
     prompts = text_embeddings.where("source = 'prompt'").select("text_id", F.col("text").alias("prompt")).distinct()
-    wanted = prompted_images(pairs, cfg.reward.folds, cfg.seed, cfg.reward.tested).join(prompts, "text_id")
+    drawn = inputs.drawn_pairs(cfg, pairs, context.log)
+    wanted = prompted_images(drawn, cfg.reward.folds, cfg.seed, cfg.reward.tested).join(prompts, "text_id")
     for kind, model in specs.baselines(cfg).items():
         model_id = model.model_id
         done = baseline_scores.where((F.col("model_id") == model_id) & (F.col("kind") == kind))
@@ -51,7 +52,7 @@ STAGE = Stage(
     summary="published reward models, such as PickScore, score the images of held-out pairs where that is asked for",
     reads=("pairs", "images", "text_embeddings", "baseline_scores"),
     writes=("baseline_scores", "rejects"),
-    config=("reward.folds", "reward.tested", "seed", *specs.BASELINES),
+    config=("reward.folds", "reward.most", "reward.tested", "seed", *specs.BASELINES),
     tuning=tuple(f"baselines.{key}" for key in Inference.model_fields),
     run=run,
     versions=versions,

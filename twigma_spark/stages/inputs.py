@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,11 +16,21 @@ from twigma_spark.stages import specs
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stats.sensitivity import SECOND_ENCODER, WITHOUT_REAL
 from twigma_spark.transforms.images import NO_BYTES
+from twigma_spark.transforms.pair_columns import of_some_prompts
 from twigma_spark.transforms.texts import texts
 from twigma_spark.transforms.vectors import of_model
 
 # Ids that are sent to every task, 20 MB; more are joined, and the vectors shuffled.
 FEW = 500_000
+
+
+def drawn_pairs(cfg: Config, pairs: DataFrame, log: Callable[[str], None]) -> DataFrame:
+    """Return the pairs that the driver holds; of more than `reward.most` those of a share of the prompts."""
+    n, most = pairs.count(), cfg.reward.most
+    if n <= most:
+        return pairs
+    log(f"of {n:,} pairs those of {most / n:.1%} of the prompts are drawn (reward.most)")
+    return of_some_prompts(pairs, most / n, cfg.seed)
 
 
 def vector_files(cfg: Config) -> dict[Corpus, VectorFiles]:

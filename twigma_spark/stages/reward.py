@@ -59,6 +59,7 @@ def run(
     if not isinstance(encoder, ClipImage) or text_encoder is None:
         return _explain_no_model(context, "models.image has no text tower, so prompts have no vectors")
     vectors_of_images = inputs.own_vectors(cfg, embeddings)
+    pairs = inputs.drawn_pairs(cfg, pairs, context.log)
     texts = made_by(text_embeddings, text_encoder.model_id, text_encoder.preprocess_rev, IMPORTED)
     with tempfile.TemporaryDirectory(prefix="twigma-reward-") as scratch:
         numbers = pair_numbers(pairs, cfg.reward.folds, cfg.seed)

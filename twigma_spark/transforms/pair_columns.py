@@ -7,6 +7,9 @@ from pyspark.sql import functions as F
 
 from twigma_spark.transforms.engagement import DAY, HOUR, band
 
+# Steps in which a share of the prompts is drawn.
+PLACES = 1 << 20
+
 
 def prompted_images(pairs: DataFrame, folds: int, seed: int, tested: int | None) -> DataFrame:
     """Return image_id and text_id of the images of matched pairs in the tested folds, each once a prompt.
@@ -38,6 +41,18 @@ def prompted_scores(pairs: DataFrame, scores: DataFrame) -> DataFrame:
         found = found.join(own, on)
     ids = [F.xxhash64(f"{side}_image_id").alias(f"{side}_id") for side in ("preferred", "other")]
     return found.select("kind", *ids, "preferred", "other")
+
+
+def of_some_prompts(pairs: DataFrame, share: float, seed: int) -> DataFrame:
+    """Return the pairs of a share of the prompts, which are drawn by their hash: all of a prompt's pairs or none.
+
+    Args:
+        pairs: rows of the table `pairs`.
+        share: of the prompts, from 0 to 1.
+        seed: of the hash, which is not that of `fold`.
+    """
+    place = F.pmod(F.xxhash64("corpus", "split_key", F.lit(seed), F.lit("drawn")), F.lit(PLACES))
+    return pairs.where(place < F.lit(round(share * PLACES)))
 
 
 def fold(folds: int, seed: int) -> Column:
