@@ -155,15 +155,16 @@ READERS: Mapping[str, Callable[[Files, int | None], Iterator[Columns]]] = {
 
 
 def _shuffle(groups: Iterator[Columns], size: int, buffer: int, seed: int) -> Iterator[Columns]:
-    """Yield batches whose rows are drawn from those that are read, `buffer` of which stay behind each time."""
+    """Yield batches whose rows are drawn from those that are read, `buffer` of which at least stay behind each time."""
     rng = np.random.default_rng(seed)
     pool: Columns = {}
     for group in groups:
         pool = _join(pool, group)
-        while _length(pool) >= buffer + size:
-            order = rng.permutation(_length(pool))
-            yield _take(pool, order[:size])
-            pool = _take(pool, order[size:])
+        # Parts of one order are as random as an order for each batch, and the rows are moved once a file.
+        order = rng.permutation(_length(pool))
+        drawn = max(len(order) - buffer, 0) // size * size
+        yield from (_take(pool, order[start : start + size]) for start in range(0, drawn, size))
+        pool = _take(pool, order[drawn:])
     yield from _cut(_take(pool, rng.permutation(_length(pool))), size)
 
 
