@@ -1,6 +1,6 @@
 """README's performance table, from the records under docs/bench: `python -m tests.bench.table` writes it again.
 
-A record without a target stands in its file alone.
+A record without a target, or that is only printed, stands in its file alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def tables() -> str:
     for folder in sorted(path for path in RECORDS.iterdir() if path.is_dir()):
         records = [record for name in ORDER for record in _records(folder / f"{name}.json")]
         machines = "; ".join(sorted({record["machine"] for record in records}))
-        shown = (record for record in records if record["target"])
+        shown = (record for record in records if record["target"] not in ("", "printed"))
         rows = "".join(_row(record) for record in shown)
         parts.append(f"\n{machines} ([records](docs/bench/{folder.name})):\n\n{HEAD}{rows}\n")
     return "".join(parts)
