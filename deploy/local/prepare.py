@@ -37,6 +37,7 @@ CONF = HOME / "conf"
 # so that is an empty one, and the settings are Java's options.
 NO_CONF = CONF / "none"
 ARCHIVE = CONF / "classes.jsa"
+ARCHIVE_SECONDS = 600  # twenty times what it takes on two free cores
 OPTIONS = {
     "log4j2.configurationFile": str(CONF / "log4j2.properties"),
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -121,9 +122,13 @@ def archive_classes(java_home: str) -> str:
     if base.returncode != 0:  # a Java without its own archive, on which this one is laid
         subprocess.run([f"{java_home}/bin/java", "-Xshare:dump"], capture_output=True)
     script = Path(__file__).with_name("small_run.py")
-    seen = subprocess.run([sys.executable, str(script), str(ARCHIVE)], capture_output=True, text=True)
+    command = [sys.executable, str(script), str(ARCHIVE)]
+    try:
+        seen = subprocess.run(command, capture_output=True, text=True, timeout=ARCHIVE_SECONDS).stderr
+    except subprocess.TimeoutExpired:
+        seen = f"it took more than {ARCHIVE_SECONDS} seconds"
     if not ARCHIVE.exists():
-        return f"Spark's classes were not archived, so sessions start more slowly: {seen.stderr[-300:]}"
+        return f"Spark's classes were not archived, so sessions start more slowly: {seen[-300:]}"
     stamp.write_text(made_of)
     return ""
 
