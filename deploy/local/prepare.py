@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pyspark
 
+from twigma_spark.io.session import OWN
 from twigma_spark.io.spark_versions import find_delta
 
 HOME = Path(pyspark.__file__).parent
@@ -40,9 +41,7 @@ ARCHIVE = CONF / "classes.jsa"
 ARCHIVE_SECONDS = 600  # twenty times what it takes on two free cores
 OPTIONS = {
     "log4j2.configurationFile": str(CONF / "log4j2.properties"),
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.ui.showConsoleProgress": "false",
+    **{name: value for name, value in OWN.items() if name != "spark.ui.enabled"},  # spark-submit keeps its page
 }
 LOGGING = """\
 rootLogger.level = error

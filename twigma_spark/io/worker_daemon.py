@@ -1,7 +1,7 @@
 """pyspark's daemon with the model libraries loaded: the workers that it forks do not load them again.
 
 Loading open_clip takes ten seconds of a processor, and every worker would. Spark starts this module in place of
-`pyspark.daemon` where `spark.python.daemon.module` names it (`io.session.preload`).
+`pyspark.daemon` where `spark.python.daemon.module` names it (`io.session.open_session`).
 """
 
 from __future__ import annotations

@@ -25,10 +25,13 @@ def run(
     baseline_scores: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the scores of the images in matched pairs that are held out and have none yet, and rejects."""
+    models = specs.baselines(cfg)
+    if not models:
+        return
     prompts = text_embeddings.where("source = 'prompt'").select("text_id", F.col("text").alias("prompt")).distinct()
     drawn = inputs.drawn_pairs(cfg, pairs, context.log)
     wanted = prompted_images(drawn, cfg.reward.folds, cfg.seed, cfg.reward.tested).join(prompts, "text_id")
-    for kind, model in specs.baselines(cfg).items():
+    for kind, model in models.items():
         model_id = model.model_id
         done = baseline_scores.where((F.col("model_id") == model_id) & (F.col("kind") == kind))
 
