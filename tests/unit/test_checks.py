@@ -18,6 +18,8 @@ from twigma_spark.cli.main import main
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import stage_names
 from twigma_spark.models.heads import save_linear
+from twigma_spark.models.reward_files import save_head
+from twigma_spark.models.reward_head import Head
 
 
 @pytest.fixture
@@ -71,6 +73,11 @@ def test_a_configuration_that_can_run_has_no_problem(folder: Path, capsys: pytes
 def head(weight: list[float]) -> str:
     save_linear(Path("bad.safetensors"), np.array(weight, np.float32), 0.0, {"embedding_model": "x"})
     return "bad.safetensors"
+
+
+def reward_model(folder: Path) -> str:
+    save_head(folder / "liked", Head.identity(4), "some/encoder", "rev", {"path": "x"}, "# Card\n")
+    return "liked"
 
 
 MISTAKES: dict[str, tuple[Any, str]] = {
@@ -139,6 +146,22 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a head of NaN": (
         lambda f: {"models": {"scores": {"mine": {"kind": "linear", "path": head([1.0, float("nan")])}}}},
         "models.scores.mine: weights of a head must be finite numbers",
+    ),
+    "no such reward model": (
+        lambda f: {"models": {"scores": {"liked": {"kind": "reward", "path": "gone"}}}},
+        "models.scores.liked: a reward model must be a folder with reward.safetensors and reward.json. Got 'gone'",
+    ),
+    "a reward model of another encoder": (
+        lambda f: {"models": {"scores": {"liked": {"kind": "reward", "path": reward_model(f)}}}},
+        "must be of 'some/encoder', which it was trained on. Got those of 'open_clip/ViT-L-14/openai'",
+    ),
+    "a prompt without a word": (
+        lambda f: {"models": {"scores": {"liked": {"kind": "reward", "path": "gone", "prompt": " "}}}},
+        "models.scores.liked.reward.prompt",
+    ),
+    "a score with the name of another scorer": (
+        lambda f: {"models": {"scores": {"random": {"kind": "linear", "path": "head.safetensors"}}}},
+        "must have other names than the scorers that the report always has, random and reward. Got 'random'",
     ),
     "no such judgements": (
         lambda f: {"pairs": {"files": [{"format": "hpd", "path": "j.json", "corpus": "mine"}]}},

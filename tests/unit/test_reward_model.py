@@ -13,11 +13,14 @@ from safetensors.numpy import load_file, save_file
 
 from twigma_spark.config.overlays import load
 from twigma_spark.errors import ConfigError, ModelError
+from twigma_spark.models import reward_scorer
+from twigma_spark.models.base import file_digest
 from twigma_spark.models.clip import ClipImage, ClipText
 from twigma_spark.models.clip_source import ClipSource
 from twigma_spark.models.reward import Reward, encoder_settings
 from twigma_spark.models.reward_files import CONFIG, WEIGHTS, load_head, save_head
 from twigma_spark.models.reward_head import Head
+from twigma_spark.models.reward_scorer import RewardScorer, VectorRewardScorer
 from twigma_spark.ranking import rank_folder
 
 ENCODER = ClipImage(ClipSource(path="sample:clip"))
@@ -170,6 +173,45 @@ def test_wrong_arguments_are_told(model: Reward) -> None:
         model.score(images=[picture(0)], prompts="a castle")
     with pytest.raises(ModelError, match=r"images must be files, or a float tensor \(n, 3, height, width\)"):
         model.score(images=torch.zeros((1, 64, 64, 3)), prompts=["a castle"])
+
+
+def test_a_saved_model_scores_stored_vectors_as_it_scores_their_images(
+    folder: Path, model: Reward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = RewardScorer.of_folder(folder)
+    assert spec.consumes == "embedding" and spec.model_id == f"reward@{file_digest(folder / WEIGHTS)}"
+    assert RewardScorer.of_folder(folder, "a cat").model_id.startswith(f"{spec.model_id}/prompt@")
+    files = [picture(seed) for seed in range(3)]
+    items = list(zip(ENCODER.setup()(files).tolist(), PROMPTS, strict=True))
+    expected = model.score(images=files, prompts=PROMPTS).numpy()
+    loaded = VectorRewardScorer(spec, ClipText(ENCODER.source)).setup()
+    assert loaded([]).shape == (0,)
+    for kept in (1, 4096):  # of fewer prompts than a batch has, none is kept
+        monkeypatch.setattr(reward_scorer, "KEPT", kept)
+        for _ in range(2):
+            assert loaded(items) == pytest.approx(expected, abs=1e-5)
+
+
+def test_vectors_of_another_encoder_and_half_a_model_are_refused(folder: Path) -> None:
+    spec = RewardScorer.of_folder(folder)
+    spec.check(ENCODER.model_id)
+    with pytest.raises(ModelError, match=r"which it was trained on\. Got those of 'other'; set models\.image to that"):
+        spec.check("other")
+    trained = {"visual.x": np.zeros(3, np.float32)}
+    settings = {"path": "nowhere"}
+    save_head(folder, random_head(), ENCODER.model_id, ENCODER.preprocess_rev, settings, "# Card\n", trained)
+    tuned = RewardScorer.of_folder(folder)
+    assert tuned.consumes == "image"
+    with pytest.raises(ModelError, match=r"model path must be an existing file or folder\. Got 'nowhere'"):
+        tuned.check(ENCODER.model_id)
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-1])
+    for half in (spec, tuned):
+        with pytest.raises(
+            ModelError, match=r"reward\.safetensors must be the file that reward\.json was written with"
+        ):
+            half.check(ENCODER.model_id)
+    with pytest.raises(ModelError, match=r"a reward model must be a folder with reward\.safetensors and reward\.json"):
+        RewardScorer.of_folder(folder / "nowhere")
 
 
 def test_a_folder_is_ranked(folder: Path, tmp_path: Path) -> None:

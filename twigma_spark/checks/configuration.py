@@ -22,6 +22,7 @@ from twigma_spark.io import local_files
 from twigma_spark.io.local_files import URL, is_table_name
 from twigma_spark.io.pair_feed import EXTRA, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
+from twigma_spark.models.reward_scorer import RewardScorer
 from twigma_spark.stages import specs
 from twigma_spark.stages.readers.reader import reader_of
 
@@ -202,7 +203,11 @@ def _find(*paths: str | None) -> None:
 def _load_scorer(cfg: Config, name: str) -> None:
     settings = cfg.models.scores[name]
     _find(settings.path, getattr(settings, "vocabulary", None))
-    specs.scorer(cfg, cfg.models.scores[name]).setup()
+    model = specs.scorer(cfg, settings)
+    if isinstance(model, RewardScorer):
+        model.check(specs.image_encoder(cfg).model_id)  # importing torch to load its network takes seconds
+    else:
+        model.setup()
 
 
 def _check_baseline(cfg: Config, name: str) -> None:

@@ -114,6 +114,14 @@ class HeadSettings(Section):
     embedding_model: str | None = None
 
 
+class RewardModelSettings(Section):
+    """A saved reward model: how much an image is liked for its own prompt, or for `prompt` where it has none."""
+
+    kind: Literal["reward"]
+    path: str
+    prompt: str | None = Field(None, pattern=r"\w")
+
+
 class PickScoreSettings(Section):
     """PickScore, or another CLIPModel of transformers, in a folder."""
 
@@ -144,7 +152,7 @@ class ImageRewardSettings(Section):
 
 
 ImageModel = Annotated[OpenClip | Onnx, Field(discriminator="kind")]
-ScoreModel = Annotated[HeadSettings | OnnxClasses, Field(discriminator="kind")]
+ScoreModel = Annotated[HeadSettings | OnnxClasses | RewardModelSettings, Field(discriminator="kind")]
 BaselineModel = Annotated[PickScoreSettings | HpsV2Settings | ImageRewardSettings, Field(discriminator="kind")]
 
 

@@ -35,6 +35,9 @@ from twigma_spark.config.reward import Baselines, PairsSettings, RewardSettings
 from twigma_spark.config.section import Section, StageSection
 from twigma_spark.errors import ConfigError
 
+# Names of scorers that the report's evaluation of rewards always has.
+TAKEN = frozenset({"reward", "random"})
+
 
 class Config(Section):
     """All settings of a run."""
@@ -96,9 +99,12 @@ class Config(Section):
             raise ValueError(
                 f"pairs.files must name corpora. Got {', '.join(unknown)!r}; there are {', '.join(names)}."
             )
-        if doubled := sorted(set(self.baselines.models) & {*self.models.scores, "reward"}):
+        if doubled := sorted(set(self.baselines.models) & set(self.models.scores)):
+            raise ValueError(f"baselines.models must have other names than models.scores. Got {', '.join(doubled)!r}.")
+        if taken := sorted(TAKEN & {*self.baselines.models, *self.models.scores}):
             raise ValueError(
-                f"baselines.models must have other names than models.scores and reward. Got {', '.join(doubled)!r}."
+                "models.scores and baselines.models must have other names than the scorers that the report always has, "
+                f"{' and '.join(sorted(TAKEN))}. Got {', '.join(taken)!r}."
             )
         return self
 

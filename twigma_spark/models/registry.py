@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from twigma_spark.errors import ModelError
@@ -18,11 +19,20 @@ from twigma_spark.models.image_input import check_decoder
 from twigma_spark.models.imagereward import ImageReward
 from twigma_spark.models.onnx import OnnxEncoder, OnnxNet, OnnxScorer
 from twigma_spark.models.pickscore import PickScore
+from twigma_spark.models.reward_scorer import RewardScorer
 
 Settings = Mapping[str, Any]
-Scorer = HeadSpec | OnnxScorer
+Scorer = HeadSpec | OnnxScorer | RewardScorer
 T = TypeVar("T")
 _Builder = Callable[[str, dict[str, Any], str], T]
+
+
+@dataclass(frozen=True)
+class _SavedReward:
+    """What is said of a saved reward model; the rest is in its folder."""
+
+    path: str
+    prompt: str = ""
 
 
 def image_encoder(settings: Settings, device: str = "cpu") -> Model:
@@ -67,8 +77,9 @@ def scorer(settings: Settings, device: str = "cpu") -> Scorer:
     """Return the spec of a scorer; its `consumes` is "embedding" or "image".
 
     Args:
-        settings: kind "laion_nsfw", "laion_aesthetic" or "linear" with the fields of `heads.HeadSpec`; or
-            "onnx_classes" with those of `onnx.OnnxNet`, classes and positive.
+        settings: kind "laion_nsfw", "laion_aesthetic" or "linear" with the fields of `heads.HeadSpec`;
+            "onnx_classes" with those of `onnx.OnnxNet`, classes and positive; or "reward" with the path of a saved
+            reward model and the prompt of images that have none.
         device: See `image_encoder`.
 
     Raises:
@@ -135,10 +146,19 @@ def _head(kind: str, given: dict[str, Any], device: str) -> HeadSpec:
     return _record(HeadSpec, kind, {**given, "kind": kind})
 
 
+def _reward(kind: str, given: dict[str, Any], device: str) -> RewardScorer:
+    saved = _record(_SavedReward, kind, given)
+    return RewardScorer.of_folder(Path(saved.path), saved.prompt)
+
+
 _IMAGE_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_image, "onnx": _onnx_encoder}
 _TEXT_ENCODERS: Mapping[str, _Builder[Model]] = {"open_clip": _clip_text}
 _CAPTIONERS: Mapping[str, _Builder[Model]] = {"blip": _blip}
-_SCORERS: Mapping[str, _Builder[Scorer]] = {**dict.fromkeys(HEAD_KINDS, _head), "onnx_classes": _onnx_scorer}
+_SCORERS: Mapping[str, _Builder[Scorer]] = {
+    **dict.fromkeys(HEAD_KINDS, _head),
+    "onnx_classes": _onnx_scorer,
+    "reward": _reward,
+}
 _BASELINES: Mapping[str, _Builder[Model]] = {"pickscore": _pickscore, "hpsv2": _hpsv2, "imagereward": _imagereward}
 
 

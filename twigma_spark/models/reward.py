@@ -10,49 +10,15 @@ from typing import Any
 import numpy as np
 
 from twigma_spark.errors import ModelError
-from twigma_spark.models.base import Floats, file_digest
+from twigma_spark.models.base import Floats
 from twigma_spark.models.clip import ClipImage, preparation
 from twigma_spark.models.clip_source import ClipSource, load_clip, open_clip_name
-from twigma_spark.models.device import limit_threads
 from twigma_spark.models.image_input import ImageInput
 from twigma_spark.models.pixels import prepare
 from twigma_spark.models.prompted import LoadedTowers
-from twigma_spark.models.reward_files import WEIGHTS, load_encoder, load_head
+from twigma_spark.models.reward_files import RewardConfig, load_encoder, load_head
 from twigma_spark.models.reward_head import Head
 from twigma_spark.models.reward_tower import replace_weights
-
-
-@dataclass(frozen=True)
-class RewardScorer:
-    """A saved reward model, over images and their prompts on many machines.
-
-    Attributes:
-        path: its folder, where every worker can read it.
-        digest: of its weights: a model that was trained again is another one.
-    """
-
-    path: str
-    digest: str
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> RewardScorer:
-        """Return the model that is in a folder now."""
-        return cls(str(folder), file_digest(folder / WEIGHTS))
-
-    @property
-    def model_id(self) -> str:
-        """Return for example "reward@<digest>"."""
-        return f"reward@{self.digest}"
-
-    @property
-    def preprocess_rev(self) -> str:
-        """Return the decode path and precision; the size is the encoder's."""
-        return "fast-v1/fp32"
-
-    def setup(self, device: str = "cpu", threads: int | None = None) -> LoadedTowers:
-        """Return the model with its weights on `device`."""
-        limit_threads(threads)
-        return Reward.from_pretrained(self.path, device).scorer()
 
 
 class Reward:
@@ -105,15 +71,7 @@ class Reward:
             ModelError: the folder holds no such model, or its encoder is another one than it was trained on.
         """
         head, config = load_head(Path(path))
-        wanted = encoder_source or config.encoder
-        if unknown := sorted(set(wanted) - {"name", "pretrained", "path", "precision"}):
-            raise ModelError(f"encoder of a reward model must have name and pretrained, or path. Got {unknown}.")
-        source = ClipSource(**{key: value for key, value in wanted.items() if key != "precision"})
-        encoder = ClipImage(source, precision=config.encoder.get("precision", "fp32"))
-        if encoder.model_id != config.model_id:
-            raise ModelError(
-                f"encoder of the reward model in {str(path)!r} must be {config.model_id!r}. Got {encoder.model_id!r}."
-            )
+        encoder = saved_encoder(Path(path), config, encoder_source)
         return cls(head, encoder, device, load_encoder(Path(path), config))
 
     def score(self, *, images: Any, prompts: Sequence[str], batch_size: int = 32) -> Any:
@@ -216,6 +174,29 @@ class _Towers:
         return self.head.text_vectors(
             self.clip.encode_text(self.tokenizer(list(texts)).to(self.device), normalize=True)
         )
+
+
+def saved_encoder(folder: Path, config: RewardConfig, source: Mapping[str, str] | None = None) -> ClipImage:
+    """Return the spec of the encoder that a saved model was trained on.
+
+    Args:
+        folder: of the model, for the message.
+        config: what the model belongs to.
+        source: name and pretrained, or path, of the encoder where it lies elsewhere than when the model was trained.
+
+    Raises:
+        ModelError: it is not there, or another one is.
+    """
+    wanted = source or config.encoder
+    if unknown := sorted(set(wanted) - {"name", "pretrained", "path", "precision"}):
+        raise ModelError(f"encoder of a reward model must have name and pretrained, or path. Got {unknown}.")
+    given = ClipSource(**{key: value for key, value in wanted.items() if key != "precision"})
+    encoder = ClipImage(given, precision=config.encoder.get("precision", "fp32"))
+    if encoder.model_id != config.model_id:
+        raise ModelError(
+            f"encoder of the reward model in {str(folder)!r} must be {config.model_id!r}. Got {encoder.model_id!r}."
+        )
+    return encoder
 
 
 def encoder_settings(encoder: ClipImage) -> dict[str, str]:

@@ -99,7 +99,7 @@ def load_head(folder: Path) -> tuple[Head, RewardConfig]:
     Raises:
         ModelError: the folder holds no such model, half of one, or weights of another shape.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     file = folder / WEIGHTS
     tensors = _read_tensors(file, config.sha256)
     shapes = {"image": (config.dim, config.dim), "text": (config.dim, config.dim)}
@@ -142,7 +142,12 @@ def _read_tensors(file: Path, digest: str) -> dict[str, Floats]:
         raise ModelError(f"{file.name} must be safetensors. Got {str(file)!r}: {error}.") from error
 
 
-def _read_config(folder: Path) -> RewardConfig:
+def read_config(folder: Path) -> RewardConfig:
+    """Return what the model in a folder belongs to; its weights are not read.
+
+    Raises:
+        ModelError: the folder holds no such model.
+    """
     try:
         found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if found.pop("format") != FORMAT:

@@ -56,8 +56,11 @@ def published_scores(
 
 
 def score_margins(cfg: Config, scores: DataFrame, data: RewardData, held: HeldOutScores) -> dict[str, Floats]:
-    """Return the margins (n,) of each score of `models.scores` that may be a taste: all but NSFW."""
-    kinds = [kind for kind in cfg.models.scores if kind != "nsfw"]
+    """Return the margins (n,) of each score of `models.scores` that may be a taste: all but NSFW.
+
+    A saved reward model is none of them: it may have been trained on these very pairs.
+    """
+    kinds = [kind for kind, model in cfg.models.scores.items() if kind != "nsfw" and model.kind != "reward"]
     return reward_data.score_margins(scores, kinds, *_ids(data, held)) if kinds else {}
 
 

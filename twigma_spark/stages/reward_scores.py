@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io.session import arrow_batches
-from twigma_spark.models.reward import RewardScorer
 from twigma_spark.models.reward_head import Head
+from twigma_spark.models.reward_scorer import RewardScorer
 from twigma_spark.results import Result, Value
 from twigma_spark.stages import specs
 from twigma_spark.stages.stage import StageContext

@@ -1,4 +1,4 @@
-"""score: NSFW, aesthetic and other scores, by heads on the vectors or a classifier of the pixels."""
+"""score: NSFW, aesthetic and other scores, by heads on vectors, classifiers of pixels or saved reward models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
+from twigma_spark.models.base import Model
 from twigma_spark.models.heads import HeadSpec
+from twigma_spark.models.reward_scorer import RewardScorer
 from twigma_spark.schemas import SCORES
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk, with_bytes
+from twigma_spark.stages.score_rewards import reward_input
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.transforms.heads import score_vectors
 
@@ -26,8 +29,8 @@ def run(
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the scores of the images that have none yet, and rejects.
 
-    Heads score duplicates too, which the report shows and which it would have to hide else. A classifier of pixels
-    scores the kept images only: each further image costs a decoding and a forward pass.
+    Heads score duplicates too, which the report shows and which it would have to hide else. A classifier of pixels and
+    a reward model score the kept images only: each further image costs a forward pass.
     """
     models = specs.scorers(cfg)
     if "nsfw" not in models:
@@ -44,11 +47,15 @@ def run(
         if isinstance(model, HeadSpec):
             missing = every.join(done.select("image_id"), "image_id", "left_anti")
             yield {"scores": row(score_vectors(missing, model, specs.image_encoder(cfg).model_id))}
+            continue
+        kept = inputs.kept_images(cfg, images, embeddings, duplicates)
+        model_run: Model = model
+        if isinstance(model, RewardScorer):
+            asked, model_run = reward_input(cfg, context, kind, model, images, embeddings, kept, done)
         else:
-            kept = inputs.kept_images(cfg, images, embeddings, duplicates)
-            task = Task("score", "scores", model, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-            asked = with_bytes(context, "score", images, f"they have no {kind}")
-            yield from by_chunk(context, InferenceInput(asked, done, only=kept), task)
+            asked = InferenceInput(with_bytes(context, "score", images, f"they have no {kind}"), done, only=kept)
+        task = Task("score", "scores", model_run, "float", cfg.score, specs.feed(cfg, cfg.score), row)
+        yield from by_chunk(context, asked, task)
 
 
 def versions(cfg: Config) -> dict[str, str]:
@@ -58,7 +65,7 @@ def versions(cfg: Config) -> dict[str, str]:
 
 STAGE = Stage(
     name="score",
-    summary="NSFW, aesthetic and other scores by heads on the vectors or a classifier of the pixels",
+    summary="NSFW, aesthetic and other scores by heads on vectors, classifiers of pixels or saved reward models",
     reads=("images", "embeddings", "duplicates", "scores"),
     writes=("scores", "rejects"),
     config=("models.scores", *specs.IMAGE_ENCODER),

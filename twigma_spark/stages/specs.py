@@ -7,7 +7,7 @@ from typing import Any
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Inference
-from twigma_spark.config.models import HeadSettings, ImageModel, OnnxClasses
+from twigma_spark.config.models import HeadSettings, ImageModel, RewardModelSettings, ScoreModel
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
@@ -15,7 +15,6 @@ from twigma_spark.models import registry
 from twigma_spark.models.base import Model
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.hashes import Hasher
-from twigma_spark.models.heads import HeadSpec
 from twigma_spark.transforms.inference import Feed
 
 # What these functions read of the configuration; a stage that calls one declares its keys.
@@ -89,16 +88,17 @@ def scorers(cfg: Config) -> dict[str, registry.Scorer]:
 
 
 def scorer_id(cfg: Config, model: registry.Scorer) -> str:
-    """Return what a score came from: the scorer, and of a head the encoder and preprocessing of its vectors."""
-    if not isinstance(model, HeadSpec):
+    """Return what a score came from: the scorer, and the encoder and preprocessing of the vectors that it reads."""
+    if model.consumes == "image":
         return model.model_id
     encoder = image_encoder(cfg)
     return f"{model.model_id}/{encoder.model_id}/{encoder.preprocess_rev}"
 
 
-def scorer(cfg: Config, model: HeadSettings | OnnxClasses) -> registry.Scorer:
+def scorer(cfg: Config, model: ScoreModel) -> registry.Scorer:
     """Return the spec of one scorer."""
-    settings = _settings(model) if isinstance(model, HeadSettings) else _pixels(cfg, model)
+    stored = isinstance(model, HeadSettings | RewardModelSettings)
+    settings = _settings(model) if stored else _pixels(cfg, model)
     return registry.scorer(settings, cfg.models.device)
 
 

@@ -33,6 +33,18 @@ def own_texts(images: DataFrame, captions: DataFrame) -> DataFrame:
     return own.select("image_id", "corpus", id_of("source", "corpus", "text").alias("text_id"), "source")
 
 
+def own_prompts(images: DataFrame, otherwise: str) -> DataFrame:
+    """Return image_id and prompt: the image's own where it has a word, else `otherwise`; null where that is empty.
+
+    Args:
+        images: image_id, prompt.
+        otherwise: the prompt of images that have none.
+    """
+    own = F.trim("prompt")
+    prompt = F.coalesce(F.when(own.rlike(WORD), own), F.lit(otherwise or None))
+    return images.select("image_id", prompt.alias("prompt"))
+
+
 def score_vectors(asked: DataFrame, images: DataFrame, texts: DataFrame, head: Head) -> DataFrame:
     """Return `SCORED`: what a head gives the stored vectors of images and of their texts.
 
