@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.training_processes import train_together
 from tests.tuning import ENCODER, PROMPTS, job, picture, write_pairs
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import fine_tuning
@@ -149,6 +150,22 @@ def test_a_restart_ends_where_an_undisturbed_run_does(snapshot: Path, tmp_path: 
     fine_tune(again, PAIRS, progress=lines.append)
     assert lines[3:] == ["going on after epoch 4 of 4"]
     assert [path.name for path in again.checkpoints.iterdir()] == ["epoch-0004"]
+
+
+def test_two_processes_that_were_killed_end_where_undisturbed_ones_do(snapshot: Path, tmp_path: Path) -> None:
+    spec = replace(job(snapshot, tmp_path).spec, batch_size=12, epochs=3)
+    whole = train_together(job(snapshot, tmp_path / "whole", spec=spec), PAIRS)
+    again = job(snapshot, tmp_path / "again", spec=spec)
+    assert train_together(again, PAIRS, dies_after=2) is None
+    assert [path.name for path in again.checkpoints.iterdir()] == ["epoch-0002"]
+    found = train_together(again, PAIRS)
+    assert whole is not None and found is not None
+    assert (whole[1], found[1]) == ([1, 2, 3], [3])
+    assert same(whole[0], found[0], 0) and found[0].epochs[1:] == whole[0].epochs[1:]
+    assert np.array_equal(whole[0].margins, found[0].margins, equal_nan=True)
+    # Two processes are another training than one: their halves of a step are added up in another order.
+    with pytest.raises(ModelError, match=r"same model and settings\. Got .*processes 2 and not 1"):
+        fine_tune(again, PAIRS)
 
 
 @pytest.fixture
