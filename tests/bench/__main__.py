@@ -8,6 +8,7 @@ from tests.bench import (
     release,
     reward,
     reward_feeds,
+    reward_taste,
     small_world,
     statistics,
     vectors,
@@ -23,4 +24,5 @@ if __name__ == "__main__":
     coverage.main([])
     reward.main()
     reward_feeds.main()
+    reward_taste.main()
     fetching.main([])
