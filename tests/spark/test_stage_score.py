@@ -109,5 +109,8 @@ def test_a_saved_reward_model_scores_kept_images_for_their_own_prompts(
     (line,) = [line for line in said if "no prompt" in line]
     assert line == "score: 2 images have no prompt and so no liked; models.scores.liked.prompt is one for them"
     other = cfg.model_copy(update={"models": Config().models.model_copy(update={"scores": cfg.models.scores})})
-    with pytest.raises(ModelError, match=r"must be of 'open_clip/.*', which it was trained on\. Got those of 'open_clip/ViT-L-14/openai'"):
+    with pytest.raises(
+        ModelError,
+        match=r"must be of 'open_clip/.*', which it was trained on\. Got those of 'open_clip/ViT-L-14/openai'",
+    ):
         run(spark, other, tables)

@@ -75,9 +75,11 @@ def test_half_a_model_and_another_ones_weights_are_refused(folder: Path, tmp_pat
         load_head(folder)
     with pytest.raises(ModelError, match=r"must be a folder with reward\.safetensors and reward\.json"):
         load_head(tmp_path / "nowhere")
-    (folder / CONFIG).write_text('{"format": 1}')
-    with pytest.raises(ModelError, match="must be a folder with"):
-        load_head(folder)
+    config = json.loads((folder / CONFIG).read_text())
+    for half in ({"format": 1}, {**config, "sha256": 5}):
+        (folder / CONFIG).write_text(json.dumps(half))
+        with pytest.raises(ModelError, match="must be a folder with"):
+            load_head(folder)
 
 
 @pytest.mark.parametrize("fault", ["shape", "nan", "name", "pickle"])

@@ -156,7 +156,10 @@ def read_config(folder: Path) -> RewardConfig:
         # Models of older versions know of no trained encoder.
         if set(found) | {"encoder_sha256"} != names:
             raise ValueError(f"keys {sorted(found)}")
-        return RewardConfig(**found)
+        config = RewardConfig(**found)
+        if not (isinstance(config.sha256, str) and isinstance(config.dim, int) and isinstance(config.encoder, dict)):
+            raise ValueError("values of another kind")
+        return config
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(
             f"a reward model must be a folder with {WEIGHTS} and {CONFIG}. Got {str(folder)!r}: {error}."
