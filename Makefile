@@ -6,6 +6,8 @@ EXTRAS := models cpu umap stats dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
   --custom-compile-command "make lock"
 export PYTHONHASHSEED := 0
+# Where Python may write no bytecode, each of many processes compiles torch, pandas and the rest anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

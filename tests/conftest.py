@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,6 @@ WITH_SPARK = ("jobs", "realdata", "spark")
 # No test is about its time, and machines are shared.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
-# Where Python may write no bytecode, each of the many processes that tests start would compile torch, pandas and others
-# anew, which takes most of their time: it is kept below build.
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(
-        Path(__file__).resolve().parents[1] / "build" / "bytecode"
-    )
-    sys.dont_write_bytecode = False
 # spark-submit starts the JVM before the software can choose its options.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", SHORT_JVM)
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twigma_spark.models.device import torch_threads
 from twigma_spark.models.pair_inputs import Columns, VectorRows
 from twigma_spark.models.pair_losses import Epoch, TrainingSpec
 from twigma_spark.models.reward_fit import Trainer
@@ -18,9 +17,6 @@ from twigma_spark.models.reward_head import Head, new_network
 
 # Seconds between two checkpoints: what is lost of an interrupted training takes no longer to compute again.
 EVERY = 60.0
-# Vectors so short give several threads so little to do that they wait for one another: on two cores that others used
-# too, 300 pairs of 96 numbers took 18 to 34 s with two threads and 5 s with one.
-SMALL = 256
 
 
 @dataclass(frozen=True)
@@ -87,9 +83,8 @@ class HeadTrainer:
         Raises:
             ModelError: no pair to learn from or to stop by, a loss that is no number, or a checkpoint of another head.
         """
-        dim = self.images.shape[1]
-        network = new_network(dim)
-        trainer = Trainer(
+        network = new_network(self.images.shape[1])
+        fitted = Trainer(
             network,
             network.parameter_groups(self.spec.learning_rate, self.spec.weight_decay),
             VectorRows(self.images, self.texts),
@@ -98,9 +93,7 @@ class HeadTrainer:
             folder=None if self.folder is None else self.folder / name,
             every=self.every,
             progress=self.progress,
-        )
-        with torch_threads(1 if dim <= SMALL else None):
-            fitted = trainer.fit()
+        ).fit()
         return Training(Head.of_network(network), fitted.epochs, fitted.best)
 
 

@@ -209,8 +209,12 @@ class Store:
         fitted = fit(frame, table)
         was_there = self._ready(table)
         scope = _scope(table, stage)
-        if table.mode == "merge" or (again and scope is not None):
-            put = partial(self._insert_missing, table, fitted, ranged=stored and was_there)
+        if not was_there:
+            # There is nothing to replace or to compare with, and Delta need not read the table to find that out.
+            first = fitted.dropDuplicates(list(table.key)) if table.mode == "merge" else fitted
+            put = partial(self._add, name, first, None)
+        elif table.mode == "merge" or (again and scope is not None):
+            put = partial(self._insert_missing, table, fitted, ranged=stored)
         else:
             put = partial(self._add, name, fitted, scope)
         try:
