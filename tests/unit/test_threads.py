@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
-import pytest
 from threadpoolctl import threadpool_info
 
 from twigma_spark.stats.sample import Sample
@@ -36,11 +31,3 @@ def test_large_samples_are_not_limited() -> None:
     before = threads()
     with few_threads([Sample(np.broadcast_to(np.float32(0), (SMALL, 1)))]):
         assert threads() == before
-
-
-@pytest.mark.parametrize(("before", "after"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_that_wait_sleep_unless_the_user_says_otherwise(before: dict[str, str], after: str) -> None:
-    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | before
-    show = "import twigma_spark, os; print(os.environ['OMP_WAIT_POLICY'])"
-    shown = subprocess.run([sys.executable, "-c", show], env=env, capture_output=True, text=True, check=True)  # noqa: S603
-    assert shown.stdout.strip() == after
