@@ -47,12 +47,9 @@ LOCAL = {
 
 
 # For a session of seconds or minutes on one machine. Whole-stage code is compiled longer than ten thousand rows take,
-# a second partition of a shuffle costs a task and holds nothing, and there is nothing to adapt a plan to. Spark writes
-# down each plan for its UI.
+# and a second partition of a shuffle costs a task and holds nothing.
 SHORT = {
     PARTITIONS: "2",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.ui.explainMode": "simple",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
