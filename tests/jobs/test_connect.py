@@ -17,9 +17,11 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from tests.conftest import WORKER_IMPORTS as MODELS
 from tests.jobs.conftest import ROOT, Done
 from twigma_spark.config.overlays import load
-from twigma_spark.io.session import REMOTE, SHORT_JVM
+from twigma_spark.io import worker_daemon
+from twigma_spark.io.session import DAEMON, ONE_ENVIRONMENT, REMOTE, SHORT_JVM, WORKER_IMPORTS
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES
 
@@ -45,13 +47,16 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     conf = {
         "spark.connect.grpc.binding.port": str(port),
         "spark.ui.enabled": "false",
+        DAEMON: worker_daemon.__name__,
+        **ONE_ENVIRONMENT,
         "spark.sql.warehouse.dir": str(home / "warehouse"),
     }
     command = [str(Path(sys.executable).parent / "spark-submit"), "--master", "local[2]", "--class", SERVER]
     command += [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
     command += ["--jars", jar] if jar else []
     # The package is on the server's machines, as a cluster's libraries are.
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_SUBMIT_OPTS": SHORT_JVM}
+    imports = ",".join((*WORKER_IMPORTS, *MODELS))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SPARK_SUBMIT_OPTS": SHORT_JVM, worker_daemon.IMPORTS: imports}
     log = home / "log"
     with log.open("w") as out:
         server = subprocess.Popen([*command, "spark-internal"], cwd=home, env=env, stdout=out, stderr=out)
@@ -82,9 +87,7 @@ def run_client(remote: str, conf: Path) -> str:
     return ended.stdout + ended.stderr
 
 
-def test_every_stage_finds_the_same(
-    done: Done, conf_in: Callable[..., Path], tmp_path: Path, remote: str
-) -> None:
+def test_every_stage_finds_the_same(done: Done, conf_in: Callable[..., Path], tmp_path: Path, remote: str) -> None:
     conf = conf_in(tmp_path, Path(str(done.cfg.sample.out)))
     assert f"done: {len(done.outcomes)} stages run, 0 skipped" in run_client(remote, conf)
     store = Store(done.store.spark, load([conf]).store.root)
