@@ -8,7 +8,9 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from twigma_spark.errors import ConfigError
+from twigma_spark.errors import ConfigError, ModelError
+from twigma_spark.estimators import engines, likes
+from twigma_spark.estimators.kmeans import KMeansSpec
 from twigma_spark.io.spark_versions import DELTA, find_delta
 
 PREPARE = Path(__file__).resolve().parents[2] / "deploy" / "local" / "prepare.py"
@@ -29,6 +31,18 @@ def test_this_spark_is_one_of_them() -> None:
 def test_another_spark_is_refused_with_the_way_out(version: str) -> None:
     with pytest.raises(ConfigError, match=rf"must be of version 3.5 or 4.1. Got '{version}'.*local-spark4"):
         find_delta(version)
+
+
+def test_a_boosted_model_is_of_a_classic_spark_3_5(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "built for Spark 3.5, and this is Spark 4.1.4" in str(likes.unavailable("4.1.4"))
+    monkeypatch.setattr(likes, "is_remote", lambda: True)
+    assert "Spark Connect" in str(likes.unavailable("3.5.9"))
+
+
+def test_spark_ml_is_refused_under_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "is_remote", lambda: True)
+    with pytest.raises(ModelError, match="must be native under Spark Connect"):
+        engines.spark_ml(None, KMeansSpec(2, 0))  # type: ignore[arg-type]
 
 
 def test_set_up_knows_the_sum_of_each_jar() -> None:

@@ -135,7 +135,7 @@ def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> It
 def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Result]:
     """Return the boosted model's results, or the one that says why there are none."""
     how = cfg.likes.boosting
-    reason = "likes.boosting is null" if how is None else unavailable()
+    reason = "likes.boosting is null" if how is None else unavailable(context.spark.version)
     if how is None or reason:
         context.log(f"likes: no boosted model: {reason}")
         return [Result.of(ANALYSIS, "held_out_deviance", not_computed(str(reason), 0, UNIT), model="boosting")]
