@@ -144,6 +144,14 @@ def setting(spark: SparkSession, key: str) -> str | None:
         return None
 
 
+def _effective(spark: SparkSession, key: str) -> str | None:
+    """Return a setting that Spark knows, its default where it is not set, or None where the platform gives none."""
+    try:
+        return str(spark.conf.get(key))
+    except PySparkException:
+        return None
+
+
 def has_sessions(spark: SparkSession) -> bool:
     """Return whether further sessions can be had that share this one's executors; not so under Spark Connect 3.5."""
     try:
@@ -220,7 +228,7 @@ def picture_batches(spark: SparkSession, rows: int) -> Iterator[None]:
 
 @contextmanager
 def _setting(spark: SparkSession, key: str, value: int) -> Iterator[None]:
-    before = setting(spark, key)
+    before = _effective(spark, key)
     _set_where_possible(spark, {key: str(value)})
     try:
         yield
@@ -234,7 +242,7 @@ def slots(spark: SparkSession) -> int:
     try:
         return spark.sparkContext.defaultParallelism
     except PySparkException:
-        found = setting(spark, PARTITIONS) or ""
+        found = _effective(spark, PARTITIONS) or ""
         return int(found) if found.isdecimal() else DEFAULT_PARTITIONS  # Databricks may say "auto"
 
 
