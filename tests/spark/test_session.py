@@ -40,6 +40,7 @@ def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark
     assert {key: other.conf.get(key) for key in SHORT} == SHORT
     with arrow_batches(other, 7):
         assert (other.conf.get(ARROW), spark.conf.get(ARROW)) == ("7", before)
+    assert other.conf.get(ARROW) == before
     assert other.range(3).count() == 3
 
 
