@@ -51,6 +51,7 @@ def runner(store: Store, said: list[str]) -> Callable[..., list[Outcome]]:
     return go
 
 
+@pytest.mark.spark4
 def test_a_stage_runs_once_and_is_skipped_until_something_changes(ready: Store) -> None:
     said: list[str] = []
     go = runner(ready, said)
@@ -87,6 +88,7 @@ def test_what_lies_outside_the_tables_counts_too(ready: Store) -> None:
     assert not go(replace(SCORE, sources=lambda cfg, spark: "two"))[0].skipped
 
 
+@pytest.mark.spark4
 def test_a_run_is_recorded(ready: Store) -> None:
     runner(ready, [])(replace(SCORE, versions=lambda cfg: {"nsfw_model": "tiny@1"}))
     row = ready.read("runs").collect()[0]
@@ -96,6 +98,7 @@ def test_a_run_is_recorded(ready: Store) -> None:
     assert row.seconds > 0 and row.error is None
 
 
+@pytest.mark.spark4
 def test_a_failure_names_the_stage_and_the_table_and_is_resumed(ready: Store) -> None:
     def wrong(cfg: Config, context: StageContext, captions: DataFrame) -> Mapping[str, DataFrame]:
         return {"scores": captions}

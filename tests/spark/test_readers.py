@@ -27,6 +27,8 @@ from twigma_spark.stages.readers import artbench, coco, described, diffusiondb, 
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import StageContext
 
+pytestmark = pytest.mark.spark4
+
 PLACE = "train-00000-of-00001.parquet"
 
 

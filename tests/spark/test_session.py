@@ -13,6 +13,8 @@ from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.session import ARROW, LOCAL, PARTITIONS, SHORT, arrow_batches, has_sessions, new_session, sizes
 from twigma_spark.io.store import is_short
 
+pytestmark = pytest.mark.spark4
+
 SCHEMA = t.StructType(
     [
         t.StructField("name", t.StringType(), False),
