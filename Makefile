@@ -1,8 +1,8 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test test-spark4 faults fuzz bench check format lock pins wheel sample-models deploy-files docs clean
+.PHONY: help setup demo demo-collect test test-spark4 test-spark4-part faults fuzz bench check format lock pins wheel sample-models deploy-files docs clean
 BIN := .venv/bin
-EXTRAS := models cpu umap stats dev
+EXTRAS := models cpu umap stats connect dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
   --custom-compile-command "make lock"
 export PYTHONHASHSEED := 0
@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_WAIT_POLICY := PASSIVE
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## build .venv from requirements.lock; find Java; bring Delta
 
@@ -35,6 +35,9 @@ test: .venv/.ready  ## run the tests
 
 test-spark4: .venv-spark4/.ready  ## run the tests on Spark 4.1
 	@.venv-spark4/bin/python -m pytest -m "not faults" --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-spark4-part: .venv-spark4/.ready  ## run the tests on Spark 4.1 in which versions may differ
+	@.venv-spark4/bin/python -m pytest -m spark4 tests/spark tests/jobs
 
 faults: .venv/.ready  ## kill processes, lose workers, run on a cluster: the tests that make test leaves out
 	@$(BIN)/python -m tests.bench.faults

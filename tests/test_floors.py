@@ -32,7 +32,9 @@ ONLY_IN = {
 }
 NOT_IN = {"pyspark": ("models/", "stats/", "sample/", "config/", "errors.py")}
 STORAGE = {"read", "readStream", "write", "writeStream", "writeTo"}
-JVM = {"sparkContext", "_jvm", "_jsc", "rdd", "toJSON"}
+JVM = {"sparkContext", "_jvm", "_jsc", "_jdf", "_jsparkSession", "rdd", "toJSON"}
+# Serverless compute keeps no frames, and Spark Connect 3.5 makes no checkpoints.
+KEPT = {"persist", "unpersist", "localCheckpoint", "checkpoint", "storageLevel", "foreachPartition"}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -72,6 +74,9 @@ def faults_in(place: str, source: str) -> list[str]:
         ]
     if place != "io/session.py":
         found += [f"{place} uses .{name}: the JVM is io/session.py's" for name in sorted(taken & JVM)]
+    found += [f"{place} uses .{name}: not for Spark Connect: StageContext.materialize" for name in sorted(taken & KEPT)]
+    if place in ("io/session.py", "io/frames.py"):
+        return found
     return found + [f"{place}: {what} is not for Spark Connect: {instead}" for what, instead in classic(tree)]
 
 
@@ -80,6 +85,14 @@ def classic(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "DataFrame":
             yield f"DataFrame.{node.attr}", "call the frame's own method, or io.frames.union"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+            for name in sorted(asked & {"DataFrame", "Column"}):  # those of Spark Connect 3.5 are classes of their own
+                yield f"isinstance(..., {name})", "ask for what it is not"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "count":
+            of = node.func.value
+            if not node.args and not (isinstance(of, ast.Call) and ast.unparse(of.func).endswith(".groupBy")):
+                yield ".count()", "io.frames.count_rows"
         if isinstance(node, ast.Subscript) and ast.unparse(node.slice).startswith("F."):
             yield f"[{ast.unparse(node.slice)}]", "F.element_at"
 
@@ -146,6 +159,11 @@ def test_init_files_are_empty() -> None:
         ("transforms/x.py", "df.rdd.map(f)", "io/session.py"),
         ("transforms/x.py", "reduce(DataFrame.unionByName, frames)", "not for Spark Connect"),
         ("transforms/x.py", "numbers[F.col('cluster')]", "not for Spark Connect"),
+        ("transforms/x.py", "isinstance(given, DataFrame | str)", "not for Spark Connect"),
+        ("stages/x.py", "n = df.where('x').count()", "count_rows"),
+        ("stages/x.py", "df.select('x').persist()", "materialize"),
+        ("io/x.py", "df.localCheckpoint()", "materialize"),
+        ("io/x.py", "df._jdf.queryExecution()", "io/session.py"),
     ],
 )
 def test_a_broken_rule_is_seen(place: str, source: str, fault: str) -> None:
@@ -154,6 +172,7 @@ def test_a_broken_rule_is_seen(place: str, source: str, fault: str) -> None:
 
 def test_a_kept_rule_is_not_a_fault() -> None:
     assert faults_in("stages/x.py", "from twigma_spark.io.tables import Store\nopen('x').read()") == []
+    assert faults_in("stages/x.py", "df.groupBy('a').count()\n'text'.count('t')") == []
 
 
 def test_a_cycle_is_seen() -> None:

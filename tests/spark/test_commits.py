@@ -20,6 +20,8 @@ from twigma_spark.io.lease_table import TableLeases
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import REJECTS
 
+pytestmark = pytest.mark.spark4
+
 AFTER_A_WRITE = 100  # commits that are looked through for our own
 
 

@@ -137,6 +137,7 @@ def test_what_cannot_be_clustered_is_told_apart_and_changes_nothing(
     assert assign(good.unionByName(bad), model).count() == 600
 
 
+@pytest.mark.spark4
 def test_the_euclidean_metric_sees_lengths(spark: SparkSession) -> None:
     vectors = np.array([[1.0, 0.0]] * 20 + [[50.0, 0.0]] * 20) + np.random.default_rng(0).normal(size=(40, 2)) / 100
     frame = table(spark, vectors)
@@ -188,6 +189,7 @@ def test_of_a_large_table_the_same_rows_are_drawn_however_it_is_cut(
     assert adjusted_rand_score(planted[1], labels) == 1
 
 
+@pytest.mark.spark4
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_spark_ml_finds_the_same_planted_clusters(
     spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], metric: str

@@ -13,6 +13,8 @@ from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.session import ARROW, LOCAL, PARTITIONS, SHORT, arrow_batches, has_sessions, new_session, sizes
 from twigma_spark.io.store import is_short
 
+pytestmark = pytest.mark.spark4
+
 SCHEMA = t.StructType(
     [
         t.StructField("name", t.StringType(), False),
@@ -40,6 +42,7 @@ def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark
     assert {key: other.conf.get(key) for key in SHORT} == SHORT
     with arrow_batches(other, 7):
         assert (other.conf.get(ARROW), spark.conf.get(ARROW)) == ("7", before)
+    assert other.conf.get(ARROW) == before
     assert other.range(3).count() == 3
 
 

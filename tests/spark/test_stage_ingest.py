@@ -25,6 +25,8 @@ from twigma_spark.stages import ingest
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import chunks
 
+pytestmark = pytest.mark.spark4
+
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (8, 6), form: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()

@@ -22,6 +22,8 @@ from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.report import STAGE, _link, collect, publish, run
 from twigma_spark.stages.stage import StageContext
 
+pytestmark = pytest.mark.spark4
+
 NOW = datetime(2026, 3, 14, 9, 26)
 
 

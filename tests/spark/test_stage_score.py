@@ -21,6 +21,8 @@ from twigma_spark.models.reward_head import Head
 from twigma_spark.stages import score
 from twigma_spark.stages.stage import StageContext
 
+pytestmark = pytest.mark.spark4
+
 # Number of the image, its prompt, whether it repeats the first image.
 IMAGES = ((1, "a castle at night ", False), (2, "a red flower", True), (3, None, False), (4, "...", False))
 

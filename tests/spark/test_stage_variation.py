@@ -29,6 +29,8 @@ from twigma_spark.transforms.moments import block_moments, from_triangle, triang
 from twigma_spark.transforms.samples import in_groups
 from twigma_spark.transforms.texts import sample_texts
 
+pytestmark = pytest.mark.spark4
+
 Table = Callable[[str, list[dict[str, Any]]], DataFrame]
 VECTORS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
 

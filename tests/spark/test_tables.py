@@ -24,6 +24,8 @@ from twigma_spark.results import Result, Value
 from twigma_spark.schemas import TABLES, Column, Table
 from twigma_spark.stages.records import read_results, result_rows
 
+pytestmark = pytest.mark.spark4
+
 
 def vectors(spark: SparkSession, *ids: str, dim: int = 2) -> DataFrame:
     rows = [(i, "m", "r", "posts", dim, [1.0, 2.0]) for i in ids]

@@ -17,6 +17,8 @@ from twigma_spark.io.sources import bluesky, mastodon
 from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.transforms import tweets
 
+pytestmark = pytest.mark.spark4
+
 USERS = [{"id": "9", "username": "nobody", "public_metrics": {"followers_count": 12}}]
 PICTURES = [
     {"media_key": "3_1", "type": "photo", "width": 4, "height": 5},

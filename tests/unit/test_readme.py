@@ -62,8 +62,8 @@ def missing_files(text: str, folder: Path = ROOT) -> list[str]:
 
 def unknown_targets(text: str, makefile: str) -> list[str]:
     """Return the make targets that are named in code and are not in the Makefile."""
-    named = {target for line in code(text) for target in re.findall(r"\bmake ([a-z][a-z-]*)", line)}
-    return sorted(named - set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE)))
+    named = {target for line in code(text) for target in re.findall(r"\bmake ([a-z][a-z0-9-]*)", line)}
+    return sorted(named - set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE)))
 
 
 def unknown_commands(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, CorpusError, ModelError
 from twigma_spark.io import local_files
 from twigma_spark.io.local_files import URL, is_table_name
-from twigma_spark.io.pair_feed import EXTRA, why_no_petastorm
+from twigma_spark.io.pair_feed import WAY_OUT, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
 from twigma_spark.models.reward_scorer import RewardScorer
 from twigma_spark.stages import specs
@@ -64,7 +64,7 @@ def _check_feed(cfg: Config) -> Iterator[Problem]:
     """Yield that petastorm is asked for where it cannot run."""
     own = cfg.reward.fine_tune
     if own.enabled and own.feed == "petastorm" and (reason := why_no_petastorm()):
-        yield Problem("reward.fine_tune.feed", f"must be arrow {reason}. Got 'petastorm'; run: pip install '{EXTRA}'")
+        yield Problem("reward.fine_tune.feed", f"must be arrow {reason}. Got 'petastorm'; {WAY_OUT}")
 
 
 def _is_on_cluster() -> bool:

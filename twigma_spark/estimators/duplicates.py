@@ -20,6 +20,7 @@ from twigma_spark.estimators.components import Once, least_members
 from twigma_spark.estimators.identical import edges_by_key, edges_by_vector
 from twigma_spark.estimators.lookalikes import Likeness, find_lookalikes
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 from twigma_spark.results import Result
 from twigma_spark.vectors import unit_rows
 
@@ -137,7 +138,7 @@ def survivors_on_spark(facts: DataFrame, edges: DataFrame, once: Once) -> DataFr
 
 def _survivors(facts: DataFrame, edges: DataFrame, driver_bytes: float, once: Once) -> DataFrame:
     """Return image_id, canonical_id and tier, found where the edges fit."""
-    if edges.count() * EDGE_BYTES > driver_bytes:
+    if count_rows(edges) * EDGE_BYTES > driver_bytes:
         return survivors_on_spark(facts, edges, once)
     named = edges.select(F.col("a").alias("image_id")).union(edges.select("b")).distinct()
     known = arrow.collect(facts.join(named, "image_id", "left_semi")).to_pandas()

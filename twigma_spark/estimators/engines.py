@@ -16,6 +16,7 @@ from pyspark.ml.clustering import KMeans
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import kmeans
@@ -30,7 +31,13 @@ ROUNDS = 20
 
 
 def spark_ml(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
-    """Return the centres that Spark ML finds (k-means||, then Lloyd; one pass a round)."""
+    """Return the centres that Spark ML finds (k-means||, then Lloyd; one pass a round).
+
+    Raises:
+        ModelError: under Spark Connect, where 3.5 and Databricks' serverless compute have no Spark ML.
+    """
+    if is_remote():
+        raise ModelError("cluster.engine must be native under Spark Connect. Got 'spark-ml'; take the other engine.")
     usable = _usable(vectors, spec.metric)
     features = usable.select(array_to_vector(F.col("embedding")).alias("features"))
     estimator = KMeans(k=spec.k, seed=spec.seed, distanceMeasure=spec.metric, maxIter=ROUNDS, tol=spec.tol)

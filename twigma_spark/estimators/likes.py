@@ -8,6 +8,9 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
+
+from twigma_spark.io.spark_versions import has_synapseml
 
 # The package on Maven Central that brings the JVM side; `synapseml` from PyPI has only the Python side.
 PACKAGE = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"
@@ -32,8 +35,12 @@ class BoostingSpec:
     seed: int
 
 
-def unavailable() -> str | None:
+def unavailable(spark_version: str) -> str | None:
     """Return why the model cannot be fitted here, with the way out, or None where it can."""
+    if not has_synapseml(spark_version):
+        return f"SynapseML is built for Spark 3.5, and this is Spark {spark_version}"
+    if is_remote():
+        return "SynapseML does not run under Spark Connect; run the stage on a cluster that is not shared"
     try:
         from synapse.ml.lightgbm import LightGBMRegressor
 

@@ -20,7 +20,7 @@ from twigma_spark.estimators.near_recall import recall_results
 from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity
 from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
 from twigma_spark.io import arrow
-from twigma_spark.io.frames import union
+from twigma_spark.io.frames import count_rows, union
 from twigma_spark.models.hashes import TURNS
 from twigma_spark.results import Result
 
@@ -74,7 +74,7 @@ def find_lookalikes(hashes: DataFrame, vectors: DataFrame, likeness: Likeness | 
         return Lookalikes(arrow.local_frame(vectors.sparkSession, [], f"{PAIRS}, near BOOLEAN"), [])
     ids = vectors.select("image_id", "corpus")
     own = once(ids.join(hashes, "image_id").select("image_id", "corpus", "vector", "windows"))
-    rows, upright = own.count(), pixel_vectors(own, (0,))
+    rows, upright = count_rows(own), pixel_vectors(own, (0,))
     turned = pixel_vectors(own, TURNS[likeness.orientations])
     searches, results = {"pixels": (turned, likeness.pixels)}, []
     if likeness.embeddings is not None:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.estimators import components
 from twigma_spark.estimators.components import Once
 from twigma_spark.estimators.near import Reach, close_pairs
+from twigma_spark.io.frames import count_rows
 
 # Pivots that a prompt goes to: what is missed is on both sides of a split, so more are asked than of images.
 BUCKETS = 4
@@ -41,7 +42,7 @@ def group_prompts(vectors: DataFrame, near: Nearness, once: Once) -> DataFrame:
     """
     asked = once(vectors.select(F.col("text_id").alias("image_id"), "corpus", "embedding", F.lit(0).alias("turn")))
     reach = Reach(near.similarity, near.seed, BUCKETS)
-    edges = once(close_pairs(asked, asked.count(), reach).select("a", "b"))
+    edges = once(close_pairs(asked, count_rows(asked), reach).select("a", "b"))
     both = edges.union(edges.select("b", "a"))
     members = once(components.on_spark(edges, once))
     degrees = both.groupBy(F.col("a").alias("node")).agg(F.count("*").alias("near"))

@@ -15,6 +15,7 @@ from twigma_spark.estimators.clustering import KMeansSpec, in_parts
 from twigma_spark.estimators.coreset import Metric, Vectors, summary
 from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 
 # Vectors that a worker holds, in bytes; a partition of a file scan (128 MB) is one block.
 BLOCK = 160 << 20
@@ -53,7 +54,7 @@ def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
         vectors: image_id, embedding.
         spec: metric, seed and how fine.
     """
-    some = draw_rows(vectors, spec.rows / max(vectors.count(), 1), spec.seed).select("image_id", "embedding")
+    some = draw_rows(vectors, spec.rows / max(count_rows(vectors), 1), spec.seed).select("image_id", "embedding")
     passed = some.mapInArrow(partial(_summaries, spec=spec), SUMMARY)
     # The rows of a partition stay together and in order, so that the merged summaries are always the same.
     parts = passed.withColumn("part", F.spark_partition_id())

@@ -87,10 +87,11 @@ def choose_reader(wanted: str) -> str:
         return "petastorm"
     if wanted == "auto":
         return "arrow"
-    raise ModelError(f"reward.fine_tune.feed must be arrow {reason}. Got {wanted!r}; run: pip install '{EXTRA}'.")
+    raise ModelError(f"reward.fine_tune.feed must be arrow {reason}. Got {wanted!r}; {WAY_OUT}.")
 
 
-EXTRA = "twigma_spark[train]"
+# Spark 4 needs a later pyarrow than petastorm has.
+WAY_OUT = "on Spark 3.5 run: pip install 'twigma_spark[train]'"
 
 
 def why_no_petastorm() -> str | None:

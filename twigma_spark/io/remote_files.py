@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_image
 from twigma_spark.io.session import glob_files
 
@@ -85,7 +86,7 @@ def list_empty(listed: DataFrame) -> DataFrame:
     """Return path, length and content of the files of 0 bytes, which Spark lists but leaves out when it reads."""
     names, paths = [unquote(uri) for uri in listed.inputFiles()], listed.select("path")
     empty: list[tuple[str, int, bytes]] = []
-    if paths.count() < len(names):
+    if count_rows(paths) < len(names):
         read = {without_scheme(row["path"]) for row in paths.collect()}
         empty = [(name, 0, b"") for name in names if without_scheme(name) not in read]
     return arrow.local_frame(listed.sparkSession, empty, LISTED)

@@ -21,9 +21,11 @@ from twigma_spark.io.spark_versions import find_delta, silence_accumulators
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 PARQUET = "spark.sql.parquet.columnarReaderBatchSize"
-# Results depend on the time zone and pandas UDFs on Arrow; paintings are older than Spark 2's calendar.
+# Results depend on it.
+RESULTS = {"spark.sql.session.timeZone": "UTC"}
+# pandas UDFs depend on Arrow; paintings are older than Spark 2's calendar.
 SQL = {
-    "spark.sql.session.timeZone": "UTC",
+    **RESULTS,
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
@@ -63,6 +65,7 @@ SHORT_JVM = (
 )
 JVM_OPTIONS = "spark.driver.extraJavaOptions"
 DAEMON = "spark.python.daemon.module"
+REMOTE = "SPARK_REMOTE"  # Spark's own name for the address of a Spark Connect server
 # Spark sets it for functions of Arrow batches and not for others, and starts a daemon for each environment.
 ONE_ENVIRONMENT = {"spark.executorEnv.SPARK_SIMPLIFIED_TRACEBACK": "1"}
 # What nearly every function that is sent to a Python worker needs. Spark starts workers anew all the time (after a
@@ -88,7 +91,8 @@ def open_session(
 
     Args:
         app: name shown by Spark.
-        master: such as ``local[4]``; None leaves it to spark-submit, or to ``local[*]``.
+        master: such as ``local[4]``; None leaves it to spark-submit, or to ``local[*]``. Where SPARK_REMOTE names a
+            Spark Connect server, the session is one of that server, whose own settings its operator chose.
         log_level: of Spark's own log.
         conf: settings of the configuration; they win over the ones chosen here.
         short: take the settings for small data (`sizes`; on a local master SHORT and SHORT_JVM).
@@ -100,10 +104,23 @@ def open_session(
     logging.getLogger().addFilter(_is_not_of_py4j)  # which logs some of them by the root
     silence_accumulators()
     active = SparkSession.getActiveSession()
-    spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
-    for key, value in {**SQL, **(conf or {} if active else {})}.items():
+    if active is None and REMOTE in os.environ:
+        spark, asked = SparkSession.builder.getOrCreate(), conf or {}
+        _set_where_possible(spark, sizes(is_local(spark), short, slots(spark)))
+    else:
+        spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
+        asked = conf or {} if active else {}
+    _set_where_possible(spark, SQL)
+    for key, value in {**RESULTS, **asked}.items():
         spark.conf.set(key, value)
     return spark, active is None
+
+
+def _set_where_possible(spark: SparkSession, settings: Mapping[str, str]) -> None:
+    """Set what the platform lets be set: serverless compute of Databricks refuses most settings."""
+    for key, value in settings.items():
+        with suppress(PySparkException):
+            spark.conf.set(key, value)
 
 
 def _is_not_of_py4j(record: logging.LogRecord) -> bool:
@@ -112,14 +129,22 @@ def _is_not_of_py4j(record: logging.LogRecord) -> bool:
 
 
 def is_local(spark: SparkSession) -> bool:
-    """Return whether driver and executors are one process on this machine; False under Spark Connect."""
-    return str(spark.conf.get("spark.master", "")).startswith("local")
+    """Return whether driver and executors are one process, or those of a Spark Connect server are."""
+    return (setting(spark, "spark.master") or "").startswith("local")
 
 
 def setting(spark: SparkSession, key: str) -> str | None:
     """Return a setting of the session, or None where it has none or does not give it."""
     try:
         return spark.conf.get(key, None)
+    except PySparkException:
+        return None
+
+
+def _effective(spark: SparkSession, key: str) -> str | None:
+    """Return a setting that Spark knows, its default where it is not set, or None where the platform gives none."""
+    try:
+        return str(spark.conf.get(key))
     except PySparkException:
         return None
 
@@ -173,7 +198,7 @@ def name_jobs(spark: SparkSession, group: str, description: str) -> None:
 
 def warm_up(spark: SparkSession) -> None:
     """Start the Python workers beside what comes next, where they have modules to load first."""
-    if spark.conf.get(DAEMON, None) == worker_daemon.__name__:
+    if setting(spark, DAEMON) == worker_daemon.__name__:
         # One task: the others are for what comes next.
         plan = spark.range(0, 1, 1, 1).mapInArrow(lambda batches: batches, "id bigint")
 
@@ -200,12 +225,13 @@ def picture_batches(spark: SparkSession, rows: int) -> Iterator[None]:
 
 @contextmanager
 def _setting(spark: SparkSession, key: str, value: int) -> Iterator[None]:
-    before = str(spark.conf.get(key))
-    spark.conf.set(key, value)
+    before = _effective(spark, key)
+    _set_where_possible(spark, {key: str(value)})
     try:
         yield
     finally:
-        spark.conf.set(key, before)
+        if before is not None:
+            _set_where_possible(spark, {key: before})
 
 
 def slots(spark: SparkSession) -> int:
@@ -213,7 +239,8 @@ def slots(spark: SparkSession) -> int:
     try:
         return spark.sparkContext.defaultParallelism
     except PySparkException:
-        return int(str(spark.conf.get(PARTITIONS)))
+        found = _effective(spark, PARTITIONS) or ""
+        return int(found) if found.isdecimal() else DEFAULT_PARTITIONS  # Databricks may say "auto"
 
 
 def task_heap(spark: SparkSession) -> int | None:

@@ -35,19 +35,32 @@ DELTA: Mapping[str, Delta] = {
 }
 
 
+# SynapseML 1.1.3 is built for Scala 2.12; Spark 4 is of Scala 2.13.
+SYNAPSEML = ("3.5",)
+
+
+def has_synapseml(spark_version: str) -> bool:
+    """Return whether SynapseML is built for a version of Spark."""
+    return _minor(spark_version) in SYNAPSEML
+
+
 def find_delta(spark_version: str) -> Delta:
     """Return the Delta of a version of Spark, such as "3.5.9".
 
     Raises:
         ConfigError: for a version that is not supported.
     """
-    minor = ".".join(spark_version.split(".")[:2])
+    minor = _minor(spark_version)
     if minor not in DELTA:
         raise ConfigError(
             f"pyspark must be of version {' or '.join(DELTA)}. Got {spark_version!r}; "
             "install one of them: pip install 'twigma_spark[local]' or 'twigma_spark[local-spark4]'."
         )
     return DELTA[minor]
+
+
+def _minor(spark_version: str) -> str:
+    return ".".join(spark_version.split(".")[:2])
 
 
 def silence_accumulators() -> None:

@@ -23,6 +23,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_
 from twigma_spark.errors import ConfigError, SchemaError, StoreError
 from twigma_spark.io import arrow, ddl
 from twigma_spark.io.delta_log import LOG, Commit, commits
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.lease import Lease
 from twigma_spark.schemas import TABLES, Table
 
@@ -151,7 +152,7 @@ class Store:
     def count(self, name: str) -> int:
         """Return the number of rows, from Delta's own statistics where it has them."""
         there = self._table(name)
-        return 0 if there is None else there.count()
+        return 0 if there is None else count_rows(there)
 
     def count_once(self, name: str, state: State) -> int:
         """Return the number of rows of a table in this state; a state that was counted before is not counted again."""
@@ -266,7 +267,7 @@ class Store:
         """Return how many rows were deleted: those for which a condition holds; a missing table has none."""
         if not self.exists(name):
             return 0
-        n = self.read(name).where(condition).count()
+        n = count_rows(self.read(name).where(condition))
         if n:
             self._delete(name, condition)
         return n

@@ -21,6 +21,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow, release_files
 from twigma_spark.io.folders import check_new_folder, whole_folder
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.release_files import MANIFEST, Part
 from twigma_spark.io.tables import Store
 from twigma_spark.release import rehydrate
@@ -105,7 +106,7 @@ def _gather_facts(
     """Return what the release says of itself."""
     released = found.kept.join(found.left_out, "image_id", "left_anti")
     dated = tables["images"].select("image_id", "tweet_id", "created_at").join(released, "image_id", "left_semi")
-    hidden = 0 if cfg.release.max_nsfw is None else found.left_out.count()
+    hidden = 0 if cfg.release.max_nsfw is None else count_rows(found.left_out)
     groups, made = author_groups(cfg, released, tables), made_by(tables["runs"])
     return Facts(
         cfg=cfg,

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.frames import count_rows
 from twigma_spark.release.fields import AUTHOR, KEY, Field
 from twigma_spark.stages import inputs, specs
 from twigma_spark.transforms import engagement, purged
@@ -86,7 +87,7 @@ def check_purged(images: DataFrame, tombstones: DataFrame) -> None:
     if tombstones.isEmpty():
         return
     of_posts = purged.without_posts(images.select("image_id", "tweet_id"), purged.digests(tombstones, "post"))
-    left = images.count() - purged.without(of_posts, "image_id", purged.digests(tombstones, "image")).count()
+    left = count_rows(images) - count_rows(purged.without(of_posts, "image_id", purged.digests(tombstones, "image")))
     if left:
         raise ConfigError(
             f"a purge must have ended before a release. Got {left:,} images in the store that one names and that it "

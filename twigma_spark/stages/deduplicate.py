@@ -12,6 +12,7 @@ from twigma_spark.estimators.known_copies import known_copy_results
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach
 from twigma_spark.estimators.shared_images import find_shared_images, shared_image_results
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.known_copies import fingerprint, read_known_copies
 from twigma_spark.results import Result
 from twigma_spark.stages import inputs, records, specs
@@ -64,7 +65,7 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     repeats = frames["duplicates"]
     kept = vectors.join(repeats, "image_id", "left_anti").select("image_id")
     standing = repeats.join(kept.withColumnRenamed("image_id", "canonical_id"), "canonical_id", "left_semi")
-    return Account(images=vectors.count(), kept=kept.count(), duplicates=standing.count(), rejects=0)
+    return Account(images=count_rows(vectors), kept=count_rows(kept), duplicates=count_rows(standing), rejects=0)
 
 
 def _rule(cfg: Config) -> DuplicateRule:

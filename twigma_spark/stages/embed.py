@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.vector_files import VectorFiles
 from twigma_spark.models.base import Model
 from twigma_spark.schemas import EMBEDDINGS
@@ -72,9 +73,9 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     """Return what became of the images: a vector, or a reject of this stage."""
     encoder = specs.image_encoder(cfg)
     done = of_model(frames["embeddings"], encoder.model_id, encoder.preprocess_rev)
-    kept = done.join(frames["images"].select("image_id"), "image_id", "left_semi").count()
-    rejects = frames["rejects"].where("stage = 'embed' AND unit = 'image'").count()
-    return Account(images=frames["images"].count(), kept=kept, duplicates=0, rejects=rejects)
+    kept = count_rows(done.join(frames["images"].select("image_id"), "image_id", "left_semi"))
+    rejects = count_rows(frames["rejects"].where("stage = 'embed' AND unit = 'image'"))
+    return Account(images=count_rows(frames["images"]), kept=kept, duplicates=0, rejects=rejects)
 
 
 def versions(cfg: Config) -> dict[str, str]:

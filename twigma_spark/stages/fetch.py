@@ -17,6 +17,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, CorpusError
 from twigma_spark.io import corpora
 from twigma_spark.io.downloads import Attempt, Rules, Wanted, download_all, is_inside, save
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import slots
 from twigma_spark.schemas import DOWNLOADS
@@ -51,7 +52,7 @@ def _fetch(
 ) -> Iterator[Mapping[str, DataFrame]]:
     folder = _folder(corpus)
     todo = without(_missing(cfg, context.spark, corpus, downloads), "source_key", purged)
-    n, done = todo.count(), dict.fromkeys(("ok", "retry", "final"), 0)
+    n, done = count_rows(todo), dict.fromkeys(("ok", "retry", "final"), 0)
     context.log(f"fetch: {n:,} pictures of '{corpus.name}' to be downloaded")
     parts = -(-n // cfg.fetch.commit_every)
     for part in range(parts):

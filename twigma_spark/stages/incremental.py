@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config.engine import Inference
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.session import arrow_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import StageContext
@@ -96,7 +97,7 @@ def with_bytes(context: StageContext, stage: str, images: DataFrame, otherwise: 
         images: rows of the table `images`.
         otherwise: what becomes of the others, in words.
     """
-    if n := images.where(NO_BYTES).count():
+    if n := count_rows(images.where(NO_BYTES)):
         context.log(f"{stage}: {n:,} images came as vectors and have no bytes: {otherwise}")
     return images.where(f"NOT ({NO_BYTES})").select(*IMAGE)
 
@@ -104,7 +105,7 @@ def with_bytes(context: StageContext, stage: str, images: DataFrame, otherwise: 
 def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the answers and the rejects of the items that have none yet, a chunk at a time."""
     keys = items.missing()
-    total, pace = keys.count(), Pace(task.stage, f"{items.unit}s")
+    total, pace = count_rows(keys), Pace(task.stage, f"{items.unit}s")
     parts = chunks(items.key, total, task.how.commit_every) if total else []
     for number, inside in enumerate(parts):
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
@@ -120,7 +121,7 @@ def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterat
         with arrow_batches(context.spark, task.how.arrow_batch), watch_tasks(context.spark, tasks, tell):
             answered = context.materialize(asked)
         rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
-        refused = rejects.count()
+        refused = count_rows(rejects)
         pace.rejects += refused
         made = {task.table: task.row(answered.where("error IS NULL"))}
         yield {**made, "rejects": rejects} if refused else made

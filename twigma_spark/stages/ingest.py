@@ -14,7 +14,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
-from twigma_spark.io.frames import union
+from twigma_spark.io.frames import count_rows, union
 from twigma_spark.io.session import picture_batches, slots, task_heap
 from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
@@ -99,7 +99,7 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         refused = pool.submit(frames["rejects"].where("stage = 'ingest' AND unit = 'image'").count)
         came = list(pool.map(partial(_count_source_images, cfg, spark, frames), cfg.corpora))
-    return Account(images=sum(came), kept=frames["images"].count(), duplicates=0, rejects=refused.result())
+    return Account(images=sum(came), kept=count_rows(frames["images"]), duplicates=0, rejects=refused.result())
 
 
 def _probe(cfg: Config, corpus: Corpus, part: CorpusFrames) -> DataFrame:

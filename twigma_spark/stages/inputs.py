@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, corpora, plain_texts
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.vector_files import VectorFiles
 from twigma_spark.models.base import Model
 from twigma_spark.stages import specs
@@ -26,7 +27,7 @@ FEW = 500_000
 
 def drawn_pairs(cfg: Config, pairs: DataFrame, log: Callable[[str], None]) -> DataFrame:
     """Return the pairs that the driver holds; of more than `reward.most` those of a share of the prompts."""
-    n, most = pairs.count(), cfg.reward.most
+    n, most = count_rows(pairs), cfg.reward.most
     if n <= most:
         return pairs
     log(f"of {n:,} pairs those of {most / n:.1%} of the prompts are drawn (reward.most)")

@@ -15,6 +15,7 @@ from twigma_spark.config.analyses import Boosting
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.likes import BoostingSpec, predict_boosted, unavailable
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 from twigma_spark.results import Result, not_computed
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
@@ -135,7 +136,7 @@ def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> It
 def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Result]:
     """Return the boosted model's results, or the one that says why there are none."""
     how = cfg.likes.boosting
-    reason = "likes.boosting is null" if how is None else unavailable()
+    reason = "likes.boosting is null" if how is None else unavailable(context.spark.version)
     if how is None or reason:
         context.log(f"likes: no boosted model: {reason}")
         return [Result.of(ANALYSIS, "held_out_deviance", not_computed(str(reason), 0, UNIT), model="boosting")]
@@ -156,7 +157,7 @@ def _fit_boosted(
         .withColumn("held", held)
     )
     train = _likes(arrow.table(engagement.compact(known.where("NOT held"), references)), references)
-    asked = known.where("held").select("author_id").distinct().count()
+    asked = count_rows(known.where("held").select("author_id").distinct())
     if len(np.unique(train.author)) < FEWEST_AUTHORS or asked < FEWEST_AUTHORS or not train.likes.sum():
         reason = f"a split by author needs {FEWEST_AUTHORS} authors on both sides, and likes"
         context.log(f"likes: no boosted model: {reason}")

@@ -18,6 +18,7 @@ from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.estimators.search_engines import choose_engine
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, folder
+from twigma_spark.io.frames import count_rows
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
@@ -65,7 +66,7 @@ def run(
     vectors = kept.where("reason IS NULL").drop("reason")
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
     known = records.artifacts_of(artifacts, "neighbours")
-    n_queries = queries.count()
+    n_queries = count_rows(queries)
     indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
         search = ReferenceSearch(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
@@ -99,7 +100,7 @@ def _index(
     cfg: Config, context: StageContext, search: ReferenceSearch, known: Sequence[Artifact]
 ) -> tuple[Choice, list[Artifact]]:
     """Return the chosen type and the index's files, built where they are not there yet."""
-    how, rows = cfg.neighbours.index, search.vectors.count()
+    how, rows = cfg.neighbours.index, count_rows(search.vectors)
     first = search.vectors.select(F.size("embedding").alias("dim")).first()
     dim = int(first["dim"]) if first is not None else 1
     choice = choose(rows, dim, search.n_queries, how.memory_gb * 1e9, how.exact_minutes * 60, how.factory)
@@ -186,7 +187,7 @@ def _copies(
     candidates = best.where(F.col("similarity") >= threshold).withColumns(
         {"reference": F.lit(reference), "threshold": F.lit(threshold), "false_match_rate": _rate(tail)}
     )
-    n, total = candidates.count(), best.count()
+    n, total = count_rows(candidates), count_rows(best)
     interval = threshold_interval(similarities, how.false_match_rate, np.random.default_rng(cfg.seed), how.bootstrap)
     results = _copy_results(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
     results += observed_rates(similarities, tail, how.false_match_rate, reference)

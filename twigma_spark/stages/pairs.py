@@ -12,7 +12,7 @@ from twigma_spark.config.reward import PreferenceFile
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
 from twigma_spark.io import arrow, local_files
-from twigma_spark.io.frames import union
+from twigma_spark.io.frames import count_rows, union
 from twigma_spark.io.preferences import read_preferences
 from twigma_spark.results import Result, Value
 from twigma_spark.schemas import PAIRS
@@ -57,7 +57,7 @@ def run(
         judged, made["rejects"] = _judged_pairs(cfg, context, kept, images, near)
         # What people said of a pair that has likes too is left out: a pair is one row.
         judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
-        made["pairs"], n_judged = made["pairs"].unionByName(judged), judged.count()
+        made["pairs"], n_judged = made["pairs"].unionByName(judged), count_rows(judged)
     values = {
         "images": (comparisons.images, "images", "kept images that share a prompt with another and have likes"),
         "images_not_drawn": (comparisons.not_drawn, "images", "more than pairs.images_per_prompt of a prompt"),
@@ -69,7 +69,7 @@ def run(
         "judged": (n_judged, "pairs", "from files of human judgements"),
     }
     if near is not None:
-        joined = near.where("leader_id <> text_id").count()
+        joined = count_rows(near.where("leader_id <> text_id"))
         values["joined"] = (joined, "prompts", "prompts that count as another one, which is near")
     context.log(_summary(comparisons, counts, n_judged if cfg.pairs.files else None))
     results = [

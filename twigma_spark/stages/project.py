@@ -16,6 +16,7 @@ from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.estimators.projection import Layout, Projection
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
+from twigma_spark.io.frames import count_rows
 from twigma_spark.results import Result
 from twigma_spark.schemas import PROJECTION
 from twigma_spark.stages import inputs, records, specs
@@ -58,7 +59,7 @@ def run(
 
 def _draw_sample(vectors: DataFrame, images: DataFrame, wanted: int, seed: int) -> Vectors:
     """Return about `wanted` unit vectors, as many of each corpus where it has them, in order of their ids."""
-    corpora = max(1, vectors.select("corpus").distinct().count())
+    corpora = max(1, count_rows(vectors.select("corpus").distinct()))
     chosen = sample_vectors(vectors, images, -(-wanted // corpora), seed).select("image_id", "embedding")
     table = arrow.collect(chosen).sort_by("image_id")
     return unit_rows(arrow.matrix(table.column("embedding").combine_chunks()))

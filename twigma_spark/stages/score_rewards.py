@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
+from twigma_spark.io.frames import count_rows
 from twigma_spark.models.base import Model
 from twigma_spark.models.reward_scorer import RewardScorer, VectorRewardScorer
 from twigma_spark.stages import inputs, specs
@@ -44,7 +45,7 @@ def reward_input(
     """
     model.check(specs.image_encoder(cfg).model_id)
     asked = own_prompts(images.join(kept.select("image_id"), "image_id", "left_semi"), model.prompt)
-    if not model.prompt and (n := asked.where("prompt IS NULL").count()):
+    if not model.prompt and (n := count_rows(asked.where("prompt IS NULL"))):
         context.log(f"score: {n:,} images have no prompt and so no {kind}; models.scores.{kind}.prompt is one for them")
     asked = asked.where("prompt IS NOT NULL")
     if model.tuned:

@@ -47,7 +47,7 @@ def describe(spark: SparkSession, corpus: Corpus, files: DataFrame) -> corpora.M
         stem = F.regexp_replace(alone, described.ENDING, "")
         artist, title = (F.regexp_extract(stem, r"^([^_]+)_(.+)$", n) for n in (1, 2))
         columns = {
-            "genre": F.element_at(F.split("source_key", "/"), -2),
+            "genre": F.try_element_at(F.split("source_key", "/"), F.lit(-2)),  # null where there is no folder
             "artist": F.when(artist != "", artist),
             "title": F.when(title != "", title),
         }

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.io import arrow
 from twigma_spark.io.corpora import ImageFiles, Metadata
+from twigma_spark.io.frames import count_rows
 from twigma_spark.schemas import TWEETS
 from twigma_spark.stages.readers.reader import CorpusFrames
 from twigma_spark.transforms import candidates, posts_in_folder
@@ -53,7 +54,7 @@ def count_described(names: DataFrame, described: Metadata) -> int:
     rows = described.rows.where(USABLE).groupBy("file").count()
     there = names.select(F.col("source_key").alias("file"), F.lit(1).alias("there"))
     counted = rows.join(there, "file", "left").agg(F.sum("count"), F.sum("there")).collect()[0]
-    return names.count() + (counted[0] or 0) - (counted[1] or 0)
+    return count_rows(names) + (counted[0] or 0) - (counted[1] or 0)
 
 
 def described_addresses(described: Metadata) -> DataFrame:

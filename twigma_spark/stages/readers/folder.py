@@ -10,6 +10,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.section import Role
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, corpora, local_files, peek
+from twigma_spark.io.frames import count_rows
 from twigma_spark.stages.readers.described import count_described, describe_images, described_addresses
 from twigma_spark.stages.readers.inspection import Inspection, count_images, guess_columns, renamed
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
@@ -31,7 +32,9 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
 def count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many files there are, and rows of the metadata without a file of their own."""
     names = corpora.list_images(spark, corpus, corpus.path, cfg.ingest).select("source_key")
-    return names.count() if corpus.metadata is None else count_described(names, corpora.read_metadata(spark, corpus))
+    return (
+        count_rows(names) if corpus.metadata is None else count_described(names, corpora.read_metadata(spark, corpus))
+    )
 
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:

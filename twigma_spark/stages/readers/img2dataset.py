@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.io import archives, corpora, peek
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import is_local
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 from twigma_spark.stages.readers import described, table
@@ -134,10 +135,10 @@ def count_source_images(cfg: Config, spark: SparkSession, frames: Frames, corpus
     """Return how many images there are, and rows of pictures that could not be downloaded."""
     form = _form(spark, corpus)
     if form == "parquet":
-        return read_rows(spark, corpus.name, corpus.path).count()
+        return count_rows(read_rows(spark, corpus.name, corpus.path))
     if form == "webdataset":
         failed = _failures(spark, corpus)
-        return _count_members(spark, corpus) + (0 if failed is None else failed.count())
+        return _count_members(spark, corpus) + (0 if failed is None else count_rows(failed))
     names = corpora.list_images(spark, corpus, corpus.path, cfg.ingest)
     return described.count_described(names, _describe_files(spark, _with_columns(corpus), names))
 

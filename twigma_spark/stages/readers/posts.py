@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.io import corpora, peek
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.pages import media_folder, read_pages
 from twigma_spark.schemas import MEDIA, TWEETS
 from twigma_spark.stages.readers.inspection import Inspection, count_images
@@ -47,7 +48,7 @@ def count_images_of_posts(cfg: Config, spark: SparkSession, frames: Frames, corp
         F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
     )
     shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
-    return shown.count() + names.join(shown, "media_key", "left_anti").count()
+    return count_rows(shown) + count_rows(names.join(shown, "media_key", "left_anti"))
 
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:

@@ -14,6 +14,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, peek
+from twigma_spark.io.frames import count_rows
 from twigma_spark.io.parquet_tables import is_delta, read_rows, text_of, type_of
 from twigma_spark.schemas import TWEETS
 from twigma_spark.stages.readers.described import metadata_rejects
@@ -124,9 +125,9 @@ def _file_name(rows: DataFrame) -> Column:
     return F.array_join(F.slice(F.split("_metadata.file_path", "/"), -parts, parts), "/")
 
 
-def count_rows(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
+def count_images(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
     """Return how many rows there are, with or without a picture."""
-    return read_rows(spark, corpus.name, corpus.path).count()
+    return count_rows(read_rows(spark, corpus.name, corpus.path))
 
 
 def _has_delta(corpus: Corpus) -> bool:
@@ -176,4 +177,4 @@ def _holds_pictures(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-READER = Reader(read, count_rows, expects=EXPECTED, inspect=inspect, check=check)
+READER = Reader(read, count_images, expects=EXPECTED, inspect=inspect, check=check)
