@@ -155,6 +155,13 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         lambda f: {"models": {"scores": {"liked": {"kind": "reward", "path": reward_model(f)}}}},
         "must be of 'some/encoder', which it was trained on. Got those of 'open_clip/ViT-L-14/openai'",
     ),
+    "the reward model of the run itself": (
+        lambda f: {
+            "store": {"artifacts": str(f)},
+            "models": {"scores": {"liked": {"kind": "reward", "path": str(f / "reward")}}},
+        },
+        "models.scores.liked.path: must be another folder than that which the stage reward writes to",
+    ),
     "a prompt without a word": (
         lambda f: {"models": {"scores": {"liked": {"kind": "reward", "path": "gone", "prompt": " "}}}},
         "models.scores.liked.reward.prompt",

@@ -14,14 +14,15 @@ from twigma_spark.checks.places import ON_THIS_MACHINE, check_folders, check_url
 from twigma_spark.checks.problem import Problem, absolute, require_path
 from twigma_spark.checks.remote import read_paths
 from twigma_spark.config.data import Corpus
-from twigma_spark.config.models import ImageModel, OnnxSettings, OpenClip
+from twigma_spark.config.models import ImageModel, OnnxSettings, OpenClip, RewardModelSettings
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, CorpusError, ModelError
-from twigma_spark.io import local_files
-from twigma_spark.io.local_files import URL, is_table_name
+from twigma_spark.io import artifacts, local_files
+from twigma_spark.io.local_files import URL, is_elsewhere, is_table_name
 from twigma_spark.io.pair_feed import WAY_OUT, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
+from twigma_spark.models.reward_files import FOLDER
 from twigma_spark.models.reward_scorer import RewardScorer
 from twigma_spark.stages import specs
 from twigma_spark.stages.readers.reader import reader_of
@@ -163,6 +164,7 @@ def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
     if "score" in stages:
         for name, model in cfg.models.scores.items():
             yield from _try(f"models.scores.{name}", partial(_load_scorer, cfg, name))
+            yield from _check_own_reward(cfg, f"models.scores.{name}", model)
             yield from _check_scaling(f"models.scores.{name}", model)
     if "baselines" in stages:
         for name in cfg.baselines.models:
@@ -170,6 +172,16 @@ def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
     if "report" in stages and "nsfw" not in cfg.models.scores:
         text = "has no nsfw: the report hides every picture that its post did not flag as harmless"
         yield Problem("models.scores", text, fatal=False)
+
+
+def _check_own_reward(cfg: Config, key: str, model: Section) -> Iterator[Problem]:
+    """Yield that a score is of the model that the run itself trains: each training would make all scores anew."""
+    if not isinstance(model, RewardModelSettings) or (cfg.store.artifacts is None and is_elsewhere(cfg.store.root)):
+        return
+    own = artifacts.folder(cfg.store.root, cfg.store.artifacts) / FOLDER
+    if Path(model.path).resolve() == own.resolve():
+        text = f"must be another folder than that which the stage reward writes to. Got {model.path!r}; copy the model"
+        yield Problem(f"{key}.path", text)
 
 
 def _check_scaling(key: str, model: Section) -> Iterator[Problem]:
