@@ -8,8 +8,8 @@ LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --genera
 export PYTHONHASHSEED := 0
 # Where Python may write no bytecode, each of many processes compiles torch, pandas and the rest anew.
 unexport PYTHONDONTWRITEBYTECODE
-# As the command line does: threads that wait for each other leave the processor to other tests.
-export OMP_WAIT_POLICY := PASSIVE
+# OpenMP's threads that wait for each other leave the processor to the other tests.
+test test-spark4 test-spark4-part: export OMP_WAIT_POLICY := PASSIVE
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'

@@ -64,17 +64,6 @@ def test_the_command_line_imports_nothing_that_takes_seconds() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("set_by_user", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_that_wait_sleep_unless_the_user_says_otherwise(
-    set_by_user: str | None, policy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if set_by_user:
-        monkeypatch.setenv("OMP_WAIT_POLICY", set_by_user)
-    main(["--help"])
-    assert os.environ["OMP_WAIT_POLICY"] == policy
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_is_one_line_and_its_code(
     number: int, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

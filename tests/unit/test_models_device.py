@@ -12,7 +12,7 @@ import pytest
 from twigma_spark.errors import ModelError
 from twigma_spark.models import cache
 from twigma_spark.models.base import Array, Loaded
-from twigma_spark.models.device import cpu_features, limit_threads, pick_device, resolve_precision
+from twigma_spark.models.device import cpu_features, limit_threads, pick_device, resolve_precision, torch_threads
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,13 @@ def test_threads() -> None:
         assert torch.get_num_threads() == 1
         with pytest.raises(ModelError, match="threads must be at least 1"):
             limit_threads(0)
+        torch.set_num_threads(2)
+        with torch_threads(None):
+            assert torch.get_num_threads() == 2
+        with pytest.raises(KeyError), torch_threads(1):
+            assert torch.get_num_threads() == 1
+            raise KeyError
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 

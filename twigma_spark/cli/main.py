@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -21,10 +20,6 @@ for module in (run, demo, collect, status, tables, export, explore, release, dep
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that the user can act on is one message, not a trace."""
-    # OpenMP's threads (of torch, FAISS and scikit-learn) by default wait for each other in a loop that keeps a
-    # processor busy. Beside other work each wait lasts a time slice: a small model's 400 steps took 8 to 32 s with two
-    # threads, and 3 s where they sleep. It is read when the libraries are loaded; what the user has set stands.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as end:
