@@ -109,7 +109,7 @@ def test_a_saved_reward_model_scores_kept_images_for_their_own_prompts(
         assert found[kind] == pytest.approx(dict(zip(prompts, expected, strict=True)), abs=1e-5)
     assert found["liked"][1] != pytest.approx(found["tuned"][1], abs=1e-3)
     (line,) = [line for line in said if "no prompt" in line]
-    assert line == "score: 2 images have no prompt and so no liked; models.scores.liked.prompt is one for them"
+    assert line == "score: 2 images have no prompt and get no liked; models.scores.liked.prompt gives them one"
     other = cfg.model_copy(update={"models": Config().models.model_copy(update={"scores": cfg.models.scores})})
     with pytest.raises(
         ModelError,

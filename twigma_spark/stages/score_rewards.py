@@ -46,7 +46,7 @@ def reward_input(
     model.check(specs.image_encoder(cfg).model_id)
     asked = own_prompts(images.join(kept.select("image_id"), "image_id", "left_semi"), model.prompt)
     if not model.prompt and (n := count_rows(asked.where("prompt IS NULL"))):
-        context.log(f"score: {n:,} images have no prompt and so no {kind}; models.scores.{kind}.prompt is one for them")
+        context.log(f"score: {n:,} images have no prompt and get no {kind}; models.scores.{kind}.prompt gives them one")
     asked = asked.where("prompt IS NOT NULL")
     if model.tuned:
         files = with_bytes(context, "score", images, f"they have no {kind}")
