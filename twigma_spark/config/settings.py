@@ -36,7 +36,7 @@ from twigma_spark.config.section import Section, StageSection
 from twigma_spark.errors import ConfigError
 
 # Names of scorers that the report's evaluation of rewards always has.
-TAKEN = frozenset({"reward", "random"})
+REPORT_SCORERS = frozenset({"reward", "random"})
 
 
 class Config(Section):
@@ -101,10 +101,10 @@ class Config(Section):
             )
         if doubled := sorted(set(self.baselines.models) & set(self.models.scores)):
             raise ValueError(f"baselines.models must have other names than models.scores. Got {', '.join(doubled)!r}.")
-        if taken := sorted(TAKEN & {*self.baselines.models, *self.models.scores}):
+        if reserved := sorted(REPORT_SCORERS & {*self.baselines.models, *self.models.scores}):
             raise ValueError(
                 "models.scores and baselines.models must have other names than the scorers that the report always has, "
-                f"{' and '.join(sorted(TAKEN))}. Got {', '.join(taken)!r}."
+                f"{' and '.join(sorted(REPORT_SCORERS))}. Got {', '.join(reserved)!r}."
             )
         return self
 
