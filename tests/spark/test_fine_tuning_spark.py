@@ -103,9 +103,7 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
             for p, v in zip(prompts, texts, strict=True)
         ],
         # A score that images have for themselves: it says the contrary of what is liked.
-        "scores": [
-            {"image_id": i, "model_id": "plain", "kind": "beauty", "score": float(n)} for _, n, i in names
-        ],
+        "scores": [{"image_id": i, "model_id": "plain", "kind": "beauty", "score": float(n)} for _, n, i in names],
         **{name: [] for name in ("duplicates", "captions")},
     }
     tune = {"enabled": True, "epochs": 1, "batch_size": 4, "feed": "auto", "learning_rate": 1e-3}
