@@ -128,7 +128,9 @@ def test_nothing_of_a_purged_post_is_left_in_any_file(store: Store, monkeypatch:
 
 def test_rejects_of_a_post_go_whatever_its_id_looks_like(store: Store) -> None:
     post, other = "at://did:plc:1/app.bsky.feed.post/1", "at://did:plc:1/app.bsky.feed.post/2"
-    keys = [(unit, f"{name}/bafk1" if unit == "image" else name) for name in (post, other) for unit in ("post", "image")]
+    keys = [
+        (unit, f"{name}/bafk1" if unit == "image" else name) for name in (post, other) for unit in ("post", "image")
+    ]
     rows = [{"stage": "ingest", "corpus": "posts", "unit": unit, "key": key} for unit, key in keys]
     store.write("rejects", declared.table(store.spark, "rejects", rows), stage="ingest")
     assert run(store, Request(posts=(post,))).rows == {"rejects": 2}

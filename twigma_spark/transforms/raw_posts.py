@@ -16,7 +16,8 @@ def split_pages(pages: DataFrame, corpus: str) -> DataFrame:
     """Return every post: the columns of `raw_posts`, and `reason` and `detail` where it cannot be used.
 
     Such are pages that are none (``metadata_unreadable``), posts without an id (``post_without_id``), ones that came
-    before (``duplicate_key``) and those of a platform that is not known (``unknown_platform``).
+    before, in the order of the files' names (``duplicate_key``), and those of a platform that is not known
+    (``unknown_platform``).
 
     Args:
         pages: what `io.pages.read_pages` returns.
@@ -28,7 +29,7 @@ def split_pages(pages: DataFrame, corpus: str) -> DataFrame:
         F.posexplode_outer(_posts_with_includes()).alias("position", "post"),
     ).where("bad IS NOT NULL OR position IS NOT NULL")  # fmt: skip
     flat = every.select("*", "post.*").drop("post")
-    seen = F.row_number().over(Window.partitionBy("post_id").orderBy("page", "position"))
+    seen = F.row_number().over(Window.partitionBy("post_id").orderBy("file", "page", "position"))
     known = F.col("platform").isin(*PLATFORMS)
     reason = (
         F.when(F.col("bad").isNotNull(), "metadata_unreadable")
