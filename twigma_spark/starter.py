@@ -11,7 +11,7 @@ import yaml
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import local_files
 from twigma_spark.stages.readers.folder import find_metadata
-from twigma_spark.stages.readers.inspection import corpus_name, count_images, guess_columns, guess_role, renamed
+from twigma_spark.stages.readers.inspection import columns_to_name, corpus_name, count_images, guess_columns, guess_role
 
 HEAD = """\
 # Written by `twigma init`; conf/base.yaml lists every key with its default. Paths start at the working directory.
@@ -84,6 +84,6 @@ def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
     }
     if found.metadata is not None:
         corpus["metadata"] = str(found.metadata)
-        if other := renamed(found.columns):
+        if other := columns_to_name(found.columns):
             corpus["columns"] = other
     return corpus

@@ -277,14 +277,14 @@ def test_of_many_pairs_those_of_some_prompts_are_held(make: Make) -> None:
     said: list[str] = []
     table = make("pairs", rows)
     few, as_many = (config(reward={"most": most}) for most in (100, 400))
-    held = inputs.drawn_pairs(few, table, said.append).collect()
-    assert {row["preferred_image_id"] for row in inputs.drawn_pairs(few, table, said.append).collect()} == {
+    held = inputs.sample_pairs(few, table, said.append).collect()
+    assert {row["preferred_image_id"] for row in inputs.sample_pairs(few, table, said.append).collect()} == {
         row["preferred_image_id"] for row in held
     }
     counts = Counter(row["split_key"] for row in held)
     assert set(counts.values()) == {4} and 13 <= len(counts) <= 37  # a quarter, within three standard deviations
     assert said[0] == "of 400 pairs those of 25.0% of the prompts are drawn (reward.most)"
-    assert inputs.drawn_pairs(as_many, table, said.append).count() == 400 and len(said) == 2
+    assert inputs.sample_pairs(as_many, table, said.append).count() == 400 and len(said) == 2
 
 
 def reward_tables(make: Make, **more: list[dict[str, Any]]) -> dict[str, DataFrame]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from twigma_spark.stats import kernels, nearest, pairs
 from twigma_spark.stats.association import kendall
-from twigma_spark.stats.explained import explained, group_sums
+from twigma_spark.stats.explained import explain_variance, group_sums
 from twigma_spark.stats.groups import within_groups
 from twigma_spark.stats.histograms import HISTOGRAMS, entropy
 from twigma_spark.stats.moments import Moments, moments
@@ -98,7 +98,7 @@ def _entropy(p: Vectors, q: Vectors, codes: Codes) -> float:
 
 def _explained(name: str, p: Vectors, q: Vectors, codes: Codes) -> float:
     sums = group_sums(p, codes)
-    return float(getattr(explained(sums, np.ones((1, len(sums.n)))), name)[0])
+    return float(getattr(explain_variance(sums, np.ones((1, len(sums.n)))), name)[0])
 
 
 def _kendall(p: Vectors, q: Vectors, codes: Codes) -> float:

@@ -186,6 +186,6 @@ def test_one_group_has_no_interval() -> None:
 
 def test_whole_groups_are_drawn() -> None:
     sample = Sample(draw(90, 1), np.repeat(np.arange(30), 3), "posts")
-    part = sample.drawn(31, 5)
+    part = sample.draw_groups(31, 5)
     assert len(part.vectors) == 30 and np.bincount(part.codes).tolist() == [3] * 10
-    assert len(Sample(draw(9, 1), np.zeros(9)).drawn(4, 0).vectors) == 9
+    assert len(Sample(draw(9, 1), np.zeros(9)).draw_groups(4, 0).vectors) == 9

@@ -10,7 +10,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.proportion import proportion_confint
 
 from twigma_spark.stats.association import kendall
-from twigma_spark.stats.explained import explain_by_groups, explained, group_sums
+from twigma_spark.stats.explained import explain_by_groups, explain_variance, group_sums
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.prompts import length_and_distance
 from twigma_spark.stats.sample import Sample
@@ -29,7 +29,7 @@ def test_sums_of_squares_are_those_of_statsmodels() -> None:
     sample = effects(9, 1, d=1)
     table = anova_lm(ols("y ~ C(g)", {"y": sample.vectors[:, 0].astype(float), "g": sample.codes}).fit())
     between, within = table["sum_sq"]
-    found = explained(group_sums(sample.vectors, sample.codes), np.ones((1, 9)))
+    found = explain_variance(group_sums(sample.vectors, sample.codes), np.ones((1, 9)))
     assert found.share[0] == pytest.approx(between / (between + within), rel=1e-6)
     n = np.bincount(sample.codes)
     balance = (n.sum() - (n**2).sum() / n.sum()) / 8
@@ -39,7 +39,7 @@ def test_sums_of_squares_are_those_of_statsmodels() -> None:
 
 def test_the_ratio_of_mean_squares_is_scipys_f() -> None:
     sample = effects(9, 2, d=1)
-    share = explained(group_sums(sample.vectors, sample.codes), np.ones((1, 9))).share[0]
+    share = explain_variance(group_sums(sample.vectors, sample.codes), np.ones((1, 9))).share[0]
     ratio = share / (1 - share) * (len(sample.vectors) - 9) / 8
     parts = [sample.vectors[sample.codes == g, 0].astype(float) for g in range(9)]
     assert ratio == pytest.approx(f_oneway(*parts).statistic, rel=1e-5)
@@ -50,8 +50,8 @@ def test_a_resample_is_the_statistic_of_the_rows_drawn() -> None:
     copies = [g for g, times in enumerate(weight) for _ in range(int(times))]
     rows = np.concatenate([np.flatnonzero(sample.codes == g) for g in copies])
     codes = np.concatenate([np.full((sample.codes == g).sum(), i) for i, g in enumerate(copies)])
-    direct = explained(group_sums(sample.vectors[rows], codes), np.ones((1, 5)))
-    drawn = explained(group_sums(sample.vectors, sample.codes), weight[None])
+    direct = explain_variance(group_sums(sample.vectors[rows], codes), np.ones((1, 5)))
+    drawn = explain_variance(group_sums(sample.vectors, sample.codes), weight[None])
     assert (drawn.share[0], drawn.component[0]) == pytest.approx((direct.share[0], direct.component[0]))
 
 

@@ -37,7 +37,7 @@ def test_a_file_url_is_a_file(tmp_path: Path) -> None:
     [("dbfs:/Volumes/a/b/r.html", "/Volumes/a/b/r.html"), ("dbfs:/reports/r.html", "/dbfs/reports/r.html")],
 )
 def test_a_dbfs_url_is_its_mount(url: str, path: str) -> None:
-    assert export._mounted(url) == path
+    assert export._mount_path(url) == path
 
 
 def test_a_url_goes_through_fsspec() -> None:

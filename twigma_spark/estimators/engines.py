@@ -74,7 +74,7 @@ def _usable(vectors: DataFrame, metric: Metric) -> DataFrame:
 
 def _ready(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        found = arrow.checked(batch.column(0))
+        found = arrow.check_vectors(batch.column(0))
         rows = found.rows[found.usable]
         if len(rows):
             yield pa.record_batch([arrow.lists(unit_rows(rows) if metric == "cosine" else rows)], ["embedding"])

@@ -18,7 +18,7 @@ from twigma_spark.models.clip_source import load_clip
 from twigma_spark.models.device import cuda_count, limit_threads
 from twigma_spark.models.pair_inputs import ImagePairs
 from twigma_spark.models.pair_losses import Epoch, TrainingSpec
-from twigma_spark.models.processes import Processes, joined
+from twigma_spark.models.processes import Processes, join_processes
 from twigma_spark.models.reward_fit import Trainer
 from twigma_spark.models.reward_head import Head
 from twigma_spark.models.reward_tower import new_tuned, tower_weights
@@ -129,7 +129,7 @@ def fine_tune(
 def _train_as_one(job: FineTuning, pairs: int) -> FineTuned:
     """Return the model, in one of several processes; all of them have the same at the end."""
     try:
-        with joined(job.device == "cuda") as (processes, device):
+        with join_processes(job.device == "cuda") as (processes, device):
             return _train(job, pairs, processes, device, lambda text: None)
     except ModelError as error:
         job.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def _train(
     )
     fitted = trainer.fit()
     margins = trainer.margins("test", pairs)
-    weights = tower_weights(trainer.trained())
+    weights = tower_weights(trainer.trained_weights())
     arrays = {name: value.detach().float().cpu().numpy() for name, value in weights.items()}
     return FineTuned(Head.of_network(network.head.cpu()), arrays, fitted.epochs, fitted.best, margins)
 

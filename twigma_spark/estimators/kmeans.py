@@ -91,7 +91,7 @@ def _assign_batches(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> It
     for batch in batches:
         if not batch.num_rows:
             continue
-        found = arrow.checked(batch.column(2), model.centroids.shape[1])
+        found = arrow.check_vectors(batch.column(2), model.centroids.shape[1])
         cluster, distance = assign_rows(found.rows, found.norms, model)
         bad = ~found.usable
         columns = [

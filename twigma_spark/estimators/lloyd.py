@@ -95,7 +95,7 @@ def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.
     """Yield the sums of a partition's rows, and its worst served row."""
     part = ClusterSums(*model.centroids.shape)
     for batch in batches:
-        found = arrow.checked(batch.column(0), model.centroids.shape[1])
+        found = arrow.check_vectors(batch.column(0), model.centroids.shape[1])
         used = found.usable
         if not used.any():
             continue

@@ -102,11 +102,11 @@ def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: i
 def _answers_of_files(
     batches: Iterable[pa.RecordBatch], shards: tuple[ShardFile, ...], k: int, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    yield from answers(batches, _loaded(shards), k, batch_rows)
+    yield from answers(batches, _load_shards(shards), k, batch_rows)
 
 
 @lru_cache(maxsize=1)
-def _loaded(shards: tuple[ShardFile, ...]) -> list[NeighbourIndex]:
+def _load_shards(shards: tuple[ShardFile, ...]) -> list[NeighbourIndex]:
     """Return the indexes of files; the tasks of one worker share them, since copies in bf16 take time to make."""
     return [shard.load() for shard in shards]
 

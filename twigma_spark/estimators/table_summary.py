@@ -135,7 +135,7 @@ def _by_dim(batches: list[pa.RecordBatch], metric: Metric) -> Iterator[tuple[Vec
     order = pa.compute.sort_indices(ids).to_numpy()
     lengths = pa.compute.list_value_length(vectors).fill_null(0).to_numpy(zero_copy_only=False)
     for dim in np.unique(lengths[lengths > 0]):
-        found = arrow.checked(vectors, int(dim))
+        found = arrow.check_vectors(vectors, int(dim))
         kept = order[found.usable[order]]
         if len(kept):
             scale = 1.0 / found.norms[kept] if metric == "cosine" else np.ones(len(kept), np.float32)

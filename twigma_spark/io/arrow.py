@@ -21,7 +21,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, StructField, StructType, TimestampType
 
 from twigma_spark.errors import ModelError
-from twigma_spark.io.ddl import quoted
+from twigma_spark.io.ddl import quote_name
 
 TEXT = "batch STRING"
 BYTES = StructType([StructField("batch", BinaryType())])
@@ -56,7 +56,7 @@ class Checked:
     usable: NDArray[np.bool_]
 
 
-def checked(column: pa.Array, dim: int | None = None) -> Checked:
+def check_vectors(column: pa.Array, dim: int | None = None) -> Checked:
     """Return a list column as vectors, each with its length and the reason against it.
 
     The same rule as `transforms.vectors.fault`, where the rows are at hand anyway. Nothing is copied where
@@ -201,7 +201,7 @@ def local_frame(spark: SparkSession, rows: Iterable[Sequence[object]], schema: S
     fields = (schema if isinstance(schema, StructType) else spark.createDataFrame([], schema).schema).fields
     table = pd.DataFrame(list(rows), columns=range(len(fields)), dtype=object)
     if table.empty:
-        nothing = ", ".join(f"CAST(NULL AS {f.dataType.simpleString()}) AS {quoted(f.name)}" for f in fields)
+        nothing = ", ".join(f"CAST(NULL AS {f.dataType.simpleString()}) AS {quote_name(f.name)}" for f in fields)
         return spark.sql(f"SELECT {nothing} WHERE false")
     times = {n: "datetime64[us]" for n, field in enumerate(fields) if isinstance(field.dataType, TimestampType)}
     return spark.createDataFrame(table.astype(times), StructType(fields))

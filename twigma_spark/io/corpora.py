@@ -255,31 +255,31 @@ def _below(file: Column, corpus: Corpus, metadata: str) -> Column:
 def _read_csv(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
     reader = spark.read.options(multiLine=True, escape='"', mode="PERMISSIVE", columnNameOfCorruptRecord=BAD)
     reader = reader.options(header=corpus.header is None, sep="\t" if path.lower().endswith(".tsv") else ",")
-    names = list(corpus.header or _checked(lambda: reader.csv(path).columns, corpus, path))
-    return _checked(lambda: reader.schema(_strings([*names, BAD])).csv(path), corpus, path), names
+    names = list(corpus.header or _read_or_explain(lambda: reader.csv(path).columns, corpus, path))
+    return _read_or_explain(lambda: reader.schema(_strings([*names, BAD])).csv(path), corpus, path), names
 
 
 def _read_jsonl(spark: SparkSession, corpus: Corpus, path: str) -> tuple[DataFrame, list[str]]:
     names = list(dict.fromkeys(wanted_columns(corpus).values()))
     reader = spark.read.options(mode="PERMISSIVE", columnNameOfCorruptRecord=BAD, encoding="UTF-8")
-    raw = _checked(lambda: reader.schema(_strings([*names, BAD])).json(path), corpus, path)
+    raw = _read_or_explain(lambda: reader.schema(_strings([*names, BAD])).json(path), corpus, path)
     return raw, names
 
 
 def read_texts(spark: SparkSession, corpus: Corpus, glob: str) -> DataFrame:
     """Return path and value, the whole text, of the files at any depth below the corpus's folder."""
     reader = spark.read.options(wholetext=True, recursiveFileLookup=True, pathGlobFilter=glob)
-    texts = _checked(lambda: reader.text(corpus.path), corpus, corpus.path)
+    texts = _read_or_explain(lambda: reader.text(corpus.path), corpus, corpus.path)
     return texts.withColumn("path", F.col("_metadata.file_path"))
 
 
 def read_json(spark: SparkSession, corpus: Corpus, path: str, schema: str) -> DataFrame:
     """Return the rows of a file that is one JSON; one that cannot be parsed is a row of nulls with its text in _bad."""
     reader = spark.read.options(multiLine=True, mode="PERMISSIVE", columnNameOfCorruptRecord=BAD)
-    return _checked(lambda: reader.schema(f"{schema}, {BAD} STRING").json(path), corpus, path)
+    return _read_or_explain(lambda: reader.schema(f"{schema}, {BAD} STRING").json(path), corpus, path)
 
 
-def _checked(read: Callable[[], T], corpus: Corpus, path: str) -> T:
+def _read_or_explain(read: Callable[[], T], corpus: Corpus, path: str) -> T:
     try:
         return read()
     except AnalysisException as error:

@@ -7,7 +7,7 @@ from twigma_spark.schemas import Column, Table
 CHECKS = "delta.constraints."
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a dotted name with each part in backquotes."""
     return ".".join(f"`{part}`" for part in name.split("."))
 
@@ -36,7 +36,7 @@ def add_columns(columns: list[Column], location: str) -> str:
 
 def allow_null(column: str, location: str) -> str:
     """Return the statement that lets a column hold nulls."""
-    return f"ALTER TABLE {location} ALTER COLUMN {quoted(column)} DROP NOT NULL"
+    return f"ALTER TABLE {location} ALTER COLUMN {quote_name(column)} DROP NOT NULL"
 
 
 def _column(column: Column, required: bool) -> str:

@@ -36,7 +36,7 @@ def write_text(path: str, text: str) -> str:
 def write_bytes(path: str, content: bytes) -> str:
     """Return where the content was written; `write_text` says what a path may be and what is raised."""
     if path.startswith("dbfs:/"):
-        return write_bytes(_mounted(path), content)
+        return write_bytes(_mount_path(path), content)
     if path.startswith("file:/"):
         return write_bytes("/" + path.removeprefix("file:").lstrip("/"), content)
     return _write_remote(path, content) if SCHEME.match(path) else _write_local(Path(path), content)
@@ -81,7 +81,7 @@ def frame_bytes(frame: pd.DataFrame, form: str) -> bytes:
     return f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
 
 
-def _mounted(path: str) -> str:
+def _mount_path(path: str) -> str:
     """Return the path under which Databricks mounts a dbfs:/ URL."""
     inside = "/" + path.removeprefix("dbfs:").lstrip("/")
     return inside if inside.startswith("/Volumes/") else "/dbfs" + inside

@@ -22,7 +22,7 @@ class TableLeases:
 
     def __init__(self, store: Store) -> None:
         self.spark, self.where = store.spark, store.location(FOLDER)
-        self._schema = ddl.quoted(store.root) if store.in_catalog else None
+        self._schema = ddl.quote_name(store.root) if store.in_catalog else None
 
     def numbers(self) -> list[int]:
         """Return the numbers of the leases that there are."""

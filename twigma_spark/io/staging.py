@@ -104,7 +104,7 @@ class Staging:
         if store.in_catalog:
             if not store.spark.catalog.databaseExists(store.root):
                 return []
-            shown = store.spark.sql(f"SHOW TABLES IN {ddl.quoted(store.root)} LIKE '{self.prefix}*'")
+            shown = store.spark.sql(f"SHOW TABLES IN {ddl.quote_name(store.root)} LIKE '{self.prefix}*'")
             return [row["tableName"] for row in shown.collect()]
         paths = [] if "://" in store.root else Path(store.root).glob(f"{self.prefix}*")
         return sorted(path.name for path in paths if path.suffix != LOCK)

@@ -121,7 +121,7 @@ class Store:
 
     def location(self, name: str) -> str:
         """Return what Spark SQL calls the table: catalog.schema.table, or delta.`path`."""
-        return ddl.quoted(f"{self.root}.{name}") if self.in_catalog else f"delta.`{self.path(name)}`"
+        return ddl.quote_name(f"{self.root}.{name}") if self.in_catalog else f"delta.`{self.path(name)}`"
 
     def folder(self, name: str) -> Path | None:
         """Return the table's folder where the store is one that Python can list, else None."""
@@ -201,7 +201,7 @@ class Store:
     def create(self, table: Table) -> None:
         """Create the table as declared, where it does not exist."""
         if self.in_catalog:
-            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {ddl.quoted(self.root)}")
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {ddl.quote_name(self.root)}")
         self.spark.sql(ddl.create(table, self.location(table.name)))
 
     def write(self, name: str, frame: DataFrame, *, stage: str, again: bool = False, stored: bool = False) -> int:

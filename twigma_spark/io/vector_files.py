@@ -136,7 +136,7 @@ def read_vectors(files: VectorFiles, keys: Sequence[str], kind: str = IMAGES) ->
             continue
         for place, row in zip(into, stored, strict=True):
             digests[place] = hashlib.sha256(row.tobytes()).hexdigest()
-    return _judged(vectors, digests, details)
+    return _check_rows(vectors, digests, details)
 
 
 def number_of(name: str) -> str:
@@ -144,8 +144,8 @@ def number_of(name: str) -> str:
     return name.rpartition("_")[2].partition(".")[0]
 
 
-def _judged(vectors: NDArray[np.float32], digests: list[str | None], details: list[str | None]) -> Found:
-    checked = arrow.checked(arrow.lists(vectors), vectors.shape[1])
+def _check_rows(vectors: NDArray[np.float32], digests: list[str | None], details: list[str | None]) -> Found:
+    checked = arrow.check_vectors(arrow.lists(vectors), vectors.shape[1])
     reasons = [UNREADABLE if why else reason for why, reason in zip(details, checked.reasons, strict=True)]
     said = [why or DETAILS.get(str(reason)) for why, reason in zip(details, reasons, strict=True)]
     return Found(checked.rows / checked.norms[:, None], digests, reasons, said)

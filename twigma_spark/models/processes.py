@@ -39,7 +39,7 @@ ALONE = Processes()
 
 
 @contextmanager
-def joined(gpu: bool) -> Iterator[tuple[Processes, str]]:
+def join_processes(gpu: bool) -> Iterator[tuple[Processes, str]]:
     """Give the processes that torchrun, or Spark's TorchDistributor, started with this one, and this one's device.
 
     Args:

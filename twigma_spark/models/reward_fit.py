@@ -86,7 +86,7 @@ class Trainer:
         for part, name in (("train", "training"), ("validation", "validation")):
             if not sum(self.feed.rows(part)):
                 raise ModelError(f"{name} pairs must be one at least. Got none.")
-        trained = self.trained()
+        trained = self.trained_weights()
         optimizer = torch.optim.AdamW(self.groups)
         highest = [group["lr"] for group in optimizer.param_groups]
         factor = rate_factor(self.steps() * self.spec.epochs, self.spec.warmup)
@@ -111,7 +111,7 @@ class Trainer:
         _restore(trained, kept)
         return Fitted(tuple(epochs), _best(epochs))
 
-    def trained(self) -> dict[str, Any]:
+    def trained_weights(self) -> dict[str, Any]:
         """Return the trained weights by name."""
         return {name: value for name, value in self.network.named_parameters() if value.requires_grad}
 
@@ -204,7 +204,7 @@ class Trainer:
         settings = {"training": asdict(self.spec), "accumulate": self.accumulate, "processes": self.processes.size}
         return {
             **settings,
-            "weights": {name: list(value.shape) for name, value in self.trained().items()},
+            "weights": {name: list(value.shape) for name, value in self.trained_weights().items()},
             **(self.of or {}),
         }
 

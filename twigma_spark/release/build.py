@@ -80,7 +80,7 @@ def build_release(
         f"by the terms of {platform}"
     )
     with whole_folder(out) as part:
-        batches = _logged(_with_hashes(arrow.stream_in_order(found.rows), hashed), log)
+        batches = _log_progress(_with_hashes(arrow.stream_in_order(found.rows), hashed), log)
         files = release_files.write_parts(batches, part, schema_of(fields), PROFILES[platform].rows_a_file)
         if not any(file.rows for file in files):
             limit = "" if cfg.release.max_nsfw is None else f" with release.max_nsfw={cfg.release.max_nsfw:g}"
@@ -148,7 +148,7 @@ def _with_hashes(batches: Iterable[pa.RecordBatch], hashed: Callable[[str], str]
         yield pa.RecordBatch.from_arrays(columns, names)
 
 
-def _logged(batches: Iterable[pa.RecordBatch], log: Log) -> Iterator[pa.RecordBatch]:
+def _log_progress(batches: Iterable[pa.RecordBatch], log: Log) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in batches:
         yield batch

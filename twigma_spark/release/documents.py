@@ -50,8 +50,8 @@ ZENODO = {"CC0-1.0": "cc-zero", "ODC-By-1.0": "odc-by", "ODbL-1.0": "odc-odbl"}
 def documents(facts: Facts) -> dict[str, str]:
     """Return the texts of a release by file name."""
     return {
-        "README.md": _filled("card.md", facts),
-        "DATASHEET.md": _filled("datasheet.md", facts),
+        "README.md": _render("card.md", facts),
+        "DATASHEET.md": _render("datasheet.md", facts),
         "croissant.json": _json(croissant(facts)),
         "zenodo.json": _json(zenodo(facts)),
         "CITATION.cff": yaml.safe_dump(citation(facts), sort_keys=False, allow_unicode=True),
@@ -80,10 +80,10 @@ def croissant(facts: Facts) -> dict[str, Any]:
         "license": facts.license.url if facts.license else None,
         "creator": [_schema_person(creator) for creator in facts.creators],
         "citeAs": _cite(facts),
-        "rai:dataCollection": _said(facts, "collection"),
-        "rai:dataBiases": _said(facts, "biases"),
-        "rai:dataUseCases": _said(facts, "uses"),
-        "rai:dataReleaseMaintenancePlan": _said(facts, "maintenance"),
+        "rai:dataCollection": _statement(facts, "collection"),
+        "rai:dataBiases": _statement(facts, "biases"),
+        "rai:dataUseCases": _statement(facts, "uses"),
+        "rai:dataReleaseMaintenancePlan": _statement(facts, "maintenance"),
         "rai:personalSensitiveInformation": privacy(facts),
         "rai:dataLimitations": [_limits(facts), facts.profile.terms],
         "rai:dataPreprocessingProtocol": _steps(facts),
@@ -139,7 +139,7 @@ def _schema_person(creator: Creator) -> dict[str, str]:
     return {name: value for name, value in {**found, "identifier": orcid}.items() if value}
 
 
-def _said(facts: Facts, name: str) -> str:
+def _statement(facts: Facts, name: str) -> str:
     return facts.cfg.release.statements.get(name, "").strip() or f"To be written. {STATEMENTS[name]}"
 
 
@@ -268,7 +268,7 @@ def markdown(text: object) -> str:
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!" else c for c in line)
 
 
-def _filled(template: str, facts: Facts) -> str:
+def _render(template: str, facts: Facts) -> str:
     return _environment().get_template(template).render(
         facts=facts, how=facts.cfg.release, counts=facts.counts, statements=STATEMENTS, type_name=type_name,
         privacy=privacy(facts), limits=_limits(facts), steps=_steps(facts), cite=_cite(facts),

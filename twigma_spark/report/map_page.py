@@ -32,7 +32,7 @@ def page_map(shown: ImageMap, nsfw_threshold: float) -> dict[str, Any]:
     def place(picture: Picture) -> int:
         if picture.image_id not in images:
             images[picture.image_id] = len(texts)
-            texts.append(_shown(picture, nsfw_threshold))
+            texts.append(_picture_entry(picture, nsfw_threshold))
         return images[picture.image_id]
 
     corpora = {name: n for n, name in enumerate(shown.layers[0].groups)} if shown.layers else {}
@@ -40,7 +40,7 @@ def page_map(shown: ImageMap, nsfw_threshold: float) -> dict[str, Any]:
     return {"layers": [_layer(layer) for layer in shown.layers], "pictures": pictures, "shown": texts}
 
 
-def _shown(picture: Picture, threshold: float) -> dict[str, str]:
+def _picture_entry(picture: Picture, threshold: float) -> dict[str, str]:
     why = picture.hidden_because(threshold)
     uri = "" if why else data_uri(picture.thumbnail)
     hidden = f"hidden: {why}" if why else "" if uri else "cannot be drawn"

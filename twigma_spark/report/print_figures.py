@@ -109,7 +109,7 @@ def missing(figures: Sequence[SavedFigure]) -> list[str]:
 def describe(figures: Sequence[SavedFigure], absent: Sequence[str]) -> str:
     """Return the captions as Markdown, the figures of the paper first."""
     ordered = sorted(figures, key=lambda figure: (figure.number or "9", figure.name))
-    parts = ["# Figures", *(f"**{figure.name}.** {_escaped(print_caption(figure))}" for figure in ordered)]
+    parts = ["# Figures", *(f"**{figure.name}.** {_escape_markdown(print_caption(figure))}" for figure in ordered)]
     if absent:
         parts += ["## Not there", "\n".join(f"- {line}" for line in absent)]
     return "\n\n".join(parts) + "\n"
@@ -150,7 +150,7 @@ def printable(chart: Mapping[str, Any]) -> dict[str, Any]:
     return figure
 
 
-def _escaped(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """Return text from outside as Markdown that shows it literally."""
     return "".join(f"\\{sign}" if sign in "\\`*_<>[]" else sign for sign in text)
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from twigma_spark.sample.canvas import Canvas
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named, vary
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of, vary
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.textures import noise, ramp, ridge
 
@@ -128,7 +128,7 @@ def wall(canvas: Canvas, colour: Colour, dice: Dice, lights: int = 9) -> None:
 
 def table(canvas: Canvas, top: float, word: str, dice: Dice) -> None:
     """Covers everything below `top` with a table: planks where the word is "brown", else a cloth."""
-    colour = named(word, dice)
+    colour = shade_of(word, dice)
     ground(canvas, top, colour, dice, 0.05)
     if word == "brown":
         for plank in range(6):

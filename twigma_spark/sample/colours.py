@@ -53,6 +53,6 @@ def vary(colour: Colour, dice: Dice, amount: float = 0.06) -> Colour:
     return red, green, blue
 
 
-def named(word: str, dice: Dice) -> Colour:
+def shade_of(word: str, dice: Dice) -> Colour:
     """A shade of the named colour."""
     return vary(NAMED[word], dice)

@@ -61,7 +61,7 @@ class Dice:
         """One of the options, each as likely."""
         return options[int(self._pick() * len(options))]
 
-    def weighted(self, options: Sequence[T], weights: Sequence[float]) -> T:
+    def choose_weighted(self, options: Sequence[T], weights: Sequence[float]) -> T:
         """One of the options, as likely as its weight."""
         edges = np.cumsum(np.asarray(weights, dtype=np.float64))
         return options[int(np.searchsorted(edges / edges[-1], self._pick(), side="right"))]

@@ -55,21 +55,21 @@ def change(kind: str, path: Path, dice: Dice) -> Copy:
     return Copy(encode(image, suffix, quality), suffix, image.size)
 
 
-def _recompressed(image: Image.Image, suffix: str, dice: Dice) -> Changed:
+def _recompress(image: Image.Image, suffix: str, dice: Dice) -> Changed:
     return image, ".jpg" if suffix == ".png" else suffix, dice.integer(58, 78)
 
 
-def _converted(image: Image.Image, suffix: str, dice: Dice) -> Changed:
+def _convert(image: Image.Image, suffix: str, dice: Dice) -> Changed:
     return image, dice.choice([other for other in _FORMATS if other != suffix]), 84
 
 
-def _resized(image: Image.Image, suffix: str, dice: Dice) -> Changed:
+def _resize(image: Image.Image, suffix: str, dice: Dice) -> Changed:
     scale = dice.uniform(0.7, 0.85)
     size = (round(image.width * scale), round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS), suffix, 86
 
 
-def _cropped(image: Image.Image, suffix: str, dice: Dice) -> Changed:
+def _crop(image: Image.Image, suffix: str, dice: Dice) -> Changed:
     """5 to 8 per cent of width and height go, more from one edge than from the other."""
     lost_x, lost_y = image.width * dice.uniform(0.05, 0.08), image.height * dice.uniform(0.05, 0.08)
     left, top = round(lost_x * dice.unit()), round(lost_y * dice.unit())
@@ -78,8 +78,8 @@ def _cropped(image: Image.Image, suffix: str, dice: Dice) -> Changed:
 
 
 CHANGES: dict[str, Callable[[Image.Image, str, Dice], Changed]] = {
-    "recompressed": _recompressed,
-    "converted": _converted,
-    "resized": _resized,
-    "cropped": _cropped,
+    "recompressed": _recompress,
+    "converted": _convert,
+    "resized": _resize,
+    "cropped": _crop,
 }

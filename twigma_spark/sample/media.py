@@ -61,8 +61,8 @@ def draw_look(style: str, dice: Dice) -> Look:
         artist = dice.choice(ARTISTS)
         return Look(artist.medium, artist)
     if style == "photo":
-        return Look(dice.weighted(MEDIA["photo"], (6, 1, 1)))
-    return Look(dice.weighted(MEDIA["generated"], (5, 2, 2, 2)))
+        return Look(dice.choose_weighted(MEDIA["photo"], (6, 1, 1)))
+    return Look(dice.choose_weighted(MEDIA["generated"], (5, 2, 2, 2)))
 
 
 def render(image: Image.Image, look: Look, dice: Dice) -> Image.Image:

@@ -109,7 +109,7 @@ def iter_scenes(count: int, seed: int, styles: Sequence[str] = STYLES) -> Iterat
     weights = [0.4 if THEMES[name].sensitive else 1.0 for name in names]
     for index in range(count):
         dice = Dice(stream(seed, "scene", index))
-        style, theme = dice.choice(styles), THEMES[dice.weighted(names, weights)]
+        style, theme = dice.choice(styles), THEMES[dice.choose_weighted(names, weights)]
         if style == "generated" and dice.chance(0.4):
             yield draw_scene(draw_mixed(theme, dice.uniform(0.03, 0.3), dice), dice)
             continue

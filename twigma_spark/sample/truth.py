@@ -139,13 +139,13 @@ def _accounts(truth: Truth, found: RunResults) -> Check:
     return Check("every file accounted for", not wrong, "; ".join(wrong) or f"{total} of {total}")
 
 
-def _expected(truth: Truth) -> Counter[tuple[str, str, str]]:
+def _expected_rejects(truth: Truth) -> Counter[tuple[str, str, str]]:
     broken = [entry for entry in truth.broken if entry.reason is not None]
     return Counter((entry.unit, f"{entry.corpus}/{entry.source_key}", entry.reason or "") for entry in broken)
 
 
 def _broken(truth: Truth, found: RunResults) -> Check:
-    wanted = _expected(truth)
+    wanted = _expected_rejects(truth)
     missed = wanted - Counter(found.rejects)
     return _count(
         "broken files and posts rejected, with reason",
@@ -156,7 +156,7 @@ def _broken(truth: Truth, found: RunResults) -> Check:
 
 def _needless(truth: Truth, found: RunResults) -> Check:
     """Rejects of images and posts that nothing is wrong with."""
-    extra = Counter(entry for entry in found.rejects if entry[0] != "metadata") - _expected(truth)
+    extra = Counter(entry for entry in found.rejects if entry[0] != "metadata") - _expected_rejects(truth)
     listed = ", ".join(f"{key}: {reason}" for _, key, reason in list(extra)[:3])
     return Check("no usable file rejected", not extra, listed or "none")
 

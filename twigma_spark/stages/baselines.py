@@ -29,7 +29,7 @@ def run(
     if not models:
         return
     prompts = text_embeddings.where("source = 'prompt'").select("text_id", F.col("text").alias("prompt")).distinct()
-    drawn = inputs.drawn_pairs(cfg, pairs, context.log)
+    drawn = inputs.sample_pairs(cfg, pairs, context.log)
     wanted = prompted_images(drawn, cfg.reward.folds, cfg.seed, cfg.reward.tested).join(prompts, "text_id")
     for kind, model in models.items():
         model_id = model.model_id

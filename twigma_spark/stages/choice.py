@@ -64,5 +64,5 @@ def _sample(cfg: Config, members: DataFrame, dim: int) -> NDArray[np.float32]:
     chosen = members.select("image_id").orderBy(least, "image_id").limit(cfg.cluster.sample)
     vectors = members.join(F.broadcast(chosen), "image_id", "left_semi").select("image_id", "embedding")
     table = arrow.collect(vectors).sort_by("image_id")
-    found = arrow.checked(table.column("embedding").combine_chunks(), dim)
+    found = arrow.check_vectors(table.column("embedding").combine_chunks(), dim)
     return found.rows[found.usable]

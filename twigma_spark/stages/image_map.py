@@ -67,7 +67,7 @@ def count_map(cfg: Config, spark: SparkSession, tables: Frames, corpora: Sequenc
     on = density.square(**ends.asDict(), bins=cfg.report.map_bins)
     dates = _date_periods(corpora)
     layers = {"corpus": F.col("corpus"), **({"date": dates.group} if dates else {}), "theme": F.col("theme")}
-    found = arrow.collect(density.cells(_placed(cfg, projection, tables), layers, on))
+    found = arrow.collect(density.cells(_join_dates_and_themes(cfg, projection, tables), layers, on))
     by_layer = {name: found.filter(pc.equal(found["layer"], name)) for name in layers}
     own = by_layer["corpus"]
     order = [corpus.name for corpus in corpora]
@@ -142,7 +142,7 @@ def period_name(month: int, width: int) -> str:
     return ends[0] if width == 1 else " to ".join(ends)
 
 
-def _placed(cfg: Config, projection: DataFrame, tables: Frames) -> DataFrame:
+def _join_dates_and_themes(cfg: Config, projection: DataFrame, tables: Frames) -> DataFrame:
     """Return the images on the map with their dates and themes: image_id, corpus, x, y, created_at, theme."""
     dated = tables["images"].where("created_at IS NOT NULL").select("image_id", "created_at")
     clusters = inputs.clustering(tables["clusters"], inputs.theme_clustering(cfg))

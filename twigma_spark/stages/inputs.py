@@ -25,7 +25,7 @@ from twigma_spark.transforms.vectors import of_model
 FEW = 500_000
 
 
-def drawn_pairs(cfg: Config, pairs: DataFrame, log: Callable[[str], None]) -> DataFrame:
+def sample_pairs(cfg: Config, pairs: DataFrame, log: Callable[[str], None]) -> DataFrame:
     """Return the pairs that the driver holds; of more than `reward.most` those of a share of the prompts."""
     n, most = count_rows(pairs), cfg.reward.most
     if n <= most:

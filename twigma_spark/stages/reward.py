@@ -54,7 +54,7 @@ def run(
     encoder, text_encoder = specs.image_encoder(cfg), specs.text_encoder(cfg)
     if not isinstance(encoder, ClipImage) or text_encoder is None:
         return _explain_no_model(context, "models.image has no text tower, so prompts have no vectors")
-    pairs = inputs.drawn_pairs(cfg, pairs, context.log)
+    pairs = inputs.sample_pairs(cfg, pairs, context.log)
     texts = made_by(text_embeddings, text_encoder.model_id, text_encoder.preprocess_rev, IMPORTED)
     with tempfile.TemporaryDirectory(prefix="twigma-reward-") as scratch:
         data = _collect(cfg, context, pairs, embeddings, texts, Path(scratch))

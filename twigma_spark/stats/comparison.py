@@ -81,7 +81,8 @@ def comparisons(samples: Mapping[str, Sample], spec: ComparisonSpec) -> list[Res
         spec: how to compare.
     """
     sides = [
-        _block(name, sample.drawn(spec.images, spec.seed), i, spec) for i, (name, sample) in enumerate(samples.items())
+        _block(name, sample.draw_groups(spec.images, spec.seed), i, spec)
+        for i, (name, sample) in enumerate(samples.items())
     ]
     order = {name: i for i, name in enumerate(samples)}
     found = [s for p, q in combinations(sides, 2) for s in _of_pair(p, q, spec)]

@@ -230,7 +230,7 @@ def _split(
         many = [groups[rows] for groups in groupings.values()]
 
         def statistic(half: NDArray[np.int64], many=many) -> float | None:  # type: ignore[no-untyped-def]
-            return _kept_together([groups[half] for groups in many])
+            return _share_together([groups[half] for groups in many])
 
         method = "share of the cluster's pairs of images that annotators put into one group"
         found = _estimate_by_halves(
@@ -243,7 +243,7 @@ def _split(
             yield Result.of(ANALYSIS, "split_by_people", split, cluster=cluster)
 
 
-def _kept_together(many: Sequence[NDArray[np.object_]]) -> float | None:
+def _share_together(many: Sequence[NDArray[np.object_]]) -> float | None:
     """Return the share of pairs in one group, over all annotators who grouped both images."""
     hits = said = 0
     for groups in many:

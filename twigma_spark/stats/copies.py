@@ -50,7 +50,7 @@ def observed_rates(similarities: ArrayLike, tail: Tail, rate: float, reference: 
         reference: name of the corpus.
     """
     values = np.asarray(similarities, np.float64)
-    for stated in _stated(rate, tail):
+    for stated in _rates_within_tail(rate, tail):
         reached = int((values >= tail.threshold(stated)).sum())
         value = wilson_value(reached, len(values), "images", "share of the best matches; Wilson, 95%")
         yield Result.of("copies", "observed_rate", value, reference=reference, stated=f"{stated:g}")
@@ -74,18 +74,18 @@ def planted_worlds(
     values = np.asarray(similarities, np.float64)
     body, n = values[values < 1.0 - tail.distance], min(len(values), MOST)
     for planted in (*(Planted("copies", share) for share in PLANTED), Planted("style", STYLE)):
-        worlds = [_realised(body, n, tail, rate, planted, rng) for _ in range(WORLDS)]
+        worlds = [_measure_rates(body, n, tail, rate, planted, rng) for _ in range(WORLDS)]
         known = [world for world in worlds if world is not None]
         labels = {"reference": reference, "kind": planted.kind, "planted": f"{planted.share:g}"}
         words = f"{len(known)} of {WORLDS} planted worlds of {n:,} images that have a threshold; mean, and their range"
-        for place, stated in enumerate(_stated(rate, tail)):
+        for place, stated in enumerate(_rates_within_tail(rate, tail)):
             rates = [rates[place] for rates, _ in known]
             yield Result.of("copies", "realised_rate", _range(rates, words), **labels, stated=f"{stated:g}")
         if planted.kind == "copies" and planted.share:
             yield Result.of("copies", "planted_recall", _range([recall for _, recall in known], words), **labels)
 
 
-def _stated(rate: float, tail: Tail) -> list[float]:
+def _rates_within_tail(rate: float, tail: Tail) -> list[float]:
     """Return the rates that are looked at: beyond the tail there is no law."""
     return [rate * times for times in TIMES if rate * times <= tail.share]
 
@@ -96,7 +96,7 @@ def _range(values: list[float], words: str) -> Value:
     return Value(float(np.mean(values)), min(values), max(values), len(values), "worlds", words)
 
 
-def _realised(
+def _measure_rates(
     body: Floats, n: int, tail: Tail, rate: float, planted: Planted, rng: np.random.Generator
 ) -> tuple[list[float], float] | None:
     """Return the background's true rates at the thresholds of a world, and the share of its copies found there."""
@@ -109,7 +109,7 @@ def _realised(
     found = calibrate(values, rate).tail
     if found is None:
         return None
-    reached = [float(tail.rate(found.threshold(stated))) for stated in _stated(rate, tail)]
+    reached = [float(tail.rate(found.threshold(stated))) for stated in _rates_within_tail(rate, tail)]
     return reached, float((values[:many] >= found.threshold(rate)).mean()) if many else 0.0
 
 

@@ -48,7 +48,7 @@ def group_sums(vectors: Vectors, codes: Codes) -> GroupSums:
     return GroupSums(rows, resampling.totals(centred, codes, groups), squares)
 
 
-def explained(sums: GroupSums, weights: Vectors | Floats) -> Explained:
+def explain_variance(sums: GroupSums, weights: Vectors | Floats) -> Explained:
     """Return how much groups explain, for each bootstrap sample of groups; ones for the sample itself.
 
     Sums of squares are over all dimensions. Where nothing varies, nothing is explained: 0.
@@ -91,7 +91,7 @@ def explain_by_groups(sample: Sample, corpus: str, bootstrap: int, confidence: f
         return [Result.of("variation", metric, absent, corpus=corpus, within=sample.unit) for metric in WORDS]
     sums = group_sums(sample.vectors, codes)
     weights = resampling.multiplicities(count, bootstrap, np.random.default_rng(seed))
-    one, drawn = explained(sums, np.ones((1, count))), explained(sums, weights)
+    one, drawn = explain_variance(sums, np.ones((1, count))), explain_variance(sums, weights)
     interval = f"{resampling.words(confidence, bootstrap, sample.unit, count)}, less twice its bias"
     return [
         Result.of(

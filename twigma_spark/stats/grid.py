@@ -89,7 +89,7 @@ def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
         samples: by corpus; those without vectors are left out.
         spec: the cells.
     """
-    used = {name: sample.drawn(spec.images, spec.seed) for name, sample in samples.items() if len(sample.vectors)}
+    used = {name: sample.draw_groups(spec.images, spec.seed) for name, sample in samples.items() if len(sample.vectors)}
     values: dict[GridCell, dict[tuple[str, str], CellDivergence]] = {}
     for share in spec.shares:
         drawn = {name: _draw(sample, share, i, spec) for i, (name, sample) in enumerate(used.items())}
@@ -168,7 +168,7 @@ def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothi
 
 
 def _draw(sample: Sample, share: float, place: int, spec: GridSpec) -> _Drawn:
-    part = sample.drawn(max(1, round(share * len(sample.vectors))), spec.seed)
+    part = sample.draw_groups(max(1, round(share * len(sample.vectors))), spec.seed)
     codes = part.codes
     rng = np.random.default_rng([spec.seed, place])
     return _Drawn(part.vectors, codes, resampling.multiplicities(int(codes.max()) + 1, spec.bootstrap, rng))

@@ -120,7 +120,7 @@ def _model(
     terms = [_spline(name, values[rows]) for name, values in smooth.items()]
     for term in list(terms):
         others = [each.columns for each in terms if each is not term and each.columns.size]
-        if term.columns.size and others and (share := _explained(term.values, others)) > MOST_EXPLAINED:
+        if term.columns.size and others and (share := _explained_variance(term.values, others)) > MOST_EXPLAINED:
             terms.remove(term)
             absent = not_computed(f"the other numbers explain {share:.1%} of its variance: left out", len(y), UNIT)
             yield Result.of(ANALYSIS, "change", absent, outcome=outcome, term=term.name)
@@ -160,7 +160,7 @@ class _Fit:
         """Return a row of the model's outcome."""
         return Result.of(ANALYSIS, metric, value, outcome=self.outcome, term=term, **labels)
 
-    def tested(self, columns: slice) -> Value:
+    def p_value(self, columns: slice) -> Value:
         """Return the p-value of a term as a whole."""
         start = np.delete(self.params, columns)
         p = term_p_value(self.data, columns, start, self.rule.seed)
@@ -199,7 +199,7 @@ def _with_contrast(data: Cells, params: Floats, columns: slice, contrast: Floats
 
 
 def _effects(term: _Term, columns: slice, fit: _Fit) -> Iterator[Result]:
-    yield fit.result("p_value", fit.tested(columns), term.name)
+    yield fit.result("p_value", fit.p_value(columns), term.name)
     if term.spline is None:
         if term.columns.shape[1] == 1 and term.is_flag:
             yield fit.result("change", fit.change(columns, np.ones(1), "of an image that has it"), term.name)
@@ -228,7 +228,7 @@ def _spline(name: str, values: NDArray[Any]) -> _Term:
     return _Term(name, np.asarray(spline.fit_transform(x[:, None]), np.float64), x, spline)
 
 
-def _explained(values: Floats, others: list[Floats]) -> float:
+def _explained_variance(values: Floats, others: list[Floats]) -> float:
     """Return the share of the variance of values (n,) that a regression on other columns explains."""
     x = np.concatenate([np.ones((len(values), 1)), *others], axis=1)
     off = values - x @ np.linalg.lstsq(x, values, rcond=None)[0]

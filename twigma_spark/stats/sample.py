@@ -38,7 +38,7 @@ class Sample:
         groups = None if self.groups is None else self.groups[taken]
         return replace(self, vectors=self.vectors[taken], groups=groups)
 
-    def drawn(self, at_most: int, seed: int) -> Sample:
+    def draw_groups(self, at_most: int, seed: int) -> Sample:
         """Return whole groups in random order until `at_most` rows are there; all where there are no more."""
         if len(self.vectors) <= at_most:
             return self
@@ -63,7 +63,7 @@ def of_equal_size(samples: Mapping[str, Sample], least: int, seed: int) -> tuple
     """
     sizes = [len(sample.vectors) for sample in samples.values() if len(sample.vectors) >= least]
     size = min(sizes, default=0)
-    return {name: sample.drawn(size, seed) if size else sample for name, sample in samples.items()}, size
+    return {name: sample.draw_groups(size, seed) if size else sample for name, sample in samples.items()}, size
 
 
 def group_codes(labels: NDArray[Any] | None, n: int) -> Codes:

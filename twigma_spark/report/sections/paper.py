@@ -50,7 +50,7 @@ def _distinct(data: ReportData) -> Iterator[Claim]:
     for posts in data.of_role("posts"):
         for other in data.of_role("natural", "art"):
             row = data.get("distinctiveness", "kl_kt", p=posts, q=other)
-            stated = f"Generated images are distinct from {_called(data, other)}"
+            stated = f"Generated images are distinct from {_name_corpus(data, other)}"
             yield _claim(stated, row, f"KL divergence from {other} {{}} nats")
 
 
@@ -59,7 +59,7 @@ def _variation(data: ReportData) -> Iterator[Claim]:
     of = data.by_label("variation", "pair_distance", "corpus")
     for posts in data.of_role("posts"):
         for other in data.of_role("natural", "art"):
-            stated = f"Generated images vary less than {_called(data, other)}"
+            stated = f"Generated images vary less than {_name_corpus(data, other)}"
             ours, theirs = of.get(posts), of.get(other)
             if ours is None or theirs is None or ours.estimate is None or theirs.estimate is None:
                 yield Claim(stated, "–", ABSENT)
@@ -94,7 +94,7 @@ def _claim(stated: str, row: Result | None, words: str) -> Claim:
     return Claim(stated, words.format(_ends(row)), _verdict(row.low, row.high))
 
 
-def _called(data: ReportData, corpus: str) -> str:
+def _name_corpus(data: ReportData, corpus: str) -> str:
     role = next((c.role for c in data.corpora if c.name == corpus), "")
     return f"{'natural images' if role == 'natural' else 'human art'} ({corpus})"
 

@@ -61,7 +61,7 @@ class Album:
             key, row, label = self.take(dice)
             keys = [key]
             for copy in range(1 + dice.chance(0.3)):
-                keys.append(_renamed(key, f"-copy{copy + 1}"))
+                keys.append(_rename(key, f"-copy{copy + 1}"))
                 self.add(self.path(key).read_bytes(), {**row, "file": keys[-1]}, label)
             self.ledger.byte_duplicates.append(DuplicateGroup(corpus=self.name, source_keys=tuple(keys)))
 
@@ -72,7 +72,7 @@ class Album:
             key, row, label = self.take(dice)
             kind = kinds[index % len(kinds)]
             copy = change(kind, self.path(key), dice)
-            copy_key = _renamed(key, f"-{kind}", copy.suffix)
+            copy_key = _rename(key, f"-{kind}", copy.suffix)
             self.add(copy.data, {**row, "file": copy_key}, label)
             entry = NearDuplicate(corpus=self.name, source_key=copy_key, of=key, kind=kind)
             self.ledger.near_duplicates.append(entry)
@@ -101,6 +101,6 @@ class Album:
         self.ledger.odd(self.name, key, "listed_twice", "duplicate_key")
 
 
-def _renamed(key: str, mark: str, suffix: str | None = None) -> str:
+def _rename(key: str, mark: str, suffix: str | None = None) -> str:
     path = Path(key)
     return str(path.with_name(path.stem + mark + (suffix or path.suffix)))

@@ -48,11 +48,11 @@ def draw_art(folder: Path, count: int, seed: int, ledger: Ledger) -> Album:
 
 def _work(index: int, seed: int) -> tuple[Scene, Row]:
     dice = Dice(stream(seed, NAME, index))
-    theme = THEMES[dice.weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
+    theme = THEMES[dice.choose_weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
     spec = draw_spec(theme, "art", dice)
     artist = spec.look.artist
     assert artist is not None  # noqa: S101 (a look of style art always has one)
-    suffix = dice.weighted((".jpg", ".png", ".webp"), (8, 1, 1))
+    suffix = dice.choose_weighted((".jpg", ".png", ".webp"), (8, 1, 1))
     title = describe(theme, spec.traits, spec.traits).removeprefix("a ").removeprefix("an ")
     row: Row = {
         "file": f"{_slug(artist)}-{index:05d}{suffix}",

@@ -97,7 +97,7 @@ class Post:
 
 def draw_author(serial: int, dice: Dice) -> Author:
     """An author whose followers are log-uniform within the band."""
-    band = dice.weighted(list(BANDS), BAND_SHARES)
+    band = dice.choose_weighted(list(BANDS), BAND_SHARES)
     followers = draw_followers(band, dice)
     name = f"{dice.choice(_NAMES)}_{dice.choice(_NAMES)}{serial}"
     return Author(str(90_000_000 + serial * 7_919 + dice.integer(0, 7_000)), name, band, followers)
@@ -108,7 +108,7 @@ def write_text(what: str, when: datetime, dice: Dice) -> tuple[str, str, tuple[s
     known = [(tool, tag) for since, tool, tag in _TOOLS if since <= (when.year, when.month)]
     tool, tool_tag = dice.choice(known[-3:])
     tags = tuple(dict.fromkeys([tool_tag, *(dice.choice(_TAGS) for _ in range(dice.integer(1, 3)))]))
-    lang = dice.weighted(_LANGS, (14, 3, 2, 1))
+    lang = dice.choose_weighted(_LANGS, (14, 3, 2, 1))
     text = dice.choice(_LINES[lang]).format(
         what=what,
         tool=tool,

@@ -63,7 +63,7 @@ def post_row(traits: Traits, asked: datetime, members: int, generator: np.random
     """
     dice, names = Dice(generator), list(BANDS)
     weights = [s * math.exp(MODEL.warmth_of_bands * i * traits.warmth) for i, s in enumerate(_BAND_SHARES)]
-    band = dice.weighted(names, weights)
+    band = dice.choose_weighted(names, weights)
     member = names.index(band) * members + dice.integer(0, members - 1)
     followers = draw_followers(band, Dice(stream(member, "followers")))
     evening = dice.chance(0.5)

@@ -62,7 +62,7 @@ def draw_diffusion(folder: Path, count: int, seed: int, ledger: Ledger) -> Album
 
 def _draw_prompt(serial: int, seed: int, grey: bool = False) -> _Prompt:
     dice = Dice(stream(seed, NAME, serial))
-    theme = THEMES[dice.weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
+    theme = THEMES[dice.choose_weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
     spec = draw_spec(theme, "generated", dice, grey)
     text, named = draw_prompt(theme, spec.traits, spec.look.medium, dice)
     asked = _START + timedelta(minutes=int(dice.unit() * 200_000))
@@ -70,7 +70,7 @@ def _draw_prompt(serial: int, seed: int, grey: bool = False) -> _Prompt:
 
 
 def _draw_tiles(album: Album, prompt: _Prompt, members: int, seed: int) -> None:
-    suffix = Dice(stream(seed, NAME, prompt.serial, "suffix")).weighted((".png", ".webp", ".jpg"), (2, 4, 4))
+    suffix = Dice(stream(seed, NAME, prompt.serial, "suffix")).choose_weighted((".png", ".webp", ".jpg"), (2, 4, 4))
     scenes = [_tile(prompt, tile, seed) for tile in range(TILES)]
     for tile, (scene, traits) in enumerate(zip(scenes, measure_traits([scene.image for scene in scenes]), strict=True)):
         row = _row(prompt, tile, suffix)

@@ -15,7 +15,7 @@ _PAGE = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>This media
 _ORIENTATION, _TURNED = 0x0112, 6
 
 
-def _truncated(image: Image.Image) -> bytes:
+def _truncate(image: Image.Image) -> bytes:
     data = encode(image, ".jpg")
     return data[: len(data) * 2 // 5]
 
@@ -50,7 +50,7 @@ def _palette(image: Image.Image) -> bytes:
     return save(image.quantize(200), "PNG", transparency=0)
 
 
-def _turned(image: Image.Image) -> bytes:
+def _turn_on_side(image: Image.Image) -> bytes:
     """Stored lying on its side, with the tag that says how to set it upright."""
     exif = Image.Exif()
     exif[_ORIENTATION] = _TURNED
@@ -77,14 +77,14 @@ def _deep(image: Image.Image) -> bytes:
 
 Make = Callable[[Image.Image], bytes]
 FILES: dict[str, tuple[Make, str, str | None]] = {
-    "truncated_jpeg": (_truncated, ".jpg", "undecodable"),
+    "truncated_jpeg": (_truncate, ".jpg", "undecodable"),
     "zero_bytes": (_empty, ".jpg", "empty_file"),
     "page_named_jpg": (_page, ".jpg", "not_an_image"),
     "pixel_bomb": (_bomb, ".png", "too_many_pixels"),
     "cmyk_jpeg": (_cmyk, ".jpg", None),
     "grey_jpeg": (_grey, ".jpg", None),
     "palette_png": (_palette, ".png", None),
-    "turned_jpeg": (_turned, ".jpg", None),
+    "turned_jpeg": (_turn_on_side, ".jpg", None),
     "animated_gif": (_gif, ".gif", None),
     "animated_webp": (_animated_webp, ".webp", None),
     "deep_png": (_deep, ".png", None),

@@ -49,7 +49,7 @@ def draw_photos(folder: Path, count: int, seed: int, ledger: Ledger) -> Album:
 
 def _photo(index: int, seed: int, grey: bool = False) -> tuple[Scene, Row]:
     dice = Dice(stream(seed, NAME, index))
-    theme = THEMES[dice.weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
+    theme = THEMES[dice.choose_weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
     spec = draw_spec(theme, "photo", dice, grey)
     title = describe(theme, spec.traits, spec.traits)
     row = {"file": f"{_FOLDERS[theme.name]}/{index:05d}.jpg", "title": title[0].upper() + title[1:]}

@@ -68,9 +68,9 @@ def _post_set(feed: PostFeed, dice: Dice) -> None:
     when = draw_time(dice)
     sensitive, natural = dice.chance(0.06), dice.chance(0.25)
     mix = 0.5 + 0.45 * dice.unit() if natural else 0.4 * dice.unit() ** 1.5
-    pictures = _Set(when, draw_theme(when, dice), mix, dice.weighted((".jpg", ".png", ".webp"), (7, 2, 1)))
+    pictures = _Set(when, draw_theme(when, dice), mix, dice.choose_weighted((".jpg", ".png", ".webp"), (7, 2, 1)))
     media, what = [], ""
-    for place in range(dice.weighted((1, 2, 3, 4), (11, 4, 2, 3))):
+    for place in range(dice.choose_weighted((1, 2, 3, 4), (11, 4, 2, 3))):
         hidden = sensitive and (place == 0 or dice.chance(0.3))
         item, phrase = _picture(feed, pictures, hidden, dice)
         media.append(item)

@@ -32,7 +32,7 @@ def month_weights() -> list[float]:
 
 def draw_time(dice: Dice) -> datetime:
     """A moment of the 27 months; the last month sees `_GROWTH` times the posts of the first."""
-    year, month = dice.weighted(MONTHS, month_weights())
+    year, month = dice.choose_weighted(MONTHS, month_weights())
     start = datetime(year, month, 1, tzinfo=UTC)
     days = (datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC) - start).days
     return start + timedelta(milliseconds=int(dice.unit() * days * 86_400_000))
@@ -41,7 +41,7 @@ def draw_time(dice: Dice) -> datetime:
 def draw_theme(when: datetime, dice: Dice) -> str:
     """A theme as the fashion of the month has it."""
     away = (when.year - 2021) * 12 + when.month - 1 - (len(MONTHS) - 1) / 2
-    return dice.weighted(list(SLOPES), [math.exp(slope * away) for slope in SLOPES.values()])
+    return dice.choose_weighted(list(SLOPES), [math.exp(slope * away) for slope in SLOPES.values()])
 
 
 def trends() -> dict[str, TrendTruth]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from twigma_spark.sample.canvas import Canvas, box
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice, FloatArray
 from twigma_spark.sample.textures import noise, ramp
 from twigma_spark.sample.theme import Theme, Traits
@@ -18,7 +18,7 @@ Pair = tuple[Colour, Colour]
 
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Fills the picture with the shape, from the warm colour to the cool one."""
-    pair = (named(traits["warm"], dice), named(traits["cool"], dice))
+    pair = (shade_of(traits["warm"], dice), shade_of(traits["cool"], dice))
     SHAPES[traits["shape"]](canvas, pair, dice)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.sample.backdrops import grass, ground, hills, sky, stars, wall
 from twigma_spark.sample.canvas import Canvas, Pen, arc, ring
-from twigma_spark.sample.colours import Colour, darken, lighten, named
+from twigma_spark.sample.colours import Colour, darken, lighten, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -14,7 +14,7 @@ _NOSE = (52, 34, 40)
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws the animal, head and chest, in its place."""
     _place(canvas, traits["place"], dice)
-    coat, eyes = named(traits["coat"], dice), named(traits["eyes"], dice)
+    coat, eyes = shade_of(traits["coat"], dice), shade_of(traits["eyes"], dice)
     pen = canvas.pen(dice.uniform(0.44, 0.56), dice.uniform(0.46, 0.52), dice.uniform(0.95, 1.1))
     chest = lighten(coat, 0.5)
     pen.solid(ring(0, 0.5, 0.3, 0.34), darken(coat, 0.08))

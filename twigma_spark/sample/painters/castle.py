@@ -14,7 +14,7 @@ from twigma_spark.sample.backdrops import (
     water,
 )
 from twigma_spark.sample.canvas import Canvas, Pen, box
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -26,7 +26,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     night = traits["sky"] in DARK_SKIES
     hills(canvas, (0.46, 0.66), mix(horizon, (54, 60, 96), 0.55), dice, 0.5)
     haze(canvas, 0.66, lighten(horizon, 0.2), 0.5)
-    wall, roof = named(traits["wall"], dice), named(traits["roof"], dice)
+    wall, roof = shade_of(traits["wall"], dice), shade_of(traits["roof"], dice)
     if night:
         wall, roof = mix(wall, (50, 50, 110), 0.3), mix(roof, (40, 36, 96), 0.25)
     foot = {"on a hill": 0.72, "by a lake": 0.66, "in the snow": 0.76}[traits["place"]]

@@ -14,7 +14,7 @@ from twigma_spark.sample.backdrops import (
     water,
 )
 from twigma_spark.sample.canvas import Canvas, box
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -23,7 +23,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws layers of towers before the sky, then the ground and the weather."""
     sky(canvas, traits["sky"], dice, 0.8)
     sun(canvas, traits["light"], dice.uniform(0.15, 0.85), dice.uniform(0.14, 0.26), dice)
-    horizon, lamps = SKIES[traits["sky"]][2], named(traits["lamps"], dice)
+    horizon, lamps = SKIES[traits["sky"]][2], shade_of(traits["lamps"], dice)
     dark = (26, 26, 52) if traits["sky"] in DARK_SKIES else (58, 60, 84)
     for layer in range(3):
         tone = mix(mix(horizon, dark, 0.4 + 0.28 * layer), dark, 0.12 * layer)

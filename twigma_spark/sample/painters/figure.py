@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.sample.backdrops import wall
 from twigma_spark.sample.canvas import Canvas, Pen, box, ring
-from twigma_spark.sample.colours import Colour, darken, mix, named, vary
+from twigma_spark.sample.colours import Colour, darken, mix, shade_of, vary
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -13,7 +13,7 @@ _TONES: tuple[Colour, ...] = ((240, 196, 168), (222, 168, 132), (178, 122, 90))
 
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws a mannequin and a wide bar across it."""
-    wall(canvas, named(traits["back"], dice), dice, 4)
+    wall(canvas, shade_of(traits["back"], dice), dice, 4)
     _mannequin(
         canvas.pen(dice.uniform(0.45, 0.55), 0.48, dice.uniform(0.92, 1.08)),
         vary(dice.choice(_TONES), dice),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twigma_spark.sample.backdrops import grass, hills, sky, table, wall
 from twigma_spark.sample.canvas import Canvas, Pen, arc, ring
-from twigma_spark.sample.colours import Colour, darken, lighten, named
+from twigma_spark.sample.colours import Colour, darken, lighten, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -22,7 +22,7 @@ _LEAF = (62, 138, 66)
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws the flowers on their stems, behind them where they stand."""
     foot = _place(canvas, traits["place"], dice)
-    colour = named(traits["colour"], dice)
+    colour = shade_of(traits["colour"], dice)
     vase = traits["place"] == "in a vase"
     for x, y, size in _SPOTS[traits["count"]]:
         bloom_x, bloom_y = x + dice.uniform(-0.04, 0.04), y + dice.uniform(-0.03, 0.03)
@@ -63,7 +63,7 @@ def _stem(canvas: Canvas, bloom: tuple[float, float], root: tuple[float, float],
 
 
 def _vase(canvas: Canvas, dice: Dice) -> None:
-    glaze = named(dice.choice(("teal", "white", "blue")), dice)
+    glaze = shade_of(dice.choice(("teal", "white", "blue")), dice)
     pen = canvas.pen(0.5, 0.76)
     pen.oval(0, 0.17, 0.2, 0.03, (60, 40, 32))
     shape = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twigma_spark.sample.backdrops import table, wall
 from twigma_spark.sample.canvas import Canvas, Pen, arc, box, ring
-from twigma_spark.sample.colours import Colour, darken, lighten, named
+from twigma_spark.sample.colours import Colour, darken, lighten, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -19,7 +19,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     side = dice.choice((-1, 1))
     _beside(canvas.pen(0.5 + side * 0.37, 0.47, 0.9), traits["side"])
     pen = canvas.pen(0.5 - side * 0.05, 0.64, dice.uniform(0.92, 1.05))
-    plate = named(traits["plate"], dice)
+    plate = shade_of(traits["plate"], dice)
     pen.oval(0.02, 0.06, 0.44, 0.2, darken(plate, 0.75))
     pen.solid(ring(0, 0.02, 0.43, 0.21), plate, "ball", 0.6)
     pen.solid(ring(0, 0.01, 0.32, 0.14), darken(plate, 0.1), "ball", 0.4)
@@ -52,7 +52,7 @@ def _pizza(pen: Pen, dice: Dice) -> None:
 
 
 def _soup(pen: Pen, dice: Dice) -> None:
-    broth = named(dice.choice(("orange", "red", "green")), dice)
+    broth = shade_of(dice.choice(("orange", "red", "green")), dice)
     pen.solid([*arc(0, -0.1, 0.3, 0.09, (0.5, 0.0)), *arc(0, -0.1, 0.3, 0.24, (0.0, 0.5))], (236, 232, 224), "tube")
     pen.oval(0, -0.1, 0.3, 0.095, (250, 248, 242))
     pen.solid(ring(0, -0.095, 0.265, 0.075), broth, "slope", 0.5)
@@ -65,7 +65,7 @@ def _soup(pen: Pen, dice: Dice) -> None:
 
 
 def _cake(pen: Pen, dice: Dice) -> None:
-    icing = named(dice.choice(("pink", "white", "brown")), dice)
+    icing = shade_of(dice.choice(("pink", "white", "brown")), dice)
     for layer, tone in enumerate(((206, 152, 96), lighten(icing, 0.4), (222, 170, 112), icing)):
         pen.solid(box(0, 0.02 - 0.075 * layer, 0.46, 0.085), tone, "tube")
     pen.solid(ring(0, -0.25, 0.23, 0.06), icing, "ball", 0.5)
@@ -96,13 +96,13 @@ def _burger(pen: Pen, dice: Dice) -> None:
 
 
 def _doughnut(pen: Pen, dice: Dice) -> None:
-    icing = named(dice.choice(("pink", "brown", "white")), dice)
+    icing = shade_of(dice.choice(("pink", "brown", "white")), dice)
     pen.solid(ring(0, -0.02, 0.3, 0.19), (214, 156, 92))
     pen.solid(ring(0, -0.05, 0.285, 0.165), icing)
     pen.solid(ring(0, -0.06, 0.1, 0.055), (150, 96, 58), "slope")
     for turn, reach, tone in dice.array(0, 1, 26, 3).tolist():
         x, y = math.cos(turn * math.tau), math.sin(turn * math.tau)
-        tint = named(("red", "yellow", "blue", "green")[int(tone * 4)], dice)
+        tint = shade_of(("red", "yellow", "blue", "green")[int(tone * 4)], dice)
         at = 0.14 + 0.11 * reach
         pen.line([(x * at, y * at * 0.58 - 0.055), (x * at + 0.02, y * at * 0.58 - 0.045)], 0.013, tint)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from twigma_spark.sample.backdrops import SKIES, SKY_WORDS, SUN_WORDS, ground, haze, hills, sky, sun, water
 from twigma_spark.sample.canvas import Canvas, Pen
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.textures import ridge
 from twigma_spark.sample.theme import Theme, Traits
@@ -17,7 +17,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     sky(canvas, traits["sky"], dice, 0.7)
     sun(canvas, traits["light"], dice.uniform(0.15, 0.85), dice.uniform(0.16, 0.3), dice)
     horizon = SKIES[traits["sky"]][2]
-    rock = mix(named(traits["rock"], dice), (60, 60, 96), 0.25)
+    rock = mix(shade_of(traits["rock"], dice), (60, 60, 96), 0.25)
     hills(canvas, (0.34, 0.6), mix(horizon, rock, 0.45), dice, 0.5)
     haze(canvas, 0.62, lighten(horizon, 0.15), 0.55)
     _peaks(canvas, (dice.uniform(0.2, 0.3), 0.7), rock, dice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.sample.backdrops import wall
 from twigma_spark.sample.canvas import Canvas, Pen, arc, ring
-from twigma_spark.sample.colours import NAMED, Colour, darken, lighten, mix, named, vary
+from twigma_spark.sample.colours import NAMED, Colour, darken, lighten, mix, shade_of, vary
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -19,9 +19,9 @@ _SKINS: tuple[Colour, ...] = (
 
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws head and shoulders before a soft wall."""
-    wall(canvas, named(traits["back"], dice), dice)
+    wall(canvas, shade_of(traits["back"], dice), dice)
     woman = traits["person"] == "woman"
-    skin, hair = vary(dice.choice(_SKINS), dice), named(traits["hair"], dice)
+    skin, hair = vary(dice.choice(_SKINS), dice), shade_of(traits["hair"], dice)
     pen = canvas.pen(dice.uniform(0.45, 0.55), dice.uniform(0.44, 0.5), dice.uniform(0.98, 1.12))
     head = pen.at(0, 0, 1, dice.uniform(-0.14, 0.14))
     if woman:
@@ -45,7 +45,7 @@ def _long_hair(head: Pen, hair: Colour, dice: Dice) -> None:
 
 
 def _shoulders(pen: Pen, skin: Colour, dice: Dice) -> None:
-    cloth = named(dice.choice(("red", "teal", "blue", "purple", "white", "green", "black")), dice)
+    cloth = shade_of(dice.choice(("red", "teal", "blue", "purple", "white", "green", "black")), dice)
     pen.solid([(-0.095, 0.1), (0.095, 0.1), (0.12, 0.48), (-0.12, 0.48)], darken(skin, 0.22), "tube")
     body = [(-0.5, 0.8), (-0.43, 0.46), (-0.15, 0.34), (0, 0.45), (0.15, 0.34), (0.43, 0.46), (0.5, 0.8)]
     pen.solid(body, cloth, "slope")
@@ -65,7 +65,7 @@ def _face(head: Pen, skin: Colour, dice: Dice) -> None:
 
 
 def _features(head: Pen, skin: Colour, woman: bool, dice: Dice) -> None:
-    iris = named(dice.choice(("brown", "blue", "green", "brown")), dice)
+    iris = shade_of(dice.choice(("brown", "blue", "green", "brown")), dice)
     gaze, brow = dice.uniform(-0.012, 0.012), darken(skin, 0.7)
     for side in (-1, 1):
         eye = head.at(side * 0.092, -0.015)
@@ -109,7 +109,7 @@ def _fringe(head: Pen, hair: Colour, woman: bool, dice: Dice) -> None:
 
 
 def _worn(head: Pen, worn: str, dice: Dice) -> None:
-    colour = named(dice.choice(("red", "teal", "blue", "purple", "black", "green")), dice)
+    colour = shade_of(dice.choice(("red", "teal", "blue", "purple", "black", "green")), dice)
     if worn == "glasses":
         for side in (-1, 1):
             head.line(ring(side * 0.092, -0.01, 0.07, 0.062), 0.014, (24, 22, 30))

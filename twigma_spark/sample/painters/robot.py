@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twigma_spark.sample.backdrops import ground, haze, hills, sky, sun
 from twigma_spark.sample.canvas import Canvas, Pen, box
-from twigma_spark.sample.colours import Colour, darken, lighten, named
+from twigma_spark.sample.colours import Colour, darken, lighten, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -12,7 +12,7 @@ from twigma_spark.sample.theme import Theme, Traits
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws the machine standing in its place."""
     _place(canvas, traits["place"], dice)
-    colour, eyes = named(traits["colour"], dice), named(traits["eyes"], dice)
+    colour, eyes = shade_of(traits["colour"], dice), shade_of(traits["eyes"], dice)
     pen = canvas.pen(dice.uniform(0.44, 0.56), 0.52, dice.uniform(0.92, 1.04))
     pen.oval(0, 0.47, 0.34, 0.05, (20, 18, 30))
     if traits["kind"] == "robot":

@@ -6,7 +6,7 @@ import numpy as np
 
 from twigma_spark.sample.backdrops import SKIES, SKY_WORDS, SUN_WORDS, sky, sun, water
 from twigma_spark.sample.canvas import Canvas, Pen, box
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -16,7 +16,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     horizon = dice.uniform(0.56, 0.64)
     sky(canvas, traits["sky"], dice, horizon)
     sun(canvas, traits["light"], dice.choice((0.18, 0.82)), dice.uniform(0.16, 0.3), dice)
-    colour = named(traits["colour"], dice)
+    colour = shade_of(traits["colour"], dice)
     rough = traits["sea"] == "rough"
     pen = canvas.pen(dice.uniform(0.42, 0.58), horizon, dice.uniform(0.9, 1.1))
     if traits["thing"] == "lighthouse":

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from twigma_spark.sample.backdrops import stars
 from twigma_spark.sample.canvas import Canvas, Pen, arc, box, ring
-from twigma_spark.sample.colours import NAMED, Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import NAMED, Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.textures import noise, ramp
 from twigma_spark.sample.theme import Theme, Traits
@@ -18,7 +18,7 @@ from twigma_spark.sample.theme import Theme, Traits
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws the thing in front of a nebula, and what is near it."""
     _nebula(canvas, traits["nebula"], dice)
-    colour = named(traits["colour"], dice)
+    colour = shade_of(traits["colour"], dice)
     pen = canvas.pen(dice.uniform(0.4, 0.6), dice.uniform(0.45, 0.6), dice.uniform(0.85, 1.1))
     _near(canvas, traits["near"], dice)
     if traits["thing"] == "rocket":
@@ -30,7 +30,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
 
 
 def _nebula(canvas: Canvas, word: str, dice: Dice) -> None:
-    colour = named(word, dice)
+    colour = shade_of(word, dice)
     size = canvas.width // 2, canvas.height // 2
     field, bright = noise(*size, dice, 3, 5), noise(*size, dice, 4, 4)
     canvas.backdrop(ramp([(3, 3, 14), (8, 8, 30), darken(colour, 0.55), colour], field**1.3))

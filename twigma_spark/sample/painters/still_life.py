@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twigma_spark.sample.backdrops import table, wall
 from twigma_spark.sample.canvas import Canvas, Pen, arc, box, ring
-from twigma_spark.sample.colours import Colour, darken, lighten, named
+from twigma_spark.sample.colours import Colour, darken, lighten, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -15,10 +15,10 @@ _COUNTS = {"two": 2, "three": 3, "five": 5}
 
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws the vessel to one side and the fruit in front of it."""
-    wall(canvas, named(traits["back"], dice), dice, 0)
+    wall(canvas, shade_of(traits["back"], dice), dice, 0)
     table(canvas, 0.66, "brown", dice)
     side = dice.choice((-1, 1))
-    colour = named(traits["colour"], dice)
+    colour = shade_of(traits["colour"], dice)
     VESSELS[traits["vessel"]](canvas.pen(0.5 - side * 0.17, 0.7, dice.uniform(0.95, 1.1)), colour)
     count = _COUNTS[traits["count"]]
     for index in range(count):

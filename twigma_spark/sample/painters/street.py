@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from twigma_spark.sample.backdrops import DARK_SKIES, SKIES, ground, haze, sky
 from twigma_spark.sample.canvas import Canvas, Pen, arc, box, ring
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.theme import Theme, Traits
 
@@ -30,7 +30,7 @@ def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
             ],
             (232, 228, 210),
         )
-    wall = mix(named(traits["houses"], dice), (30, 30, 70), 0.35 if night else 0.0)
+    wall = mix(shade_of(traits["houses"], dice), (30, 30, 70), 0.35 if night else 0.0)
     for side in (-1, 1):
         _row(pen, side, wall, night, dice)
     haze(canvas, 0.53, lighten(horizon, 0.2), 0.4, 0.06)
@@ -64,7 +64,7 @@ def _row(pen: Pen, side: int, wall: Colour, night: bool, dice: Dice) -> None:
 
 def _thing(pen: Pen, thing: str, dice: Dice) -> None:
     side = dice.choice((-1, 1))
-    colour = named(dice.choice(("red", "blue", "yellow", "teal")), dice)
+    colour = shade_of(dice.choice(("red", "blue", "yellow", "teal")), dice)
     if thing == "a car":
         _car(pen.at(side * 0.12, 0.27), colour)
     elif thing == "a bus":
@@ -113,7 +113,7 @@ def _lamps(pen: Pen) -> None:
 
 def _tree(pen: Pen, dice: Dice) -> None:
     pen.solid(box(0, 0.0, 0.05, 0.34), (92, 64, 46), "tube")
-    leaf = named(dice.choice(("green", "orange", "green")), dice)
+    leaf = shade_of(dice.choice(("green", "orange", "green")), dice)
     for x, y, size in ((-0.09, -0.2, 0.13), (0.09, -0.2, 0.12), (0, -0.3, 0.15), (0.0, -0.17, 0.11)):
         pen.solid(ring(x, y, size, size * 0.9), leaf)
     pen.line(arc(0, -0.3, 0.1, 0.08, (0.55, 0.75)), 0.012, lighten(leaf, 0.4))

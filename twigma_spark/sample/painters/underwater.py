@@ -8,7 +8,7 @@ import numpy as np
 
 from twigma_spark.sample.backdrops import ground
 from twigma_spark.sample.canvas import Canvas, Pen, arc, ring
-from twigma_spark.sample.colours import Colour, darken, lighten, mix, named
+from twigma_spark.sample.colours import Colour, darken, lighten, mix, shade_of
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.textures import ramp
 from twigma_spark.sample.theme import Theme, Traits
@@ -22,12 +22,12 @@ _SPOTS = {
 
 def paint(canvas: Canvas, traits: Traits, dice: Dice) -> None:
     """Draws the creatures between the lit surface and the sea floor."""
-    sea = named(traits["water"], dice)
+    sea = shade_of(traits["water"], dice)
     _, y = canvas.grid()
     canvas.cover(ramp([lighten(sea, 0.6), sea, darken(sea, 0.4), darken(sea, 0.72)], y))
     _rays(canvas, sea, dice)
     _floor(canvas, traits["floor"], sea, dice)
-    colour = named(traits["colour"], dice)
+    colour = shade_of(traits["colour"], dice)
     flip = dice.chance(0.5)
     for x, high, size in _SPOTS[traits["count"]]:
         pen = canvas.pen(x + dice.uniform(-0.04, 0.04), high + dice.uniform(-0.03, 0.03), size, 0.0, flip)

@@ -12,7 +12,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow, corpora, local_files, peek
 from twigma_spark.io.frames import count_rows
 from twigma_spark.stages.readers.described import count_described, describe_images, described_addresses
-from twigma_spark.stages.readers.inspection import Inspection, count_images, guess_columns, renamed
+from twigma_spark.stages.readers.inspection import Inspection, columns_to_name, count_images, guess_columns
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates
@@ -63,7 +63,7 @@ def _inspect_folder(path: Path, role: Role, metadata: Path | None, head: peek.He
     if metadata is None or head is None:
         return Inspection(keys, role, {"images": images})
     keys["metadata"] = str(metadata)
-    if other := renamed(guess_columns(head.columns)):
+    if other := columns_to_name(guess_columns(head.columns)):
         keys["columns"] = other
     counts = {"images": images} if head.n_rows is None else {"images": images, "rows": head.n_rows}
     return Inspection(keys, role, counts, head.columns, head.rows[:3])

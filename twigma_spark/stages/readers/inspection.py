@@ -68,7 +68,7 @@ def guess_columns(there: tuple[str, ...], names: Mapping[str, tuple[str, ...]] =
     return {ours: known[n] for ours, others in names.items() for n in others[::-1] if n in known}
 
 
-def renamed(columns: Mapping[str, str]) -> dict[str, str]:
+def columns_to_name(columns: Mapping[str, str]) -> dict[str, str]:
     """Return the columns whose names the configuration must give, since they are not the default."""
     default = Columns().model_dump()
     return {ours: name for ours, name in columns.items() if default[ours] != name}

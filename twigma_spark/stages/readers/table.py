@@ -18,7 +18,7 @@ from twigma_spark.io.frames import count_rows
 from twigma_spark.io.parquet_tables import is_delta, read_rows, text_of, type_of
 from twigma_spark.schemas import POSTS
 from twigma_spark.stages.readers.described import metadata_rejects
-from twigma_spark.stages.readers.inspection import NAMES, Inspection, guess_columns, renamed, require_layout
+from twigma_spark.stages.readers.inspection import NAMES, Inspection, columns_to_name, guess_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import candidates, posts_in_folder
@@ -161,7 +161,7 @@ def inspect(path: Path) -> Inspection | None:
     others = tuple(name for name in head.columns if name not in pictures)
     names = {ours: known for ours, known in NAMES.items() if ours != "file"}
     key = guess_columns(others, {"file": KEYS}) if delta else {}
-    columns = renamed({"image": image, **guess_columns(others, names), **key})
+    columns = columns_to_name({"image": image, **guess_columns(others, names), **key})
     keys = {"path": str(path), **({"columns": columns} if columns else {})}
     more: tuple[str, ...] = ("columns.file must name a column that tells rows apart",) if delta and not key else ()
     more += (f"there are {len(pictures)} columns of bytes: {', '.join(pictures)}",) if len(pictures) > 1 else ()

@@ -1,0 +1,111 @@
+"""A driver that is killed once in each stage: the next runs end with the tables of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from twigma_spark import pipeline
+from twigma_spark.config.overlays import load
+from twigma_spark.io.tables import Store
+from twigma_spark.schemas import TABLES
+from twigma_spark.stages.stage import Stage
+
+pytestmark = pytest.mark.faults
+TWIGMA = str(Path(sys.executable).parent / "twigma")
+# When, where and how long something ran is another each time; the page and the files say when, too.
+OTHER_EACH_TIME = {"runs", "reports"}
+OF_A_RUN = {"artifacts": ("path", "checksum", "manifest", "created_at")}
+# A stage that is cut off reads what is left in other parts, and sums in another order differ in their last bits.
+TOLERANCE = 1e-4
+SECONDS = 900
+
+
+def start(conf: Path) -> subprocess.Popen[str]:
+    command = [TWIGMA, "run", "--conf", str(conf), "--set", "run.parallel=1"]
+    return subprocess.Popen(
+        command, cwd=conf.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def files_of(stage: Stage, root: Path) -> set[Path]:
+    """Return the files that a stage alone writes into the store, its staging tables' among them."""
+    shared = {name for name in stage.writes if TABLES[name].mode == "by_stage"}
+    patterns = [f"{name}/**/*" for name in stage.writes if name not in shared]
+    patterns += [f"{name}/stage={stage.name}/*" for name in shared] + [f"_staging_{stage.name}_*/**/*"]
+    return {path for pattern in patterns for path in root.glob(pattern)}
+
+
+def kill_in(stage: Stage, conf: Path, root: Path, seconds: float) -> bool:
+    """Run, kill the driver some seconds after the stage's first file, and return whether it was still running."""
+    before, run = files_of(stage, root), start(conf)
+    end = time.monotonic() + SECONDS
+    while not files_of(stage, root) - before and run.poll() is None:
+        assert time.monotonic() < end, f"{stage.name} wrote nothing"
+        time.sleep(0.02)
+    time.sleep(seconds)
+    killed = run.poll() is None
+    if killed:
+        os.killpg(run.pid, signal.SIGKILL)
+    output, _ = run.communicate()
+    assert killed or run.returncode == 0, output
+    return killed
+
+
+def read(store: Store, name: str) -> pd.DataFrame:
+    """Return the rows of a table in the order of its key, without what is another each time."""
+    table = TABLES[name]
+    columns = [column for column in table.column_names if column not in OF_A_RUN.get(name, ())]
+    rows = store.read(name).select(*columns).toPandas()
+    return rows.sort_values(list(table.key), ignore_index=True)
+
+
+def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    assert len(one) == len(other)
+    for name in one.columns:
+        for here, there in zip(one[name], other[name], strict=True):
+            if is_real(here) and is_real(there):
+                assert np.allclose(here, there, atol=TOLERANCE, rtol=TOLERANCE, equal_nan=True), name
+            else:
+                assert str(here) == str(there), name
+
+
+def is_real(value: object) -> bool:
+    """Return whether a value is a floating-point number, or a vector of such."""
+    return isinstance(value, float | np.ndarray) and np.asarray(value).dtype.kind == "f"
+
+
+def test_a_driver_killed_in_each_stage_changes_no_table(
+    spark: SparkSession, conf_in: Callable[..., Path], tmp_path: Path
+) -> None:
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    for folder in (undisturbed, disturbed):
+        folder.mkdir()
+    conf = conf_in(undisturbed)
+    run = start(conf)
+    output, _ = run.communicate(timeout=3 * SECONDS)
+    assert run.returncode == 0, output
+    other, dice = conf_in(disturbed, undisturbed / "sample"), random.Random(0)
+    root = Path(load([other]).store.root)
+    killed = {stage.name: kill_in(stage, other, root, dice.uniform(0, 0.5)) for stage in pipeline.STAGES}
+    # One that was through before it could be killed was not disturbed: of most stages that must not be so.
+    assert sum(killed.values()) >= len(killed) - 2, killed
+    last = start(other)
+    output, _ = last.communicate(timeout=3 * SECONDS)
+    assert last.returncode == 0, output
+    stores = [Store(spark, load([each]).store.root) for each in (conf, other)]
+    assert not list(root.glob("_staging_*"))
+    for name in TABLES.keys() - OTHER_EACH_TIME:
+        one, two = (read(store, name) for store in stores)
+        assert_same(one, two)
