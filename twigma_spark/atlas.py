@@ -26,7 +26,7 @@ from twigma_spark.transforms import atlas as transforms
 
 ATLAS, THEMES = "atlas.parquet", "themes.parquet"
 TABLES = (
-    "projection", "images", "captions", "clusters", "themes", "tweets", "scores", "duplicates", "copies", "neighbours",
+    "projection", "images", "captions", "clusters", "themes", "posts", "scores", "duplicates", "copies", "neighbours",
     "reward_scores",
 )  # fmt: skip
 NEIGHBOURS = 10
@@ -132,7 +132,7 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
     images, clustering = tables["images"], inputs.theme_clustering(cfg)
     numbered = transforms.number_rows(tables["projection"], images)
     clusters = inputs.clustering(tables["clusters"], clustering)
-    posts = tables["tweets"].select("tweet_id", F.col("created_at").alias("posted"), F.col("like_count").alias("likes"))
+    posts = tables["posts"].select("post_id", F.col("created_at").alias("posted"), F.col("like_count").alias("likes"))
     scores = tables["scores"].where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("nsfw"))
     repeated = tables["duplicates"].groupBy(F.col("canonical_id").alias("image_id")).agg(F.count("*").alias("repeats"))
     nearest = F.max_by("reference", "similarity").alias("copy_candidate_of")
@@ -148,13 +148,13 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
     )
     own = images.select(
         "image_id",
-        "tweet_id",
+        "post_id",
         F.col("created_at").alias("made"),
         "sensitive",
         F.col("source_key").alias("file"),
         "content",
     )
-    rows = known.join(own, "image_id").join(posts, "tweet_id", "left")
+    rows = known.join(own, "image_id").join(posts, "post_id", "left")
     hidden = transforms.is_hidden("nsfw", "sensitive", cfg.report.nsfw_threshold)
     none = F.struct(F.array().cast("array<int>").alias("ids"), F.array().cast("array<float>").alias("distances"))
     return transforms.with_thumbnails(rows.withColumn("hidden", hidden), show_hidden, cfg.ingest.max_pixels).select(

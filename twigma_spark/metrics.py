@@ -261,7 +261,7 @@ _MEASURED: tuple[Metric, ...] = (
          f"Recommended. What score tests with random signs of the authors do not reject: {REGRESSION}.", "%",
          "Kline & Santos 2012"),
         ("poisson", "Poisson regression", f"Poisson: {REGRESSION}.", "%"),
-        ("poisson_tweet", "Poisson, errors by tweet", f"Errors clustered by tweet: {REGRESSION}.", "%",
+        ("poisson_post", "Poisson, errors by post", f"Errors clustered by post: {REGRESSION}.", "%",
          "Liang & Zeger 1986"),
         ("poisson_author", "Poisson, errors by author", f"Errors clustered by author: {REGRESSION}.", "%",
          "Liang & Zeger 1986"),

@@ -37,7 +37,7 @@ LONGEST_ID = 512
 # Tables that are changed side by side.
 AT_ONCE = 4
 # Tables that say what belongs to whom: the others go before them, so that a purge that was cut off finds all again.
-LAST = ("captions", "images", "media", "tweets")
+LAST = ("captions", "images", "media", "posts")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_ids(file: Path | None) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"a file of ids must be readable text. Got {str(file)!r}: {error}.") from error
     found = [line[0].strip() for line in lines if line and line[0].strip()]
-    found = found[1:] if found and found[0].lower() in ("id", "tweet_id", "author_id", "image_id") else found
+    found = found[1:] if found and found[0].lower() in ("id", "post_id", "tweet_id", "author_id", "image_id") else found
     if wrong := [name for name in found if len(name) > LONGEST_ID or not name.isprintable()]:
         raise ConfigError(f"ids in {file} must be of {LONGEST_ID} printable characters at most. Got {wrong[0][:80]!r}.")
     return tuple(dict.fromkeys(found))
@@ -145,14 +145,14 @@ def _delete(store: Store, table: Table, ids: Mapping[Kind, Sequence[str]]) -> in
 
 def _resolve(store: Store, request: Request) -> dict[Kind, list[str]]:
     """Return the ids of all that goes, by kind, each once."""
-    tweets, media, images = store.read("tweets"), store.read("media"), store.read("images")
-    of_authors = _select(tweets, "author_id", request.authors).select("tweet_id")
+    known, media, images = store.read("posts"), store.read("media"), store.read("images")
+    of_authors = _select(known, "author_id", request.authors).select("post_id")
     posts = _distinct(request.posts, of_authors if request.authors else None)
-    shown = _select(images, "tweet_id", posts).select("image_id")
+    shown = _select(images, "post_id", posts).select("image_id")
     gone = _distinct(request.images, shown if posts else None)
-    of_posts = _shown_only_by(media, "tweet_id", posts)
+    of_posts = _shown_only_by(media, "post_id", posts)
     of_images = _shown_only_by(images, "image_id", gone)
-    own = _select(images, "image_id", gone).where("tweet_id IS NULL").select(F.col("source_key").alias("media_key"))
+    own = _select(images, "image_id", gone).where("post_id IS NULL").select(F.col("source_key").alias("media_key"))
     keys = of_posts.unionByName(of_images).unionByName(own)
     return {"post": posts, "image": gone, "picture": _distinct((), keys), "text": _texts(store, posts, gone)}
 
@@ -173,7 +173,7 @@ def _texts(store: Store, posts: Sequence[str], images: Sequence[str]) -> list[st
     """Return the ids of the embedded texts that only what goes has."""
     if not store.exists("text_embeddings"):
         return []
-    tables = (("images", "image_id", images), ("tweets", "tweet_id", posts), ("captions", "image_id", images))
+    tables = (("images", "image_id", images), ("posts", "post_id", posts), ("captions", "image_id", images))
     gone, kept = (
         [_select(store.read(name), key, ids, others) for name, key, ids in tables] for others in (False, True)
     )

@@ -119,7 +119,7 @@ def hashtag_candidates_frame(cfg: Config, store: Store, hashtags: Sequence[str],
     Raises:
         ConfigError: no hashtag is given, or none or all of the posts have one.
     """
-    tables = {name: store.read(name) for name in ("tweets", "images", "scores")}
+    tables = {name: store.read(name) for name in ("posts", "images", "scores")}
     tagged = hashtag_candidates.tagged_posts(cfg, tables, hashtags)
     if not tagged.tells:
         raise ConfigError(

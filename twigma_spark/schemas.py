@@ -79,11 +79,11 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(Column(head.split(" ", 1)[0], head.split(" ", 1)[1], comment.strip()) for head, comment in heads)
 
 
-TWEETS = Table(
-    "tweets",
+POSTS = Table(
+    "posts",
     "Posts as their platforms gave them, one row a post.",
     _columns("""
-        tweet_id STRING: id of the post; a string, since ids outgrow a double, and one of no other platform
+        post_id STRING: id of the post; a string, since ids outgrow a double, and one of no other platform
         platform STRING: where it was posted: x, bluesky, mastodon, or file where metadata of a folder described it
         corpus STRING: corpus that the post was read for
         author_id STRING: id of the author
@@ -100,8 +100,8 @@ TWEETS = Table(
         source STRING: client or model named as the source
         collected_at TIMESTAMP: time of collection, where known
     """),
-    key=("tweet_id",),
-    ids={"tweet_id": "post"},
+    key=("post_id",),
+    ids={"post_id": "post"},
 )
 
 MEDIA = Table(
@@ -109,7 +109,7 @@ MEDIA = Table(
     "Photos attached to posts, one row a post and position.",
     _columns("""
         media_key STRING: id of the picture; the same in every post that shows it
-        tweet_id STRING: post that shows it
+        post_id STRING: post that shows it
         position INT: place in the post, from 0
         corpus STRING: corpus that the post was read for
         url STRING: where the picture was served
@@ -118,8 +118,8 @@ MEDIA = Table(
         height INT: height in pixels as announced
         alt_text STRING: description given by the poster
     """),
-    key=("media_key", "tweet_id", "position"),
-    ids={"tweet_id": "post"},
+    key=("media_key", "post_id", "position"),
+    ids={"post_id": "post"},
 )
 
 IMAGES = Table(
@@ -128,8 +128,8 @@ IMAGES = Table(
     _columns("""
         image_id STRING: 32 hex digits from corpus, source_key and content (or vector); a changed one is another image
         corpus STRING: corpus as configured
-        source_key STRING: path below the corpus's image folder, or tweet_id/media_key
-        tweet_id STRING: post that shows it
+        source_key STRING: path below the corpus's image folder, or post_id/media_key
+        post_id STRING: post that shows it
         media_key STRING: id of the picture at the platform
         prompt STRING: prompt it was made from
         prompt_id STRING: id of the prompt
@@ -275,9 +275,9 @@ TEXT_EMBEDDINGS = Table(
         text_id STRING: 32 hex digits from source, corpus and text
         model_id STRING: model and revision; the same as that of the images' embeddings
         preprocess_rev STRING: precision and number of tokens
-        source STRING: prompt, caption (of a model), human caption (that came with the image), tweet or text
+        source STRING: prompt, caption (of a model), human caption (that came with the image), post or text
         corpus STRING: corpus that it comes from
-        text STRING: the text as embedded; a tweet without links and hashtags
+        text STRING: the text as embedded; a post without links and hashtags
         n_words INT: words of the text
         dim INT: length of the embedding
         embedding ARRAY<FLOAT>: the vector, of unit length
@@ -286,7 +286,7 @@ TEXT_EMBEDDINGS = Table(
     mode="merge",
     checks={
         "embedding_length": "size(embedding) = dim",
-        "source_known": "source IN ('prompt', 'caption', 'human caption', 'tweet', 'text')",
+        "source_known": "source IN ('prompt', 'caption', 'human caption', 'post', 'text')",
     },
     ids={"text_id": "text"},
 )
@@ -515,9 +515,9 @@ REJECTS = Table(
     "What could not be used, and why.",
     _columns("""
         stage STRING: stage that refused it
-        unit STRING: what was refused (image, tweet, metadata, text, vector, judgement)
+        unit STRING: what was refused (image, post, metadata, text, vector, judgement)
         corpus STRING: corpus
-        key STRING: source_key, tweet id, or file and row
+        key STRING: source_key, post id, or file and row
         reason STRING: reason as one word
         detail STRING: what was seen
     """),
@@ -568,7 +568,7 @@ TOMBSTONES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        DOWNLOADS, TWEETS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
+        DOWNLOADS, POSTS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
         TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, BASELINE_SCORES,
         HELD_OUT_PAIRS, REWARD_SCORES, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
     )

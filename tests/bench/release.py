@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", action="append", choices=list(PARTS), help="one of them; may be repeated")
     asked = parser.parse_args(arguments)
     full = Size()
-    size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.tweets, full.reference)), DIM)
+    size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.posts, full.reference)), DIM)
     spark, _ = open_session("bench", master="local[2]", conf={"spark.driver.memory": "1g"})
     bench = Bench(spark, FOLDER / "statistics", size)
     frames = _frames(spark, bench)
@@ -72,7 +72,7 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
         (20 * _dice("y", lump) + far * F.sin(turn)).alias("y"),
     )  # fmt: skip
     served = images.where("media_key IS NOT NULL").select(
-        "media_key", "tweet_id", F.lit(0).alias("position"), "corpus",
+        "media_key", "post_id", F.lit(0).alias("position"), "corpus",
         F.concat(F.lit("https://host/media/"), "media_key", F.lit(".jpg")).alias("url"),
         *[F.lit(None).cast(kind).alias(name)
           for name, kind in (("type", "string"), ("width", "int"), ("height", "int"), ("alt_text", "string"))],

@@ -41,15 +41,15 @@ def main() -> None:
 
 
 def mine(folder: Path) -> Record:
-    """Return the seconds from the tables `images` and `tweets` to the pairs, on Parquet files of their columns."""
+    """Return the seconds from the tables `images` and `posts` to the pairs, on Parquet files of their columns."""
     session, _ = open_session("bench", master="local[2]", conf={"spark.driver.memory": "4g"})
-    images, tweets = (_posts(session, folder / name, name) for name in ("images", "tweets"))
+    images, posts = (_posts(session, folder / name, name) for name in ("images", "posts"))
     nothing = "image_id STRING, cluster INT", "image_id STRING, score DOUBLE"
     clusters, scores = (arrow.local_frame(session, [], schema) for schema in nothing)
     rule, made = PairRule(), folder / "pairs"
 
     def run() -> None:
-        posted = preferences.posted_images(images, images, tweets, clusters, scores, 0.5)
+        posted = preferences.posted_images(images, images, posts, clusters, scores, 0.5)
         mined = preferences.mine_pairs(preferences.compared_images(posted, rule), rule)
         mined.write.mode("overwrite").parquet(str(made))
 
@@ -62,20 +62,20 @@ def mine(folder: Path) -> Record:
 
 
 def _posts(session: SparkSession, path: Path, what: str) -> DataFrame:
-    """Return the columns of `images` or of `tweets` that pairs are made of; prompts have images as 1 / their rank."""
+    """Return the columns of `images` or of `posts` that pairs are made of; prompts have images as 1 / their rank."""
     rows = session.range(0, IMAGES, 1, 16)
     hashed = [F.pmod(F.xxhash64("id", F.lit(n)), F.lit(10**6)) / 1e6 for n in range(5)]
-    tweet_id = F.format_string("t%09d", "id")
+    post_id = F.format_string("t%09d", "id")
     if what == "images":
         prompt = F.format_string("prompt %06d", F.floor(F.pow(hashed[0], 1.5) * PROMPTS).cast("bigint"))
         made = rows.select(
             F.md5(F.col("id").cast("string")).alias("image_id"), F.lit("bench").alias("corpus"),
-            tweet_id.alias("tweet_id"), F.lit(None).cast("boolean").alias("sensitive"),
+            post_id.alias("post_id"), F.lit(None).cast("boolean").alias("sensitive"),
             prompt.alias("prompt"), prompt.alias("prompt_id"),
         )  # fmt: skip
     else:
         made = rows.select(
-            tweet_id.alias("tweet_id"),
+            post_id.alias("post_id"),
             F.format_string("a%07d", F.floor(hashed[1] * 1_500_000).cast("bigint")).alias("author_id"),
             F.exp(hashed[2] * 12).cast("bigint").alias("author_followers"),
             F.exp(hashed[3] * 7).cast("bigint").alias("like_count"),

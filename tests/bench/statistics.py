@@ -37,8 +37,8 @@ class Bench:
         """Make the tables where they are not there yet."""
         self.spark, self.root = spark, root
         self.cfg: Config = load([Path("conf/sample.yaml")])
-        progress(f"tables for {size.rows:,} images and {size.tweets:,} posts")
-        self.tables = tables(spark, root / f"{size.images}-{size.tweets}-{size.reference}-{size.dim}", self.cfg, size)
+        progress(f"tables for {size.rows:,} images and {size.posts:,} posts")
+        self.tables = tables(spark, root / f"{size.images}-{size.posts}-{size.reference}-{size.dim}", self.cfg, size)
 
     def stage(self, stage: Stage) -> int:
         """Run a stage without its write and return the number of its results."""
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the paper's size")
     asked = parser.parse_args(arguments)
     full = Size()
-    size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.tweets, full.reference)), full.dim)
+    size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.posts, full.reference)), full.dim)
     conf = {"spark.sql.shuffle.partitions": "8", "spark.driver.memory": "1500m"}
     spark, _ = open_session("bench", master="local[2]", conf=conf)
     bench, spent, peak = Bench(spark, FOLDER / "statistics", size), 0.0, 0
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
         ) + " GiB"  # fmt: skip
         keep("statistics", name, Record(f"{name}, {size.rows:,} images: {rows:,} results", seconds, "s", notes=memory))
     if not asked.only:
-        of = f"{size.images:,} x {size.dim} of posts, {size.tweets:,} posts"
+        of = f"{size.images:,} x {size.dim} of posts, {size.posts:,} posts"
         keep("statistics", "all", _bound(f"all statistics, {of}", spent, "s", SECONDS, "<= 10 minutes"))
         name = "all statistics: peak of the driver, Python and the JVM, which does the executor's work as well"
         keep("statistics", "all", _bound(name, peak / 1e9, "GB", DRIVER, "<= 4 GB"))

@@ -38,7 +38,7 @@ class Size:
     """How much there is: images of the posts, posts, images of each reference, and the length of vectors."""
 
     images: int = 805_650
-    tweets: int = 623_707
+    posts: int = 623_707
     reference: int = 20_000
     dim: int = 768
 
@@ -79,7 +79,7 @@ def _corpus(size: Size) -> Column:
 
 def _month() -> Column:
     """Return the month of a post, later months having more."""
-    return (F.sqrt(_dice("month", "tweet")) * MONTHS).cast("int")
+    return (F.sqrt(_dice("month", "post")) * MONTHS).cast("int")
 
 
 def _theme() -> Column:
@@ -95,35 +95,35 @@ def _images(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
         "image_id": _hex(number),
         "corpus": F.col("corpus"),
         "source_key": F.concat(F.lit("file/"), number.cast("string")),
-        "tweet_id": F.when(post, F.pmod(number, F.lit(size.tweets)).cast("string")),
+        "post_id": F.when(post, F.pmod(number, F.lit(size.posts)).cast("string")),
         "prompt_id": F.when(F.col("corpus") == "diffusion", F.concat(F.lit("p"), (number / 4).cast("bigint"))),
         "prompt": F.when(F.col("corpus") == "diffusion", _sentence("prompt", 4, 24)),
         "artist": F.when(F.col("corpus") == "art", F.concat(F.lit("a"), (_dice("artist") * 200).cast("int"))),
-        "created_at": F.when(post, _created(F.pmod(number, F.lit(size.tweets)))),
+        "created_at": F.when(post, _created(F.pmod(number, F.lit(size.posts)))),
         "width": F.lit(512), "height": F.lit(512), "n_bytes": F.lit(1),
     }  # fmt: skip
     return _shaped(rows, "images", given)
 
 
-def _created(tweet: Column) -> Column:
+def _created(post: Column) -> Column:
     """Return the time of a post, from its number."""
-    dice = F.pmod(F.xxhash64(tweet, F.lit("month")), F.lit(1_000_003)) / 1_000_003
+    dice = F.pmod(F.xxhash64(post, F.lit("month")), F.lit(1_000_003)) / 1_000_003
     return F.timestamp_seconds((START + F.sqrt(dice) * MONTHS * 30 * 86_400).cast("bigint"))
 
 
-def _tweets(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
-    rows = spark.range(size.tweets).withColumn("author", (F.pow(_dice("author"), 3) * 60_000).cast("int"))
+def _posts(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
+    rows = spark.range(size.posts).withColumn("author", (F.pow(_dice("author"), 3) * 60_000).cast("int"))
     followers = F.pow(10.0, 1 + 4 * _dice("followers", "author"))
     likes = F.exp(0.3 * F.log(followers) + 2 * _dice("likes") - 1)
     given = {
-        "tweet_id": F.col("id").cast("string"), "corpus": F.lit("posts"),
+        "post_id": F.col("id").cast("string"), "corpus": F.lit("posts"),
         "author_id": F.col("author").cast("string"), "author_followers": followers.cast("bigint"),
-        "created_at": _created(F.col("id")), "text": _sentence("tweet", 5, 25),
+        "created_at": _created(F.col("id")), "text": _sentence("post", 5, 25),
         "hashtags": F.array(F.array(*map(F.lit, TAGS))[(_dice("tag") * len(TAGS)).cast("int")]),
         "like_count": likes.cast("bigint"), "possibly_sensitive": _dice("sensitive") < 0.05,
         "source": F.lit("web"), "collected_at": F.timestamp_seconds(F.lit(START + 29 * 30 * 86_400)),
     }  # fmt: skip
-    return _shaped(rows, "tweets", given)
+    return _shaped(rows, "posts", given)
 
 
 def _sentence(salt: str, least: int, most: int) -> Column:
@@ -155,7 +155,7 @@ def _scores(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
 
 def _clusters(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
     rows = (
-        spark.range(size.rows).withColumn("corpus", _corpus(size)).withColumn("tweet", F.pmod("id", F.lit(size.tweets)))
+        spark.range(size.rows).withColumn("corpus", _corpus(size)).withColumn("post", F.pmod("id", F.lit(size.posts)))
     )
     rows = rows.withColumn("month", _month())
     themes = rows.where("corpus = 'posts'").select(
@@ -213,7 +213,7 @@ def _text_vectors(cfg: Config, size: Size, made: dict[str, DataFrame]) -> DataFr
     encoder = specs.text_encoder(cfg)
     if encoder is None:
         raise ValueError("models.image must have a text tower. Got one without.")
-    there = texts(made["images"], made["tweets"], made["captions"].limit(0))
+    there = texts(made["images"], made["posts"], made["captions"].limit(0))
     schema = TABLES["text_embeddings"].schema
     named, dim = (encoder.model_id, encoder.preprocess_rev), size.dim
 
@@ -242,6 +242,6 @@ def _shaped(rows: DataFrame, table: str, given: dict[str, Column]) -> DataFrame:
 
 
 MAKERS = {
-    "images": _images, "tweets": _tweets, "captions": _captions, "scores": _scores, "clusters": _clusters,
+    "images": _images, "posts": _posts, "captions": _captions, "scores": _scores, "clusters": _clusters,
     "neighbours": _neighbours, "embeddings": _vectors,
 }  # fmt: skip

@@ -42,7 +42,7 @@ def picture(seed: int) -> bytes:
 def literal() -> dict[str, list[dict[str, Any]]]:
     """Return three images of posts and two of art on the map; an image of the map that is gone has the id 9."""
     images = [
-        {"image_id": key(i), "corpus": "posts", "source_key": f"t{i}/{i}", "tweet_id": f"t{i}",
+        {"image_id": key(i), "corpus": "posts", "source_key": f"t{i}/{i}", "post_id": f"t{i}",
          "content": b"broken" if i == 6 else picture(i), "sensitive": None if i == 2 else i == 8}
         for i in POSTS
     ] + [
@@ -62,7 +62,7 @@ def literal() -> dict[str, list[dict[str, Any]]]:
                      for i, c in ((8, 0), (2, 0), (6, 1))],
         "themes": [{"clustering_id": "themes", "cluster": 0, "rank": r, "term": t}
                    for r, t in ((2, "dog"), (1, "cat"), (3, "sun"), (4, "no"))],
-        "tweets": [{"tweet_id": "t8", "created_at": datetime(2022, 3, 4), "like_count": 7}],
+        "posts": [{"post_id": "t8", "created_at": datetime(2022, 3, 4), "like_count": 7}],
         "scores": [{"image_id": key(i), "model_id": "m", "kind": "nsfw", "score": s} for i, s in ((1, 0.2), (5, 0.9))],
         "duplicates": [{"image_id": key(20 + n), "canonical_id": key(8), "tier": "near", "similarity": 1.0}
                        for n in range(2)],

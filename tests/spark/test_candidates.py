@@ -72,12 +72,12 @@ def test_posts_and_their_pictures(spark: SparkSession) -> None:
     media = local_frame(
         spark,
         [("t1", "m1", "photo"), ("t2", "m1", "photo"), ("t1", "m2", "video"), ("t2", "m3", "photo")],
-        "tweet_id STRING, media_key STRING, type STRING",
+        "post_id STRING, media_key STRING, type STRING",
     )
-    tweets = local_frame(spark, [("t1", True), ("t2", None)], "tweet_id STRING, possibly_sensitive BOOLEAN").selectExpr(
-        "tweet_id", "TIMESTAMP'2022-01-01' AS created_at", "possibly_sensitive"
+    posts = local_frame(spark, [("t1", True), ("t2", None)], "post_id STRING, possibly_sensitive BOOLEAN").selectExpr(
+        "post_id", "TIMESTAMP'2022-01-01' AS created_at", "possibly_sensitive"
     )
-    found = candidates.from_posts(files(spark, "m1.jpg", "m1.png", "m2.jpg", "stray.jpg"), media, tweets)
+    found = candidates.from_posts(files(spark, "m1.jpg", "m1.png", "m2.jpg", "stray.jpg"), media, posts)
     assert found.columns == list(candidates.COLUMNS)
     assert reasons(found) == {
         ("t1/m1", None): 1,
@@ -86,7 +86,7 @@ def test_posts_and_their_pictures(spark: SparkSession) -> None:
         ("t2/m3", "missing_file"): 1,
         ("stray.jpg", "no_post"): 1,
     }
-    assert {r.tweet_id: r.sensitive for r in found.where("reason IS NULL").collect()} == {
+    assert {r.post_id: r.sensitive for r in found.where("reason IS NULL").collect()} == {
         "t1": True,
         "t2": None,
     }

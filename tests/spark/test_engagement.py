@@ -1,4 +1,4 @@
-"""Engagement and activity: one row an image, with its tweet's likes; the stages on small and on empty tables."""
+"""Engagement and activity: one row an image, with its post's likes; the stages on small and on empty tables."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def make(spark: SparkSession) -> Make:
     return partial(declared.table, spark)
 
 
-def tweet(number: int, **more: Any) -> dict[str, Any]:
-    base = {"tweet_id": f"t{number}", "corpus": "posts", "author_id": f"a{number}", "author_followers": 100}
+def post(number: int, **more: Any) -> dict[str, Any]:
+    base = {"post_id": f"t{number}", "corpus": "posts", "author_id": f"a{number}", "author_followers": 100}
     return {**base, "created_at": datetime(2022, 1, 1), "like_count": number, "hashtags": [], **more}
 
 
 def image(number: int, post: int | None, **more: Any) -> dict[str, Any]:
     base = {"image_id": f"{number:032x}", "corpus": "posts", "source_key": str(number)}
-    return {**base, "tweet_id": f"t{post}" if post else None, "created_at": datetime(2022, 1, 1), **more}
+    return {**base, "post_id": f"t{post}" if post else None, "created_at": datetime(2022, 1, 1), **more}
 
 
-def test_one_row_an_image_with_its_tweets_likes(make: Make) -> None:
-    tweets = make("tweets", [
-        tweet(1, author_followers=499, collected_at=datetime(2022, 1, 11)),
-        tweet(2, author_followers=5000, author_id=None, created_at=datetime(2022, 1, 31)),
-        tweet(3, author_followers=None, like_count=None),
-        tweet(4, author_followers=5001),
+def test_one_row_an_image_with_its_posts_likes(make: Make) -> None:
+    posts = make("posts", [
+        post(1, author_followers=499, collected_at=datetime(2022, 1, 11)),
+        post(2, author_followers=5000, author_id=None, created_at=datetime(2022, 1, 31)),
+        post(3, author_followers=None, like_count=None),
+        post(4, author_followers=5001),
     ])  # fmt: skip
     images = make("images", [image(1, 1), image(2, 1), image(3, 2), image(4, 3), image(5, None), image(6, 4)])
-    found = {r["image_id"][-1]: r for r in engagement.engagement(images, images, tweets).collect()}
+    found = {r["image_id"][-1]: r for r in engagement.engagement(images, images, posts).collect()}
     assert sorted(found) == ["1", "2", "3", "4", "6"]
     assert [found[k]["band"] for k in "1346"] == [0, 1, None, 2]
     assert [found[k]["likes"] for k in "1234"] == [1, 1, 2, None]
@@ -68,42 +68,42 @@ def test_similarity_is_the_mean_of_the_nearest_and_null_without(make: Make) -> N
 
 
 def test_hashtags_sources_and_models_are_strata(make: Make) -> None:
-    tweets = make("tweets", [
-        tweet(1, hashtags=["midjourney", "aiart", "aiart"], source="Web"), tweet(2, hashtags=["aiart"], source=None),
-        tweet(3, hashtags=None, source="Web"),
+    posts = make("posts", [
+        post(1, hashtags=["midjourney", "aiart", "aiart"], source="Web"), post(2, hashtags=["aiart"], source=None),
+        post(3, hashtags=None, source="Web"),
     ])  # fmt: skip
-    top = [(r["kind"], r["name"], r["posts"]) for r in activity.top(tweets, 1, 2).collect()]
+    top = [(r["kind"], r["name"], r["posts"]) for r in activity.top(posts, 1, 2).collect()]
     assert top == [("hashtag", "aiart", 2), ("source", "Web", 2)]
     images = make("images", [image(1, 1), image(2, 2), image(3, 3), image(4, 3, created_at=None)])
     clusters = make("clusters", [
         {"image_id": f"{i:032x}", "clustering_id": "themes", "corpus": "posts", "cluster": 0} for i in (1, 2, 3, 4)
     ])  # fmt: skip
     strata = activity.conditions(["aiart"], ["Web"], {"Midjourney": ["Midjourney"]})
-    rows = activity.by_unit(activity.theme_images(images, images, clusters), tweets, strata).collect()
+    rows = activity.by_unit(activity.theme_images(images, images, clusters), posts, strata).collect()
     assert sorted(r["strata"] for r in rows) == [2, 4, 7] and {r["month"] for r in rows} == {2022 * 12}
 
 
 def test_units_are_alike_by_author_where_one_is_known(make: Make) -> None:
     authors = {1: "a", 2: "a", 3: None}
-    tweets = make("tweets", [tweet(n, author_id=author) for n, author in authors.items()])
+    posts = make("posts", [post(n, author_id=author) for n, author in authors.items()])
     images = make("images", [image(n, n) for n in authors])
     clusters = make("clusters", [
         {"image_id": f"{n:032x}", "clustering_id": "themes", "corpus": "posts", "cluster": n} for n in authors
     ])  # fmt: skip
-    rows = activity.by_unit(activity.theme_images(images, images, clusters), tweets, {}).collect()
+    rows = activity.by_unit(activity.theme_images(images, images, clusters), posts, {}).collect()
     group = {r["cluster"]: r["group"] for r in rows}
     assert group[1] == group[2] != group[3]
     scores = make("scores", [{"image_id": f"{n:032x}", "kind": "nsfw", "model_id": "m", "score": 0.9} for n in authors])
-    counted = activity.nsfw_counts(images, images, tweets, scores, clusters, [0.5]).collect()
+    counted = activity.nsfw_counts(images, images, posts, scores, clusters, [0.5]).collect()
     assert len({r["unit"] for r in counted}) == 2 and sum(r["above_0"] for r in counted) == 3
-    assert activity.groups_of(tweets) == "authors, or posts without one"
-    assert activity.groups_of(tweets.where("author_id IS NOT NULL")) == "authors"
+    assert activity.groups_of(posts) == "authors, or posts without one"
+    assert activity.groups_of(posts.where("author_id IS NOT NULL")) == "authors"
 
 
 def test_too_many_strata_are_refused(make: Make) -> None:
     strata = {str(i): F.lit(True) for i in range(63)}
     with pytest.raises(ValueError, match=r"strata must be 62 or fewer\. Got 63"):
-        activity.by_unit(make("images", []), make("tweets", []), strata)
+        activity.by_unit(make("images", []), make("posts", []), strata)
 
 
 CFG = Config(corpora=(Corpus(name="posts", role="posts", path="x"), Corpus(name="art", role="art", path="y")))
@@ -137,7 +137,7 @@ def test_images_of_posts_without_likes_are_counted_and_left_out(spark: SparkSess
     rows = {
         "images": [image(i, i) for i in range(1, 8)], "neighbours": near,
         "embeddings": [declared.vector(i) for i in range(1, 8)],
-        "tweets": [tweet(i, like_count=None if i > 5 else i) for i in range(1, 8)],
+        "posts": [post(i, like_count=None if i > 5 else i) for i in range(1, 8)],
     }  # fmt: skip
     found = {(r["metric"], joined(r)): r for r in results(spark, make, likes.STAGE, CFG, **rows)}
     assert found["without_likes", ""]["n"] == 2
@@ -153,7 +153,7 @@ def test_headlines_follow_without_likely_real_images(spark: SparkSession, make: 
     cfg = CFG.model_copy(update={"corpora": (*CFG.corpora, photo), "models": models})
     pairs = [(i, name, 0.9 if (name == "art") == (i < 4) else 0.1) for i in range(1, 5) for name in ("art", "photo")]
     rows: dict[str, list[dict[str, Any]]] = {
-        "images": [image(i, i) for i in range(1, 5)], "tweets": [tweet(i) for i in range(1, 5)],
+        "images": [image(i, i) for i in range(1, 5)], "posts": [post(i) for i in range(1, 5)],
         "embeddings": [declared.vector(i) for i in range(1, 5)],
         "neighbours": [{"image_id": f"{i:032x}", "reference": name, "rank": 1, "neighbour_id": "n", "similarity": s}
                        for i, name, s in pairs],
@@ -182,6 +182,6 @@ def test_words_of_posts_count_once_a_post_without_links_tags_and_flagged_posts(s
     texts = [("1", "posts", "New dragons, new DRAGON! https://t.co/new #dragon @new", None),
              ("2", "posts", "a dragon and the picture of it", False), ("3", "posts", "dragon explicit", True),
              ("4", "photo", "dragon", False), ("5", "posts", "#only", False)]  # fmt: skip
-    tweets = local_frame(spark, texts, "tweet_id string, corpus string, text string, possibly_sensitive boolean")
-    found = [tuple(r) for r in activity.words_of_posts(tweets, ["posts"], 2).collect()]
+    posts = local_frame(spark, texts, "post_id string, corpus string, text string, possibly_sensitive boolean")
+    found = [tuple(r) for r in activity.words_of_posts(posts, ["posts"], 2).collect()]
     assert found == [("dragon", 2, 3), ("dragons", 1, 3)]

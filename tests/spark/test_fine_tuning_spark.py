@@ -102,14 +102,17 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
             }
             for p, v in zip(prompts, texts, strict=True)
         ],
-        **{name: [] for name in ("scores", "duplicates", "captions")},
+        # A score that images have for themselves: it says the contrary of what is liked.
+        "scores": [{"image_id": i, "model_id": "plain", "kind": "beauty", "score": float(n)} for _, n, i in names],
+        **{name: [] for name in ("duplicates", "captions")},
     }
     tune = {"enabled": True, "epochs": 1, "batch_size": 4, "feed": "auto", "learning_rate": 1e-3}
     own = {"folds": 3, "fewest": 2, "bootstrap": 100, "epochs": 2, "fine_tune": tune}
     cfg = Config.model_validate({
         "baselines": {"models": {"pick": {"kind": "pickscore", "path": str(pick)}}},
         "reward": own, "store": {"root": str(tmp_path)}, "seed": 3,
-        "models": {"image": {"kind": "open_clip", "path": "sample:clip", "precision": "fp32"}, "scores": {}},
+        "models": {"image": {"kind": "open_clip", "path": "sample:clip", "precision": "fp32"},
+                   "scores": {"beauty": {"kind": "linear", "path": "beauty.safetensors"}}},
     })  # fmt: skip
     scored = {"kind": "pick", "model_id": specs.baselines(cfg)["pick"].model_id}
     # It knows what is liked, but for the pairs of an image that it could not score.
@@ -126,9 +129,10 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     accuracy = {r["labels"]["scorer"]: r for r in results if r["metric"] == "accuracy"}
     assert accuracy[FINE_TUNED]["n"] == 3 and accuracy["reward"]["n"] == 9
     assert (accuracy["pick"]["n"], accuracy["pick"]["estimate"]) == (7, 1.0)
+    assert (accuracy["beauty"]["n"], accuracy["beauty"]["estimate"]) == (9, 0.0)
     # Likes are 9 and 1 by the pair: an image in the middle has those of the pair that comes first.
     assert {r["labels"]["scorer"]: r["n"] for r in results if r["metric"] == "tau"} == {
-        "reward": 3, "CLIP score": 3, "pick": 2,
+        "reward": 3, "CLIP score": 3, "pick": 2, "beauty": 3,
     }  # fmt: skip
     assert (accuracy["random"]["n"], accuracy["random"]["estimate"]) == (9, 0.5)
     losses = [r["labels"] for r in results if r["metric"] == "loss"]

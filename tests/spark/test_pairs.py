@@ -51,25 +51,25 @@ def make(spark: SparkSession) -> Make:
 
 def image(number: int, prompt: str | None = "a castle", **more: Any) -> dict[str, Any]:
     base = {"image_id": f"{number:032x}", "corpus": "diffusion", "source_key": f"{number}.png", "prompt": prompt}
-    return {**base, "tweet_id": f"t{number}", "prompt_id": "p1" if prompt else None, **more}
+    return {**base, "post_id": f"t{number}", "prompt_id": "p1" if prompt else None, **more}
 
 
-def tweet(number: int, followers: int | None, likes: int | None, hours: float) -> dict[str, Any]:
-    base = {"tweet_id": f"t{number}", "corpus": "diffusion", "author_id": f"a{number}", "author_followers": followers}
+def post(number: int, followers: int | None, likes: int | None, hours: float) -> dict[str, Any]:
+    base = {"post_id": f"t{number}", "corpus": "diffusion", "author_id": f"a{number}", "author_followers": followers}
     return {**base, "like_count": likes, "created_at": NOON + timedelta(hours=hours)}
 
 
-def posted(make: Make, images: DataFrame, tweets: DataFrame, scores: list[dict[str, Any]]) -> DataFrame:
+def posted(make: Make, images: DataFrame, posts: DataFrame, scores: list[dict[str, Any]]) -> DataFrame:
     clusters = make("clusters", []).select("image_id", "cluster")
-    return preferences.posted_images(images, images, tweets, clusters, make("scores", scores), 0.5)
+    return preferences.posted_images(images, images, posts, clusters, make("scores", scores), 0.5)
 
 
 @pytest.fixture(scope="module")
 def one_prompt(make: Make) -> DataFrame:
     images = make("images", [image(n) for n in range(len(POSTS))])
-    tweets = make("tweets", [tweet(n, f, likes, h) for n, (f, likes, h, _) in enumerate(POSTS)])
+    posts = make("posts", [post(n, f, likes, h) for n, (f, likes, h, _) in enumerate(POSTS)])
     scores = [{"image_id": f"{n:032x}", "kind": "nsfw", "model_id": "m", "score": p[3]} for n, p in enumerate(POSTS)]
-    return posted(make, images, tweets, scores)
+    return posted(make, images, posts, scores)
 
 
 def numbers(rows: DataFrame) -> dict[tuple[int, int], bool]:
@@ -125,32 +125,32 @@ def test_pairs_are_those_of_the_rule(one_prompt: DataFrame, rule: PairRule) -> N
 
 def test_likes_are_the_count_that_is_asked_for(make: Make) -> None:
     images = make("images", [image(1), image(2), image(3)])
-    rows = [{**tweet(n, 1, 50, 0), "quote_count": quotes} for n, quotes in ((1, 4), (2, 0), (3, None))]
+    rows = [{**post(n, 1, 50, 0), "quote_count": quotes} for n, quotes in ((1, 4), (2, 0), (3, None))]
     clusters, none = make("clusters", []).select("image_id", "cluster"), make("scores", [])
-    found = preferences.posted_images(images, images, make("tweets", rows), clusters, none, 0.5, "quote_count")
+    found = preferences.posted_images(images, images, make("posts", rows), clusters, none, 0.5, "quote_count")
     assert sorted(r["likes"] for r in found.collect()) == [0, 4]
 
 
 def test_two_images_of_a_post_and_images_of_different_prompts_are_no_pair(make: Make) -> None:
     # A prompt is its text: one that two ids have must not be trained on under one and tested under the other.
     images = make("images", [
-        image(1, tweet_id="t1"), image(2, tweet_id="t1"), image(3, prompt="a sea", tweet_id="t2"),
-        image(4, None, tweet_id="t2"), image(5, prompt="A TREE ", prompt_id="p5"), image(6, prompt="A TREE"),
+        image(1, post_id="t1"), image(2, post_id="t1"), image(3, prompt="a sea", post_id="t2"),
+        image(4, None, post_id="t2"), image(5, prompt="A TREE ", prompt_id="p5"), image(6, prompt="A TREE"),
         image(7, prompt="A TREE", prompt_id=None),
     ])  # fmt: skip
-    tweets = make(
-        "tweets", [tweet(1, 1, 50, 0), tweet(2, 1, 5, 0), tweet(5, 1, 50, 0), tweet(6, 1, 5, 0), tweet(7, 1, None, 0)]
+    posts = make(
+        "posts", [post(1, 1, 50, 0), post(2, 1, 5, 0), post(5, 1, 50, 0), post(6, 1, 5, 0), post(7, 1, None, 0)]
     )
     rule = PairRule()
-    compared = preferences.compared_images(posted(make, images, tweets, []), rule)
+    compared = preferences.compared_images(posted(make, images, posts, []), rule)
     assert numbers(preferences.mine_pairs(compared, rule)) == {(5, 6): True}
     assert preferences.count_comparisons(compared) == (4, 2, 2, 0)
 
 
 def test_a_prompt_with_many_images_is_sampled(make: Make) -> None:
     images = make("images", [image(n) for n in range(30)])
-    tweets = make("tweets", [tweet(n, 1, 3**n % 10**9, 0) for n in range(30)])
-    every = posted(make, images, tweets, [])
+    posts = make("posts", [post(n, 1, 3**n % 10**9, 0) for n in range(30)])
+    every = posted(make, images, posts, [])
     rule = PairRule(images_per_prompt=10, pairs_per_prompt=7)
     compared = preferences.compared_images(every, rule)
     assert preferences.count_comparisons(compared) == (10, 1, 45, 20)
@@ -202,7 +202,7 @@ def test_the_stage_counts_what_came_of_the_images(spark: SparkSession, make: Mak
     said: list[str] = []
     tables = {
         "images": make("images", [image(n) for n in range(len(POSTS))]),
-        "tweets": make("tweets", [tweet(n, f, likes, h) for n, (f, likes, h, _) in enumerate(POSTS)]),
+        "posts": make("posts", [post(n, f, likes, h) for n, (f, likes, h, _) in enumerate(POSTS)]),
         "embeddings": make("embeddings", [declared.vector(n) for n in range(len(POSTS))]),
         "duplicates": make("duplicates", []),
         "scores": make("scores", []),
@@ -254,9 +254,9 @@ def test_near_prompts_count_as_one_and_are_never_on_two_sides(make: Make) -> Non
     assert leaders == {text: end if text == end else middle for text in ("zero", "fifteen", "thirty", "more")}
     names = [*turns, "fifteen", "more", "more", "other"]
     images = make("images", [image(n, text) for n, text in enumerate(names)])
-    tweets = make("tweets", [tweet(n, 1, 2 * 10**n, 0) for n in range(len(names))])
+    posts = make("posts", [post(n, 1, 2 * 10**n, 0) for n in range(len(names))])
     rule = PairRule(minimum=1)
-    rows = preferences.with_near_prompts(posted(make, images, tweets, []), keys)
+    rows = preferences.with_near_prompts(posted(make, images, posts, []), keys)
     mined = preferences.mine_pairs(preferences.compared_images(rows, rule), rule).localCheckpoint()
     found = {(i, j) for i, j in numbers(mined)}
     group = {n: text if text in (end, "other") else middle for n, text in enumerate(names)}

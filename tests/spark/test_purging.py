@@ -35,7 +35,7 @@ NOT_OF_ONE = {
 }  # fmt: skip
 # Values that checks and types ask for.
 GIVEN: dict[str, Any] = {
-    "tier": "near", "outcome": "ok", "source": "tweet", "dim": 1, "images": 2, "width": 9, "height": 9,
+    "tier": "near", "outcome": "ok", "source": "post", "dim": 1, "images": 2, "width": 9, "height": 9,
     "embedding": [1.0], "corpus": "posts", "stage": "project", "unit": "posts", "kind": "post",
     "model_id": "m", "preprocess_rev": "r",
 }  # fmt: skip
@@ -47,7 +47,7 @@ def ids(world: str) -> dict[str, str]:
     post, picture = f"post-{world * 4}", f"picture-{world * 4}"
     both = {"image_id": world * 32, "canonical_id": other * 32, "other_id": other * 32, "neighbour_id": other * 32,
             "preferred_image_id": world * 32, "other_image_id": other * 32}  # fmt: skip
-    return {**both, "tweet_id": post, "group_id": post, "media_key": picture, "author_id": f"author-{world * 4}"}
+    return {**both, "post_id": post, "group_id": post, "media_key": picture, "author_id": f"author-{world * 4}"}
 
 
 def row(table: Table, world: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def row(table: Table, world: str) -> dict[str, Any]:
     if table.name == "downloads":
         found["source_key"] = ids(world)["media_key"]
     if table.name == "rejects":
-        found["key"] = f"{ids(world)['tweet_id']}/{ids(world)['media_key']}"
+        found["key"] = f"{ids(world)['post_id']}/{ids(world)['media_key']}"
     if table.name == "shared_images":
         found |= {"corpus": "art", "other_corpus": "posts"}
     return found
@@ -72,7 +72,7 @@ def fill(store: Store, names: Collection[str]) -> None:
     """Write a row of either post into tables."""
     frames = {n: declared.table(store.spark, n, [row(TABLES[n], w) for w in (PURGED, KEPT)]) for n in names}
     if "text_embeddings" in names:
-        known = texts(frames["images"], frames["tweets"], frames["captions"])
+        known = texts(frames["images"], frames["posts"], frames["captions"])
         vectors = frames["text_embeddings"].limit(1).drop("text_id", "source", "corpus", "text", "n_words")
         frames["text_embeddings"] = known.crossJoin(vectors).select(*TABLES["text_embeddings"].column_names)
     with ThreadPoolExecutor(4) as pool:
@@ -97,7 +97,7 @@ def test_every_table_says_whose_its_rows_are() -> None:
 def one_of_each_kind() -> set[str]:
     """Return a table for each way to say whose a row is, and those that tell which rows belong to a post."""
     kinds = {tuple(table.ids.items()): name for name, table in TABLES.items() if table.ids}
-    return {*kinds.values(), "tweets", "media", "images", "captions"}
+    return {*kinds.values(), "posts", "media", "images", "captions"}
 
 
 @pytest.mark.slow
@@ -174,14 +174,14 @@ def test_ids_are_listed_or_joined(store: Store, monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize("few", [0, 10])
 def test_ids_select_rows_and_their_others(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     monkeypatch.setattr("twigma_spark.purging.FEW_IDS", few)
-    rows = local_frame(spark, [("a", 1), (None, 2), ("b", 3)], "tweet_id STRING, n INT")
+    rows = local_frame(spark, [("a", 1), (None, 2), ("b", 3)], "post_id STRING, n INT")
     for others, n in ((False, [1]), (True, [2, 3])):
-        assert sorted(r.n for r in _select(rows, "tweet_id", ["a", "c"], others).select("n").collect()) == n
+        assert sorted(r.n for r in _select(rows, "post_id", ["a", "c"], others).select("n").collect()) == n
 
 
 def found(spark: SparkSession, request: Request, **rows: list[dict[str, Any]]) -> dict[str, int]:
     """Return what a purge would find in tables of literal rows."""
-    names = ("tweets", "media", "images", "captions")
+    names = ("posts", "media", "images", "captions")
     tables = {name: declared.table(spark, name, rows.get(name, both(name))) for name in names}
     store = SimpleNamespace(spark=spark, read=tables.__getitem__, exists=lambda name: True)
     return dict(run(store, request, dry_run=True).found)  # type: ignore[arg-type]
@@ -250,7 +250,7 @@ def test_what_was_purged_does_not_come_back(
     done = run(store, Request(posts=("10",), images=(own,)), corpora)
     assert len(done.left) == 2 and done.files == 0
     again = ingested(corpora)
-    assert [r.tweet_id for r in again["tweets"]] == ["11"] == [r.tweet_id for r in again["media"]]
+    assert [r.post_id for r in again["posts"]] == ["11"] == [r.post_id for r in again["media"]]
     assert sorted(r.source_key for r in again["images"]) == ["1.png", "11/3_1"]
     assert sorted(r.reason for r in again["rejects"]) == ["no_post", "purged"]
     assert not any(r.key == "0.png" for r in again["rejects"])

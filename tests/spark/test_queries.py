@@ -35,12 +35,12 @@ def test_hashtags_that_come_with_the_current_ones(spark: SparkSession, cfg: Conf
     # Of the post 1 both images are accepted, of 2 one is a photo, of 5 one has no score.
     shown = [("1", "1", 0.1), ("2", "1", 0.5), ("3", "2", 0.2), ("4", "2", 0.9), ("5", "5", 0.1), ("6", "5", None)]
     tables = {
-        "tweets": local_frame(
+        "posts": local_frame(
             spark,
             [(*post, "posts") for post in POSTS],
-            "tweet_id STRING, author_id STRING, hashtags ARRAY<STRING>, corpus STRING",
+            "post_id STRING, author_id STRING, hashtags ARRAY<STRING>, corpus STRING",
         ),
-        "images": local_frame(spark, [each[:2] for each in shown], "image_id STRING, tweet_id STRING"),
+        "images": local_frame(spark, [each[:2] for each in shown], "image_id STRING, post_id STRING"),
         "scores": local_frame(
             spark,
             [(name, "photo", score) for name, _, score in shown if score is not None],
@@ -57,7 +57,7 @@ def test_hashtags_that_come_with_the_current_ones(spark: SparkSession, cfg: Conf
     assert one["lift_low"] < one["lift"] < one["lift_high"]
     assert (one["judged"], one["accepted"], one["precision"], two["judged"]) == (2, 1, 0.5, 0)
     # Pictures of posts without a current hashtag come first, then those of the most liked.
-    posts = mark_current(tables["tweets"].withColumn("like_count", F.col("tweet_id").cast("int")), ["aiart"])
+    posts = mark_current(tables["posts"].withColumn("like_count", F.col("post_id").cast("int")), ["aiart"])
     examples = example_images(posts.coalesce(1), tables["images"].coalesce(1), ["dalle"], 3).collect()
     assert [row.image_id for row in sorted(examples, key=lambda row: row.place)] == ["5", "6", "3"]
     with pytest.raises(ConfigError, match=r"--hashtag must be in some posts and not in all.*Got none, in 0 of 6"):

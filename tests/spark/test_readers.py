@@ -77,7 +77,7 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
     return SimpleNamespace(
         images={c.name: {r.source_key: r for r in images if r.corpus == c.name} for c in cfg.corpora},
         rejects={c.name: {(r.unit, r.key, r.reason): r for r in rejects if r.corpus == c.name} for c in cfg.corpora},
-        posts={r.tweet_id: r for r in frames["tweets"].collect()},
+        posts={r.post_id: r for r in frames["posts"].collect()},
         account=ingest.account(cfg, spark, frames),
         cfg=cfg,
         frames=frames,
@@ -123,11 +123,11 @@ def test_vectors_of_clip_retrieval_go_through_the_stages(spark: SparkSession, ta
     np.testing.assert_allclose(found, vector / np.linalg.norm(vector), atol=1e-6)
     again = list(embed.run(cfg, context, images, embeddings))
     assert [each["embeddings"].count() for each in again] == [0]
-    tables = {name: table(spark, name, []) for name in ("hashes", "tweets", "media")}
+    tables = {name: table(spark, name, []) for name in ("hashes", "posts", "media")}
     repeats = deduplicate.run(cfg, context, images, embeddings, **tables)["duplicates"].collect()
     pair = {place[f"img_emb_0.npy/{n}/00000000{n}"] for n in (6, 7)}
     assert [({row.image_id, row.canonical_id}, row.tier) for row in repeats] == [(pair, "embedding")]
-    none = {name: table(spark, name, []) for name in ("tweets", "captions", "text_embeddings")}
+    none = {name: table(spark, name, []) for name in ("posts", "captions", "text_embeddings")}
     (texts,) = embed_text.run(cfg, context, images, **none)
     made_of = {row.text: row.embedding for row in texts["text_embeddings"].collect()}
     captions = np.load(Path(corpus.path) / "text_emb" / "text_emb_1.npy").astype(np.float64)
@@ -246,7 +246,7 @@ def test_a_release_of_twigma(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_a_release_of_ours_comes_back(taken: SimpleNamespace) -> None:
-    found = {key: (row.tweet_id, row.caption) for key, row in taken.images["released"].items()}
+    found = {key: (row.post_id, row.caption) for key, row in taken.images["released"].items()}
     assert found == {"a.jpg": ("1600000000000000009", 'a "cat",\nsitting'), "sub/b.png": ("0f" * 16, None)}
     assert taken.images["released"]["sub/b.png"].created_at.isoformat() == "2022-09-01T00:00:00"
     assert taken.posts["1600000000000000009"].like_count == 5 and taken.rejects["released"] == {}

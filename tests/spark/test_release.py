@@ -54,7 +54,7 @@ def literal() -> dict[str, list[dict[str, Any]]]:
     """Return five images of three posts, of which the fifth repeats the first, and one of art."""
     posts = {1: "t1", 2: "t1", 3: "t2", 4: "t3", 5: "t3"}
     images = [
-        {"image_id": key(i), "corpus": "posts", "source_key": f"{t}/{i}", "tweet_id": t, "media_key": f"3_{i}",
+        {"image_id": key(i), "corpus": "posts", "source_key": f"{t}/{i}", "post_id": t, "media_key": f"3_{i}",
          "created_at": datetime(2022, 1, i), "sensitive": i == 4}
         for i, t in posts.items()
     ]  # fmt: skip
@@ -63,13 +63,13 @@ def literal() -> dict[str, list[dict[str, Any]]]:
         "images": images,
         "embeddings": [declared.vector(i) for i in (*posts, 9)],
         "duplicates": [{"image_id": key(5), "canonical_id": key(1), "tier": "bytes", "similarity": 1.0}],
-        "tweets": [
-            {"tweet_id": t, "corpus": "posts", "author_id": f"author {t}", "author_followers": 10, "lang": "en",
+        "posts": [
+            {"post_id": t, "corpus": "posts", "author_id": f"author {t}", "author_followers": 10, "lang": "en",
              "created_at": datetime(2022, 2, 3, 4, 5, 6, 7000), "like_count": 7, "quote_count": 0, "reply_count": None,
              "text": "secret words"}
             for t in ("t1", "t2", "t3")
         ],
-        "media": [{"media_key": f"3_{i}", "tweet_id": t, "position": 0, "corpus": "posts",
+        "media": [{"media_key": f"3_{i}", "post_id": t, "position": 0, "corpus": "posts",
                    "url": None if i == 3 else f"https://host/media/{i}.jpg?name=large"} for i, t in posts.items()],
         "captions": [
             {"image_id": key(i), "model_id": specs.captioner(CFG).model_id,

@@ -294,17 +294,17 @@ def test_likes_and_followers_of_a_folder_become_posts(spark: SparkSession, tmp_p
     columns = Columns(like_count="likes")
     corpus = Corpus(name="own", role="posts", path=str(tmp_path), metadata=str(tmp_path / "m.csv"), columns=columns)
     made = taken(spark, Config(corpora=(corpus,)))
-    posts = {r.tweet_id: (r.author_id, r.author_followers, r.like_count) for r in made["tweets"].collect()}
+    posts = {r.post_id: (r.author_id, r.author_followers, r.like_count) for r in made["posts"].collect()}
     assert posts == {"7": ("ann", 100, 12), "own/c.png": (None, None, 3), "8": ("bob", 1, 1)}
     # A painting of 1889 has a date; no post was made then.
-    dates = {r.tweet_id: r.created_at and r.created_at.year for r in made["tweets"].collect()}
+    dates = {r.post_id: r.created_at and r.created_at.year for r in made["posts"].collect()}
     assert dates == {"7": 2023, "own/c.png": None, "8": 2023}
-    shown = {r.source_key: r.tweet_id for r in made["images"].collect()}
+    shown = {r.source_key: r.post_id for r in made["images"].collect()}
     assert shown == {"a.png": "7", "b.png": "7", "c.png": "own/c.png", "d.png": None}
     refused = {(r.key, r.reason, r.detail) for r in made["rejects"].collect()}
     assert ("m.csv#2", "value_unusable", "author_followers: many") in refused
     art = corpus.model_copy(update={"role": "art"})
-    assert taken(spark, Config(corpora=(art,)))["tweets"].count() == 3
+    assert taken(spark, Config(corpora=(art,)))["posts"].count() == 3
     unread = dict.fromkeys(("post_id", "author_id", "author_followers", "like_count"))
     alone = taken(spark, Config(corpora=(art.model_copy(update={"columns": Columns(**unread)}),)))
-    assert alone["tweets"].count() == 0 and alone["rejects"].where("detail LIKE 'author%'").count() == 0
+    assert alone["posts"].count() == 0 and alone["rejects"].where("detail LIKE 'author%'").count() == 0

@@ -46,14 +46,14 @@ def image(number: int, corpus: str, **more: Any) -> dict[str, Any]:
 WORLD: dict[str, list[dict[str, Any]]] = {
     "images": [
         image(1, "posts", created_at=datetime(2022, 1, 5), sensitive=False),
-        image(2, "posts", created_at=datetime(2022, 2, 5), sensitive=True, tweet_id="8"),
+        image(2, "posts", created_at=datetime(2022, 2, 5), sensitive=True, post_id="8"),
         image(3, "posts", created_at=datetime(2022, 2, 6)),
         image(4, "posts"),
         image(5, "art", title="Water Lilies <b>"),
     ],
-    "tweets": [
-        {"tweet_id": "7", "corpus": "posts", "author_id": "a", "hashtags": ["aiart", "dalle"]},
-        {"tweet_id": "8", "corpus": "posts", "author_id": "a", "hashtags": ["dalle"]},
+    "posts": [
+        {"post_id": "7", "corpus": "posts", "author_id": "a", "hashtags": ["aiart", "dalle"]},
+        {"post_id": "8", "corpus": "posts", "author_id": "a", "hashtags": ["dalle"]},
     ],
     "embeddings": [vector(number) for number in (1, 2, 3, 5)],
     "duplicates": [{"image_id": f"{3:032x}", "canonical_id": f"{1:032x}", "tier": "bytes"}],

@@ -65,7 +65,7 @@ def test_groups_come_whole_with_their_words(spark: SparkSession, table: Table) -
 
 
 def test_the_pass_gives_the_moments_of_numpy(spark: SparkSession, table: Table) -> None:
-    rows = [image(i, "a" if i < 6 else "b", tweet_id=f"t{i // 2}") for i in range(10)]
+    rows = [image(i, "a" if i < 6 else "b", post_id=f"t{i // 2}") for i in range(10)]
     vectors = local_frame(
         spark, [(r["image_id"], r["corpus"], [3 * v for v in unit(i)]) for i, r in enumerate(rows)], VECTORS
     )
@@ -80,7 +80,7 @@ def test_the_pass_gives_the_moments_of_numpy(spark: SparkSession, table: Table) 
 
 
 def test_sums_of_shares_are_those_of_the_groups(table: Table) -> None:
-    rows = [image(i, "a", tweet_id=f"t{min(i, 2)}") for i in range(5)]
+    rows = [image(i, "a", post_id=f"t{min(i, 2)}") for i in range(5)]
     members = [{**image(i, "a"), "clustering_id": "o", "cluster": int(i > 3), "distance": 0.1} for i in range(5)]
     found = {r["cluster"]: r for r in share_sums(table("clusters", members), table("images", rows)).collect()}
     names = ("hits", "total", "groups", "unit", "hits_squared", "hits_total", "total_squared")
@@ -89,12 +89,12 @@ def test_sums_of_shares_are_those_of_the_groups(table: Table) -> None:
 
 
 def test_texts_are_sampled_by_kind(spark: SparkSession) -> None:
-    rows = [(f"{i}", "caption" if i < 5 else "tweet", "posts", i, [1.0]) for i in range(9)]
+    rows = [(f"{i}", "caption" if i < 5 else "post", "posts", i, [1.0]) for i in range(9)]
     frame = local_frame(
         spark, rows, "text_id STRING, source STRING, corpus STRING, n_words INT, embedding ARRAY<FLOAT>"
     )
     found = sample_texts(frame, 3, 0).collect()
-    assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts tweets"] * 3
+    assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts posts"] * 3
 
 
 CFG = Config(
@@ -141,7 +141,7 @@ def run(spark: SparkSession, table: Table, monkeypatch: pytest.MonkeyPatch) -> C
 
 def world() -> tuple[list[dict[str, Any]], list[list[float]]]:
     """Return posts that are spread out, four prompts of three images alike, one photo, and no art."""
-    rows = [image(i, "posts", tweet_id=f"t{i // 2}") for i in range(16)]
+    rows = [image(i, "posts", post_id=f"t{i // 2}") for i in range(16)]
     rows += [image(100 + i, "diffusion", prompt_id=f"p{i // 3}", prompt="word " * (3 + i // 3)) for i in range(12)]
     rows += [image(200, "photo")]
     alike = [[v + 0.01 * (i % 3) for v in unit(50 + i // 3)] for i in range(12)]
@@ -231,7 +231,7 @@ def test_a_second_encoder_is_compared(
 @pytest.mark.parametrize("stage", [variation.STAGE, distinctiveness.STAGE], ids=lambda s: s.name)
 def test_constant_vectors_and_one_prompt_are_stated(stage: Stage, run: Callable[..., dict[str, list[Any]]]) -> None:
     rows = [image(i, "diffusion", prompt_id="p", prompt="a b c") for i in range(8)]
-    rows += [image(50 + i, "posts", tweet_id="t") for i in range(8)]
+    rows += [image(50 + i, "posts", post_id="t") for i in range(8)]
     found = run(stage, rows, [unit(1)] * 16)["results"]
     all_are_stated(found)
     by_key = {(r.metric, joined(r)): r for r in found}
@@ -256,12 +256,10 @@ def test_texts_that_are_gone_or_of_another_model_are_left_out(table: Table, monk
     monkeypatch.setattr(specs, "text_encoder", lambda cfg: encoder)
     monkeypatch.setattr(specs, "captioner", lambda cfg: None)
     images = table("images", [image(i, "diffusion", prompt=f"a red castle {i}") for i in range(8)])
-    tweets = table(
-        "tweets", [{"tweet_id": str(i), "corpus": "posts", "text": f"my new castle {i} #ai"} for i in range(8)]
-    )
+    posts = table("posts", [{"post_id": str(i), "corpus": "posts", "text": f"my new castle {i} #ai"} for i in range(8)])
     from twigma_spark.transforms.texts import texts
 
-    there = texts(images, tweets, table("captions", [])).collect()
+    there = texts(images, posts, table("captions", [])).collect()
     own = [
         {**r.asDict(), "model_id": "m", "preprocess_rev": "r", "dim": 4, "embedding": unit(i)}
         for i, r in enumerate(there)
@@ -271,16 +269,16 @@ def test_texts_that_are_gone_or_of_another_model_are_left_out(table: Table, monk
         CFG,
         VariationSpec(bootstrap=20, clusters=2),
         images,
-        tweets,
+        posts,
         table("captions", []),
         table("text_embeddings", own + gone),
     )
-    assert {s.labels["kind"] for s in found} == {"diffusion prompts", "posts tweets"}
-    one = next(s for s in found if (s.metric, s.labels["kind"]) == ("pair_distance", "posts tweets"))
+    assert {s.labels["kind"] for s in found} == {"diffusion prompts", "posts posts"}
+    one = next(s for s in found if (s.metric, s.labels["kind"]) == ("pair_distance", "posts posts"))
     assert one.n == 8 and one.estimate is not None and one.low is not None
 
 
 def test_a_model_without_a_text_tower_has_no_texts(table: Table) -> None:
     cfg = Config(models={"image": Onnx(kind="onnx", path="x")})  # type: ignore[arg-type]
-    empty = (table(name, []) for name in ("images", "tweets", "captions", "text_embeddings"))
+    empty = (table(name, []) for name in ("images", "posts", "captions", "text_embeddings"))
     assert text_variation.text_results(cfg, VariationSpec(), *empty) == []

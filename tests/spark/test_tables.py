@@ -200,7 +200,7 @@ def test_results_of_an_older_version_are_refused_until_their_stage_has_run_again
     with pytest.raises(SchemaError, match=r"labels\. Got rows of an older version.*variation.*--force"):
         read_results(store.read("results"))
     made = Result.of(
-        "variation", "iev", Value(0.4, None, None, 9, "images", "a method"), corpus="posts", within="tweets"
+        "variation", "iev", Value(0.4, None, None, 9, "images", "a method"), corpus="posts", within="posts"
     )
     for _ in range(2):
         assert store.write("results", result_rows(spark, "variation", [made]), stage="variation") == 1

@@ -46,12 +46,12 @@ def test_every_distinct_text_of_a_source_and_corpus_comes_once(spark: SparkSessi
         ],
         "image_id STRING, corpus STRING, prompt STRING, caption STRING",
     )
-    tweets = local_frame(spark, [("posts", "a red fox #ai"), ("posts", "#ai")], "corpus STRING, text STRING")
+    posts = local_frame(spark, [("posts", "a red fox #ai"), ("posts", "#ai")], "corpus STRING, text STRING")
     captions = local_frame(spark, [("c", "a red fox"), ("x", "of no image")], "image_id STRING, caption STRING")
-    rows = texts(images, tweets, captions).orderBy("source").collect()
+    rows = texts(images, posts, captions).orderBy("source").collect()
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
         ("caption", "art", "a red fox", 3), ("human caption", "art", "by a person", 3),
-        ("prompt", "gen", "a red fox", 3), ("tweet", "posts", "a red fox", 3),
+        ("prompt", "gen", "a red fox", 3), ("post", "posts", "a red fox", 3),
     ]  # fmt: skip
     assert len({r.text_id for r in rows}) == 4 and all(len(r.text_id) == 32 for r in rows)
 
@@ -61,9 +61,9 @@ def test_other_texts_are_the_lines_of_files(spark: SparkSession, tmp_path: Path)
     haiku.write_bytes(b"an old pond\n\n  a frog leaps in \n***\n" + b"b\xffd\n")
     others = plain_texts.read_texts(spark, [Texts(name="haiku", path=str(haiku))])
     images = local_frame(spark, [], "image_id STRING, corpus STRING, prompt STRING, caption STRING")
-    tweets = local_frame(spark, [], "corpus STRING, text STRING")
+    posts = local_frame(spark, [], "corpus STRING, text STRING")
     captions = local_frame(spark, [], "image_id STRING, caption STRING")
-    rows = texts(images, tweets, captions, others).orderBy("text").collect()
+    rows = texts(images, posts, captions, others).orderBy("text").collect()
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
         ("text", "haiku", "a frog leaps in", 4), ("text", "haiku", "an old pond", 3),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from twigma_spark.results import Result
 LEVELS = {"quintile 1": 42.0, "quintile 2": 30.0, "quintile 3": 11.0, "followers >5000 vs <500": 910.0}
 MODELS = {
     "poisson_score": 28.0,
-    "poisson": 4.0, "poisson_tweet": 15.0, "poisson_author": 25.0, "quasi_poisson": 18.0, "negative_binomial": 22.0,
+    "poisson": 4.0, "poisson_post": 15.0, "poisson_author": 25.0, "quasi_poisson": 18.0, "negative_binomial": 22.0,
     "poisson_offset": 26.0, "poisson_age": 27.0, "ppml_author": 40.0,
 }  # fmt: skip
 GAP = 8

@@ -17,7 +17,7 @@ BANDS = list(LIKES.bands)
 
 
 def drawn(seed: int, n: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return likes, columns (constant, quintiles 1 to 4, upper bands) and tweet of images that share likes."""
+    """Return likes, columns (constant, quintiles 1 to 4, upper bands) and post of images that share likes."""
     rng = np.random.default_rng(seed)
     x = np.column_stack(
         [np.ones(n), counts.dummies(rng.integers(0, 5, n), range(4)), counts.dummies(rng.integers(0, 3, n), (1, 2))]
@@ -45,7 +45,7 @@ def test_equal_rows_are_collapsed_and_found_again() -> None:
 
 @pytest.mark.parametrize("kind", ["of few values", "of any values", "with an offset", "with a continuous column"])
 def test_poisson_and_its_clustered_errors_are_those_of_statsmodels(kind: str) -> None:
-    y, x, tweet = drawn(1)
+    y, x, post = drawn(1)
     noise = np.random.default_rng(5).normal(3, 1, size=len(y))
     offset = noise if kind == "with an offset" else None
     x = np.column_stack([x, noise]) if kind == "with a continuous column" else x
@@ -53,19 +53,19 @@ def test_poisson_and_its_clustered_errors_are_those_of_statsmodels(kind: str) ->
     wanted = sm.GLM(y, x, family=sm.families.Poisson(), offset=offset)
     assert fit.params == pytest.approx(wanted.fit().params, abs=1e-8)
     assert fit.cov == pytest.approx(wanted.fit().cov_params(), rel=1e-6)
-    robust = wanted.fit(cov_type="cluster", cov_kwds={"groups": tweet})
-    assert counts.clustered_covariance(fit, y, x, tweet) == pytest.approx(robust.cov_params(), rel=1e-6)
+    robust = wanted.fit(cov_type="cluster", cov_kwds={"groups": post})
+    assert counts.clustered_covariance(fit, y, x, post) == pytest.approx(robust.cov_params(), rel=1e-6)
 
 
 def test_the_negative_binomial_is_that_of_statsmodels() -> None:
-    y, x, tweet = drawn(2)
+    y, x, post = drawn(2)
     fit = counts.negative_binomial(y, x)
     assert fit is not None
     wanted = sm.NegativeBinomial(y, x).fit(disp=0, method="newton", maxiter=100)
     assert [*fit.params, fit.alpha] == pytest.approx(wanted.params, rel=1e-4)
     family = sm.families.NegativeBinomial(alpha=fit.alpha)
-    robust = sm.GLM(y, x, family=family).fit(cov_type="cluster", cov_kwds={"groups": tweet})
-    assert counts.clustered_covariance(fit, y, x, tweet) == pytest.approx(robust.cov_params(), rel=1e-5)
+    robust = sm.GLM(y, x, family=family).fit(cov_type="cluster", cov_kwds={"groups": post})
+    assert counts.clustered_covariance(fit, y, x, post) == pytest.approx(robust.cov_params(), rel=1e-5)
 
 
 def test_a_poisson_has_next_to_no_dispersion() -> None:
@@ -102,14 +102,14 @@ def test_pearsons_scale_is_that_of_statsmodels() -> None:
 
 
 def test_cameron_and_trivedis_coefficient_is_that_of_the_auxiliary_regression() -> None:
-    y, x, tweet = drawn(5)
+    y, x, post = drawn(5)
     fit = counts.poisson(y, x)
-    found, p = counts.overdispersion(y, fit.mu, tweet, "images", "tweets")
+    found, p = counts.overdispersion(y, fit.mu, post, "images", "posts")
     z = ((y - fit.mu) ** 2 - y) / fit.mu
-    robust = sm.OLS(z, fit.mu).fit(cov_type="cluster", cov_kwds={"groups": tweet, "use_correction": False})
+    robust = sm.OLS(z, fit.mu).fit(cov_type="cluster", cov_kwds={"groups": post, "use_correction": False})
     assert found.estimate == pytest.approx(robust.params[0])
     assert p < 1e-4 and found.low > 0
-    one_each, _ = counts.overdispersion(y, fit.mu, np.arange(len(y)), "images", "tweets")
+    one_each, _ = counts.overdispersion(y, fit.mu, np.arange(len(y)), "images", "posts")
     stat = (one_each.high - one_each.low) / 2
     hc0 = sm.OLS(z, fit.mu).fit(cov_type="HC0").bse[0]
     assert stat == pytest.approx(1.96 * hc0, rel=2e-3)
@@ -148,7 +148,7 @@ def test_an_author_of_one_image_or_without_likes_says_nothing() -> None:
 
 
 def small_world(seed: int, planted: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return likes, columns (constant, bands, closeness) and tweet, drawn as the sample world draws them."""
+    """Return likes, columns (constant, bands, closeness) and post, drawn as the sample world draws them."""
     rng = np.random.default_rng([77, seed])
     n = 500
     band = rng.choice(3, n, p=BAND_SHARES)
@@ -163,9 +163,9 @@ def test_the_planted_coefficients_are_inside_their_intervals_in_90_of_100_seeds(
     planted = np.array([LIKES.intercept, LIKES.bands["500-5000"], LIKES.bands[">5000"], LIKES.style_mix])
     inside = np.zeros((100, 4), bool)
     for seed in range(100):
-        y, x, tweet = small_world(seed)
+        y, x, post = small_world(seed)
         fit = counts.negative_binomial(y, x)
-        reach = 1.965 * np.sqrt(np.diag(counts.clustered_covariance(fit, y, x, tweet)))
+        reach = 1.965 * np.sqrt(np.diag(counts.clustered_covariance(fit, y, x, post)))
         inside[seed] = np.abs(fit.params - planted) <= reach
     assert (inside.sum(axis=0) >= 90).all(), inside.sum(axis=0)
 
@@ -175,10 +175,10 @@ def test_the_planted_coefficients_are_inside_their_intervals_in_90_of_100_seeds(
 def test_a_closeness_that_does_nothing_is_rejected_at_its_nominal_rate(model) -> None:
     rejected = 0
     for seed in range(400):
-        y, x, tweet = small_world(seed, planted=False)
+        y, x, post = small_world(seed, planted=False)
         fit = model(y, x)
         _, low, high = counts.percent_change(
-            fit.params[3], counts.clustered_covariance(fit, y, x, tweet)[3, 3], tweet.max() + 1
+            fit.params[3], counts.clustered_covariance(fit, y, x, post)[3, 3], post.max() + 1
         )
         rejected += not low <= 0 <= high
     assert 0.03 <= rejected / 400 <= 0.07, rejected / 400
@@ -192,5 +192,5 @@ def test_a_poisson_is_called_overdispersed_at_the_nominal_rate() -> None:
         n = 800
         x = np.column_stack([np.ones(n), counts.dummies(rng.integers(0, 3, n), (1, 2))])
         y = rng.poisson(np.exp(x @ [1.9, 1.1, 2.4]))
-        rejected += counts.overdispersion(y, counts.poisson(y, x).mu, np.arange(n), "images", "tweets")[1] < 0.05
+        rejected += counts.overdispersion(y, counts.poisson(y, x).mu, np.arange(n), "images", "posts")[1] < 0.05
     assert 0.03 <= rejected / 400 <= 0.07, rejected / 400

@@ -54,7 +54,7 @@ def test_every_model_tells_every_level_with_its_errors() -> None:
         assert [joined(r) for r in quintiles] == [f"art|quintile {k}" for k in (1, 2, 3, 4)], model
         assert all(r.value.low is not None and "share its likes" in r.value.method for r in quintiles)
     assert value(found, "negative_binomial", "art|quintile 1") > 50
-    assert "authors" in said(found, "poisson_author") and "tweets" in said(found, "poisson_tweet")
+    assert "authors" in said(found, "poisson_author") and "posts" in said(found, "poisson_post")
     assert value(found, "overdispersion", "art") > 0.1
 
 
@@ -66,10 +66,10 @@ def test_the_means_of_the_quintiles_are_those_of_the_images() -> None:
     assert value(found, "mean_likes", "art|5") == pytest.approx(data.likes[order[-180:]].mean())
 
 
-def test_the_order_of_the_images_and_the_names_of_tweets_do_not_matter() -> None:
+def test_the_order_of_the_images_and_the_names_of_posts_do_not_matter() -> None:
     data = images(400)
     turned = data.of(np.random.default_rng(1).permutation(400))  # type: ignore[arg-type]
-    turned = replace(turned, tweet=turned.tweet * 7 - 3)
+    turned = replace(turned, post=turned.post * 7 - 3)
     for one, other in zip(rows(data), rows(turned), strict=True):
         assert (one.metric, joined(one)) == (other.metric, joined(other))
         assert one.value.estimate == pytest.approx(other.value.estimate, rel=1e-5)
@@ -87,7 +87,7 @@ def test_one_author() -> None:
     data = images(200)
     found = rows(replace(data, author=np.zeros(200, int), band=np.zeros(200, np.int8)))
     assert "more authors" in said(found, "poisson_author")
-    assert value(found, "poisson_tweet", "art|quintile 1") is not None
+    assert value(found, "poisson_post", "art|quintile 1") is not None
     assert not [r for r in found if "followers" in joined(r)]
 
 

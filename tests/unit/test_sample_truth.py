@@ -9,7 +9,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.sample.corpora.likes import BAND_SHARES, BANDS, LIKES, draw_likes
 from twigma_spark.sample.corpora.timeline import month_weights, trends
 from twigma_spark.sample.power import band_power, trend_powers, wald_power
-from twigma_spark.sample.records import ImageTruth, TweetTruth
+from twigma_spark.sample.records import ImageTruth, PostTruth
 from twigma_spark.sample.truth import Check, RunResults, check_results, format_checks, load_images, load_truth
 from twigma_spark.sample.world import draw_world
 
@@ -83,7 +83,7 @@ def test_a_broken_file_with_the_wrong_reason(truth, right, failed):
     unit, key, _ = right.rejects[0]
     wrong = replace(right, rejects=[(unit, key, "unlucky"), *right.rejects[1:]])
     assert failed(truth, wrong) == [
-        "broken files and tweets rejected, with reason",
+        "broken files and posts rejected, with reason",
         "no usable file rejected",
     ]
 
@@ -183,11 +183,11 @@ def test_table_and_loading(truth, tmp_path):
 
 @pytest.fixture
 def large(truth):
-    """The ground truth of a world with sixty times as many tweets: every planted effect has the power."""
-    many = truth.model_copy(update={"tweets": truth.tweets * 60})
-    powers = trend_powers(many.trends, len(many.tweets))
+    """The ground truth of a world with sixty times as many posts: every planted effect has the power."""
+    many = truth.model_copy(update={"posts": truth.posts * 60})
+    powers = trend_powers(many.trends, len(many.posts))
     assert all(powers[name] > 0.9 for name, trend in many.trends.items() if trend.direction != "steady")
-    assert all(band_power(many.likes, many.tweets, band, "<500") > 0.9 for band in ("500-5000", ">5000"))
+    assert all(band_power(many.likes, many.posts, band, "<500") > 0.9 for band in ("500-5000", ">5000"))
     return many
 
 
@@ -240,17 +240,17 @@ def test_random_neighbours_and_missed_near_duplicates_fail(truth, right, failed)
     assert failed(truth, replace(right, duplicates=strict)) == ["near duplicates collapsed"]
 
 
-def tweets(n: int, rng: np.random.Generator) -> list[TweetTruth]:
+def posts(n: int, rng: np.random.Generator) -> list[PostTruth]:
     bands = rng.choice(list(BANDS), n, p=BAND_SHARES)
-    return [TweetTruth(tweet_id="", theme="city", band=band, style_mix=float(rng.random() * 0.4)) for band in bands]
+    return [PostTruth(post_id="", theme="city", band=band, style_mix=float(rng.random() * 0.4)) for band in bands]
 
 
 def test_the_power_of_bands_is_how_often_they_are_told_apart():
-    """Against a simulation: 2,000 worlds of 40 tweets, log ratios of means with their empirical standard error."""
+    """Against a simulation: 2,000 worlds of 40 posts, log ratios of means with their empirical standard error."""
     rng = np.random.default_rng(1)
-    own = tweets(40, rng)
-    bands = np.array([tweet.band for tweet in own])
-    mixes = [tweet.style_mix for tweet in own]
+    own = posts(40, rng)
+    bands = np.array([post.band for post in own])
+    mixes = [post.style_mix for post in own]
     ratios = []
     for _ in range(2000):
         likes = draw_likes(LIKES, bands.tolist(), mixes, rng)

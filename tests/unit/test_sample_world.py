@@ -35,7 +35,7 @@ def truth(world) -> Truth:
 
 @pytest.fixture(scope="module")
 def pages(world):
-    return [json.loads(path.read_text()) for path in sorted((world / "posts").glob("tweets-*.json"))]
+    return [json.loads(path.read_text()) for path in sorted((world / "posts").glob("posts-*.json"))]
 
 
 def image_path(world: Path, corpus: str, source_key: str) -> Path:
@@ -91,8 +91,8 @@ def test_accounts_agree_with_the_disk(world, truth, pages):
         listed = listed_files(world / name)
         candidates = len(files | set(listed)) + len(listed) - len(set(listed))
         assert candidates == truth.corpora[name].files, name
-    tweets = {tweet["id"]: tweet for page in pages for tweet in page["data"] if "id" in tweet}
-    shown = [key for tweet in tweets.values() for key in tweet["attachments"]["media_keys"]]
+    posts = {post["id"]: post for page in pages for post in page["data"] if "id" in post}
+    shown = [key for post in posts.values() for key in post["attachments"]["media_keys"]]
     assert len(shown) == truth.corpora["posts"].files
     assert {path.stem for path in (world / "posts/media").iterdir()} < set(shown)
 
@@ -129,11 +129,11 @@ def test_same_bytes_are_just_those_planted(world, truth):
     assert {group.corpus for group in truth.byte_duplicates} == set(truth.corpora)
 
 
-def test_shared_media_stand_in_several_tweets(truth, pages):
+def test_shared_media_stand_in_several_posts(truth, pages):
     shown = defaultdict(set)
-    for tweet in (tweet for page in pages for tweet in page["data"] if "id" in tweet):
-        for key in tweet["attachments"]["media_keys"]:
-            shown[key].add(f"{tweet['id']}/{key}")
+    for post in (post for page in pages for post in page["data"] if "id" in post):
+        for key in post["attachments"]["media_keys"]:
+            shown[key].add(f"{post['id']}/{key}")
     assert {key: keys for key, keys in shown.items() if len(keys) > 1} == {
         entry.media_key: set(entry.source_keys) for entry in truth.shared_media
     }
@@ -204,8 +204,8 @@ def check_kind(kind: str, path: Path) -> None:
 def test_metadata_faults_are_where_they_are_said_to_be(world, truth, pages):
     for fault in truth.metadata_faults:
         name, _, place = fault.where.partition(":")
-        if fault.kind == "tweet_without_id":
-            page = pages[int(name.removeprefix("tweets-").removesuffix(".json"))]
+        if fault.kind == "post_without_id":
+            page = pages[int(name.removeprefix("posts-").removesuffix(".json"))]
             assert "id" not in page["data"][int(place[5:-1])]
             continue
         line = (world / fault.corpus / name).read_bytes().split(b"\n")[int(place) - 1]
@@ -222,18 +222,18 @@ def test_metadata_faults_are_where_they_are_said_to_be(world, truth, pages):
 
 def test_pages_hang_together(truth, pages):
     assert ["next_token" in page["meta"] for page in pages] == [True] * (len(pages) - 1) + [False]
-    ids = [tweet["id"] for page in pages for tweet in page["data"] if "id" in tweet]
+    ids = [post["id"] for page in pages for post in page["data"] if "id" in post]
     twice = [entry.source_key for entry in truth.broken if entry.kind == "collected_twice"]
     assert [key for key, count in Counter(ids).items() if count > 1] == twice
     for page in pages:
         users = {user["id"] for user in page["includes"]["users"]}
         media = {item["media_key"] for item in page["includes"]["media"]}
-        for tweet in page["data"]:
-            assert tweet["author_id"] in users
-            assert set(tweet.get("attachments", {"media_keys": []})["media_keys"]) <= media
-            assert "2021-01" <= tweet["created_at"] <= "2023-04"
-            for tag in tweet["entities"]["hashtags"]:
-                assert tweet["text"][tag["start"] : tag["end"]] == f"#{tag['tag']}"
+        for post in page["data"]:
+            assert post["author_id"] in users
+            assert set(post.get("attachments", {"media_keys": []})["media_keys"]) <= media
+            assert "2021-01" <= post["created_at"] <= "2023-04"
+            for tag in post["entities"]["hashtags"]:
+                assert post["text"][tag["start"] : tag["end"]] == f"#{tag['tag']}"
 
 
 def test_four_images_a_prompt(world, truth):

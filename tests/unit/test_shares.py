@@ -36,10 +36,10 @@ def test_the_error_of_a_mean_is_that_of_leaving_each_group_out(seed: int) -> Non
     y = rng.poisson(5, 150) + groups % 7
     found = mean_error(group_sums(y, groups), np.bincount(groups).astype(float))
     assert found == pytest.approx(written_out_error(y, groups))
-    value = clustered_mean(y, groups, "images", "tweets")
+    value = clustered_mean(y, groups, "images", "posts")
     half = found[0] * t.ppf(0.975, found[1])
     assert (value.estimate, value.low, value.high) == pytest.approx((y.mean(), y.mean() - half, y.mean() + half))
-    assert (value.n, value.unit) == (150, "images") and f"{groups.max() + 1} tweets" in value.method
+    assert (value.n, value.unit) == (150, "images") and f"{groups.max() + 1} posts" in value.method
 
 
 def test_equal_groups_have_one_degree_of_freedom_fewer_than_groups() -> None:
@@ -55,12 +55,12 @@ def test_the_interval_of_likes_is_one_of_logarithms() -> None:
 
 
 def test_one_group_has_a_mean_and_no_interval() -> None:
-    found = clustered_mean([1.0, 3.0], np.array([0, 0]), "images", "tweets")
+    found = clustered_mean([1.0, 3.0], np.array([0, 0]), "images", "posts")
     assert (found.estimate, found.low, found.high) == (2.0, None, None) and "no interval" in found.method
 
 
 def test_no_rows_are_a_sentence() -> None:
-    found = clustered_mean([], np.array([], int), "images", "tweets")
+    found = clustered_mean([], np.array([], int), "images", "posts")
     assert found.estimate is None and "no rows" in found.method
 
 
@@ -99,7 +99,7 @@ def test_posts_without_images_say_nothing_and_none_at_all_are_a_sentence() -> No
     with_empty = clustered_shares([[1], [0], [0]], [1, 1, 0])
     without = clustered_shares([[1], [0]], [1, 1])
     assert np.allclose(with_empty, without)
-    (found,) = share_estimates(np.zeros((0, 1)), np.zeros(0), "images", "tweets")
+    (found,) = share_estimates(np.zeros((0, 1)), np.zeros(0), "images", "posts")
     assert found.estimate is None and "no images" in found.method
 
 

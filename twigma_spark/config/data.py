@@ -83,7 +83,7 @@ ReaderName = Annotated[str, one_of(READERS)]
 
 
 class Columns(Section):
-    """Names of the metadata columns that fill the columns of `images` and `tweets`; null where there is none."""
+    """Names of the metadata columns that fill the columns of `images` and `posts`; null where there is none."""
 
     file: str = "file"
     image: str = "image"

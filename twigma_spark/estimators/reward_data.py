@@ -141,10 +141,10 @@ def _pair_keys(preferred: NDArray[np.int64], other: NDArray[np.int64]) -> NDArra
     return (preferred.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ other.astype(np.uint64)).view(np.int64)
 
 
-def score_margins(
+def image_scores(
     scores: DataFrame, kinds: Sequence[str], preferred: NDArray[np.int64], other: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return, for each kind of score, that of the preferred image less that of the other; NaN where one has none.
+    """Return, for each kind of score, those (n, 2) of the preferred and the other image; NaN where one has none.
 
     Args:
         scores: rows of the table `scores`; the highest of several scorers of a kind counts.
@@ -154,11 +154,11 @@ def score_margins(
     """
     highest = scores.where(F.col("kind").isin(list(kinds))).groupBy("kind", "image_id").agg(F.max("score"))
     found = arrow.table(highest.toDF("kind", "image_id", "score").select("kind", F.xxhash64("image_id"), "score"))
-    margins = {}
+    both = {}
     for kind in kinds:
         own = found.filter(pa.compute.equal(found.column(0), kind))
         keys, values = own.column(1).to_numpy(), own.column(2).to_numpy()
         order = np.argsort(keys)
-        sides = (look_up(keys[order], values[order], ids, np.nan) for ids in (preferred, other))
-        margins[kind] = np.subtract(*sides)
-    return margins
+        sides = [look_up(keys[order], values[order], ids, np.nan) for ids in (preferred, other)]
+        both[kind] = np.stack(sides, axis=1)
+    return both

@@ -105,7 +105,7 @@ def _gather_facts(
 ) -> Facts:
     """Return what the release says of itself."""
     released = found.kept.join(found.left_out, "image_id", "left_anti")
-    dated = tables["images"].select("image_id", "tweet_id", "created_at").join(released, "image_id", "left_semi")
+    dated = tables["images"].select("image_id", "post_id", "created_at").join(released, "image_id", "left_semi")
     hidden = 0 if cfg.release.max_nsfw is None else count_rows(found.left_out)
     groups, made = author_groups(cfg, released, tables), made_by(tables["runs"])
     return Facts(

@@ -134,14 +134,14 @@ def count_release(
     """Return the numbers of a release.
 
     Args:
-        rows: what is released, with `tweet_id` and `created_at`.
+        rows: what is released, with `post_id` and `created_at`.
         corpora: names of the corpora whose images they are.
         hidden: kept images that stay out.
         groups: of `rows.author_groups`.
         tables: duplicates, images and rejects.
     """
     total = rows.agg(
-        F.count("*").alias("images"), F.countDistinct("tweet_id").alias("posts"),
+        F.count("*").alias("images"), F.countDistinct("post_id").alias("posts"),
         F.to_date(F.min("created_at")).alias("first"), F.to_date(F.max("created_at")).alias("last"),
     ).collect()[0]  # fmt: skip
     of = tables["images"].where(F.col("corpus").isin(list(corpora))).select("image_id")

@@ -96,7 +96,7 @@ def platform_of(corpora: Sequence[Corpus], platforms: Set[str] | None, how: Rele
 
     Args:
         corpora: of which images are released.
-        platforms: where their posts are from (`tweets.platform`); None where no image has the id of a post.
+        platforms: where their posts are from (`posts.platform`); None where no image has the id of a post.
         how: the configuration.
 
     Raises:

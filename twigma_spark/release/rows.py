@@ -16,7 +16,7 @@ from twigma_spark.stages import inputs, specs
 from twigma_spark.transforms import engagement, purged
 
 TABLES = (
-    "images", "embeddings", "duplicates", "tweets", "media", "captions", "clusters", "scores", "projection",
+    "images", "embeddings", "duplicates", "posts", "media", "captions", "clusters", "scores", "projection",
 )  # fmt: skip
 # The table that a column comes from, and the stage that fills it.
 NEEDED: Mapping[str, tuple[str, str]] = {
@@ -86,7 +86,7 @@ def check_purged(images: DataFrame, tombstones: DataFrame) -> None:
     """
     if tombstones.isEmpty():
         return
-    of_posts = purged.without_posts(images.select("image_id", "tweet_id"), purged.digests(tombstones, "post"))
+    of_posts = purged.without_posts(images.select("image_id", "post_id"), purged.digests(tombstones, "post"))
     left = count_rows(images) - count_rows(purged.without(of_posts, "image_id", purged.digests(tombstones, "image")))
     if left:
         raise ConfigError(
@@ -106,9 +106,9 @@ def _switched_off(cfg: Config, stage: str) -> bool:
 
 def platforms_of(tables: Mapping[str, DataFrame], corpora: Sequence[str]) -> frozenset[str] | None:
     """Return where the posts of the corpora are from; None where no image has the id of one."""
-    if tables["images"].where(F.col("corpus").isin(corpora) & F.col("tweet_id").isNotNull()).isEmpty():
+    if tables["images"].where(F.col("corpus").isin(corpora) & F.col("post_id").isNotNull()).isEmpty():
         return None
-    known = tables["tweets"].where(F.col("corpus").isin(corpora) & F.col("platform").isNotNull())
+    known = tables["posts"].where(F.col("corpus").isin(corpora) & F.col("platform").isNotNull())
     return frozenset(row["platform"] for row in known.select("platform").distinct().collect())
 
 
@@ -142,9 +142,9 @@ def _is_hidden(cfg: Config) -> Column:
 
 def _with_posts(cfg: Config, scored: DataFrame, tables: Mapping[str, DataFrame]) -> DataFrame:
     """Return all columns of a release, and what is asked about privacy, for each image."""
-    images = tables["images"].select("image_id", "source_key", "tweet_id", "media_key", "created_at")
-    posts = tables["tweets"].select(
-        "tweet_id", RAW_AUTHOR, F.col("created_at").alias("posted"), "like_count", "quote_count", "reply_count"
+    images = tables["images"].select("image_id", "source_key", "post_id", "media_key", "created_at")
+    posts = tables["posts"].select(
+        "post_id", RAW_AUTHOR, F.col("created_at").alias("posted"), "like_count", "quote_count", "reply_count"
     )
     # A picture has one address, whatever post shows it.
     served = tables["media"].groupBy("media_key").agg(F.min("url").alias("url"))
@@ -156,13 +156,13 @@ def _with_posts(cfg: Config, scored: DataFrame, tables: Mapping[str, DataFrame])
     at_platform = F.coalesce(F.element_at(F.split(F.split("url", "[?#]")[0], "/"), -1), "media_key")
     return (
         scored.join(images, "image_id")
-        .join(posts, "tweet_id", "left")
+        .join(posts, "post_id", "left")
         .join(served, "media_key", "left")
         .join(captions, "image_id", "left")
         .join(places, "image_id", "left")
         .withColumns(
             {
-                "id": F.coalesce("tweet_id", "image_id"),
+                "id": F.coalesce("post_id", "image_id"),
                 "image_name": F.coalesce(at_platform, "source_key"),
                 "created_at": F.coalesce("posted", "created_at"),
                 "label_10_cluster": F.col("cluster").cast("bigint"),
@@ -175,8 +175,8 @@ def _with_posts(cfg: Config, scored: DataFrame, tables: Mapping[str, DataFrame])
 
 def author_groups(cfg: Config, kept: DataFrame, tables: Mapping[str, DataFrame]) -> DataFrame:
     """Return how many authors share a follower band, a month and a language: authors, one row a group."""
-    ids = kept.join(tables["images"].select("image_id", "tweet_id"), "image_id").select("tweet_id").distinct()
-    posts = tables["tweets"].where(F.col(RAW_AUTHOR).isNotNull()).join(ids, "tweet_id", "left_semi")
+    ids = kept.join(tables["images"].select("image_id", "post_id"), "image_id").select("post_id").distinct()
+    posts = tables["posts"].where(F.col(RAW_AUTHOR).isNotNull()).join(ids, "post_id", "left_semi")
     band, month = engagement.band(F.col("author_followers")), F.trunc("created_at", "month")
     return posts.groupBy(band.alias("band"), month.alias("month"), "lang").agg(
         F.countDistinct(RAW_AUTHOR).alias("authors")

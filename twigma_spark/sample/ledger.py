@@ -13,11 +13,11 @@ from twigma_spark.sample.records import (
     ImageTruth,
     MetadataFault,
     NearDuplicate,
+    PostTruth,
     PromptTruth,
     ReferenceCopy,
     SharedMedia,
     TasteTruth,
-    TweetTruth,
 )
 from twigma_spark.sample.scenes import Scene
 
@@ -34,7 +34,7 @@ class Ledger:
     reference_copies: list[ReferenceCopy] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     metadata_faults: list[MetadataFault] = field(default_factory=list)
-    tweets: list[TweetTruth] = field(default_factory=list)
+    posts: list[PostTruth] = field(default_factory=list)
     prompts: list[PromptTruth] = field(default_factory=list)
     tastes: list[TasteTruth] = field(default_factory=list)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from twigma_spark.sample.corpora.likes import mean_likes
 from twigma_spark.sample.corpora.timeline import month_weights
-from twigma_spark.sample.records import LikesModel, TrendTruth, TweetTruth
+from twigma_spark.sample.records import LikesModel, PostTruth, TrendTruth
 
 NORMAL = NormalDist()
 # Where a correct pipeline sees the effect in nine worlds of ten, a run that does not see it has failed.
@@ -26,17 +26,17 @@ def wald_power(effect: float, error: float, level: float = 0.05) -> float:
     return NORMAL.cdf(abs(effect) / error - NORMAL.inv_cdf(1 - level / 2))
 
 
-def band_power(model: LikesModel, tweets: Sequence[TweetTruth], band: str, reference: str) -> float:
+def band_power(model: LikesModel, posts: Sequence[PostTruth], band: str, reference: str) -> float:
     """Return the power to tell the likes of two follower bands apart.
 
     The log of a mean of n negative binomial counts, of mean m and dispersion d, has variance (1/m + d) / n.
     """
     variance = 0.0
     for name in (band, reference):
-        own = [tweet for tweet in tweets if tweet.band == name]
+        own = [post for post in posts if post.band == name]
         if not own:
             return 0.0
-        mean = sum(mean_likes(model, name, tweet.style_mix) for tweet in own) / len(own)
+        mean = sum(mean_likes(model, name, post.style_mix) for post in own) / len(own)
         variance += (1 / mean + model.dispersion) / len(own)
     return wald_power(model.bands[band] - model.bands[reference], math.sqrt(variance))
 

@@ -39,7 +39,7 @@ class DuplicateGroup(Record):
 
 
 class SharedMedia(Record):
-    """One media key that several tweets list."""
+    """One media key that several posts list."""
 
     media_key: str
     source_keys: tuple[str, ...]
@@ -64,7 +64,7 @@ class ReferenceCopy(Record):
 
 
 class Broken(Record):
-    """Something odd: a file, or a tweet, with the reason it must be rejected for, or None where it is usable.
+    """Something odd: a file, or a post, with the reason it must be rejected for, or None where it is usable.
 
     An image that is listed twice stays usable once; its second listing is what is rejected.
     """
@@ -135,10 +135,10 @@ class TasteTruth(Record):
     warmth: float
 
 
-class TweetTruth(Record):
-    """The planted latents of a tweet."""
+class PostTruth(Record):
+    """The planted latents of a post."""
 
-    tweet_id: str
+    post_id: str
     theme: str
     band: str
     style_mix: float
@@ -169,7 +169,7 @@ class Truth(Record):
     kl_order: KlOrder
     trends: dict[str, TrendTruth]
     likes: LikesModel
-    tweets: tuple[TweetTruth, ...]
+    posts: tuple[PostTruth, ...]
     prompts: tuple[PromptTruth, ...]
     community: CommunityModel
     tastes: tuple[TasteTruth, ...]

@@ -23,7 +23,7 @@ class RunResults:
 
     Attributes:
         images: the usable images.
-        rejects: unit ("image", "tweet" or "metadata"), "corpus/source_key", and reason of every reject.
+        rejects: unit ("image", "post" or "metadata"), "corpus/source_key", and reason of every reject.
         duplicates: the canonical image of each duplicate, and the tier: "media", "bytes", "embedding" or "near".
         kl: divergence of two corpora by (from, to), with its interval.
         neighbours: of an image of the posts, the reference images nearest first.
@@ -148,14 +148,14 @@ def _broken(truth: Truth, found: RunResults) -> Check:
     wanted = _expected(truth)
     missed = wanted - Counter(found.rejects)
     return _count(
-        "broken files and tweets rejected, with reason",
+        "broken files and posts rejected, with reason",
         wanted.total(),
         (f"{key}: {reason}" for _, key, reason in missed),
     )
 
 
 def _needless(truth: Truth, found: RunResults) -> Check:
-    """Rejects of images and tweets that nothing is wrong with."""
+    """Rejects of images and posts that nothing is wrong with."""
     extra = Counter(entry for entry in found.rejects if entry[0] != "metadata") - _expected(truth)
     listed = ", ".join(f"{key}: {reason}" for _, key, reason in list(extra)[:3])
     return Check("no usable file rejected", not extra, listed or "none")
@@ -261,7 +261,7 @@ def _bands(truth: Truth, found: RunResults) -> Check:
     details, right = [], True
     for band, level in BANDS.items():
         planted = 100 * math.expm1(truth.likes.bands[band] - truth.likes.bands["<500"])
-        power = band_power(truth.likes, truth.tweets, band, "<500")
+        power = band_power(truth.likes, truth.posts, band, "<500")
         rows = [ends for (_, own), ends in found.changes.items() if own == level]
         right &= bool(rows) and all(_near_log(planted, *ends) for ends in rows)
         right &= power <= ENOUGH or all(low > 0 for _, low, _ in rows)
@@ -319,7 +319,7 @@ def _reward(truth: Truth, found: RunResults) -> Check:
 def _themes(truth: Truth, found: RunResults, images: Sequence[ImageTruth]) -> Check:
     """No theme is seen to move another way than planted, and those that the sample has the power for are seen to."""
     arrows = _arrows_of_themes(found, images)
-    powers = trend_powers(truth.trends, len(truth.tweets))
+    powers = trend_powers(truth.trends, len(truth.posts))
     planted = {theme: trend.direction for theme, trend in truth.trends.items()}
     seen = {theme: ways & set(DIRECTIONS.values()) for theme, ways in arrows.items() if theme in planted}
     wrong = [f"{theme} {way}" for theme, ways in seen.items() for way in ways - {planted[theme], "steady"}]

@@ -133,7 +133,7 @@ def _write_truth(folder: Path, ledger: Ledger, size: int, seed: int) -> None:
         ),
         trends=trends(),
         likes=LIKES,
-        tweets=tuple(ledger.tweets),
+        posts=tuple(ledger.posts),
         prompts=tuple(ledger.prompts),
         community=MODEL,
         tastes=tuple(ledger.tastes),

@@ -28,7 +28,7 @@ def run(
     images: DataFrame,
     embeddings: DataFrame,
     hashes: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     media: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return the images that repeat another; the survivor is the earliest, then the largest, then the least id.
@@ -48,7 +48,7 @@ def run(
     shared = context.materialize(find_shared_images(images, kept, duplicates, found.near))
     there = vectors.join(images.select("image_id"), "image_id", "left_semi")
     results = [
-        *_funnel(cfg, tweets, media, there, duplicates),
+        *_funnel(cfg, posts, media, there, duplicates),
         *found.results,
         *shared_image_results(shared, kept),
         *known_copy_results(copies, images, duplicates, found.near),
@@ -74,11 +74,9 @@ def _rule(cfg: Config) -> DuplicateRule:
     return DuplicateRule(tolerance, _likeness(cfg), rule.driver_gb * 1e9)
 
 
-def _funnel(
-    cfg: Config, tweets: DataFrame, media: DataFrame, vectors: DataFrame, duplicates: DataFrame
-) -> list[Result]:
+def _funnel(cfg: Config, posts: DataFrame, media: DataFrame, vectors: DataFrame, duplicates: DataFrame) -> list[Result]:
     """Return how many posts, photos and images of each corpus of posts are left after each step of the paper."""
-    counted = count_steps(tweets, media, vectors, duplicates).collect()
+    counted = count_steps(posts, media, vectors, duplicates).collect()
     seen = {(row.corpus, row.step): row.n for row in counted}
     return [r for corpus in cfg.of_role("posts") for r in funnel_results(corpus, seen, cfg.deduplicate.decimals)]
 
@@ -98,7 +96,7 @@ def _likeness(cfg: Config) -> Likeness | None:
 STAGE = Stage(
     name="deduplicate",
     summary="same media, same bytes, identical embedding, near-duplicate: one survivor a group",
-    reads=("images", "embeddings", "hashes", "tweets", "media"),
+    reads=("images", "embeddings", "hashes", "posts", "media"),
     writes=("duplicates", "shared_images", "results"),
     config=("deduplicate", "seed", "corpora", *specs.IMAGE_ENCODER),
     run=run,

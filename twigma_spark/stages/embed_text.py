@@ -27,7 +27,7 @@ def run(
     cfg: Config,
     context: StageContext,
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     captions: DataFrame,
     text_embeddings: DataFrame,
 ) -> Iterator[Mapping[str, DataFrame]]:
@@ -40,7 +40,7 @@ def run(
     if others is not None:
         yield {"rejects": text_rejects(others).withColumn("stage", F.lit("embed_text"))}
     # The runner takes the item away; the table keeps the text.
-    found = inputs.all_texts(cfg, images, tweets, captions, others)
+    found = inputs.all_texts(cfg, images, posts, captions, others)
     for corpus, files in inputs.vector_files(cfg).items():
         if TEXTS in files.folders:
             came = (F.col("source") == HUMAN) & (F.col("corpus") == corpus.name)
@@ -98,7 +98,7 @@ def versions(cfg: Config) -> dict[str, str]:
 STAGE = Stage(
     name="embed_text",
     summary="vectors of prompts, captions, posts and other texts by the encoder's text tower, where they are missing",
-    reads=("images", "tweets", "captions", "text_embeddings"),
+    reads=("images", "posts", "captions", "text_embeddings"),
     writes=("text_embeddings", "rejects"),
     config=("corpora", "texts", "embed_text.mentions", *specs.IMAGE_ENCODER, *specs.CAPTIONER),
     tuning=tuple(f"embed_text.{key}" for key in Inference.model_fields),

@@ -24,7 +24,7 @@ class Tagged:
     """The posts that have hashtags.
 
     Attributes:
-        posts: rows of the table `tweets` with current (whether they have one of the current hashtags) and accepted.
+        posts: rows of the table `posts` with current (whether they have one of the current hashtags) and accepted.
         current: the current hashtags, as in the posts.
         total: how many posts there are.
         with_current: of these, how many have a current hashtag.
@@ -46,17 +46,17 @@ def tagged_posts(cfg: Config, tables: Frames, hashtags: Sequence[str]) -> Tagged
 
     Args:
         cfg: `models.real` names the score by which an image is accepted, where it is set.
-        tables: tweets, images, scores.
+        tables: posts, images, scores.
         hashtags: the current ones.
     """
     current = sorted({name.lower().removeprefix("#") for name in hashtags})
-    posts = tables["tweets"].where(F.col("corpus").isin(cfg.of_role("posts")) & F.col("hashtags").isNotNull())
+    posts = tables["posts"].where(F.col("corpus").isin(cfg.of_role("posts")) & F.col("hashtags").isNotNull())
     real = cfg.models.real
     if real is None:
         posts = posts.withColumn("accepted", F.lit(None).cast("boolean"))
     else:
         judged = transforms.judge_posts(tables["images"], tables["scores"], real.score, real.above)
-        posts = posts.join(judged, "tweet_id", "left")
+        posts = posts.join(judged, "post_id", "left")
     posts = transforms.mark_current(posts, current)
     total, with_current = posts.agg(F.count("*"), F.count_if("current")).collect()[0]
     return Tagged(posts, current, total, with_current)

@@ -1,4 +1,4 @@
-"""ingest: corpora of files become `images`, `tweets` and `media`; what cannot be used becomes `rejects`."""
+"""ingest: corpora of files become `images`, `posts` and `media`; what cannot be used becomes `rejects`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(
     downloads: DataFrame | None = None,
     tombstones: DataFrame | None = None,
 ) -> Mapping[str, DataFrame]:
-    """Return images, tweets, media and rejects of all corpora.
+    """Return images, posts, media and rejects of all corpora.
 
     `images` are those of the run before; `downloads` say why a picture is missing, and
     `tombstones` what was purged and must not come back.
@@ -72,7 +72,7 @@ def run(
     ]
     return {
         "images": _in_order(kept),
-        "tweets": _union(context.spark, [p.tweets for p in frames_of.values() if p.tweets is not None], "tweets"),
+        "posts": _union(context.spark, [p.posts for p in frames_of.values() if p.posts is not None], "posts"),
         "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
         "rejects": union(rejects).withColumn("stage", F.lit("ingest")),
     }
@@ -80,10 +80,10 @@ def run(
 
 def _without(part: CorpusFrames, purged: DataFrame) -> CorpusFrames:
     """Return what a corpus holds without the posts that were purged."""
-    posts = digests(purged, "post")
-    part = part if part.without_posts is None else part.without_posts(posts)
-    tweets, media = (None if rows is None else without_posts(rows, posts) for rows in (part.tweets, part.media))
-    return replace(part, tweets=tweets, media=media)
+    gone = digests(purged, "post")
+    part = part if part.without_posts is None else part.without_posts(gone)
+    posts, media = (None if rows is None else without_posts(rows, gone) for rows in (part.posts, part.media))
+    return replace(part, posts=posts, media=media)
 
 
 def _within_memory(cfg: Config, spark: SparkSession) -> Config:
@@ -145,7 +145,7 @@ STAGE = Stage(
     name="ingest",
     summary="image folders with CSV/JSONL metadata and posts in the X API's JSON become tables",
     reads=("images", "downloads", "tombstones"),
-    writes=("images", "tweets", "media", "rejects"),
+    writes=("images", "posts", "media", "rejects"),
     config=("corpora", "ingest"),
     run=run,
     sources=lambda cfg, spark: corpora.fingerprint(spark, cfg.corpora, cfg.ingest.follow_links),

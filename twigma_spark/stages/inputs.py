@@ -123,12 +123,12 @@ def other_texts(cfg: Config, spark: SparkSession) -> DataFrame | None:
 
 
 def all_texts(
-    cfg: Config, images: DataFrame, tweets: DataFrame, captions: DataFrame, others: DataFrame | None
+    cfg: Config, images: DataFrame, posts: DataFrame, captions: DataFrame, others: DataFrame | None
 ) -> DataFrame:
     """Return prompts, posts, captions and other texts, as `transforms.texts.texts`."""
     model = specs.captioner(cfg)
     own = captions.where(F.col("model_id") == (model.model_id if model else ""))
-    return texts(images, tweets, own, others, cfg.embed_text.mentions)
+    return texts(images, posts, own, others, cfg.embed_text.mentions)
 
 
 def theme_clustering(cfg: Config) -> str | None:

@@ -34,7 +34,7 @@ def run(
     cfg: Config,
     context: StageContext,
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     embeddings: DataFrame,
     duplicates: DataFrame,
     neighbours: DataFrame,
@@ -44,11 +44,11 @@ def run(
     """Return what is said of the likes, as results."""
     references = cfg.of_role("generated", "natural", "art")
     kept = inputs.kept_images(cfg, images, embeddings, duplicates).where(F.col("corpus").isin(cfg.of_role("posts")))
-    plain = engagement.engagement(kept, images, tweets)
+    plain = engagement.engagement(kept, images, posts)
     rows = engagement.with_similarity(plain, neighbours, references, cfg.likes.nearest)
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
     scored = engagement.with_scores(rows, scores, themed, cfg.models.scores)
-    tags = [row["name"] for row in activity.top(tweets, cfg.likes.hashtags, 0).collect()]
+    tags = [row["name"] for row in activity.top(posts, cfg.likes.hashtags, 0).collect()]
     joint = engagement.joint_columns(tags, "nsfw" in cfg.models.scores)
     if cfg.models.real is not None:
         above = F.col(engagement.score(cfg.models.real.score)) > cfg.models.real.above
@@ -94,7 +94,7 @@ def _with_likes(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]
 def _likes(table: pa.Table, references: Sequence[str]) -> Likes:
     column = {name: table.column(name).to_numpy() for name in table.column_names}
     near = {name: column[engagement.similarity(name)] for name in references}
-    return Likes(column["likes"], column["tweet"], column["author"], column["band"], column["log_age"], near)
+    return Likes(column["likes"], column["post"], column["author"], column["band"], column["log_age"], near)
 
 
 def _engagement(table: pa.Table, references: Sequence[str], tags: Sequence[str]) -> Engagement:
@@ -186,7 +186,7 @@ def _with_values(rows: DataFrame, features: Sequence[str]) -> tuple[list[str], l
 STAGE = Stage(
     name="likes",
     summary="likes by quintile of similarity, count regressions, and where asked for a boosted model",
-    reads=("images", "tweets", "embeddings", "duplicates", "neighbours", "scores", "clusters"),
+    reads=("images", "posts", "embeddings", "duplicates", "neighbours", "scores", "clusters"),
     writes=("results",),
     config=("likes", "seed", "corpora", "cluster.clusterings", "models.scores", "models.real", *specs.IMAGE_ENCODER),
     run=run,

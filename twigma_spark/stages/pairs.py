@@ -31,7 +31,7 @@ def run(
     cfg: Config,
     context: StageContext,
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     embeddings: DataFrame,
     duplicates: DataFrame,
     scores: DataFrame,
@@ -44,7 +44,7 @@ def run(
     themed = inputs.clustering(clusters, _clustering(cfg))
     nsfw = scores.where("kind = 'nsfw'").select("image_id", "score")
     own = cfg.pairs
-    posted = preferences.posted_images(kept, images, tweets, themed, nsfw, own.nsfw_threshold, own.popularity)
+    posted = preferences.posted_images(kept, images, posts, themed, nsfw, own.nsfw_threshold, own.popularity)
     near = _near_prompts(cfg, context, text_embeddings)
     if near is not None:
         posted = preferences.with_near_prompts(posted, near)
@@ -149,7 +149,7 @@ def _sources(cfg: Config, spark: SparkSession) -> str:
 STAGE = Stage(
     name="pairs",
     summary="pairs of images of one prompt of which one is clearly liked more, matched on author, time and NSFW",
-    reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters", "text_embeddings"),
+    reads=("images", "posts", "embeddings", "duplicates", "scores", "clusters", "text_embeddings"),
     writes=("pairs", "results", "rejects"),
     config=("pairs", "seed", "corpora", "cluster.clusterings", *specs.IMAGE_ENCODER),
     run=run,

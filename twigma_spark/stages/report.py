@@ -187,7 +187,7 @@ def _hashtags(cfg: Config, tables: Frames) -> _HashtagRows:
         return _HashtagRows()
     first = candidates(tagged, cfg.report.hashtag_posts).head(cfg.report.hashtags)
     kept = inputs.kept_images(cfg, tables["images"], tables["embeddings"], tables["duplicates"]).select("image_id")
-    of_posts = tables["images"].select("image_id", "tweet_id").join(kept, "image_id", "left_semi")
+    of_posts = tables["images"].select("image_id", "post_id").join(kept, "image_id", "left_semi")
     names = first["hashtag"].tolist()
     examples = example_images(tagged.posts, of_posts, names, cfg.report.hashtag_examples)
     rows = [dict(zip(first.columns, values, strict=True)) for values in first.itertuples(index=False)]
@@ -236,7 +236,7 @@ STAGE = Stage(
     reads=(
         "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
         "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
-        "group_distances", "rejects", "downloads", "runs", "tweets",
+        "group_distances", "rejects", "downloads", "runs", "posts",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", "collect.hashtags",

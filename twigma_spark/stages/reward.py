@@ -62,11 +62,13 @@ def run(
             trained = train(cfg, context, data, encoder, {"pairs": pairs, "images": images, "text_embeddings": texts})
         except NoModelError as error:
             return _explain_no_model(context, str(error))
-        published = reward_evaluation.published_scores(cfg, pairs, baseline_scores, data, trained.held)
-        others = reward_evaluation.score_margins(cfg, scores, data, trained.held)
-    margins = {**trained.margins, **others, **{name: both[:, 0] - both[:, 1] for name, both in published.items()}}
+        others = {
+            **reward_evaluation.image_scores(cfg, scores, data, trained.held),
+            **reward_evaluation.published_scores(cfg, pairs, baseline_scores, data, trained.held),
+        }
+    margins = {**trained.margins, **{name: both[:, 0] - both[:, 1] for name, both in others.items()}}
     results = [
-        *reward_evaluation.evaluate(cfg, data, trained.held, margins, published),
+        *reward_evaluation.evaluate(cfg, data, trained.held, margins, others),
         *reward_evaluation.training_results(data, trained.held, trained.model),
     ]
     context.log(reward_evaluation.summary(results))

@@ -55,13 +55,13 @@ def published_scores(
     return reward_data.baseline_scores(prompted_scores(pairs, own), list(models), *_ids(data, held))
 
 
-def score_margins(cfg: Config, scores: DataFrame, data: RewardData, held: HeldOutScores) -> dict[str, Floats]:
-    """Return the margins (n,) of each score of `models.scores` that may be a taste: all but NSFW.
+def image_scores(cfg: Config, scores: DataFrame, data: RewardData, held: HeldOutScores) -> dict[str, Floats]:
+    """Return the scores (n, 2), of the images of the held-out pairs, by each of `models.scores` that may be a taste.
 
-    A saved reward model is none of them: it may have been trained on these very pairs.
+    NSFW is none of them, nor is a saved reward model: it may have been trained on these very pairs.
     """
     kinds = [kind for kind, model in cfg.models.scores.items() if kind != "nsfw" and model.kind != "reward"]
-    return reward_data.score_margins(scores, kinds, *_ids(data, held)) if kinds else {}
+    return reward_data.image_scores(scores, kinds, *_ids(data, held)) if kinds else {}
 
 
 def _ids(data: RewardData, held: HeldOutScores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -74,7 +74,7 @@ def evaluate(
     data: RewardData,
     held: HeldOutScores,
     margins: Mapping[str, Floats],
-    published: Mapping[str, Floats],
+    others: Mapping[str, Floats],
 ) -> Iterator[Result]:
     """Yield what tells how good the model is, beside the other scorers, and what it goes by.
 
@@ -83,7 +83,7 @@ def evaluate(
         data: the pairs.
         held: what the models of the cross-validation say of the held-out ones.
         margins: of all scorers (n,).
-        published: scores (n, 2) of the published models.
+        others: scores (n, 2) of the scorers that are compared with the model, the encoder's own aside.
     """
     rows = held.rows
     column = {name: values[rows] for name, values in data.columns.items()}
@@ -108,7 +108,7 @@ def evaluate(
     liked = likes >= 0
     ids = np.concatenate([column[f"{side}_id"][liked] for side in ("preferred", "other")])
     _, first = np.unique(ids, return_index=True)
-    named = {**{SCORERS[name]: held.scores[name] for name in (MATCHED, ENCODER)}, **published}
+    named = {**{SCORERS[name]: held.scores[name] for name in (MATCHED, ENCODER)}, **others}
     both = {name: values[liked].T.ravel()[first] for name, values in named.items()}
     counts = np.concatenate([column[f"{side}_likes"][liked] for side in ("preferred", "other")])[first]
     prompt = np.tile(data.table.prompt[rows][liked], 2)[first]

@@ -20,7 +20,7 @@ from twigma_spark.vectors import unit_rows
 
 
 def text_results(
-    cfg: Config, spec: VariationSpec, images: DataFrame, tweets: DataFrame, captions: DataFrame, embedded: DataFrame
+    cfg: Config, spec: VariationSpec, images: DataFrame, posts: DataFrame, captions: DataFrame, embedded: DataFrame
 ) -> list[Result]:
     """Return the variation of each kind of text at equal lengths; nothing where no texts are embedded.
 
@@ -28,14 +28,14 @@ def text_results(
         cfg: names the models.
         spec: how to measure.
         images: rows of `images`.
-        tweets: rows of `tweets`.
+        posts: rows of `posts`.
         captions: rows of `captions`.
         embedded: rows of `text_embeddings`; those of texts that are gone are left out.
     """
     encoder = specs.text_encoder(cfg)
     if encoder is None:
         return []
-    there = inputs.all_texts(cfg, images, tweets, captions, inputs.other_texts(cfg, images.sparkSession))
+    there = inputs.all_texts(cfg, images, posts, captions, inputs.other_texts(cfg, images.sparkSession))
     own = made_by(embedded, encoder.model_id, encoder.preprocess_rev, IMPORTED).join(
         there.select("text_id"), "text_id", "left_semi"
     )

@@ -25,7 +25,7 @@ def run(
     cfg: Config,
     context: StageContext,
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     embeddings: DataFrame,
     duplicates: DataFrame,
     scores: DataFrame,
@@ -34,25 +34,25 @@ def run(
     """Return shares, trends, posts over time and NSFW shares, as results."""
     kept = inputs.kept_images(cfg, images, embeddings, duplicates)
     themed = inputs.clustering(clusters, inputs.theme_clustering(cfg))
-    data, images_by_month = _activity(cfg, kept, images, tweets, themed)
+    data, images_by_month = _activity(cfg, kept, images, posts, themed)
     size = f"{int(data.sizes.sum()):,} dated images of {len(data.month):,} {data.of}"
     context.log(f"trends: {size}, {len(data.strata)} strata")
     rule = TrendRule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence, cfg.seed)
     with few_threads([]):
         found = list(themes.theme_results(data, rule))
-    posts = {r["month"]: r["posts"] for r in activity.months_of_posts(tweets, cfg.of_role("posts")).collect()}
-    found += themes.activity_results(posts, images_by_month)
-    words = activity.words_of_posts(tweets, cfg.of_role("posts"), cfg.trends.words).collect()
+    posts_by_month = {r["month"]: r["posts"] for r in activity.months_of_posts(posts, cfg.of_role("posts")).collect()}
+    found += themes.activity_results(posts_by_month, images_by_month)
+    words = activity.words_of_posts(posts, cfg.of_role("posts"), cfg.trends.words).collect()
     found += themes.word_results([(row["word"], row["posts"], row["of"]) for row in words])
     limits = cfg.trends.nsfw_thresholds
     every = (*limits, *SCORE_EDGES)
-    scored = _read_scores(activity.nsfw_counts(kept, images, tweets, scores, themed, every), len(every))
+    scored = _read_scores(activity.nsfw_counts(kept, images, posts, scores, themed, every), len(every))
     names = [c.name for c in cfg.corpora]
     found += themes.nsfw_results(scored, limits, names, cfg.trends.confidence, SCORE_EDGES)
     if cfg.models.real is not None:
         generated = kept.join(inputs.likely_real(cfg, kept, scores), "image_id", "left_anti")
-        data, _ = _activity(cfg, generated, images, tweets, themed)
-        scored = _read_scores(activity.nsfw_counts(generated, images, tweets, scores, themed, limits), len(limits))
+        data, _ = _activity(cfg, generated, images, posts, themed)
+        scored = _read_scores(activity.nsfw_counts(generated, images, posts, scores, themed, limits), len(limits))
         with few_threads([]):
             without = [
                 *themes.theme_headlines(data, rule),
@@ -63,22 +63,22 @@ def run(
 
 
 def _activity(
-    cfg: Config, kept: DataFrame, images: DataFrame, tweets: DataFrame, clusters: DataFrame
+    cfg: Config, kept: DataFrame, images: DataFrame, posts: DataFrame, clusters: DataFrame
 ) -> tuple[Activity, dict[int, int]]:
     """Return the images by post and cluster, and how many there are by month."""
-    strata = _strata(cfg, tweets)
+    strata = _strata(cfg, posts)
     rows = activity.theme_images(kept, images, clusters)
-    table = arrow.table(activity.by_unit(rows, tweets, strata))
+    table = arrow.table(activity.by_unit(rows, posts, strata))
     unit, month, cluster, count, bits, group = (table.column(i).to_numpy() for i in range(6))
     hits, months, first = themes.gather_units(unit, month, cluster, count)
     inside = {name: (bits[first] >> place & 1).astype(bool) for place, name in enumerate(strata)}
     totals = np.bincount(month, weights=count) if len(month) else np.zeros(0)
     by_month = {int(m): int(totals[m]) for m in np.flatnonzero(totals)}
-    return Activity(hits, months, group[first], inside, activity.groups_of(tweets)), by_month
+    return Activity(hits, months, group[first], inside, activity.groups_of(posts)), by_month
 
 
-def _strata(cfg: Config, tweets: DataFrame) -> dict[tuple[str, str], Column]:
-    found = activity.top(tweets, cfg.trends.hashtags, cfg.trends.sources).collect()
+def _strata(cfg: Config, posts: DataFrame) -> dict[tuple[str, str], Column]:
+    found = activity.top(posts, cfg.trends.hashtags, cfg.trends.sources).collect()
     kinds = {kind: [r["name"] for r in found if r["kind"] == kind] for kind in ("hashtag", "source")}
     return activity.conditions(kinds["hashtag"], kinds["source"], cfg.trends.models)
 
@@ -93,7 +93,7 @@ def _read_scores(frame: DataFrame, thresholds: int) -> Scored:
 STAGE = Stage(
     name="trends",
     summary="shares of the themes by month, hashtag, source and model with their trends; NSFW shares",
-    reads=("images", "tweets", "embeddings", "duplicates", "scores", "clusters"),
+    reads=("images", "posts", "embeddings", "duplicates", "scores", "clusters"),
     writes=("results",),
     config=("trends", "seed", "corpora", "cluster.clusterings", "models.real", *specs.IMAGE_ENCODER),
     run=run,

@@ -41,7 +41,7 @@ def run(
 ) -> Mapping[str, DataFrame]:
     """Return the variation of each corpus, within its groups and of its texts as results, and the groups' distances.
 
-    `texts` are the tables tweets, captions, text_embeddings and scores.
+    `texts` are the tables posts, captions, text_embeddings and scores.
     """
     how, spec = cfg.variation, _spec(cfg)
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
@@ -59,7 +59,7 @@ def run(
         measured = list(results)
     for variant, other in inputs.variants(cfg, images, embeddings, duplicates, texts["scores"]):
         results += sensitivity_results(variant, measured, _of_corpora(cfg, other, images))
-    of_texts = text_results(cfg, spec, images, texts["tweets"], texts["captions"], texts["text_embeddings"])
+    of_texts = text_results(cfg, spec, images, texts["posts"], texts["captions"], texts["text_embeddings"])
     if few := _name_few_texts(of_texts):
         context.log(f"variation: warning: fewer than {FEW} texts of equal lengths: {few}")
     results += of_texts
@@ -171,7 +171,7 @@ def _spec(cfg: Config) -> VariationSpec:
 STAGE = Stage(
     name=NAME,
     summary="how varied corpora are, the images of one post, prompt or artist, and texts; prompt length",
-    reads=("images", "embeddings", "duplicates", "tweets", "captions", "text_embeddings", "scores"),
+    reads=("images", "embeddings", "duplicates", "posts", "captions", "text_embeddings", "scores"),
     writes=("results", "group_distances"),
     config=(
         NAME,

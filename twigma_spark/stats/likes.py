@@ -18,24 +18,24 @@ from twigma_spark.stats.shares import Floats, clustered_mean, dense, skewed_mean
 
 UNIT = "images"
 BANDS = ("<500", "500-5000", ">5000")
-SHARED = "images of one tweet share its likes"
+SHARED = "images of one post share its likes"
 
 
 @dataclass(frozen=True)
 class Likes:
-    """The images of the posts and what their tweets got, each (n,).
+    """The images of the posts and what these got, each (n,).
 
     Attributes:
-        likes: likes of the tweet, 0 or more.
-        tweet: any label of the tweet.
+        likes: likes of the post, 0 or more.
+        post: any label of the post.
         author: any label of the author.
         band: place in `BANDS` of the author's followers, -1 where they are not known.
-        log_age: log of the days that the tweet had to collect likes.
+        log_age: log of the days that the post had to collect likes.
         similarity: by reference, the mean cosine of the nearest images there; NaN where there are none.
     """
 
     likes: NDArray[Any]
-    tweet: NDArray[Any]
+    post: NDArray[Any]
     author: NDArray[Any]
     band: NDArray[np.integer[Any]]
     log_age: NDArray[np.floating[Any]]
@@ -44,7 +44,7 @@ class Likes:
     def of(self, rows: NDArray[np.bool_]) -> Likes:
         """Return some of the images."""
         near = {name: values[rows] for name, values in self.similarity.items()}
-        return Likes(self.likes[rows], self.tweet[rows], self.author[rows], self.band[rows], self.log_age[rows], near)
+        return Likes(self.likes[rows], self.post[rows], self.author[rows], self.band[rows], self.log_age[rows], near)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Design:
         y: likes (n,).
         x: columns (n, p), the constant first.
         names: of the columns after the constant.
-        tweet: group of each image.
+        post: group of each image.
         author: group of each image.
         log_age: (n,).
         missing: levels without a coefficient, and what is said of them.
@@ -64,7 +64,7 @@ class Design:
     y: Floats
     x: Floats
     names: tuple[str, ...]
-    tweet: NDArray[np.int64]
+    post: NDArray[np.int64]
     author: NDArray[np.int64]
     log_age: Floats
     missing: Mapping[str, Value]
@@ -148,9 +148,9 @@ def build_design(data: Likes, fifth: NDArray[np.int8]) -> Design | str:
     if np.linalg.matrix_rank(x.T @ x, hermitian=True) < x.shape[1]:
         return "quintiles and follower bands cannot be told apart: too few images"
     names = [f"quintile {k + 1}" for k in levels] + [f"followers {BANDS[b]} vs {BANDS[bands[0]]}" for b in bands[1:]]
-    tweet, author = dense(data.tweet[use]), dense(data.author[use])
+    post, author = dense(data.post[use]), dense(data.author[use])
     return Design(
-        y[use].astype(np.float64), x, tuple(names), tweet, author, data.log_age[use].astype(float), without_likes
+        y[use].astype(np.float64), x, tuple(names), post, author, data.log_age[use].astype(float), without_likes
     )
 
 
@@ -178,7 +178,7 @@ def _fit_models(design: Design, confidence: float, flips: SignFlips) -> Iterator
     yield from _score_changes(design, fit, flips, confidence)
     yield from _changes("poisson", design, fit, fit.cov, None, "errors of the Poisson model", confidence)
     for metric, groups, of in (
-        ("poisson_tweet", design.tweet, "tweets"),
+        ("poisson_post", design.post, "posts"),
         ("poisson_author", design.author, "authors"),
     ):
         yield from _clustered_changes(metric, design, fit, groups, of, confidence)
@@ -196,14 +196,14 @@ def _fit_models(design: Design, confidence: float, flips: SignFlips) -> Iterator
     n = len(y)
     method = "Pearson's chi-squared over its degrees of freedom; 1 of a Poisson; no interval"
     yield "pearson_dispersion", None, Value(scale, None, None, n, UNIT, method)
-    if design.tweet.max() > 0:
-        yield "overdispersion", None, counts.overdispersion(y, fit.mu, design.tweet, UNIT, "tweets")[0]
+    if design.post.max() > 0:
+        yield "overdispersion", None, counts.overdispersion(y, fit.mu, design.post, UNIT, "posts")[0]
 
 
 MODELS = {
     "poisson_score": "Poisson regression",
     "poisson": "Poisson regression in statsmodels",
-    "poisson_tweet": "Poisson regression in statsmodels",
+    "poisson_post": "Poisson regression in statsmodels",
     "poisson_author": "Poisson regression in statsmodels",
     "quasi_poisson": "quasi-Poisson regression",
     "negative_binomial": "negative binomial (NB2) regression",

@@ -1,4 +1,4 @@
-"""Shares and means of units that come in groups: images of one tweet, one prompt or one artist are alike."""
+"""Shares and means of units that come in groups: images of one post, one prompt or one artist are alike."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clustered_mean(values: ArrayLike, groups: Codes, unit: str, of: str, confide
         values: numbers of the rows (n,).
         groups: group of each row, from `dense`.
         unit: what a row is, such as "images".
-        of: what a group is, such as "tweets".
+        of: what a group is, such as "posts".
         confidence: of the interval.
     """
     y = np.asarray(values, np.float64)

@@ -1,4 +1,4 @@
-"""What was posted when: images by tweet, month and cluster, with the strata of their posts, and NSFW counts."""
+"""What was posted when: images by post, month and cluster, with the strata of their posts, and NSFW counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_STRATA = 62
 
 
 def theme_images(kept: DataFrame, images: DataFrame, clusters: DataFrame) -> DataFrame:
-    """Return image_id, corpus, unit, tweet_id, month and cluster of the images that are in a cluster.
+    """Return image_id, corpus, unit, post_id, month and cluster of the images that are in a cluster.
 
     `unit` is what images come in (the prompt, else the post, else the artist, else the image itself), `month`
     counts from January of the year 0 and is null where there is no date.
@@ -27,12 +27,12 @@ def theme_images(kept: DataFrame, images: DataFrame, clusters: DataFrame) -> Dat
         images: rows of the table `images`.
         clusters: image_id and cluster of one clustering.
     """
-    about = images.select("image_id", "corpus", group().alias("unit"), "tweet_id", _month().alias("month"))
+    about = images.select("image_id", "corpus", group().alias("unit"), "post_id", _month().alias("month"))
     return (
         kept.select("image_id")
         .join(about, "image_id")
         .join(clusters.select("image_id", "cluster"), "image_id")
-        .select("image_id", "corpus", "unit", "tweet_id", "month", "cluster")
+        .select("image_id", "corpus", "unit", "post_id", "month", "cluster")
     )
 
 
@@ -41,7 +41,7 @@ def _month() -> Column:
     return F.year("created_at") * 12 + F.month("created_at") - 1
 
 
-def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]) -> DataFrame:
+def by_unit(rows: DataFrame, posts: DataFrame, strata: Mapping[Stratum, Column]) -> DataFrame:
     """Return one row a unit, month and cluster, for the driver: unit, month, cluster, images, strata, group.
 
     `group` is the author where known, else the unit: authors keep to their themes. `strata` has the bit i where the
@@ -49,8 +49,8 @@ def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]
 
     Args:
         rows: of `theme_images`.
-        tweets: rows of the table `tweets`.
-        strata: conditions on the columns of `tweets`, by (kind, name).
+        posts: rows of the table `posts`.
+        strata: conditions on the columns of `posts`, by (kind, name).
 
     Raises:
         ValueError: more strata than fit.
@@ -60,12 +60,12 @@ def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]
     bits: Column = F.lit(0).cast("bigint")
     for place, inside in enumerate(strata.values()):
         bits = bits + F.when(F.coalesce(inside, F.lit(False)), F.lit(1 << place)).otherwise(F.lit(0)).cast("bigint")
-    posts = tweets.select("tweet_id", "author_id", bits.alias("strata"))
+    about = posts.select("post_id", "author_id", bits.alias("strata"))
     return (
         rows.where("month IS NOT NULL")
-        .groupBy("unit", "month", "cluster", "tweet_id")
+        .groupBy("unit", "month", "cluster", "post_id")
         .agg(F.count("*").alias("images"))
-        .join(posts, "tweet_id", "left")
+        .join(about, "post_id", "left")
         .select(
             F.xxhash64("unit").alias("unit"),
             F.col("month").cast("int"),
@@ -77,18 +77,18 @@ def by_unit(rows: DataFrame, tweets: DataFrame, strata: Mapping[Stratum, Column]
     )
 
 
-def groups_of(tweets: DataFrame) -> str:
+def groups_of(posts: DataFrame) -> str:
     """Return what the groups of `by_unit` are, in words."""
-    known, posts = tweets.agg(F.count("author_id"), F.count("*")).collect()[0]
-    if not posts:
+    known, n = posts.agg(F.count("author_id"), F.count("*")).collect()[0]
+    if not n:
         return "prompts, artists or images"
-    return "posts" if not known else "authors" if known == posts else "authors, or posts without one"
+    return "posts" if not known else "authors" if known == n else "authors, or posts without one"
 
 
-def top(tweets: DataFrame, hashtags: int, sources: int) -> DataFrame:
+def top(posts: DataFrame, hashtags: int, sources: int) -> DataFrame:
     """Return the most frequent hashtags and sources of the posts: kind, name, posts; equals by name."""
-    tags = tweets.select(F.explode(F.array_distinct("hashtags")).alias("name"))
-    clients = tweets.where("source IS NOT NULL AND source <> ''").select(F.col("source").alias("name"))
+    tags = posts.select(F.explode(F.array_distinct("hashtags")).alias("name"))
+    clients = posts.where("source IS NOT NULL AND source <> ''").select(F.col("source").alias("name"))
     return _most(tags, "hashtag", hashtags).unionByName(_most(clients, "source", sources))
 
 
@@ -110,20 +110,20 @@ def conditions(
     return {**made, **tagged, **{("source", name): F.col("source") == name for name in sources}}
 
 
-def months_of_posts(tweets: DataFrame, corpora: Sequence[str]) -> DataFrame:
+def months_of_posts(posts: DataFrame, corpora: Sequence[str]) -> DataFrame:
     """Return month (counted from January of the year 0) and posts of the corpora; months without are left out."""
     month = _month().cast("int").alias("month")
-    dated = tweets.where(F.col("corpus").isin(list(corpora)) & F.col("created_at").isNotNull())
+    dated = posts.where(F.col("corpus").isin(list(corpora)) & F.col("created_at").isNotNull())
     return dated.groupBy(month).agg(F.count("*").alias("posts")).select("month", "posts")
 
 
-def words_of_posts(tweets: DataFrame, corpora: Sequence[str], most: int) -> DataFrame:
+def words_of_posts(posts: DataFrame, corpora: Sequence[str], most: int) -> DataFrame:
     """Return word, posts (that have it) and of (posts with a text) of the most frequent words, `most` of them.
 
     Links, hashtags and mentions are no words, and stop words are left out. Posts that are flagged as sensitive do not
     count. Equal numbers are in order of the word.
     """
-    shown = tweets.where(F.col("corpus").isin(list(corpora)) & ~F.coalesce("possibly_sensitive", F.lit(False)))
+    shown = posts.where(F.col("corpus").isin(list(corpora)) & ~F.coalesce("possibly_sensitive", F.lit(False)))
     texts = shown.where(F.trim("text") != "").select(split_words(clean_text(F.col("text"), "drop")).alias("words"))
     many = texts.agg(F.count("*").alias("of"))
     words = texts.select(F.explode(F.array_distinct("words")).alias("word"))
@@ -134,7 +134,7 @@ def words_of_posts(tweets: DataFrame, corpora: Sequence[str], most: int) -> Data
 def nsfw_counts(
     kept: DataFrame,
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     scores: DataFrame,
     clusters: DataFrame,
     thresholds: Sequence[float],
@@ -147,14 +147,14 @@ def nsfw_counts(
     Args:
         kept: image_id of the images that are kept.
         images: rows of the table `images`.
-        tweets: rows of the table `tweets`.
+        posts: rows of the table `posts`.
         scores: rows of the table `scores`; the highest of several NSFW scorers counts.
         clusters: image_id and cluster of one clustering.
         thresholds: scores.
     """
     nsfw = scores.where("kind = 'nsfw'").groupBy("image_id").agg(F.max("score").alias("score"))
-    authors = tweets.select("tweet_id", "author_id")
-    about = images.select("image_id", "corpus", "tweet_id", group().alias("unit")).join(authors, "tweet_id", "left")
+    authors = posts.select("post_id", "author_id")
+    about = images.select("image_id", "corpus", "post_id", group().alias("unit")).join(authors, "post_id", "left")
     unit = F.xxhash64(F.coalesce("author_id", "unit"))
     above = [F.count_if(F.col("score") > limit).cast("int").alias(f"above_{i}") for i, limit in enumerate(thresholds)]
     return (

@@ -14,7 +14,7 @@ COUNTS = ("author_followers", "like_count", "quote_count", "reply_count")
 OF_POST = ("post_id", "author_id", *COUNTS)
 COLUMNS = (
     "source_key",
-    "tweet_id",
+    "post_id",
     "media_key",
     *DESCRIBED,
     "sensitive",
@@ -33,7 +33,7 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
 
     Args:
         files: rows of `corpora.ImageFiles`.
-        metadata: row, bad, line, file and `DESCRIBED` as strings, and tweet_id where images belong to posts
+        metadata: row, bad, line, file and `DESCRIBED` as strings, and post_id where images belong to posts
             (`posts_in_folder.with_posts`); a `bad` row describes nothing.
 
     A file without metadata is used as it is. A row that names no file is ``missing_file``; a second row for
@@ -59,13 +59,13 @@ def from_folder(files: DataFrame, metadata: DataFrame | None) -> DataFrame:
     return complete(used).unionByName(complete(again)).unionByName(complete(gone))
 
 
-def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFrame:
+def from_posts(files: DataFrame, media: DataFrame, posts: DataFrame) -> DataFrame:
     """Return the candidates of posts: one a post and picture.
 
     Args:
         files: rows of `corpora.ImageFiles`; a source_key is a media_key with a suffix.
         media: rows of the table `media`.
-        tweets: rows of the table `tweets`.
+        posts: rows of the table `posts`.
 
     A picture without a file is ``missing_file``, one that is no photo ``not_a_photo``, a file that no post
     shows ``no_post``.
@@ -74,14 +74,14 @@ def from_posts(files: DataFrame, media: DataFrame, tweets: DataFrame) -> DataFra
     first = F.row_number().over(Window.partitionBy("media_key").orderBy("source_key"))
     named = files.withColumn("media_key", stem)
     best = named.withColumn("nth", first).where("nth = 1").drop("nth", "source_key")
-    posts = tweets.select("tweet_id", "created_at", F.col("possibly_sensitive").alias("sensitive"))
-    shown = media.select("tweet_id", "media_key", "type").dropDuplicates(["tweet_id", "media_key"])
-    joined = shown.join(posts, "tweet_id").join(best, "media_key", "left")
+    about = posts.select("post_id", "created_at", F.col("possibly_sensitive").alias("sensitive"))
+    shown = media.select("post_id", "media_key", "type").dropDuplicates(["post_id", "media_key"])
+    joined = shown.join(about, "post_id").join(best, "media_key", "left")
     reason = F.when(F.col("type") != "photo", "not_a_photo").when(F.col("n_bytes").isNull(), "missing_file")
     kind = F.concat(F.lit("media of type "), F.coalesce("type", F.lit("unknown")))
     used = joined.withColumns(
         {
-            "source_key": F.concat_ws("/", "tweet_id", "media_key"),
+            "source_key": F.concat_ws("/", "post_id", "media_key"),
             "reason": F.coalesce(reason, "reason"),
             "detail": F.coalesce(F.when(reason.isNotNull(), kind), "detail"),
         }

@@ -1,4 +1,4 @@
-"""One row an image of the posts: its tweet's likes and author, and what may go with them."""
+"""One row an image of the posts: its likes and author, and what may go with them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HOUR, DAY = 3_600, 86_400
 SMALL, LARGE = 500, 5_000
 
 
-def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFrame:
+def engagement(kept: DataFrame, images: DataFrame, posts: DataFrame) -> DataFrame:
     """Return what is known of the posts of kept images, one row an image.
 
-    The columns are image_id, tweet_id, author_id, followers, band, likes, retweets, replies, hashtags, created_at and
+    The columns are image_id, post_id, author_id, followers, band, likes, retweets, replies, hashtags, created_at and
     age_days.
 
     The age runs to `collected_at`, or where that is not known to the last post of the corpus, and is one day
@@ -25,16 +25,16 @@ def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFra
     Args:
         kept: image_id and corpus of the posts' images that are kept.
         images: rows of the table `images`.
-        tweets: rows of the table `tweets`.
+        posts: rows of the table `posts`.
     """
     last = F.max("created_at").over(Window.partitionBy("corpus"))
     age = F.unix_timestamp(F.coalesce("collected_at", "last")) - F.unix_timestamp("created_at")
-    posts = (
-        tweets.withColumn("last", last)
+    about = (
+        posts.withColumn("last", last)
         .withColumn("age_days", F.greatest(age / DAY, F.lit(1.0)))
         .select(
-            "tweet_id",
-            F.coalesce("author_id", "tweet_id").alias("author_id"),
+            "post_id",
+            F.coalesce("author_id", "post_id").alias("author_id"),
             F.col("author_followers").alias("followers"),
             band(F.col("author_followers")).alias("band"),
             F.col("like_count").alias("likes"),
@@ -45,8 +45,8 @@ def engagement(kept: DataFrame, images: DataFrame, tweets: DataFrame) -> DataFra
             "age_days",
         )
     )
-    shown = images.where("tweet_id IS NOT NULL").select("image_id", "tweet_id")
-    return kept.select("image_id").join(shown, "image_id").join(posts, "tweet_id").select("image_id", *posts.columns)
+    shown = images.where("post_id IS NOT NULL").select("image_id", "post_id")
+    return kept.select("image_id").join(shown, "image_id").join(about, "post_id").select("image_id", *about.columns)
 
 
 def band(followers: Column) -> Column:
@@ -132,9 +132,9 @@ def joint_columns(hashtags: Sequence[str], nsfw: bool) -> list[Column]:
 
 
 def compact(rows: DataFrame, references: Sequence[str], extra: Sequence[Column] = ()) -> DataFrame:
-    """Return the rows as few bytes each, for the driver: 8 for a tweet, 8 for an author, 4 for a number.
+    """Return the rows as few bytes each, for the driver: 8 for a post, 8 for an author, 4 for a number.
 
-    Tweets and authors become 64-bit hashes of their ids (of 600,000, two agree with probability 1e-8).
+    Posts and authors become 64-bit hashes of their ids (of 600,000, two agree with probability 1e-8).
     Unknown likes and bands are -1, unknown similarities NaN.
 
     Args:
@@ -144,7 +144,7 @@ def compact(rows: DataFrame, references: Sequence[str], extra: Sequence[Column] 
     """
     unknown = F.lit(float("nan")).cast("float")
     return rows.select(
-        F.xxhash64("tweet_id").alias("tweet"),
+        F.xxhash64("post_id").alias("post"),
         F.xxhash64("author_id").alias("author"),
         F.coalesce(F.col("likes"), F.lit(-1)).cast("int").alias("likes"),
         F.coalesce(F.col("band"), F.lit(-1)).cast("tinyint").alias("band"),

@@ -23,7 +23,7 @@ def count_candidates(posts: DataFrame, current: Sequence[str], fewest: int) -> D
     """Return the other hashtags that come with a current one: hashtag, posts, together, authors, judged, accepted.
 
     Args:
-        posts: tweet_id, author_id, hashtags, current, and accepted, null where a post was not judged.
+        posts: post_id, author_id, hashtags, current, and accepted, null where a post was not judged.
         current: hashtags, as in the posts.
         fewest: posts that a candidate needs together with a current one.
     """
@@ -34,7 +34,7 @@ def count_candidates(posts: DataFrame, current: Sequence[str], fewest: int) -> D
         .agg(
             F.count("*").alias("posts"),
             F.count_if("current").alias("together"),
-            F.count_distinct(F.when(F.col("current"), F.coalesce("author_id", "tweet_id"))).alias("authors"),
+            F.count_distinct(F.when(F.col("current"), F.coalesce("author_id", "post_id"))).alias("authors"),
             F.count("accepted").alias("judged"),
             F.count_if("accepted").alias("accepted"),
         )
@@ -43,18 +43,18 @@ def count_candidates(posts: DataFrame, current: Sequence[str], fewest: int) -> D
 
 
 def judge_posts(images: DataFrame, scores: DataFrame, kind: str, above: float) -> DataFrame:
-    """Return tweet_id and accepted, whether no image of a post scores above a bound, of posts whose images all score.
+    """Return post_id and accepted, whether no image of a post scores above a bound, of posts whose images all score.
 
     Args:
-        images: image_id, tweet_id.
+        images: image_id, post_id.
         scores: rows of the table `scores`; of several scorers the highest counts.
         kind: of the score.
         above: the bound.
     """
     highest = scores.where(F.col("kind") == kind).groupBy("image_id").agg(F.max("score").alias("score"))
-    judged = images.where("tweet_id IS NOT NULL").join(highest, "image_id", "left")
+    judged = images.where("post_id IS NOT NULL").join(highest, "image_id", "left")
     accepted = F.when(F.count("score") == F.count("*"), F.max("score") <= above)
-    return judged.groupBy("tweet_id").agg(accepted.alias("accepted")).where("accepted IS NOT NULL")
+    return judged.groupBy("post_id").agg(accepted.alias("accepted")).where("accepted IS NOT NULL")
 
 
 def example_images(posts: DataFrame, kept: DataFrame, hashtags: Sequence[str], examples: int) -> DataFrame:
@@ -63,12 +63,12 @@ def example_images(posts: DataFrame, kept: DataFrame, hashtags: Sequence[str], e
     First those of posts without a current one, which is what the hashtag would add, then the most liked, then by id.
 
     Args:
-        posts: tweet_id, hashtags, current, like_count.
-        kept: image_id, tweet_id.
+        posts: post_id, hashtags, current, like_count.
+        kept: image_id, post_id.
         hashtags: of which images are shown.
         examples: images of each at most.
     """
-    shown = posts.join(kept, "tweet_id").select("*", F.explode(F.array_distinct("hashtags")).alias("hashtag"))
+    shown = posts.join(kept, "post_id").select("*", F.explode(F.array_distinct("hashtags")).alias("hashtag"))
     order = Window.partitionBy("hashtag").orderBy("current", F.desc_nulls_last("like_count"), "image_id")
     placed = shown.where(F.col("hashtag").isin(list(hashtags))).withColumn("place", F.row_number().over(order))
     return placed.where(F.col("place") <= examples).select("hashtag", "place", "image_id")

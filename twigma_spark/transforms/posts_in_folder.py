@@ -12,7 +12,7 @@ from twigma_spark.transforms.columns import fill_columns
 
 
 def with_posts(metadata: DataFrame, corpus: str) -> DataFrame:
-    """Return the metadata with the tweet_id of each row: its post_id, else the corpus and the file.
+    """Return the metadata with the post_id of each row: its post_id, else the corpus and the file.
 
     It is null where the row says nothing of a post: none of `OF_POST`.
 
@@ -22,18 +22,18 @@ def with_posts(metadata: DataFrame, corpus: str) -> DataFrame:
     """
     said = F.coalesce(*[_text(name) for name in OF_POST if name in metadata.columns])
     own = F.concat_ws("/", F.lit(corpus), "file")
-    return metadata.withColumn("tweet_id", F.when(said.isNotNull(), F.coalesce(_text("post_id"), own)))
+    return metadata.withColumn("post_id", F.when(said.isNotNull(), F.coalesce(_text("post_id"), own)))
 
 
-def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
-    """Return rows of `tweets`, one a post; of several rows of a post the first that has a value gives it.
+def group_posts(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
+    """Return rows of `posts`, one a post; of several rows of a post the first that has a value gives it.
 
     Args:
         metadata: what `with_posts` returns, with created_at, and sensitive where there is one, as strings.
         corpus: name of the corpus.
-        schema: that of `tweets`.
+        schema: that of `posts`.
     """
-    used = metadata.where("bad IS NULL AND file IS NOT NULL AND tweet_id IS NOT NULL")
+    used = metadata.where("bad IS NULL AND file IS NOT NULL AND post_id IS NOT NULL")
     # A file that is named again is a reject, and says nothing of its post either.
     nth = F.row_number().over(Window.partitionBy("file").orderBy("row"))
     used = used.withColumn("nth", nth).where("nth = 1")
@@ -45,7 +45,7 @@ def tweets(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
     if "sensitive" in used.columns:
         made["possibly_sensitive"] = values.flag(F.col("sensitive"))
     first = [F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in made.items()]
-    posts = used.groupBy("tweet_id").agg(*first).withColumns({"corpus": F.lit(corpus), "platform": F.lit("file")})
+    posts = used.groupBy("post_id").agg(*first).withColumns({"corpus": F.lit(corpus), "platform": F.lit("file")})
     return fill_columns(posts, schema)
 
 

@@ -49,7 +49,7 @@ class PairRule:
 def posted_images(
     kept: DataFrame,
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     clusters: DataFrame,
     nsfw_scores: DataFrame,
     threshold: float,
@@ -63,24 +63,24 @@ def posted_images(
     Args:
         kept: image_id of the images that are kept.
         images: rows of the table `images`.
-        tweets: rows of the table `tweets`.
+        posts: rows of the table `posts`.
         clusters: image_id and cluster of one clustering; null where an image has none.
         nsfw_scores: image_id and score.
         threshold: a score from which an image is NSFW, as is one that was flagged; null where neither is known.
-        popularity: column of `tweets` that counts how much an image is liked.
+        popularity: column of `posts` that counts how much an image is liked.
     """
     prompt = F.trim("prompt")
-    shown = images.where("tweet_id IS NOT NULL AND prompt IS NOT NULL").select(
+    shown = images.where("post_id IS NOT NULL AND prompt IS NOT NULL").select(
         "image_id",
         "corpus",
-        "tweet_id",
+        "post_id",
         "sensitive",
         prompt_key(prompt).alias("prompt_key"),
         id_of(F.lit("prompt"), "corpus", prompt).alias("text_id"),
     )
-    posts = tweets.where(F.col(popularity).isNotNull()).select(
-        "tweet_id",
-        F.coalesce("author_id", "tweet_id").alias("author_id"),
+    liked = posts.where(F.col(popularity).isNotNull()).select(
+        "post_id",
+        F.coalesce("author_id", "post_id").alias("author_id"),
         F.col("author_followers").alias("followers"),
         F.col(popularity).alias("likes"),
         "created_at",
@@ -89,7 +89,7 @@ def posted_images(
     return (
         kept.select("image_id")
         .join(shown, "image_id")
-        .join(posts, "tweet_id")
+        .join(liked, "post_id")
         .join(clusters.select("image_id", "cluster"), "image_id", "left")
         .join(scored, "image_id", "left")
         .withColumn("nsfw", F.coalesce(F.when(F.col("sensitive"), True), F.col("score") >= threshold, "sensitive"))

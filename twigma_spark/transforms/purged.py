@@ -19,8 +19,8 @@ def without(rows: DataFrame, column: str, purged: DataFrame) -> DataFrame:
 
 
 def without_posts(rows: DataFrame, purged: DataFrame) -> DataFrame:
-    """Return the rows whose `tweet_id` has none of the digests."""
-    return without(rows, "tweet_id", purged)
+    """Return the rows whose `post_id` has none of the digests."""
+    return without(rows, "post_id", purged)
 
 
 def mark_purged(candidates: DataFrame, tombstones: DataFrame) -> DataFrame:
@@ -34,7 +34,7 @@ def mark_purged(candidates: DataFrame, tombstones: DataFrame) -> DataFrame:
     image = known.where("kind = 'image'").select(F.col("digest").alias("of_image"))
     post = known.where("kind = 'post'").select(F.col("digest").alias("of_post"))
     joined = candidates.join(F.broadcast(image), F.sha2("image_id", 256) == F.col("of_image"), "left").join(
-        F.broadcast(post), F.sha2("tweet_id", 256) == F.col("of_post"), "left"
+        F.broadcast(post), F.sha2("post_id", 256) == F.col("of_post"), "left"
     )
     gone = F.col("of_image").isNotNull() | F.col("of_post").isNotNull()
     kept = ("corpus", "source_key", "reason", "detail")

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 # What images come in: those of one prompt, one post or one artist are alike and are resampled together. The prompt
 # comes first: where posts have prompts, the posts of one prompt are alike too.
-UNITS = {"prompt_id": "prompts", "tweet_id": "posts", "artist": "artists"}
+UNITS = {"prompt_id": "prompts", "post_id": "posts", "artist": "artists"}
 
 
 def group() -> Column:
@@ -43,7 +43,7 @@ def in_groups(vectors: DataFrame, images: DataFrame, at_most: int, per_group: in
 
     Groups come in random order until there are `at_most` images of the corpus, so that pairs of images of one
     prompt or artist are there although corpora are large. Columns: image_id, corpus, embedding, group, unit,
-    tweet_id, prompt_id, artist, n_words (of the prompt).
+    post_id, prompt_id, artist, n_words (of the prompt).
 
     Args:
         vectors: image_id, corpus, embedding.

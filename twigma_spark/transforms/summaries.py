@@ -46,18 +46,18 @@ def _images_without_vector(rejects: DataFrame) -> DataFrame:
     return refused.select("corpus", F.col("key").alias("source_key"), F.lit(REJECTED).alias("broken")).distinct()
 
 
-def count_steps(tweets: DataFrame, media: DataFrame, vectors: DataFrame, duplicates: DataFrame) -> DataFrame:
+def count_steps(posts: DataFrame, media: DataFrame, vectors: DataFrame, duplicates: DataFrame) -> DataFrame:
     """Return how many posts, photos, images and duplicates of each tier a corpus has: corpus, step, n.
 
     Args:
-        tweets: rows of the table `tweets`.
+        posts: rows of the table `posts`.
         media: rows of the table `media`; a photo in two posts counts twice.
         vectors: image_id and corpus of the images that have a vector.
         duplicates: rows of the table `duplicates`.
     """
     tiers = vectors.select("image_id", "corpus").join(duplicates.select("image_id", "tier"), "image_id")
     rows = [
-        tweets.select("corpus", F.lit("posts").alias("step")),
+        posts.select("corpus", F.lit("posts").alias("step")),
         media.where("type = 'photo'").select("corpus", F.lit("photos").alias("step")),
         vectors.select("corpus", F.lit("images").alias("step")),
         tiers.select("corpus", F.col("tier").alias("step")),

@@ -26,7 +26,7 @@ def clean_text(text: Column, mentions: str = "keep") -> Column:
 
 def texts(
     images: DataFrame,
-    tweets: DataFrame,
+    posts: DataFrame,
     captions: DataFrame,
     others: DataFrame | None = None,
     mentions: str = "keep",
@@ -37,7 +37,7 @@ def texts(
 
     Args:
         images: image_id, corpus, prompt and caption, the one that came with the image.
-        tweets: corpus, text.
+        posts: corpus, text.
         captions: image_id, caption; of one model.
         others: corpus, text; lines that are not UTF-8 are left out.
         mentions: of other users in posts: "keep" or "drop".
@@ -47,7 +47,7 @@ def texts(
         _of("prompt", images, F.trim("prompt"))
         .unionByName(_of("caption", captioned, F.trim("caption")))
         .unionByName(_of(HUMAN, images, F.trim("caption")))
-        .unionByName(_of("tweet", tweets, clean_text(F.col("text"), mentions)))
+        .unionByName(_of("post", posts, clean_text(F.col("text"), mentions)))
     )
     if others is not None:
         every = every.unionByName(_of("text", others.where(~is_broken(F.col("text"))), F.trim("text")))

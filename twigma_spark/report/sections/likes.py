@@ -20,7 +20,7 @@ LEAST = "quintile 1"  # the level of the regressions
 MODELS = {
     "poisson_score": "recommended",
     "poisson": "Poisson, as in the paper",
-    "poisson_tweet": "errors by tweet",
+    "poisson_post": "errors by post",
     "poisson_author": "errors by author",
     "quasi_poisson": "quasi-Poisson",
     "negative_binomial": "negative binomial",
@@ -95,7 +95,7 @@ def quintiles(data: ReportData, means: dict[str, dict[str, Result]]) -> Figure:
     sizes = ", ".join(f"{name} {count(sum(r.n for r in means[name].values()))}" for name in names)
     caption = (
         f"Mean likes by quintile of similarity, the mean cosine of the nearest images of the reference. n images: "
-        f"{sizes}; images of one tweet share its likes, and the 95% intervals are clustered by author. "
+        f"{sizes}; images of one post share its likes, and the 95% intervals are clustered by author. "
         f"{_describe(means)}"
     )
     return figure("fig-likes", traces, layout, caption)

@@ -28,7 +28,7 @@ REASONS = {
     "too_many_pixels": "more pixels than ingest.max_pixels allows",
     "too_many_scans": "a progressive JPEG of so many scans that decoding it takes long",
     "not_utf8": "a line of text that is not UTF-8",
-    "tweet_without_id": "a post without an id",
+    "post_without_id": "a post without an id",
     "undecodable": "an image that is broken or cut off",
     "unreadable_archive": "a tar that cannot be read to its end; the images before are used",
     "unreadable_file": "gone since it was listed, or without permission",

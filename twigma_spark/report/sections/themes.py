@@ -213,7 +213,7 @@ def _month_intervals(data: ReportData, themes: tuple[ThemeSummary, ...]) -> dict
 
 
 def _unit(intervals: Mapping[tuple[int, str], Result]) -> str:
-    """Return what the intervals count as independent, such as tweets."""
+    """Return what the intervals count as independent, such as posts."""
     return next((share.unit or "images" for share in intervals.values()), "images")
 
 

@@ -1,4 +1,4 @@
-"""The posts corpus while it is being filled: media files, and the tweets that show them."""
+"""The posts corpus while it is being filled: media files, and the posts that show them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from twigma_spark.sample.corpora.timeline import tweet_id
-from twigma_spark.sample.corpora.tweets import Author, Media, Tweet, write_text
+from twigma_spark.sample.corpora.authors import Author, Media, Post, write_text
+from twigma_spark.sample.corpora.timeline import post_id
 from twigma_spark.sample.dice import Dice
 from twigma_spark.sample.ledger import Ledger
 from twigma_spark.sample.records import ImageTruth
@@ -18,13 +18,13 @@ NAME = "posts"
 
 @dataclass
 class PostFeed:
-    """Tweets and their media files.
+    """Posts and their media files.
 
     Attributes:
         folder: holds `media/`.
         ledger: where everything is entered.
         authors: who posts.
-        tweets: what has been posted so far, in no order of time.
+        posts: what has been posted so far, in no order of time.
         donors: media that nothing has been made from yet, with their source keys.
         serial: how many ids have been given out.
     """
@@ -32,7 +32,7 @@ class PostFeed:
     folder: Path
     ledger: Ledger
     authors: Sequence[Author]
-    tweets: list[Tweet] = field(default_factory=list)
+    posts: list[Post] = field(default_factory=list)
     donors: list[tuple[str, Media]] = field(default_factory=list)
     serial: int = 0
 
@@ -51,12 +51,12 @@ class PostFeed:
         return media
 
     def post(self, media: Sequence[Media], what: str, when: datetime, dice: Dice) -> list[str]:
-        """The source keys of the pictures of a new tweet."""
+        """The source keys of the pictures of a new post."""
         text, lang, tags = write_text(what, when, dice)
         author = dice.choice(self.authors)
-        tweet = Tweet(self._new_id(when), author, when, text, lang, tags, tuple(media))
-        self.tweets.append(tweet)
-        keys = [f"{tweet.tweet_id}/{item.key}" for item in media]
+        post = Post(self._new_id(when), author, when, text, lang, tags, tuple(media))
+        self.posts.append(post)
+        keys = [f"{post.post_id}/{item.key}" for item in media]
         for key, item in zip(keys, media, strict=True):
             if item.label is not None:
                 self.ledger.image(NAME, key, item.label)
@@ -68,4 +68,4 @@ class PostFeed:
 
     def _new_id(self, when: datetime) -> str:
         self.serial += 1
-        return tweet_id(when, self.serial)
+        return post_id(when, self.serial)

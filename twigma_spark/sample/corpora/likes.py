@@ -1,4 +1,4 @@
-"""How many likes a tweet gets: a negative binomial with known coefficients."""
+"""How many likes a post gets: a negative binomial with known coefficients."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def draw_followers(band: str, dice: Dice) -> int:
 
 
 def mean_likes(model: LikesModel, band: str, style_mix: float) -> float:
-    """The expected likes of a tweet of that band whose images are that close to photo and art."""
+    """The expected likes of a post of that band whose images are that close to photo and art."""
     return math.exp(model.intercept + model.bands[band] + model.style_mix * style_mix)
 
 
 def draw_likes(
     model: LikesModel, bands: Sequence[str], mixes: Sequence[float], generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Likes of tweets, shape (n,): a Poisson whose rate is gamma distributed around the mean."""
+    """Likes of posts, shape (n,): a Poisson whose rate is gamma distributed around the mean."""
     means = np.array([mean_likes(model, band, mix) for band, mix in zip(bands, mixes, strict=True)])
     rates = generator.gamma(1 / model.dispersion, means * model.dispersion)
     return generator.poisson(rates)

@@ -1,4 +1,4 @@
-"""Tweets as pages of the X API v2 search: data, includes and meta."""
+"""Posts as pages of the X API v2 search: data, includes and meta."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twigma_spark.sample.corpora.tweets import Media, Tweet
+from twigma_spark.sample.corpora.authors import Media, Post
 from twigma_spark.sample.dice import Dice
 
 _PAGE = 100
 _CLIENTS = ("Twitter Web App", "Twitter for iPhone", "Twitter for Android")
 
 
-def split_pages(tweets: Sequence[Tweet]) -> list[list[Tweet]]:
-    """Tweets in pages, newest first; at least three pages where there are enough tweets."""
-    newest = sorted(tweets, key=lambda tweet: int(tweet.tweet_id), reverse=True)
+def split_pages(posts: Sequence[Post]) -> list[list[Post]]:
+    """Posts in pages, newest first; at least three pages where there are enough posts."""
+    newest = sorted(posts, key=lambda post: int(post.post_id), reverse=True)
     size = min(_PAGE, max(1, math.ceil(len(newest) / 3)))
     return [newest[start : start + size] for start in range(0, len(newest), size)]
 
 
-def tweet_json(tweet: Tweet, likes: int, dice: Dice) -> dict[str, Any]:
-    """A tweet as the API gives it; shares and answers follow the likes."""
+def post_json(post: Post, likes: int, dice: Dice) -> dict[str, Any]:
+    """A post as the API gives it; shares and answers follow the likes."""
     return {
-        "id": tweet.tweet_id,
-        "text": tweet.text,
-        "created_at": tweet.when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "author_id": tweet.author.author_id,
-        "lang": tweet.lang,
-        "possibly_sensitive": tweet.sensitive,
+        "id": post.post_id,
+        "text": post.text,
+        "created_at": post.when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "author_id": post.author.author_id,
+        "lang": post.lang,
+        "possibly_sensitive": post.sensitive,
         "public_metrics": {
             "retweet_count": int(likes * dice.uniform(0.05, 0.3)),
             "reply_count": int(likes * dice.uniform(0.0, 0.12)),
             "like_count": likes,
             "quote_count": int(likes * dice.uniform(0.0, 0.05)),
         },
-        "attachments": {"media_keys": [media.key for media in tweet.media]},
-        "entities": {"hashtags": _tags(tweet)},
+        "attachments": {"media_keys": [media.key for media in post.media]},
+        "entities": {"hashtags": _tags(post)},
         "source": dice.choice(_CLIENTS),
     }
 
 
-def write_pages(folder: Path, pages: Sequence[Sequence[Tweet]], records: Sequence[Sequence[Mapping[str, Any]]]) -> None:
-    """Writes tweets-000.json and so on; `records` holds the data of each page, `pages` what they refer to."""
-    for number, (tweets, data) in enumerate(zip(pages, records, strict=True)):
+def write_pages(folder: Path, pages: Sequence[Sequence[Post]], records: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Writes posts-000.json and so on; `records` holds the data of each page, `pages` what they refer to."""
+    for number, (posts, data) in enumerate(zip(pages, records, strict=True)):
         meta: dict[str, Any] = {"result_count": len(data)}
         if number + 1 < len(pages):
             meta["next_token"] = f"b26v89c19zqg8o3f{number + 1:06d}"
-        body = {"data": data, "includes": _includes(tweets), "meta": meta}
+        body = {"data": data, "includes": _includes(posts), "meta": meta}
         text = json.dumps(body, ensure_ascii=False, indent=1)
-        (folder / f"tweets-{number:03d}.json").write_text(text, encoding="utf-8")
+        (folder / f"posts-{number:03d}.json").write_text(text, encoding="utf-8")
 
 
-def _tags(tweet: Tweet) -> list[dict[str, Any]]:
-    starts = [tweet.text.index(f"#{tag}") for tag in tweet.hashtags]
+def _tags(post: Post) -> list[dict[str, Any]]:
+    starts = [post.text.index(f"#{tag}") for tag in post.hashtags]
     return [
         {"start": start, "end": start + len(tag) + 1, "tag": tag}
-        for start, tag in zip(starts, tweet.hashtags, strict=True)
+        for start, tag in zip(starts, post.hashtags, strict=True)
     ]
 
 
-def _includes(tweets: Sequence[Tweet]) -> dict[str, Any]:
-    users = {tweet.author.author_id: tweet.author for tweet in tweets}
-    media = {item.key: item for tweet in tweets for item in tweet.media}
+def _includes(posts: Sequence[Post]) -> dict[str, Any]:
+    users = {post.author.author_id: post.author for post in posts}
+    media = {item.key: item for post in posts for item in post.media}
     return {
         "users": [
             {

@@ -11,15 +11,15 @@ from typing import Any
 from twigma_spark.sample.captions import describe
 from twigma_spark.sample.corpora import reposts
 from twigma_spark.sample.corpora.albums import Album
+from twigma_spark.sample.corpora.authors import Media, Post, draw_author
 from twigma_spark.sample.corpora.feed import NAME, PostFeed
 from twigma_spark.sample.corpora.likes import LIKES, draw_likes
-from twigma_spark.sample.corpora.pages import split_pages, tweet_json, write_pages
+from twigma_spark.sample.corpora.pages import post_json, split_pages, write_pages
 from twigma_spark.sample.corpora.timeline import draw_theme, draw_time
-from twigma_spark.sample.corpora.tweets import Media, Tweet, draw_author
 from twigma_spark.sample.dice import Dice, stream
 from twigma_spark.sample.encode import encode
 from twigma_spark.sample.ledger import Ledger, label_of
-from twigma_spark.sample.records import MetadataFault, TweetTruth
+from twigma_spark.sample.records import MetadataFault, PostTruth
 from twigma_spark.sample.scenes import draw_mixed, draw_scene
 from twigma_spark.sample.themes import THEMES
 
@@ -55,7 +55,7 @@ def draw_posts(folder: Path, count: int, seed: int, ledger: Ledger, references: 
 
 @dataclass(frozen=True)
 class _Set:
-    """What the pictures of one tweet have in common."""
+    """What the pictures of one post have in common."""
 
     when: datetime
     theme: str
@@ -90,33 +90,33 @@ def _picture(feed: PostFeed, pictures: _Set, hidden: bool, dice: Dice) -> tuple[
 
 def _write(feed: PostFeed, seed: int) -> None:
     """Draws the likes, enters what they were drawn from, and writes the pages."""
-    pages = split_pages(feed.tweets)
-    tweets = [tweet for page in pages for tweet in page]
-    bands, mixes = [tweet.author.band for tweet in tweets], [tweet.style_mix for tweet in tweets]
+    pages = split_pages(feed.posts)
+    posts = [post for page in pages for post in page]
+    bands, mixes = [post.author.band for post in posts], [post.style_mix for post in posts]
     likes = iter(draw_likes(LIKES, bands, mixes, stream(seed, "likes")).tolist())
     dice = Dice(stream(seed, "clients"))
-    records = [[tweet_json(tweet, next(likes), dice) for tweet in page] for page in pages]
-    feed.ledger.tweets.extend(_truth(tweet) for tweet in tweets if tweet.usable)
+    records = [[post_json(post, next(likes), dice) for post in page] for page in pages]
+    feed.ledger.posts.extend(_truth(post) for post in posts if post.usable)
     _plant_collected_twice(feed, pages, records)
     _plant_without_id(feed, records)
     write_pages(feed.folder, pages, records)
 
 
-def _truth(tweet: Tweet) -> TweetTruth:
-    return TweetTruth(
-        tweet_id=tweet.tweet_id,
-        theme=tweet.usable[0].theme,
-        band=tweet.author.band,
-        style_mix=round(tweet.style_mix, 6),
+def _truth(post: Post) -> PostTruth:
+    return PostTruth(
+        post_id=post.post_id,
+        theme=post.usable[0].theme,
+        band=post.author.band,
+        style_mix=round(post.style_mix, 6),
     )
 
 
-def _plant_collected_twice(feed: PostFeed, pages: list[list[Tweet]], records: list[list[dict[str, Any]]]) -> None:
-    """The last tweet of the first page comes again on the second, as when pages overlap."""
+def _plant_collected_twice(feed: PostFeed, pages: list[list[Post]], records: list[list[dict[str, Any]]]) -> None:
+    """The last post of the first page comes again on the second, as when pages overlap."""
     again = pages[0][-1]
     pages[1].insert(0, again)
     records[1].insert(0, records[0][-1])
-    feed.ledger.odd(NAME, again.tweet_id, "collected_twice", "duplicate_key", unit="tweet")
+    feed.ledger.odd(NAME, again.post_id, "collected_twice", "duplicate_key", unit="post")
 
 
 def _plant_without_id(feed: PostFeed, records: list[list[dict[str, Any]]]) -> None:
@@ -125,9 +125,9 @@ def _plant_without_id(feed: PostFeed, records: list[list[dict[str, Any]]]) -> No
     records[-1].append(lost)
     fault = MetadataFault(
         corpus=NAME,
-        where=f"tweets-{len(records) - 1:03d}.json:data[{len(records[-1]) - 1}]",
-        kind="tweet_without_id",
+        where=f"posts-{len(records) - 1:03d}.json:data[{len(records[-1]) - 1}]",
+        kind="post_without_id",
         usable=False,
-        reason="tweet_without_id",
+        reason="post_without_id",
     )
     feed.ledger.metadata_faults.append(fault)

@@ -23,7 +23,7 @@ _AGAIN = (
 
 
 def plant_shared_media(feed: PostFeed, count: int, dice: Dice) -> None:
-    """Posts media again under their own media keys, as a quoting tweet does."""
+    """Posts media again under their own media keys, as a quoting post does."""
     for _ in range(count):
         source_key, media = feed.take(dice)
         keys = [source_key]

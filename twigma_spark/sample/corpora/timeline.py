@@ -53,7 +53,7 @@ def trends() -> dict[str, TrendTruth]:
     }
 
 
-def tweet_id(when: datetime, serial: int) -> str:
+def post_id(when: datetime, serial: int) -> str:
     """The id that the network would give: milliseconds since its epoch, then a serial number."""
     milliseconds = int(when.timestamp() * 1000) - _EPOCH_MS
     return str((milliseconds << 22) | (serial & 0x3FFFFF))

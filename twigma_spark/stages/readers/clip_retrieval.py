@@ -14,7 +14,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, peek, vector_files
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
 from twigma_spark.io.vector_files import EXPECTED, IMAGES, METADATA, TEXTS, VectorFiles
-from twigma_spark.schemas import TWEETS
+from twigma_spark.schemas import POSTS
 from twigma_spark.stages.readers.described import flag_of, metadata_rejects
 from twigma_spark.stages.readers.inspection import Inspection, preset_columns, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
@@ -29,13 +29,13 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return a candidate a row, with the digest of its vector in place of bytes."""
     files = list_vectors(corpus)
     described = describe(spark, corpus, files)
-    rows, tweets = described.rows, None
+    rows, posts = described.rows, None
     if not described.fields.isdisjoint(candidates.OF_POST):
         rows = posts_in_folder.with_posts(rows, corpus.name)
-        tweets = posts_in_folder.tweets(rows, corpus.name, TWEETS.schema)
+        posts = posts_in_folder.group_posts(rows, corpus.name, POSTS.schema)
     found = candidates.complete(rows.withColumn("source_key", F.col("file")))
     images = imported.judge_vectors(candidates.limit_images(found, corpus.limit), files)
-    return CorpusFrames(images, metadata_rejects(corpus, described, METADATA), tweets)
+    return CorpusFrames(images, metadata_rejects(corpus, described, METADATA), posts)
 
 
 def describe(spark: SparkSession, corpus: Corpus, files: VectorFiles) -> corpora.Metadata:

@@ -9,7 +9,7 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.io import arrow
 from twigma_spark.io.corpora import ImageFiles, Metadata
 from twigma_spark.io.frames import count_rows
-from twigma_spark.schemas import TWEETS
+from twigma_spark.schemas import POSTS
 from twigma_spark.stages.readers.reader import CorpusFrames
 from twigma_spark.transforms import candidates, posts_in_folder
 
@@ -26,13 +26,13 @@ def describe_images(corpus: Corpus, files: ImageFiles, described: Metadata, name
         described: rows whose file is a source_key.
         name: of the metadata, for its rejects.
     """
-    rows, tweets = described.rows, None
+    rows, posts = described.rows, None
     if not described.fields.isdisjoint(candidates.OF_POST):
         rows = posts_in_folder.with_posts(rows, corpus.name)
-        tweets = posts_in_folder.tweets(rows, corpus.name, TWEETS.schema)
+        posts = posts_in_folder.group_posts(rows, corpus.name, POSTS.schema)
     found = candidates.from_folder(files.rows, rows)
     rejects = metadata_rejects(corpus, described, name)
-    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, tweets, n_bytes=files.n_bytes)
+    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, posts, n_bytes=files.n_bytes)
 
 
 def metadata_rejects(corpus: Corpus, described: Metadata, name: str) -> DataFrame:

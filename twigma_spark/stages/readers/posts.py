@@ -14,11 +14,11 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import corpora, peek
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.pages import media_folder, read_pages
-from twigma_spark.schemas import MEDIA, TWEETS
+from twigma_spark.schemas import MEDIA, POSTS
 from twigma_spark.stages.readers.inspection import Inspection, count_images
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
 from twigma_spark.stages.stage import Frames
-from twigma_spark.transforms import candidates, tweets
+from twigma_spark.transforms import candidates, parsed_posts
 from twigma_spark.transforms.purged import without_posts
 
 EXPECTED = "a folder with the X API's pages (.json, .jsonl) and their pictures in media/"
@@ -33,12 +33,12 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     files = corpora.read_images(spark, corpus, media_folder(corpus), cfg.ingest)
 
     def frames(posts: DataFrame) -> CorpusFrames:
-        used = tweets.tweets(posts, TWEETS.column_names)
-        shown = tweets.media(posts, pages, MEDIA.column_names)
+        used = parsed_posts.usable_posts(posts, POSTS.column_names)
+        shown = parsed_posts.media_of_posts(posts, pages, MEDIA.column_names)
         found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
-        return CorpusFrames(found, tweets.post_rejects(posts, pages, corpus.name), used, shown, files.n_bytes)
+        return CorpusFrames(found, parsed_posts.post_rejects(posts, pages, corpus.name), used, shown, files.n_bytes)
 
-    posts = tweets.posts(pages, corpus.name)
+    posts = parsed_posts.parse_posts(pages, corpus.name)
     return replace(frames(posts), without_posts=lambda purged: frames(without_posts(posts, purged)))
 
 
@@ -47,14 +47,14 @@ def count_images_of_posts(cfg: Config, spark: SparkSession, frames: Frames, corp
     names = corpora.list_images(spark, corpus, media_folder(corpus), cfg.ingest).select(
         F.regexp_replace("source_key", r"\.[^.]*$", "").alias("media_key")
     )
-    shown = frames["media"].where(F.col("corpus") == corpus.name).select("tweet_id", "media_key").distinct()
+    shown = frames["media"].where(F.col("corpus") == corpus.name).select("post_id", "media_key").distinct()
     return count_rows(shown) + count_rows(names.join(shown, "media_key", "left_anti"))
 
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return media_key as source_key, and url, of the photos of the posts."""
     pages = read_pages(spark, corpus)
-    shown = tweets.media(tweets.posts(pages, corpus.name), pages, MEDIA.column_names)
+    shown = parsed_posts.media_of_posts(parsed_posts.parse_posts(pages, corpus.name), pages, MEDIA.column_names)
     photos = shown.where("type = 'photo' AND url IS NOT NULL").groupBy(F.col("media_key").alias("source_key"))
     return photos.agg(F.min("url").alias("url"))
 

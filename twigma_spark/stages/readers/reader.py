@@ -24,7 +24,7 @@ class CorpusFrames:
     Attributes:
         images: candidate images.
         rejects: what is no image and cannot be used.
-        tweets: posts.
+        posts: posts.
         media: pictures of posts.
         n_bytes: how much there is to read, where images are read from their paths (`corpora.ImageFiles`).
         without_posts: returns the same without the posts whose ids have one of some digests (a column `digest`), where
@@ -33,7 +33,7 @@ class CorpusFrames:
 
     images: DataFrame
     rejects: DataFrame | None = None
-    tweets: DataFrame | None = None
+    posts: DataFrame | None = None
     media: DataFrame | None = None
     n_bytes: int | None = None
     without_posts: Callable[[DataFrame], CorpusFrames] | None = None

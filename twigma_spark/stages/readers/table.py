@@ -16,7 +16,7 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io import corpora, peek
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.parquet_tables import is_delta, read_rows, text_of, type_of
-from twigma_spark.schemas import TWEETS
+from twigma_spark.schemas import POSTS
 from twigma_spark.stages.readers.described import metadata_rejects
 from twigma_spark.stages.readers.inspection import NAMES, Inspection, guess_columns, renamed, require_layout
 from twigma_spark.stages.readers.reader import CorpusFrames, Reader
@@ -56,13 +56,13 @@ def read_pictures(
     columns = {field: text_of(rows, name) for field, name in wanted.items() if field != "file" and name in names}
     also = {"content": _bytes(corpus, rows), "why": F.lit(None).cast("string") if reason is None else reason}
     described = corpora.as_metadata(corpus, rows, key, columns, [*names, wanted["file"]], also)
-    found, tweets = described.rows, None
+    found, posts = described.rows, None
     if not described.fields.isdisjoint(candidates.OF_POST):
         found = posts_in_folder.with_posts(found, corpus.name)
-        tweets = posts_in_folder.tweets(found, corpus.name, TWEETS.schema)
+        posts = posts_in_folder.group_posts(found, corpus.name, POSTS.schema)
     judged = _judge(_mark_repeated(found), cfg.ingest.max_bytes)
     images = candidates.limit_images(candidates.complete(judged), corpus.limit)
-    return CorpusFrames(images, metadata_rejects(corpus, described, Path(corpus.path).name), tweets)
+    return CorpusFrames(images, metadata_rejects(corpus, described, Path(corpus.path).name), posts)
 
 
 def _mark_repeated(rows: DataFrame) -> DataFrame:

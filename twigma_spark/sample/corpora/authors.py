@@ -1,4 +1,4 @@
-"""Authors and tweets: who posts, and the words around the pictures."""
+"""Authors and posts: who posts, and the words around the pictures."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Author:
 
 @dataclass(frozen=True)
 class Media:
-    """A picture of a tweet; the label is None where it cannot be used."""
+    """A picture of a post; the label is None where it cannot be used."""
 
     key: str
     suffix: str
@@ -67,10 +67,10 @@ class Media:
 
 
 @dataclass(frozen=True)
-class Tweet:
+class Post:
     """A post with one to four pictures."""
 
-    tweet_id: str
+    post_id: str
     author: Author
     when: datetime
     text: str

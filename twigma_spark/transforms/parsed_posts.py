@@ -10,22 +10,22 @@ from twigma_spark.transforms import values
 NUMBERED = ("like_count", "retweet_count", "reply_count", "quote_count")
 
 
-def posts(pages: DataFrame, corpus: str) -> DataFrame:
-    """Return every post: the columns of `tweets`, media_keys, `unusable`, and `reason` where it cannot be used.
+def parse_posts(pages: DataFrame, corpus: str) -> DataFrame:
+    """Return every post: the columns of `posts`, media_keys, `unusable`, and `reason` where it cannot be used.
 
-    Refused are posts without an id (``tweet_without_id``) and ones that came before (``duplicate_key``). `unusable`
+    Refused are posts without an id (``post_without_id``) and ones that came before (``duplicate_key``). `unusable`
     lists values of which nothing can be made; they are null.
     """
     flat = pages.select("file", "page", "platform", "collected_at", F.posexplode("data").alias("nth", "post"))
     users = _deduplicate_included(pages, "users", "id").select(
         F.col("key").alias("author_id"), F.col("item.public_metrics.followers_count").alias("followers")
     )
-    seen = Window.partitionBy("tweet_id").orderBy("page", "nth")
-    tweet_id = F.when(F.trim("post.id") != "", F.col("post.id"))
+    seen = Window.partitionBy("post_id").orderBy("page", "nth")
+    post_id = F.when(F.trim("post.id") != "", F.col("post.id"))
     numbered = flat.select(
-        "file", "page", "nth", "platform", "collected_at", tweet_id.alias("tweet_id"), "post"
+        "file", "page", "nth", "platform", "collected_at", post_id.alias("post_id"), "post"
     ).withColumn("seen", F.row_number().over(seen))
-    reason = F.when(F.col("tweet_id").isNull(), "tweet_without_id").when(F.col("seen") > 1, "duplicate_key")
+    reason = F.when(F.col("post_id").isNull(), "post_without_id").when(F.col("seen") > 1, "duplicate_key")
     made = _values()
     keys = F.col("post.attachments.media_keys")
     without_key = F.when(F.exists(keys, lambda key: key.isNull()), F.array(F.lit("media_keys: null")))
@@ -35,7 +35,7 @@ def posts(pages: DataFrame, corpus: str) -> DataFrame:
         .select(
             reason.alias("reason"),
             F.concat_ws("#", "file", "nth").alias("place"),
-            "tweet_id",
+            "post_id",
             "platform",
             F.lit(corpus).alias("corpus"),
             "author_id",
@@ -65,17 +65,17 @@ def _values() -> dict[str, tuple[Column, Column]]:
     }
 
 
-def tweets(posts: DataFrame, columns: list[str]) -> DataFrame:
-    """Return the usable posts as rows of `tweets`."""
+def usable_posts(posts: DataFrame, columns: list[str]) -> DataFrame:
+    """Return the usable posts as rows of `posts`."""
     return posts.where("reason IS NULL").select(*columns)
 
 
-def media(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
+def media_of_posts(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
     """Return the pictures of the usable posts as rows of `media`, one a post and position."""
     described = _deduplicate_included(pages, "media", "media_key").select("item.*")
     shown = (
         posts.where("reason IS NULL")
-        .select("corpus", "tweet_id", F.posexplode("media_keys").alias("position", "media_key"))
+        .select("corpus", "post_id", F.posexplode("media_keys").alias("position", "media_key"))
         .where("media_key IS NOT NULL")
     )
     return shown.join(described, "media_key", "left").select(*columns)
@@ -84,9 +84,9 @@ def media(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
 def post_rejects(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for posts, values and pages that cannot be used."""
     rows = posts.where("reason IS NOT NULL").select(
-        F.when(F.col("tweet_id").isNull(), "metadata").otherwise("tweet").alias("unit"),
+        F.when(F.col("post_id").isNull(), "metadata").otherwise("post").alias("unit"),
         "corpus",
-        F.coalesce("tweet_id", "place").alias("key"),
+        F.coalesce("post_id", "place").alias("key"),
         "reason",
         F.concat(F.lit("at "), "place").alias("detail"),
     )
@@ -98,9 +98,9 @@ def post_rejects(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
         F.substring("bad", 1, 200).alias("detail"),
     )
     dropped = posts.where("reason IS NULL").select(
-        F.lit("tweet").alias("unit"),
+        F.lit("post").alias("unit"),
         "corpus",
-        F.col("tweet_id").alias("key"),
+        F.col("post_id").alias("key"),
         F.lit("value_unusable").alias("reason"),
         F.explode("unusable").alias("detail"),
     )

@@ -14,8 +14,8 @@ from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 from twigma_spark.io.pages import read_pages
 from twigma_spark.io.sources import bluesky, mastodon
-from twigma_spark.schemas import MEDIA, TWEETS
-from twigma_spark.transforms import tweets
+from twigma_spark.schemas import MEDIA, POSTS
+from twigma_spark.transforms import parsed_posts
 
 pytestmark = pytest.mark.spark4
 
@@ -59,8 +59,8 @@ def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_
         )
     )
     pages = read_pages(spark, Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path)))
-    posts = tweets.posts(pages, "posts")
-    used = {r.tweet_id: r for r in tweets.tweets(posts, TWEETS.column_names).collect()}
+    posts = parsed_posts.parse_posts(pages, "posts")
+    used = {r.post_id: r for r in parsed_posts.usable_posts(posts, POSTS.column_names).collect()}
     assert set(used) == {"1", "2", "3", "4", "5", "6", "9007199254740993"}
     assert {row.collected_at for row in used.values()} == {datetime(2023, 1, 2, 3, 4, 5)}
     times = {key: row.created_at and row.created_at.isoformat() for key, row in used.items()}
@@ -69,9 +69,10 @@ def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_
     one = used["1"]
     assert (one.like_count, one.retweet_count, one.reply_count, one.quote_count) == (12, None, None, 3)
     assert (used["2"].possibly_sensitive, used["3"].possibly_sensitive) == (None, True)
-    rows = tweets.media(posts, pages, MEDIA.column_names).where("tweet_id = '1'").collect()
+    rows = parsed_posts.media_of_posts(posts, pages, MEDIA.column_names).where("post_id = '1'").collect()
     assert [(r.media_key, r.position) for r in rows] == [("3_1", 1)]
-    refused = {(r.key, r.detail) for r in tweets.post_rejects(posts, pages, "posts").collect() if r.unit == "tweet"}
+    rejects = parsed_posts.post_rejects(posts, pages, "posts").where("unit = 'post'").collect()
+    refused = {(r.key, r.detail) for r in rejects}
     assert refused == {
         ("1", "created_at: 0000-01-01T00:00:00Z"), ("1", "retweet_count: -1"), ("1", "reply_count: many"),
         ("1", "media_keys: null"), ("2", "created_at: 12023-01-05T00:00:00Z"), ("2", "possibly_sensitive: maybe"),
@@ -90,32 +91,32 @@ def corpus(tmp_path: Path) -> Corpus:
     ]
     for n, data in enumerate(pages):
         page = {"data": data, "includes": {"users": USERS, "media": PICTURES}, "meta": {}}
-        (tmp_path / f"tweets-{n}.json").write_text(json.dumps(page))
-    (tmp_path / "tweets-2.json").write_text("{broken")
+        (tmp_path / f"posts-{n}.json").write_text(json.dumps(page))
+    (tmp_path / "posts-2.json").write_text("{broken")
     return Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
 
 
 def test_posts_are_flattened_and_the_unusable_refused(spark: SparkSession, corpus: Corpus) -> None:
     pages = read_pages(spark, corpus)
-    posts = tweets.posts(pages, "posts")
-    used = {r.tweet_id: r for r in tweets.tweets(posts, TWEETS.column_names).collect()}
+    posts = parsed_posts.parse_posts(pages, "posts")
+    used = {r.post_id: r for r in parsed_posts.usable_posts(posts, POSTS.column_names).collect()}
     # A number that outgrows a double keeps its digits.
     assert set(used) == {"1500000000000000001", "1500000000000000003"}
     first = used["1500000000000000001"]
     assert (first.author_followers, first.like_count, first.hashtags) == (12, 3, ["aiart"])
     assert first.created_at.isoformat() == "2022-02-03T04:05:06"
-    refused = tweets.post_rejects(posts, pages, "posts").collect()
+    refused = parsed_posts.post_rejects(posts, pages, "posts").collect()
     assert sorted((r.unit, r.key.split("#")[0], r.reason) for r in refused) == [
-        ("metadata", "tweets-0.json", "tweet_without_id"),
-        ("metadata", "tweets-2.json", "metadata_unreadable"),
-        ("tweet", "1500000000000000001", "duplicate_key"),
+        ("metadata", "posts-0.json", "post_without_id"),
+        ("metadata", "posts-2.json", "metadata_unreadable"),
+        ("post", "1500000000000000001", "duplicate_key"),
     ]
 
 
 def test_media_are_one_row_a_post_and_position(spark: SparkSession, corpus: Corpus) -> None:
     pages = read_pages(spark, corpus)
-    rows = tweets.media(tweets.posts(pages, "posts"), pages, MEDIA.column_names).collect()
-    assert sorted((r.tweet_id[-1], r.position, r.media_key, r.type) for r in rows) == [
+    rows = parsed_posts.media_of_posts(parsed_posts.parse_posts(pages, "posts"), pages, MEDIA.column_names).collect()
+    assert sorted((r.post_id[-1], r.position, r.media_key, r.type) for r in rows) == [
         ("1", 0, "3_1", "photo"),
         ("1", 1, "3_2", "video"),
         ("3", 0, "3_1", "photo"),
@@ -125,10 +126,10 @@ def test_media_are_one_row_a_post_and_position(spark: SparkSession, corpus: Corp
 
 def test_a_page_a_line_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
     lines = [json.dumps({"data": [post(str(n))]}) for n in (1, 2)]
-    (tmp_path / "tweets.jsonl").write_text("\n".join(lines))
+    (tmp_path / "posts.jsonl").write_text("\n".join(lines))
     corpus = Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
-    posts = tweets.posts(read_pages(spark, corpus), "posts")
-    assert sorted(r.tweet_id for r in posts.collect()) == ["1", "2"]
+    posts = parsed_posts.parse_posts(read_pages(spark, corpus), "posts")
+    assert sorted(r.post_id for r in posts.collect()) == ["1", "2"]
 
 
 def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Path) -> None:
@@ -154,9 +155,9 @@ def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Pa
     for n, page in enumerate(pages):
         (tmp_path / f"page-{n}.json").write_text(json.dumps(page))
     read = read_pages(spark, Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path)))
-    flat = tweets.posts(read, "posts").localCheckpoint()
-    used = {row.platform: row for row in tweets.tweets(flat, TWEETS.column_names).collect()}
-    assert {name: row.tweet_id for name, row in used.items()} == {
+    flat = parsed_posts.parse_posts(read, "posts").localCheckpoint()
+    used = {row.platform: row for row in parsed_posts.usable_posts(flat, POSTS.column_names).collect()}
+    assert {name: row.post_id for name, row in used.items()} == {
         "x": "1",
         "bluesky": blue["uri"],
         "mastodon": toot["uri"],
@@ -165,9 +166,9 @@ def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Pa
     assert (one.like_count, one.possibly_sensitive, one.lang, one.author_followers) == (5, True, "en", None)
     assert (two.text, two.hashtags, two.like_count, two.possibly_sensitive) == ("toot", ["aiart"], None, None)
     assert one.created_at == two.created_at == datetime(2025, 3, 1, 10, 0, 0, 500000)
-    refused = {(row.key, row.reason) for row in tweets.post_rejects(flat, read, "posts").collect()}
-    assert refused == {(toot["uri"], "value_unusable"), ("page-2.json#1", "tweet_without_id")}
-    shown = {row.tweet_id: row for row in tweets.media(flat, read, MEDIA.column_names).collect()}
+    refused = {(row.key, row.reason) for row in parsed_posts.post_rejects(flat, read, "posts").collect()}
+    assert refused == {(toot["uri"], "value_unusable"), ("page-2.json#1", "post_without_id")}
+    shown = {row.post_id: row for row in parsed_posts.media_of_posts(flat, read, MEDIA.column_names).collect()}
     assert (shown[blue["uri"]].url[-19:], shown[blue["uri"]].width) == ("did:plc:1/bafk1@jpeg"[-19:], 4)
     assert (shown[toot["uri"]].alt_text, shown[toot["uri"]].type) == ("alt", "photo")
 
