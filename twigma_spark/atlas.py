@@ -18,7 +18,7 @@ from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow, atlas_files
 from twigma_spark.io.atlas_files import Written
 from twigma_spark.io.folders import check_new_folder, whole_folder
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store
 from twigma_spark.stages import inputs
@@ -106,7 +106,7 @@ def build_atlas(
     staging = Staging(store, "atlas", uuid.uuid4().hex[:12])
     staging.drop_abandoned()
     try:
-        with arrow_batches(store.spark, cfg.embed.arrow_batch):
+        with picture_batches(store.spark, cfg.embed.arrow_batch):
             # Put in order below, which reads its rows twice: the pictures must be made once.
             rows = staging.keep(atlas_rows(cfg, tables, show_hidden))
         with whole_folder(out) as part:

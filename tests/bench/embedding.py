@@ -22,7 +22,7 @@ from tests.onnx_network import mean_colour_network
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.io.tables import Store
 from twigma_spark.models import cache
 from twigma_spark.models.base import Model
@@ -174,7 +174,7 @@ def two_udfs(given: Setting) -> Callable[[], None]:
         pixels = pandas_udf(decode, "array<float>")(F.col("content"))  # type: ignore[call-overload]
         vector = pandas_udf(forward, "array<float>")(F.col("pixels"))  # type: ignore[call-overload]
         rows = given.store.read("images").select("image_id", pixels.alias("pixels"))
-        with arrow_batches(given.store.spark, BATCH):
+        with picture_batches(given.store.spark, BATCH):
             rows.select("image_id", vector.alias("embedding")).write.format("delta").save(f"{given.store.root}/plain")
 
     return run

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from tests.bench.pictures import DIFFERENT, pictures
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import IMAGES
 
@@ -27,7 +27,7 @@ def fill(store: Store, images: int, side: int) -> None:
             columns = [pa.array(ids), pa.array([some[n % len(some)] for n in numbers], pa.binary())]
             yield pa.record_batch(columns, ["image_id", "content"])
 
-    with arrow_batches(store.spark, 64):
+    with picture_batches(store.spark, 64):
         drawn = store.spark.range(images).mapInArrow(make, "image_id STRING, content BINARY")
         known = {"corpus": F.lit("bench"), "source_key": F.col("image_id"), "width": F.lit(side), "height": F.lit(side)}
         rest = {c.name: F.lit(None).cast(c.type) for c in IMAGES.columns if c.name not in (*known, *drawn.columns)}

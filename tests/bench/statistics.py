@@ -38,7 +38,8 @@ class Bench:
         self.spark, self.root = spark, root
         self.cfg: Config = load([Path("conf/sample.yaml")])
         progress(f"tables for {size.rows:,} images and {size.posts:,} posts")
-        self.tables = tables(spark, root / f"{size.images}-{size.posts}-{size.reference}-{size.dim}", self.cfg, size)
+        self.folder = root / f"{size.images}-{size.posts}-{size.reference}-{size.dim}"
+        self.tables = tables(spark, self.folder, self.cfg, size)
 
     def stage(self, stage: Stage) -> int:
         """Run a stage without its write and return the number of its results."""

@@ -50,13 +50,14 @@ class Size:
 
 def tables(spark: SparkSession, root: Path, cfg: Config, size: Size) -> dict[str, DataFrame]:
     """Return every table that the statistics read, made under `root` where it is not there yet."""
-    made = {name: _kept(spark, root / name, lambda make=make: make(spark, cfg, size)) for name, make in MAKERS.items()}
-    made["text_embeddings"] = _kept(spark, root / "text_embeddings", lambda: _text_vectors(cfg, size, made))
+    made = {name: stored(spark, root / name, lambda make=make: make(spark, cfg, size)) for name, make in MAKERS.items()}
+    made["text_embeddings"] = stored(spark, root / "text_embeddings", lambda: _text_vectors(cfg, size, made))
     empty = {name: spark.createDataFrame([], TABLES[name].schema) for name in ("duplicates", "rejects")}
     return {**made, **empty}
 
 
-def _kept(spark: SparkSession, folder: Path, make: Callable[[], DataFrame]) -> DataFrame:
+def stored(spark: SparkSession, folder: Path, make: Callable[[], DataFrame]) -> DataFrame:
+    """Return a table of a folder, made where it is not there yet."""
     if not folder.exists():
         make().write.format("delta").option("parquet.enable.dictionary", "false").save(str(folder))
     return spark.read.format("delta").load(str(folder))

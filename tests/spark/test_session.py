@@ -10,7 +10,17 @@ from pyspark.sql import types as t
 
 from twigma_spark.config.overlays import load
 from twigma_spark.io.arrow import local_frame
-from twigma_spark.io.session import ARROW, LOCAL, PARTITIONS, SHORT, arrow_batches, has_sessions, new_session, sizes
+from twigma_spark.io.session import (
+    ARROW,
+    LOCAL,
+    PARQUET,
+    PARTITIONS,
+    SHORT,
+    has_sessions,
+    new_session,
+    picture_batches,
+    sizes,
+)
 from twigma_spark.io.store import is_short
 
 pytestmark = pytest.mark.spark4
@@ -40,8 +50,9 @@ def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark
     assert has_sessions(spark)
     other, before = new_session(spark), spark.conf.get(ARROW)
     assert {key: other.conf.get(key) for key in SHORT} == SHORT
-    with arrow_batches(other, 7):
+    with picture_batches(other, 7):
         assert (other.conf.get(ARROW), spark.conf.get(ARROW)) == ("7", before)
+        assert other.conf.get(PARQUET) == "7" != spark.conf.get(PARQUET)
     assert other.conf.get(ARROW) == before
     assert other.range(3).count() == 3
 

@@ -210,15 +210,11 @@ def warm_up(spark: SparkSession) -> None:
 
 
 @contextmanager
-def arrow_batches(spark: SparkSession, rows: int) -> Iterator[None]:
-    """Let at most `rows` rows travel to Python at once while inside; image bytes overflow Arrow's 2 GiB else."""
-    with _setting(spark, ARROW, rows):
-        yield
-
-
-@contextmanager
 def picture_batches(spark: SparkSession, rows: int) -> Iterator[None]:
-    """Let at most `rows` rows be decoded from Parquet, and travel to Python, at once while inside."""
+    """Let at most `rows` rows be decoded from Parquet, and travel to Python, at once while inside.
+
+    Bytes of images overflow Arrow's 2 GiB else, and a batch of Parquet's 4,096 rows a small heap.
+    """
     with _setting(spark, PARQUET, rows), _setting(spark, ARROW, rows):
         yield
 

@@ -9,7 +9,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.answers import blank_sheet
 from twigma_spark.io.export import write_text
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
@@ -50,6 +50,6 @@ def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) 
     """Return the pictures by image id, small enough for a page."""
     wanted = tables["images"].where(F.col("image_id").isin(ids))
     blind = wanted.select("image_id", "content", F.lit(cfg.concordance.thumbnail).alias("side"))
-    with arrow_batches(spark, cfg.embed.arrow_batch):
+    with picture_batches(spark, cfg.embed.arrow_batch):
         rows = gallery.thumbnails(blind, cfg.ingest.max_pixels).collect()
     return {row["image_id"]: bytes(row["thumbnail"]) if row["thumbnail"] is not None else None for row in rows}

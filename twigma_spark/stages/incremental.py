@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.engine import Inference
 from twigma_spark.io.frames import count_rows
-from twigma_spark.io.session import arrow_batches, slots, watch_tasks
+from twigma_spark.io.session import picture_batches, slots, watch_tasks
 from twigma_spark.models.base import Model
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import assign_balanced_tasks, chunks
@@ -118,7 +118,7 @@ def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterat
         def tell(done: float, before: int = before, share: int = share) -> None:
             context.progress(pace.line(before + int(done * share), total))
 
-        with arrow_batches(context.spark, task.how.arrow_batch), watch_tasks(context.spark, tasks, tell):
+        with picture_batches(context.spark, task.how.arrow_batch), watch_tasks(context.spark, tasks, tell):
             answered = context.materialize(asked)
         rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
         refused = count_rows(rejects)

@@ -18,7 +18,7 @@ from twigma_spark.errors import SchemaError
 from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.report import build
 from twigma_spark.report.data import (
     DuplicateGroup,
@@ -64,7 +64,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(outcomes, roles, of_vectors)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    counted = image_map.count_map(cfg, spark, tables, order)
+    counted = image_map.count_map(cfg, spark, tables, corpora)
     shown = _gallery(cfg, spark, tables, counted)
     return ReportData(
         title=cfg.report.title,
@@ -210,7 +210,7 @@ def _pictures(cfg: Config, spark: SparkSession, tables: Frames, sides: Mapping[s
     """Return the few pictures that are shown, by id; `sides` are the pixels of the longer side at most."""
     chosen = arrow.local_frame(spark, sorted(sides.items()), "image_id string, side int")
     found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
-    with arrow_batches(spark, cfg.embed.arrow_batch):
+    with picture_batches(spark, cfg.embed.arrow_batch):
         rows = _rows(gallery.thumbnails(found, cfg.ingest.max_pixels))
     folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}
     return build.pictures(rows, partial(_link, cfg.report.path, folders))

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.models.reward_head import Head
 from twigma_spark.models.reward_scorer import RewardScorer
 from twigma_spark.results import Result, Value
@@ -75,7 +75,7 @@ def _score_pixels(
     prompts = texts.select("text_id", F.col("text").alias("prompt"))
     items = asked.join(prompts, "text_id").join(images.select("image_id", "source_key", "content"), "image_id")
     model, feed = RewardScorer.of_folder(place), specs.feed(cfg, cfg.baselines)
-    with arrow_batches(context.spark, cfg.baselines.arrow_batch):
+    with picture_batches(context.spark, cfg.baselines.arrow_batch):
         answered = context.materialize(infer(items, "content", model, "float", feed, also=("prompt",)))
     scores = answered.where("error IS NULL").withColumn("score", F.col("value").cast("double"))
     return scores.select(*rewards.SCORED), failures(answered).withColumn("stage", F.lit("reward"))

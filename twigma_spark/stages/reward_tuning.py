@@ -20,7 +20,7 @@ from twigma_spark.estimators.reward_data import RewardData
 from twigma_spark.estimators.vector_file import look_up
 from twigma_spark.io import arrow
 from twigma_spark.io.pair_snapshot import read_snapshot, write_snapshot
-from twigma_spark.io.session import arrow_batches
+from twigma_spark.io.session import picture_batches
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.models.reward_head import Head
@@ -98,7 +98,7 @@ def _write_pairs(cfg: Config, context: StageContext, data: RewardData, own: Spli
         facts = {name: context.table_version(name) for name in tables}
         facts |= {"folds": str(cfg.reward.folds), "seed": str(cfg.seed)}
         frame = _rows_with_images(context, data, own, tables)
-        with arrow_batches(context.spark, BATCH):
+        with picture_batches(context.spark, BATCH):
             write_snapshot(frame, place, facts, n, max(cfg.reward.fine_tune.processes, 1), cfg.seed)
     if (snapshot := read_snapshot(place)) is not None and snapshot.rows < n:
         context.log(f"reward: {n - snapshot.rows:,} pairs are left out of the fine-tuning: their images are not stored")
