@@ -31,9 +31,10 @@ from tests.unit.test_bluesky import picture
 from twigma_spark.cli.main import app
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
-from twigma_spark.io.collected import DELETED, STATE, read_seen, read_state
+from twigma_spark.io.collected import DELETED, STATE, State, Window, keep_page, read_state
 from twigma_spark.io.sources import jetstream
 from twigma_spark.io.sources.jetstream import Event, Stream, read_event
+from twigma_spark.io.sources.source import Page
 from twigma_spark.listening import Listening, start_listening
 from twigma_spark.purging import read_ids
 
@@ -228,11 +229,18 @@ def test_a_page_of_a_run_that_was_killed_is_counted(
     assert ids(tmp_path) == [uri(n) for n in range(250)] and (state.kept, state.live.pages) == (250, 3)
 
 
-def test_a_search_into_the_same_folder_keeps_no_post_twice(job: Callable[..., Listening], tmp_path: Path) -> None:
-    state = job().run(None)
-    month = pages(tmp_path)[0]["collected_at"][:7]
-    assert set(read_seen(tmp_path, state, month)) == {uri(n) for n in range(250)}
-    assert read_seen(tmp_path, state, "2020-01") == {}
+def test_posts_that_the_search_has_found_are_not_added_and_its_pages_come_first(
+    server: Server, job: Callable[..., Listening], tmp_path: Path
+) -> None:
+    window = Window("#aiart", "2025-06-15T00:00:00Z", "2025-07-01T00:00:00Z")
+    page = Page(({"id": uri(3), "author_id": "did:plc:0"},), (), (), None, 1, None)
+    keep_page(tmp_path, State(source="bluesky"), window, page, None, "2025-06-16T00:00:00Z")
+    assert job().run(None).kept == 250 == len(set(ids(tmp_path)))
+    names = sorted(file.name for file in tmp_path.glob("page-*.json"))
+    assert names[0] == window.file(0) and names[1].startswith("page-live-20")
+    server.events.append(commit(3, "delete", 250))
+    job().run(None)
+    assert read_ids(tmp_path / DELETED) == (uri(3),)
 
 
 def test_a_connection_that_breaks_is_made_again(server: Server, job: Callable[..., Listening], tmp_path: Path) -> None:

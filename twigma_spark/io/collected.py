@@ -180,9 +180,8 @@ def read_seen(folder: Path, state: State, month: str) -> dict[str, str]:
         CollectionError: a page is damaged.
     """
     windows = [window for window in state.windows if window.month == month]
-    files = [folder / window.file(n) for window in windows for n in range(window.pages)]
     seen: dict[str, str] = {}
-    for file in (*files, *sorted(folder.glob(f"page-live-{month}-*.json"))):
+    for file in (folder / window.file(n) for window in windows for n in range(window.pages)):
         if file.exists():
             for name in _ids_of(file):
                 seen.setdefault(name, file.name)
@@ -281,6 +280,8 @@ def keep_live(folder: Path, state: State, posts: Iterable[Record], media: Iterab
         "includes": {"users": users, "media": list(pictures.values())},
         "collected_at": now,
     }
+    # Its name comes after those of the search, whose pages tell the counts: of two that have a post, `ingest` takes the
+    # first.
     file = f"page-live-{now[:10]}-{now[11:19].replace(':', '')}-{state.live.pages:06d}.json"
     write_text(str(folder / file), json.dumps(content, ensure_ascii=False))
     live = replace(state.live, pages=state.live.pages + 1)
