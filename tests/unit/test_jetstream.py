@@ -72,6 +72,7 @@ class Server:
         asked: the cursor of each connection.
         breaks: after how many messages the next connections end.
         oldest: time of the oldest event that it still has.
+        hangs: seconds in which it answers nobody, no ping either, after the messages of the next connections.
         refuse: status of the next connections that are refused.
         idle: whether all was sent.
     """
@@ -80,6 +81,7 @@ class Server:
         self.events: list[Any] = []
         self.asked: list[int | None] = []
         self.breaks: list[int] = []
+        self.hangs: list[float] = []
         self.refuse: list[int] = []
         self.oldest = 0
         self.idle = threading.Event()
@@ -114,7 +116,9 @@ def streaming(server: Server) -> Iterator[str]:
                     await self.write_message(text)
             except (WebSocketClosedError, StreamClosedError):
                 return
-            if left is not None:
+            if server.hangs:
+                time.sleep(server.hangs.pop())
+            elif left is not None:
                 self.close()
             else:
                 server.idle.set()
@@ -249,6 +253,17 @@ def test_a_connection_that_breaks_is_made_again(server: Server, job: Callable[..
     assert ids(tmp_path) == [uri(n) for n in range(250)] and state.kept == 250
     assert server.asked == [None, *[START + 79 * SECOND - jetstream.OVERLAP] * 3, server.asked[4]]
     assert job.waits == [1.0, 2.0]  # type: ignore[attr-defined]
+
+
+def test_a_connection_that_answers_no_ping_is_made_again(
+    server: Server, job: Callable[..., Listening], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jetstream, "PING", 0.3)
+    server.breaks, server.hangs = [120], [2.0]
+    made = job()
+    assert made.run(None).kept == 250 and ids(tmp_path) == [uri(n) for n in range(250)]
+    assert server.asked == [None, START + 119 * SECOND - jetstream.OVERLAP]
+    assert "collect: the connection to Jetstream has ended; a new one goes on from there" in made.said  # type: ignore[attr-defined]
 
 
 def test_a_server_that_is_down_ends_it_with_what_was_collected(

@@ -94,7 +94,7 @@ class Stream:
                         yield event
                 finally:
                     connection.close()
-                self.log("collect: Jetstream has closed the connection; a new one goes on from there")
+                self.log("collect: the connection to Jetstream has ended; a new one goes on from there")
         finally:
             loop.close()
 
