@@ -27,6 +27,8 @@ EXTRAS = {
     "s3": ["s3fs>=2024.2"],
     # What PySpark needs as a client of Spark Connect, of both its versions.
     "connect": ["grpcio>=1.76,<2", "grpcio-status>=1.76,<2", "googleapis-common-protos>=1.71", "zstandard>=0.25"],
+    # The websocket of `twigma collect --live`.
+    "live": ["tornado>=6.4"],
     "figures": ["kaleido>=1,<2"],
     "docs": ["mkdocs-material>=9.5,<10"],
     "dev": [

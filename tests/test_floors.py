@@ -17,7 +17,7 @@ FLOORS = {
     "report": 3, "transforms": 3, "estimators": 3, "sample": 3,
     "stages": 4,
     "runner": 5, "schedule": 5, "checks": 5, "queries": 5, "ranking": 5, "release": 5, "collecting": 5, "purging": 5,
-    "deployment": 5, "atlas": 5, "changes": 5,
+    "listening": 5, "deployment": 5, "atlas": 5, "changes": 5,
     "starter": 6, "inspecting": 6, "pipeline": 6, "status": 6,
     "cli": 7,
 }  # fmt: skip

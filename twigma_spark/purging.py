@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -119,6 +119,7 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
         log(f"purge: {name}: {n:,} rows")
     if rows:
         removed += _drop_fitted(cfg, store, {row["corpus"] for row in files_of}, rows)
+        left = (*left, *rewrite_files(cfg, store, rows))
         store.vacuum(rows, hours)
     if hours and rows:
         left = (
@@ -126,6 +127,15 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
             f"older versions of the tables hold the rows for {hours} hours more (--vacuum-hours 0 ends that)",
         )
     return Purged(found, rows, removed, left)
+
+
+def rewrite_files(cfg: Config, store: Store, names: Iterable[str]) -> Iterator[str]:
+    """Write the files of tables anew that hold deleted rows, by `purge.reorg`; yield what is left, in words."""
+    if cfg.purge.reorg:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            done = zip(names, pool.map(store.reorganize, names), strict=True)
+            if held := [name for name, clean in done if not clean]:
+                yield f"files of {', '.join(held)} hold deleted rows (deletion vectors): this Spark has no REORG TABLE"
 
 
 def _delete(store: Store, table: Table, ids: Mapping[Kind, Sequence[str]]) -> int:

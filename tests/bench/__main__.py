@@ -4,6 +4,7 @@ from tests.bench import (
     coverage,
     fetching,
     gpu,
+    imported_vectors,
     inference,
     release,
     reward,
@@ -19,6 +20,7 @@ if __name__ == "__main__":
     inference.main([])
     gpu.main([])
     vectors.main()
+    imported_vectors.main([])
     statistics.main()
     release.main([])
     coverage.main([])

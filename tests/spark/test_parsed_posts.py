@@ -12,8 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
+from twigma_spark.io.collected import State, Window, keep_live, keep_page
 from twigma_spark.io.pages import read_pages
-from twigma_spark.io.sources import bluesky, mastodon
+from twigma_spark.io.sources import bluesky, jetstream, mastodon
+from twigma_spark.io.sources.source import Page
 from twigma_spark.transforms import parsed_posts, raw_posts
 
 pytestmark = pytest.mark.spark4
@@ -178,6 +180,31 @@ def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Pa
     shown = {row.post_id: row for row in parsed_posts.media_of(parsed).collect()}
     assert (shown[blue["uri"]].url[-19:], shown[blue["uri"]].width) == ("did:plc:1/bafk1@jpeg"[-19:], 4)
     assert (shown[toot["uri"]].alt_text, shown[toot["uri"]].type) == ("alt", "photo")
+
+
+def test_of_a_post_that_came_live_and_by_the_search_the_one_with_counts_is_taken(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    uri = "at://did:plc:1/app.bsky.feed.post/1"
+    record = {"text": "blue #aiart", "createdAt": "2025-03-01T10:00:00Z", "tags": ["aiart"]}
+    record["embed"] = {"images": [{"alt": "", "image": {"ref": {"$link": "bafk1"}}}]}
+    event = {
+        "did": "did:plc:1", "time_us": 1740823200000000, "kind": "commit",
+        "commit": {"operation": "create", "collection": "app.bsky.feed.post", "rkey": "1", "record": record},
+    }  # fmt: skip
+    live = jetstream.read_event(json.dumps(event), frozenset({"aiart"}))
+    state = keep_live(tmp_path, State(source="bluesky"), [live.post], live.media, "2025-03-01T10:00:05Z")
+    assert live.post and live.post["id"] == uri
+    (one,) = parsed_posts.posts_of(parse(split_folder(spark, tmp_path))).collect()
+    assert (one.post_id, one.text, one.like_count, one.author_followers) == (uri, "blue #aiart", None, None)
+    counted = bluesky.post_of({"uri": uri, "author": {"did": "did:plc:1"}, "record": record, "likeCount": 7}, ["bafk1"])
+    window = Window("#aiart", "2025-03-01T00:00:00Z", "2025-04-01T00:00:00Z")
+    page = Page((counted,), (), live.media, None, 1, None)
+    keep_page(tmp_path, state, window, page, None, "2025-03-20T00:00:00Z")
+    split = split_folder(spark, tmp_path).localCheckpoint()
+    (one,) = parsed_posts.posts_of(parse(split)).collect()
+    assert one.like_count == 7
+    assert [(row.key, row.reason) for row in raw_posts.page_rejects(split).collect()] == [(uri, "duplicate_key")]
 
 
 def test_a_raw_post_is_what_the_page_has(spark: SparkSession, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.tables import Store
-from twigma_spark.purging import Purged, Request, _clean_sources, _select, purge, read_ids
+from twigma_spark.purging import Purged, Request, _clean_sources, _select, purge, read_ids, rewrite_files
 from twigma_spark.schemas import TABLES, Table
 from twigma_spark.stages import fetch, ingest
 from twigma_spark.stages.stage import StageContext
@@ -124,6 +124,39 @@ def test_nothing_of_a_purged_post_is_left_in_any_file(store: Store, monkeypatch:
     assert len(files) >= 8 and not [p for p in files if "aaaa" in str(pq.read_table(p).to_pylist())]
     tombstones = store.read("tombstones")
     assert tombstones.groupBy("kind").count().collect() and "aaaa" not in str(tombstones.collect())
+
+
+def files_with(store: Store, name: str, text: str) -> list[Path]:
+    """Return the files of a table, of all its versions, that hold a text."""
+    return [p for p in Path(store.path(name)).rglob("*.parquet") if text in str(pq.read_table(p).to_pylist())]
+
+
+@pytest.mark.parametrize(("reorg", "left"), [(True, 0), (False, 1)])
+def test_a_purged_text_is_in_no_file_of_a_table_with_deletion_vectors(store: Store, reorg: bool, left: int) -> None:
+    rows = [{**row(TABLES["captions"], world), "caption": f"text {world * 4}"} for world in (PURGED, KEPT)]
+    store.create(TABLES["captions"])
+    store.spark.sql(
+        f"ALTER TABLE {store.location('captions')} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
+    )
+    store.write("captions", declared.table(store.spark, "captions", rows), stage="caption")
+    store.optimize("captions")  # both rows in one file: of one whose rows all go, nothing is marked
+    done = run(store, Request(images=(PURGED * 32,)), Config.model_validate({"purge": {"reorg": reorg}}))
+    assert done.rows == {"captions": 1} and store.count("captions") == 1
+    assert len(files_with(store, "captions", "text aaaa")) == left and files_with(store, "captions", "text bbbb")
+    # What was left is taken out by the next maintenance; there, nothing is to be done a second time.
+    assert list(rewrite_files(Config(), store, ["captions"])) == []
+    version = store.version("captions")
+    assert list(rewrite_files(Config(), store, ["captions"])) == [] and store.version("captions") == version
+    store.vacuum(["captions"], 0)
+    assert files_with(store, "captions", "text aaaa") == []
+
+
+def test_a_spark_without_reorg_says_which_files_still_hold_deleted_rows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "reorganize", lambda self, name: name != "images")
+    said = list(rewrite_files(Config(), store, ["captions", "images"]))
+    assert said == ["files of images hold deleted rows (deletion vectors): this Spark has no REORG TABLE"]
 
 
 def test_rejects_of_a_post_go_whatever_its_id_looks_like(store: Store) -> None:

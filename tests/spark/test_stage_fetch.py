@@ -126,10 +126,39 @@ def test_only_what_is_not_there_is_asked_for(spark: SparkSession) -> None:
     ]
 
 
-def test_a_url_is_no_folder_to_write_to(cfg: Config, run: Run) -> None:
-    elsewhere = cfg.corpora[0].model_copy(update={"path": "s3://bucket/posts"})
-    with pytest.raises(ConfigError, match=r"must be one that all nodes can write as a disk.*s3://bucket/posts"):
+def on_urls(corpus: Corpus) -> Corpus:
+    """Return the corpus with its paths as URLs, which Spark lists and fsspec writes."""
+    metadata = Path(corpus.metadata).as_uri() if corpus.metadata else None
+    return corpus.model_copy(update={"path": Path(corpus.path).as_uri(), "metadata": metadata})
+
+
+def test_pictures_come_into_folders_on_urls(cfg: Config, run: Run, host: Host, tmp_path: Path) -> None:
+    posts, photos = map(on_urls, cfg.corpora)
+    # An object store has no folder before its first picture.
+    new = photos.model_copy(update={"name": "new", "path": f"{tmp_path.as_uri()}/new"})
+    remote = cfg.model_copy(update={"corpora": (posts, photos, new)})
+    host.seen.clear()
+    first = run(remote)
+    assert {(row.corpus, row.source_key): row.reason for row in first} == {
+        ("posts", "3_1"): "ok", ("posts", "3_2"): "gone", ("posts", "3_3"): "status", ("posts", "3_4"): "not_an_image",
+        ("posts", "../3_5"): "bad_name", ("photos", "in/a.png"): "ok",
+        ("new", "in/a.png"): "ok", ("new", "here.png"): "ok",
+    }  # fmt: skip
+    assert (tmp_path / "posts/media/3_1.png").read_bytes() == png(1)
+    assert (tmp_path / "photos/in/a.png").read_bytes() == (tmp_path / "new/in/a.png").read_bytes() == png(7)
+    assert sorted(each.name for each in (tmp_path / "new").rglob("*")) == ["a.png", "here.png", "in"]
+    assert [row.source_key for row in run(remote, first)] == ["3_3"] and host.seen["/ok/1"] == 1
+
+
+@pytest.mark.parametrize("path", ["nothing://bucket/posts", "/proc/posts"])
+def test_a_url_or_folder_that_cannot_be_written_is_a_sentence(cfg: Config, run: Run, path: str) -> None:
+    url = path if "://" in path else Path(path).as_uri()
+    elsewhere = cfg.corpora[1].model_copy(update={"path": url})
+    with pytest.raises(
+        ConfigError, match=r"the folder of corpus 'photos', where fetch is true, must be .*fsspec"
+    ) as no:
         run(cfg.model_copy(update={"corpora": (elsewhere,)}))
+    assert repr(url) in str(no.value)
 
 
 def test_without_anything_to_download_it_is_skipped_and_with_it_never(cfg: Config, spark: SparkSession) -> None:

@@ -212,6 +212,14 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     ),
     "events on a URL": (lambda f: {"run": {"events": "s3://b/e"}}, "run.events: must be a file on this machine"),
     "events below a file": (lambda f: {"run": {"events": "good.csv/e"}}, "run.events: must be a folder, or lie in one"),
+    "pages on the web": (
+        lambda f: {"corpora": [{"name": "posts", "role": "posts", "path": "https://host/a"}]},
+        "corpora.posts.path: must be on a disk or a storage that Spark lists, such as s3a://. Got 'https://host/a'",
+    ),
+    "a list on the web": (
+        lambda f: {"corpora": [{"name": "p", "role": "posts", "path": "p", "fetch": True, "metadata": "http://host/a.csv"}]},
+        "corpora.p.metadata: must be on a disk or a storage that Spark lists, such as s3a://. Got 'http://host/a.csv'",
+    ),
     "a sample on a URL": (lambda f: {"sample": {"out": "s3://b/s"}}, "sample.out: must be a folder on this machine"),
     "a network on a URL": (
         lambda f: {"models": {"image": {"kind": "onnx", "path": "s3a://b/net.onnx"}}},

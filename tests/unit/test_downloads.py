@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from twigma_spark.io.downloads import (
     address_fault,
     download_all,
     ending_of,
+    find,
     is_inside,
     is_public,
     retry_after,
@@ -241,6 +243,17 @@ def test_a_file_is_named_by_its_key_and_what_it_is(tmp_path: Path) -> None:
     for key in ("../a", "/etc/a", "a/../../b", "", ".hidden", "_temporary/a", "a\\b", "a//b"):
         with pytest.raises(ValueError, match="must be a path below"):
             save(made(key), tmp_path)
+
+
+def test_what_a_task_that_was_cut_off_has_written_is_not_asked_for(host: Host, tmp_path: Path) -> None:
+    wanted = [Wanted(key, f"{host.url}/ok/{n}") for n, key in enumerate(("3_1", "in/a.png", "3_2"))]
+    for each in wanted[:2]:
+        save(Attempt(each, "ok", "ok", content=png(7)), tmp_path)
+    host.seen.clear()
+    made = {each.wanted.key: each for each in download_all(wanted, RULES, partial(find, folder=tmp_path))}
+    assert host.seen == {"/ok/2": 1} and {each.outcome for each in made.values()} == {"ok"}
+    assert made["3_1"].content == made["in/a.png"].content == png(7)
+    assert (made["3_1"].status, made["3_1"].detail, made["3_2"].status) == (None, "it was in the folder", 200)
 
 
 @given(st.text(max_size=20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def check_urls(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         yield from _check_artifacts(root, kept)
     if "report" in stages and (why := export.why_unwritable(cfg.report.path)) is not None:
         yield Problem("report.path", why)
+    for corpus in cfg.corpora:
+        for key, path in (("path", corpus.path), ("metadata", corpus.metadata)):
+            if path is not None and re.match(r"https?:/", path):
+                yield Problem(
+                    f"corpora.{corpus.name}.{key}",
+                    f"must be on a disk or a storage that Spark lists, such as s3a://. Got {path!r}; download it "
+                    "first. Pictures that have addresses are downloaded by fetch: true",
+                )
     for key, what, path in (("run.events", "file", cfg.run.events), ("sample.out", "folder", cfg.sample.out)):
         if path is not None and URL.match(path):
             yield Problem(key, f"must be a {what} {ON_THIS_MACHINE}. Got {path!r}")

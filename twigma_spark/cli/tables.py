@@ -29,6 +29,12 @@ def tables(conf: Conf = None, overrides: Overrides = None) -> None:
 Ids = Annotated[Path | None, typer.Option(help="A file of ids, one a line, or a CSV whose first column is one.")]
 
 
+VacuumHours = Annotated[
+    int | None,
+    typer.Option(min=0, help="Of older versions of the tables that are kept; else purge.vacuum_hours."),
+]
+
+
 @app.command()
 def purge(
     posts: Ids = None,
@@ -37,7 +43,7 @@ def purge(
     files: Annotated[
         bool, typer.Option("--files", help="Also delete pictures, and rewrite the pages, of corpora.")
     ] = False,
-    vacuum_hours: Annotated[int, typer.Option(min=0, help="Of older versions of the tables that are kept.")] = 168,
+    vacuum_hours: VacuumHours = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
     conf: Conf = None,
     overrides: Overrides = None,
@@ -49,8 +55,9 @@ def purge(
     if not (request.posts or request.authors or request.images):
         raise ConfigError("--posts, --authors or --images must name a file with an id. Got none.")
     cfg = load(conf, overrides)
+    hours = cfg.purge.vacuum_hours if vacuum_hours is None else vacuum_hours
     with open_store(cfg, writer=None if dry_run else "purge") as store:
-        done = purging.purge(cfg, store, request, terminal.log, files, vacuum_hours, dry_run)
+        done = purging.purge(cfg, store, request, terminal.log, files, hours, dry_run)
     for words in done.left:
         terminal.log(f"purge: {words}")
     if not dry_run:
@@ -60,15 +67,20 @@ def purge(
 
 @app.command()
 def maintain(
-    vacuum_hours: Annotated[int, typer.Option(min=0, help="Of older versions of the tables that are kept.")] = 168,
+    vacuum_hours: VacuumHours = None,
     conf: Conf = None,
     overrides: Overrides = None,
 ) -> None:
     """Put the small files of each table together, and remove those of versions that are older than is kept."""
+    from twigma_spark import purging
+
     cfg = load(conf, overrides)
     with open_store(cfg, writer="maintain") as store:
         listing = store.listing()
         for listed in listing:
             removed, added = store.optimize(listed.name)
             terminal.log(f"maintain: {listed.name:<16} {removed:,} files put together into {added:,}")
-        store.vacuum([listed.name for listed in listing], vacuum_hours)
+        names = [listed.name for listed in listing]
+        for words in purging.rewrite_files(cfg, store, names):
+            terminal.log(f"maintain: {words}")
+        store.vacuum(names, cfg.purge.vacuum_hours if vacuum_hours is None else vacuum_hours)

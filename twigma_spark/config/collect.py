@@ -43,6 +43,7 @@ class Collect(Section):
     max_dollars: float | None = Field(None, gt=0)
     prices: Prices = Prices()
     api: str | None = Field(None, pattern=ADDRESS)
+    stream: str | None = Field(None, pattern=r"^wss?://[^/?#@\s]+$")
     instances: tuple[Annotated[str, Field(pattern=ADDRESS)], ...] = ()
 
     @model_validator(mode="after")

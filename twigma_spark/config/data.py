@@ -20,6 +20,13 @@ class StoreSettings(Section):
     artifacts: str | None = None
 
 
+class Purge(Section):
+    """What is done with the files of a table from which rows were deleted."""
+
+    reorg: bool = True
+    vacuum_hours: int = Field(168, ge=0)
+
+
 class Spark(Section):
     """How a session is started where the platform has not started one."""
 

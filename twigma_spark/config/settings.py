@@ -19,7 +19,7 @@ from twigma_spark.config.analyses import (
     Variation,
 )
 from twigma_spark.config.collect import Collect
-from twigma_spark.config.data import Corpus, RunSettings, SampleSettings, Spark, StoreSettings, Texts
+from twigma_spark.config.data import Corpus, Purge, RunSettings, SampleSettings, Spark, StoreSettings, Texts
 from twigma_spark.config.engine import (
     Cluster,
     Deduplicate,
@@ -46,6 +46,7 @@ class Config(Section):
     store: StoreSettings = StoreSettings()
     spark: Spark = Spark()
     run: RunSettings = RunSettings()
+    purge: Purge = Purge()
     sample: SampleSettings = SampleSettings()
     corpora: tuple[Corpus, ...] = ()
     texts: tuple[Texts, ...] = ()

@@ -19,6 +19,8 @@ from twigma_spark.io.sources.source import TIME, Page, Record, dig
 
 # The name of the file begins so that Spark does not take it for a page.
 STATE = "_collect.json"
+# Ids of collected posts that were deleted, as `twigma purge --posts` reads them.
+DELETED = "deleted.csv"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,23 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Live:
+    """How far a live stream has come.
+
+    Attributes:
+        cursor: time of the last event that was dealt with, microseconds since 1970; None before the first.
+        pages: written so far.
+        unreadable: events of which nothing could be made.
+        missed: start and end of the times of which the stream gave nothing, as YYYY-MM-DDTHH:MM:SSZ.
+    """
+
+    cursor: int | None = None
+    pages: int = 0
+    unreadable: int = 0
+    missed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class State:
     """What has been collected so far.
 
@@ -69,6 +88,7 @@ class State:
         users: that came with them.
         kept: posts in the pages.
         source: name of the source.
+        live: how far its live stream has come.
     """
 
     windows: tuple[Window, ...] = ()
@@ -76,6 +96,7 @@ class State:
     users: int = 0
     kept: int = 0
     source: str = "x"
+    live: Live = Live()
 
     def dollars(self, prices: Prices) -> float:
         """Return what it cost at X, at most: X bills the same post or user once a day."""
@@ -100,8 +121,10 @@ def read_state(folder: Path, source: str = "x") -> State:
         held = json.loads(file.read_text(encoding="utf-8"))
         windows = tuple(Window(**each) for each in held["windows"])
         # Folders of earlier versions are X's, and say nothing of what was kept.
+        live = held.get("live", {})
+        live = Live(**{**live, "missed": tuple((start, end) for start, end in live.get("missed", ()))})
         state = State(
-            windows, held["posts"], held["users"], held.get("kept", held["posts"]), held.get("source", "x")
+            windows, held["posts"], held["users"], held.get("kept", held["posts"]), held.get("source", "x"), live
         )  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
         raise CollectionError(f"{file} must be what twigma collect wrote. Got {error}.") from error
@@ -156,21 +179,25 @@ def read_seen(folder: Path, state: State, month: str) -> dict[str, str]:
     Raises:
         CollectionError: a page is damaged.
     """
+    windows = [window for window in state.windows if window.month == month]
     seen: dict[str, str] = {}
-    for window in state.windows:
-        for file in (folder / window.file(n) for n in range(window.pages if window.month == month else 0)):
-            if file.exists():
-                try:
-                    ids = [
-                        str(post["id"])
-                        for post in json.loads(file.read_text(encoding="utf-8"))["data"]
-                        if dig(post, "id")
-                    ]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise CollectionError(f"{file} must be a page that twigma collect wrote. Got {error}.") from error
-                for name in ids:
-                    seen.setdefault(name, file.name)
+    for file in (folder / window.file(n) for window in windows for n in range(window.pages)):
+        if file.exists():
+            for name in _ids_of(file):
+                seen.setdefault(name, file.name)
     return seen
+
+
+def _ids_of(file: Path) -> list[str]:
+    """Return the ids of the posts of a page.
+
+    Raises:
+        CollectionError: the page is damaged.
+    """
+    try:
+        return [str(post["id"]) for post in json.loads(file.read_text(encoding="utf-8"))["data"] if dig(post, "id")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CollectionError(f"{file} must be a page that twigma collect wrote. Got {error}.") from error
 
 
 def read_ids(folder: Path) -> Iterator[list[str]]:
@@ -214,6 +241,56 @@ def keep_page(
     )
     write_state(folder, state)
     return state, window
+
+
+def begin_live(folder: Path, state: State) -> tuple[State, set[str], dict[str, None]]:
+    """Return the state, the ids of all posts of the pages, and those that were deleted, in order.
+
+    A page that was written by a run that was killed before it wrote the state is counted now: what the stream gives
+    again adds nothing then.
+
+    Raises:
+        CollectionError: a page is damaged.
+    """
+    held: set[str] = set()
+    numbers = [state.live.pages]
+    kept = state.kept
+    for file in sorted(folder.glob("page-*.json")):
+        ids = _ids_of(file)
+        held.update(ids)
+        if file.name.startswith("page-live-") and (number := int(file.stem[-6:])) >= state.live.pages:
+            numbers.append(number + 1)
+            kept += len(ids)
+    deleted = folder / DELETED
+    lines = deleted.read_text(encoding="utf-8").split("\n") if deleted.exists() else []
+    state = replace(state, kept=kept, live=replace(state.live, pages=max(numbers)))
+    return state, held, dict.fromkeys(line for line in lines[1:] if line)
+
+
+def keep_live(folder: Path, state: State, posts: Iterable[Record], media: Iterable[Record], now: str) -> State:
+    """Return the state after a page of the live stream was written, where there are posts."""
+    posts = list(posts)
+    if not posts:
+        return state
+    users = [{"id": each} for each in dict.fromkeys(dig(post, "author_id") for post in posts)]
+    pictures = {each["media_key"]: each for each in media}
+    content = {
+        "platform": state.source,
+        "data": posts,
+        "includes": {"users": users, "media": list(pictures.values())},
+        "collected_at": now,
+    }
+    # Its name comes after those of the search, whose pages tell the counts: of two that have a post, `ingest` takes the
+    # first.
+    file = f"page-live-{now[:10]}-{now[11:19].replace(':', '')}-{state.live.pages:06d}.json"
+    write_text(str(folder / file), json.dumps(content, ensure_ascii=False))
+    live = replace(state.live, pages=state.live.pages + 1)
+    return replace(state, posts=state.posts + len(posts), kept=state.kept + len(posts), live=live)
+
+
+def write_deleted(folder: Path, ids: Iterable[str]) -> None:
+    """Write the ids of the posts that were deleted."""
+    write_text(str(folder / DELETED), "id\n" + "".join(f"{name}\n" for name in ids))
 
 
 def _included(page: Page, posts: list[Record]) -> dict[str, Any]:

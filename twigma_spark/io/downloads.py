@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ from typing import Any, Literal, Self
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
+
+from twigma_spark.io.local_files import is_elsewhere
 
 Outcome = Literal["ok", "retry", "final"]
 # Statuses after which another attempt may succeed.
@@ -381,7 +384,14 @@ class _Hosts:
         heapq.heappush(self.due, (self.blocked.get(wanted.host, 0.0), wanted.host))
 
 
-def download_all(wanted: Iterable[Wanted], rules: Rules) -> Iterator[Attempt]:
+def no_file(wanted: Wanted) -> Attempt | None:
+    """Return None: no picture is there before it was asked for."""
+    return None
+
+
+def download_all(
+    wanted: Iterable[Wanted], rules: Rules, look: Callable[[Wanted], Attempt | None] = no_file
+) -> Iterator[Attempt]:
     """Yield every attempt at the pictures, those that may succeed later tried again.
 
     A host gets at most `rules.rate` requests a second, whatever it answers, and none while it asks to wait. Where one
@@ -390,6 +400,7 @@ def download_all(wanted: Iterable[Wanted], rules: Rules) -> Iterator[Attempt]:
     Args:
         wanted: pictures; all of one host must come to one call at a time, so that its rate holds.
         rules: how.
+        look: returns what is known of a picture without asking its host, None where it must be asked for.
     """
     hosts, rng = _Hosts(wanted, rules.rate), random.Random(rules.seed)
     tries: dict[str, int] = {}
@@ -399,7 +410,7 @@ def download_all(wanted: Iterable[Wanted], rules: Rules) -> Iterator[Attempt]:
             now, due = time.monotonic(), hosts.next_time()
             if len(running) < rules.threads and due is not None and due <= now:
                 if (taken := hosts.take(now)) is not None:
-                    running.add(threads.submit(downloader.attempt, taken))
+                    running.add(threads.submit(lambda each: look(each) or downloader.attempt(each), taken))
                 continue
             pause = None if due is None or len(running) >= rules.threads else max(0.0, due - now)
             if not running:
@@ -428,10 +439,14 @@ def _pause(made: Attempt, tries: int, rules: Rules, rng: random.Random) -> float
     return max(made.wait or 0.0, float(2 ** (tries - 1)) * rng.uniform(0.5, 1.0))
 
 
-def save(made: Attempt, folder: Path) -> str:
+def save(made: Attempt, folder: Path | str) -> str:
     """Return the name of the file that a picture was written to, below a folder; it is there whole or not at all.
 
     A key without the ending of a picture gets the one that its bytes tell.
+
+    Args:
+        made: with the picture.
+        folder: on a disk, or a URL that fsspec can write, where a picture shows only once it is whole.
 
     Raises:
         ValueError: the key leads out of the folder, or there is no picture.
@@ -442,12 +457,32 @@ def save(made: Attempt, folder: Path) -> str:
     if not is_inside(key):
         raise ValueError(f"a key must be a path below the folder. Got {key!r}.")
     name = key if Path(key).suffix.lower() in ENDINGS else key + str(ending_of(made.content[:HEAD]))
-    path = folder / name
+    if is_elsewhere(str(folder)):
+        # Only here, since it takes pandas, which a worker that downloads needs for nothing else.
+        from twigma_spark.io.export import write_bytes
+
+        write_bytes(f"{str(folder).rstrip('/')}/{name}", made.content)
+        return name
+    path = Path(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"_{path.name}.part")
     part.write_bytes(made.content)
     part.replace(path)
     return name
+
+
+def find(wanted: Wanted, folder: Path) -> Attempt | None:
+    """Return the attempt of a picture that is in a folder already, as `save` writes it; None where it is not.
+
+    So a task that is run again, since an executor was lost, asks no host for what the first try has written.
+    """
+    key = wanted.key
+    names = [key] if Path(key).suffix.lower() in ENDINGS else [key + ending for _, ending in KINDS]
+    for path in (folder / name for name in names):
+        with suppress(FileNotFoundError):
+            content, number = path.read_bytes(), wanted.attempts + 1
+            return Attempt(wanted, "ok", "ok", number, time.time(), content=content, detail="it was in the folder")
+    return None
 
 
 ENDINGS = frozenset({*(ending for _, ending in KINDS), ".jpeg", ".tiff"})

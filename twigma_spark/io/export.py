@@ -53,6 +53,26 @@ def why_unwritable(path: str) -> str | None:
     return None
 
 
+def try_to_write(folder: str) -> None:
+    """Write a small file into a folder or below a URL, and remove it again; Spark lists no file of its name.
+
+    Raises:
+        ConfigError: it cannot be written, and why.
+    """
+    path = f"{folder.rstrip('/')}/_twigma_spark"
+    try:
+        written = write_bytes(path, b"")
+        if SCHEME.match(written):
+            import_module("fsspec").core.url_to_fs(written)[0].rm_file(written)
+        else:
+            Path(written).unlink()
+    except Exception as error:  # each storage has errors of its own
+        raise ConfigError(
+            "must be a folder that all nodes can write, or a URL that fsspec can write (s3fs for s3://, adlfs for "
+            f"abfss://, gcsfs for gs://, with credentials in the environment). Got {folder!r}: {error}"
+        ) from error
+
+
 def escape_formula(value: Any) -> Any:
     """Return a cell of a CSV file for people: a text that a spreadsheet would compute gets an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
@@ -303,6 +303,23 @@ class Store:
         finally:
             for key, old in before.items():
                 self.spark.conf.unset(key) if old is None else self.spark.conf.set(key, old)
+
+    @on_conflict
+    def reorganize(self, name: str) -> bool:
+        """Return whether all files of a table are without the rows that were deleted.
+
+        Where a table has deletion vectors, a DELETE only marks rows; the files that hold such are written anew (REORG).
+        False where this Spark has no REORG. The old files are left for `vacuum`.
+        """
+        detail = self.spark.sql(f"DESCRIBE DETAIL {self.location(name)}").collect()[0].asDict()
+        if "deletionVectors" not in (detail.get("tableFeatures") or []):
+            return True
+        self._check_lease()
+        try:
+            self.spark.sql(f"REORG TABLE {self.location(name)} APPLY (PURGE)").collect()
+        except ParseException:
+            return False
+        return True
 
     def optimize(self, name: str) -> tuple[int, int]:
         """Return how many small files were put together, and into how many; their rows stay as they are."""

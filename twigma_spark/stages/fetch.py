@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +14,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from twigma_spark.config.data import Corpus
+from twigma_spark.config.engine import Ingest
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, CorpusError
-from twigma_spark.io import corpora
-from twigma_spark.io.downloads import Attempt, Rules, Wanted, download_all, is_inside, save
+from twigma_spark.io import arrow, corpora
+from twigma_spark.io.downloads import Attempt, Rules, Wanted, download_all, find, is_inside, no_file, save
+from twigma_spark.io.export import try_to_write
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import slots
@@ -69,17 +72,17 @@ def _fetch(
         yield {"downloads": kept}
 
 
-def _folder(corpus: Corpus) -> Path:
-    """Return the folder of the pictures, which is there now."""
+def _folder(corpus: Corpus) -> str:
+    """Return the folder of the pictures, which is there now, or its URL, to which can be written."""
     path = reader_of(corpus).image_folder(corpus)
     if is_elsewhere(path):
-        raise ConfigError(
-            f"the folder of corpus '{corpus.name}' must be one that all nodes can write as a disk, such as "
-            f"/Volumes/..., where fetch is true. Got {path!r}."
-        )
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        try:
+            try_to_write(path)
+        except ConfigError as error:
+            raise ConfigError(f"the folder of corpus '{corpus.name}', where fetch is true, {error}") from error
+    else:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _missing(cfg: Config, spark: SparkSession, corpus: Corpus, downloads: DataFrame) -> DataFrame:
@@ -87,9 +90,20 @@ def _missing(cfg: Config, spark: SparkSession, corpus: Corpus, downloads: DataFr
     addresses = reader_of(corpus).addresses
     if addresses is None:
         raise CorpusError(f"corpus '{corpus.name}': fetch must be false for the reader {corpus.reader}. Got true.")
-    there = corpora.list_images(spark, corpus, reader_of(corpus).image_folder(corpus), cfg.ingest)
+    there = _list_there(spark, corpus, cfg.ingest)
     known = downloads.where(F.col("corpus") == corpus.name)
     return attempts.to_be_asked(addresses(spark, corpus), there, known, cfg.fetch.attempts)
+
+
+def _list_there(spark: SparkSession, corpus: Corpus, ingest: Ingest) -> DataFrame:
+    """Return the source_key of each picture that is there; an object store has no folder before its first picture."""
+    path = reader_of(corpus).image_folder(corpus)
+    try:
+        return corpora.list_images(spark, corpus, path, ingest)
+    except CorpusError:
+        if not is_elsewhere(path):
+            raise
+        return arrow.local_frame(spark, [], "source_key STRING")
 
 
 def _rules(cfg: Config) -> Rules:
@@ -97,9 +111,11 @@ def _rules(cfg: Config) -> Rules:
     return Rules(**given, private_hosts=frozenset(host.lower() for host in cfg.fetch.private_hosts), seed=cfg.seed)
 
 
-def _download(corpus: str, folder: Path, rules: Rules) -> MapBatches:
+def _download(corpus: str, folder: str, rules: Rules) -> MapBatches:
     """Return what a task does: it asks for its pictures, writes them, and yields every attempt."""
     schema = to_arrow_schema(DOWNLOADS.schema)
+    # Below a URL, looking costs as much as asking.
+    look = no_file if is_elsewhere(folder) else partial(find, folder=Path(folder))
 
     def run_task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows = [row for batch in batches for row in batch.to_pylist()]
@@ -114,8 +130,8 @@ def _download(corpus: str, folder: Path, rules: Rules) -> MapBatches:
             for row in rows
             if not is_inside(row["source_key"])
         ]
-        for made in download_all(wanted, rules):
-            if made.outcome == "ok":
+        for made in download_all(wanted, rules, look):
+            if made.outcome == "ok" and made.status is not None:
                 save(made, folder)
             held.append(_row(corpus, made))
             if len(held) >= BATCH:
