@@ -6,6 +6,7 @@ tests/unit/test_constraints.py holds that they agree with setup.py.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,15 @@ FOLDER = ROOT / "deploy" / "constraints"
 
 @dataclass(frozen=True)
 class Runtime:
-    """What is pinned for one runtime: its Python, the extras that its stages need, and the runtime's own pins."""
+    """What is pinned for one runtime: its Python, the extras that its stages need, and the runtime's own pins.
+
+    Packages that it shares with the runtime `like` have the same versions there.
+    """
 
     python: str
     extras: tuple[str, ...]
     pins: tuple[str, ...]
+    like: str | None = None
 
 
 MODELS = ("models", "gpu", "umap", "stats")
@@ -34,13 +39,21 @@ RUNTIMES = {
     ),
     # torch 2.11 is built for CUDA 13, which wants driver 580; CUDA 12 runs from driver 525 on.
     "emr": Runtime("3.11", (*MODELS, "s3"), ("pyarrow==15.0.2", "torch<2.11")),
+    # No GPUs there and so no models: no torch, whose packages would be forty times the rest.
+    "emr_serverless": Runtime("3.11", ("umap", "stats", "s3"), ("pyarrow==15.0.2",), like="emr"),
 }
+
+
+def versions(text: str) -> list[str]:
+    """Return the pins of a file, each as name==version."""
+    return re.findall(r"^[A-Za-z0-9_.-]+==\S+", text, re.MULTILINE)
 
 
 def compile_pins(name: str, runtime: Runtime) -> None:
     """Write the file of one runtime."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
-        pins.write("\n".join(runtime.pins))
+        shared = versions((FOLDER / f"{runtime.like}.txt").read_text(encoding="utf-8")) if runtime.like else []
+        pins.write("\n".join([*runtime.pins, *shared]))
         pins.flush()
         command = [sys.executable, "-m", "uv", "pip", "compile", "setup.py", "--constraints", pins.name]
         command += [word for extra in runtime.extras for word in ("--extra", extra)]
