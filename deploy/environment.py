@@ -38,7 +38,19 @@ OF_SYSTEM = (
 )
 # Parts of the standard library that are libraries of other projects, and packages with compiled parts.
 IMPORTED = ("ssl", "sqlite3", "ctypes", "lzma", "bz2", "zlib", "twigma_spark")
-IMPORTED_IF_THERE = ("numpy", "pandas", "pyarrow", "scipy", "sklearn", "PIL", "umap", "statsmodels", "s3fs", "torch")
+IMPORTED_IF_THERE = (
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "PIL",
+    "faiss",
+    "umap",
+    "statsmodels",
+    "s3fs",
+    "torch",
+)
 CHECK = """
 import importlib, importlib.util, sys
 required, others = (words.split(",") for words in sys.argv[1:])

@@ -39,8 +39,8 @@ RUNTIMES = {
     ),
     # torch 2.11 is built for CUDA 13, which wants driver 580; CUDA 12 runs from driver 525 on.
     "emr": Runtime("3.11", (*MODELS, "s3"), ("pyarrow==15.0.2", "torch<2.11")),
-    # No GPUs there and so no models: no torch, whose packages would be forty times the rest.
-    "emr_serverless": Runtime("3.11", ("umap", "stats", "s3"), ("pyarrow==15.0.2",), like="emr"),
+    # No GPUs there and so no models: no torch, which with CUDA's libraries takes gigabytes.
+    "emr_serverless": Runtime("3.11", ("cpu", "umap", "stats", "s3"), ("pyarrow==15.0.2",), like="emr"),
 }
 
 

@@ -32,7 +32,7 @@ sudo dnf install -y python3.11 python3.11-pip
 sudo mkdir -p "$home"
 sudo chown "$(id -u)" "$home"
 python3.11 -m venv "$home"
-aws s3 sync --only-show-errors "$source" "$home/deploy"
+aws s3 sync --only-show-errors --exclude "*.tar.gz" "$source" "$home/deploy"
 chmod +x "$home/deploy/get_gpus.sh"
 "$home/bin/pip" install --quiet --require-hashes -r "$home/deploy/requirements.txt"
 "$home/bin/pip" install --quiet --no-deps "$home"/deploy/wheels/*.whl

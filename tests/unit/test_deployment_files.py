@@ -18,7 +18,7 @@ from databricks.bundles.secret_scopes import SecretScope
 from databricks.bundles.volumes import Volume
 
 from twigma_spark.config.overlays import find, load
-from twigma_spark.deployment import compute, emr, emr_stack, folder
+from twigma_spark.deployment import compute, emr, emr_serverless, emr_stack, folder
 from twigma_spark.errors import ConfigError
 from twigma_spark.pipeline import STAGES
 from twigma_spark.schedule import dependencies
@@ -106,9 +106,9 @@ def test_a_secret_is_named_by_its_scope_only(bundle: Path) -> None:
     assert all(value.startswith("{{secrets/") and value.endswith("}}") for value in environment.values())
 
 
-def emr_faults(operation: str, parameters: Mapping[str, Any]) -> str:
+def emr_faults(operation: str, parameters: Mapping[str, Any], service: str = "emr") -> str:
     """Return what botocore finds wrong with the parameters of a call of EMR."""
-    model = botocore.session.Session().get_service_model("emr").operation_model(operation)
+    model = botocore.session.Session().get_service_model(service).operation_model(operation)
     return str(ParamValidator().validate(dict(parameters), model.input_shape).generate_report())
 
 
@@ -164,10 +164,69 @@ def test_the_schedule_starts_the_cluster_with_names_of_the_stack(cluster: Path) 
     assert set(emr_stack.OUTPUTS) | {"Subnets"} == set(template["Outputs"])
 
 
-def test_the_stack_passes_cfn_lint(cluster: Path) -> None:
+@pytest.mark.parametrize("name", ["stack.json", "serverless_stack.json"])
+def test_the_stack_passes_cfn_lint(name: str, cluster: Path) -> None:
     lint = pytest.importorskip("cfnlint.api", reason="cfn-lint is not installed")
-    text = (cluster / "stack.json").read_text()
+    text = (cluster / name).read_text()
     assert [str(match) for match in lint.lint(text, regions=["us-east-1"])] == []
+
+
+def rounds(cluster: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((cluster / "serverless.json").read_text())
+    return found
+
+
+def test_job_runs_are_valid_by_the_model_of_emr_serverless(cluster: Path) -> None:
+    jobs = [job for turn in rounds(cluster) for job in turn.get("job_runs", ())]
+    # botocore makes the token of each call itself, submit.py fills in the names.
+    filled = {"clientToken": "t", "executionRoleArn": "arn:aws:iam::123456789012:role/twigma"}
+    for job in jobs:
+        assert emr_faults("StartJobRun", {**job, **filled}, "emr-serverless") == ""
+    assert "Unknown parameter" in emr_faults("StartJobRun", {**jobs[0], **filled, "stage": "x"}, "emr-serverless")
+    names = {part.partition("}")[0] for part in json.dumps(jobs).split("${")[1:]}
+    assert names == set(emr_stack.SERVERLESS_OUTPUTS)
+    assert set(json.loads((cluster / "serverless_stack.json").read_text())["Outputs"]) == names
+
+
+def test_serverless_runs_what_needs_no_gpu_after_all_that_it_waits_for(cluster: Path) -> None:
+    done: list[str] = []
+    for turn in rounds(cluster):
+        on_serverless = turn["on"] == "serverless"
+        for name in [job["name"] for job in turn["job_runs"]] if on_serverless else turn["steps"]:
+            assert set(WAITS_FOR[name]) <= set(done)
+            assert (compute.kind(load(["emr"]), name) == "cpu") == on_serverless
+            done.append(name)
+    assert sorted(done) == sorted(WAITS_FOR)
+    assert len(rounds(cluster)) == 7
+    asking = load(["emr"], ["baselines.models={p: {kind: pickscore, path: /p}}"])
+    turns = emr_serverless.rounds(asking, WAITS_FOR)
+    assert any("baselines" in turn.get("steps", ()) for turn in turns)
+
+
+def test_workers_of_serverless_take_python_from_the_archive(cluster: Path) -> None:
+    found = emr_serverless.settings(load(["emr"]))
+    assert {found[key] for key in found if "PYTHON" in key or key.endswith(".python")} == {"./environment/bin/python"}
+    assert "emr_serverless.tar.gz#environment" in found["spark.archives"] and "gpu" not in json.dumps(rounds(cluster))
+    application = json.loads((cluster / "serverless_stack.json").read_text())["Resources"]["Application"]["Properties"]
+    assert application["MaximumCapacity"] == {"Cpu": "40 vCPU", "Memory": "300 GB", "Disk": "1000 GB"}
+
+
+def test_edited_files_of_serverless_are_checked(tmp_path: Path, wheel: Path) -> None:
+    folder.write("emr", tmp_path, find("emr"), wheel, WAITS_FOR)
+    text = (tmp_path / "serverless.json").read_text()
+    (tmp_path / "serverless.json").write_text(text.replace("spark.executor.memory=24g", "spark.executor.memory=25g"))
+    (fault,) = folder.faults("emr", tmp_path, TODAY)
+    assert "spark.executor.memory with" in fault and "Got 45 GB for 8 cores" in fault
+    (tmp_path / "serverless.json").write_text(json.dumps(json.loads(text)[:-1]))
+    (fault,) = folder.faults("emr", tmp_path, TODAY)
+    assert "must name each stage of cluster.json once" in fault
+
+
+def test_images_too_large_for_a_worker_of_serverless_are_said(tmp_path: Path, wheel: Path) -> None:
+    conf = tmp_path / "large.yaml"
+    conf.write_text(find("emr").read_text() + "\ningest: {max_pixels: 900000000}\n")
+    folder.write("emr", tmp_path / "emr", conf, wheel, WAITS_FOR)
+    assert "lower ingest.max_pixels" in " ".join(folder.faults("emr", tmp_path / "emr", TODAY))
 
 
 def test_the_memory_of_workers_is_that_of_the_page() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import runpy
 import subprocess
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 from twigma_spark.cli.main import main
 from twigma_spark.config.overlays import find
 from twigma_spark.deployment import folder
+from twigma_spark.pipeline import STAGES
+from twigma_spark.schedule import dependencies
 
 NODE = folder.files_of("emr_files")
 
@@ -65,7 +70,7 @@ def test_a_node_without_a_gpu_takes_only_the_folder_it_is_given_and_the_pins(nod
     code, errors, calls = bootstrap(node)
     assert (code, errors) == (0, "")
     assert [line for line in calls.splitlines() if line.startswith("aws")] == [
-        f"aws s3 sync --only-show-errors s3://b/twigma/deploy {node}/home/deploy"
+        f"aws s3 sync --only-show-errors --exclude *.tar.gz s3://b/twigma/deploy {node}/home/deploy"
     ]
     assert "--require-hashes" in calls and "--no-deps" in calls and "cgroup" not in calls
 
@@ -151,17 +156,93 @@ def test_submit_brings_the_files_and_starts_the_cluster(written: Path, monkeypat
         stacks.create_stack(StackName="twigma", TemplateBody=json.dumps(template))
         submit["main"](["upload"])
         keys = {each["Key"] for each in s3.list_objects_v2(Bucket="twigma-test")["Contents"]}
-        wanted = {"bootstrap.sh", "get_gpus.sh", "run.py", "requirements.txt", "conf/emr.yaml"}
-        assert {f"twigma/deploy/{name}" for name in wanted} <= keys and len(keys) == 6
+        wanted = {"bootstrap.sh", "get_gpus.sh", "run.py", "requirements.txt", "conf/emr.yaml", "conf.zip"}
+        assert {f"twigma/deploy/{name}" for name in wanted} <= keys and len(keys) == 7
         conf = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf/emr.yaml")["Body"].read().decode()
         assert "s3://twigma-test/twigma/tables" in conf and "BUCKET/" not in conf
-        cluster = submit["main"](["run"])
+        packed = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf.zip")["Body"].read()
+        assert zipfile.ZipFile(io.BytesIO(packed)).read("emr.yaml").decode() == conf
+        (cluster,) = submit["main"](["run"])
         emr = boto3.client("emr")
         assert emr.describe_cluster(ClusterId=cluster)["Cluster"]["Name"] == "twigma"
         steps = emr.list_steps(ClusterId=cluster)["Steps"]
         assert {step["Name"] for step in steps} >= {"ingest", "embed", "report"}
         with pytest.raises(KeyError):
             submit["request"]((written / "cluster.json").read_text(), {"Subnets": "subnet-1"})
+
+
+@pytest.fixture
+def serverless(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """Return submit.py and boto3 in an account with the two stacks, whose clusters end as they start."""
+    moto = pytest.importorskip("moto", reason="moto is not installed")
+    boto3: Any = pytest.importorskip("boto3", reason="boto3 is not installed")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    submit = runpy.run_path(str(written / "submit.py"))
+    with moto.mock_aws():
+        application = boto3.client("emr-serverless").create_application(releaseLabel="emr-7.13.0", type="SPARK")
+        cluster = {"Bucket": "b", "Subnets": "subnet-1", "ServiceRole": "s", "InstanceProfile": "i"}
+        role = "arn:aws:iam::123456789012:role/twigma"
+        own = {"Bucket": "b", "ApplicationId": application["applicationId"], "JobRole": role}
+        for name, values in (("twigma", {**cluster, "SecurityConfiguration": "c"}), ("twigma-serverless", own)):
+            outputs = {key: {"Value": value} for key, value in values.items()}
+            template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
+            boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+        run_cluster = submit["run_cluster"]
+        monkeypatch.setitem(
+            submit["run_rounds"].__globals__,
+            "run_cluster",
+            lambda names, wait, only: run_cluster(names, wait=False, only=only),
+        )
+        yield submit, boto3
+
+
+def steps_of(boto3: Any, clusters: list[str]) -> list[set[str]]:
+    emr = boto3.client("emr")
+    return [{step["Name"] for step in emr.list_steps(ClusterId=cluster)["Steps"]} for cluster in clusters]
+
+
+def test_serverless_runs_every_stage_once_and_models_on_clusters(serverless: tuple[Any, Any]) -> None:
+    submit, boto3 = serverless
+    ids = submit["main"](["serverless"])
+    clusters = [found for found in ids if found.startswith("j-")]
+    models = [{"embed"}, {"score", "caption", "embed_text", "neighbours"}, {"reward"}]
+    assert steps_of(boto3, clusters) == models
+    client = boto3.client("emr-serverless")
+    (application,) = client.list_applications()["applications"]
+    jobs = client.list_job_runs(applicationId=application["id"])["jobRuns"]
+    assert sorted(job["name"] for job in jobs) == sorted(dependencies(STAGES).keys() - set[str]().union(*models))
+    assert len(ids) == len(jobs) + 3
+
+
+def test_serverless_goes_on_from_a_stage_of_either_kind(serverless: tuple[Any, Any]) -> None:
+    submit, boto3 = serverless
+    assert len(submit["main"](["serverless", "--from", "report"])) == 1
+    reward, report = submit["main"](["serverless", "--from", "reward"])
+    assert steps_of(boto3, [reward]) == [{"reward"}] and report
+    with pytest.raises(SystemExit, match="must be a stage"):
+        submit["main"](["serverless", "--from", "nothing"])
+
+
+def test_a_job_run_is_waited_for_and_one_that_fails_ends_the_script(
+    serverless: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, boto3 = serverless
+    states, slept = ["PENDING", "RUNNING", "FAILED"], list[float]()
+
+    class Client:
+        def start_job_run(self, **parameters: str) -> dict[str, str]:
+            return {"applicationId": "a", "jobRunId": "r"}
+
+        def get_job_run(self, **where: str) -> dict[str, Any]:
+            return {"jobRun": {"state": states.pop(0), "stateDetails": "out of disk"}}
+
+    monkeypatch.setattr(boto3, "client", lambda name: Client())
+    monkeypatch.setattr("time.sleep", slept.append)
+    with pytest.raises(SystemExit, match="ingest ended with FAILED: out of disk"):
+        submit["run_job"]({"name": "ingest"})
+    assert slept == [30, 30] and states == []
 
 
 def test_the_overlay_of_emr_is_what_submit_fills_in() -> None:

@@ -12,6 +12,8 @@ from zoneinfo import available_timezones
 
 from twigma_spark.deployment import runtimes
 
+# GB of a worker, at least and at most, and in which steps, by its vCPUs.
+_SERVERLESS_GB = {"4": (8, 30, 1), "8": (16, 60, 4), "16": (32, 120, 8)}
 _FIELD = re.compile(r"^[0-9A-Z*?,/\-#L]+$")
 
 
@@ -29,6 +31,27 @@ def emr_release(label: str) -> list[str]:
     """Return what is wrong with a `ReleaseLabel`."""
     known = ", ".join(runtimes.EMR)
     return [] if label in runtimes.EMR else [f"ReleaseLabel must be one of {known}. Got {label!r}."]
+
+
+def serverless_worker(parameters: str) -> list[str]:
+    """Return what is wrong with the executors and the driver of a job run of EMR Serverless.
+
+    Args:
+        parameters: its sparkSubmitParameters.
+    """
+    settings = dict(re.findall(r"--conf (\S+?)=(\S+)", parameters))
+    found = []
+    for kind in ("driver", "executor"):
+        cores, *sizes = (settings[f"spark.{kind}.{name}"] for name in ("cores", "memory", "memoryOverhead"))
+        memory = sum(int(size.removesuffix("g")) for size in sizes)
+        least, most, step = _SERVERLESS_GB.get(cores, (0, 0, 1))
+        if not least <= memory <= most or memory % step:
+            known = "; ".join(f"{n} cores: {low} to {high} by {by}" for n, (low, high, by) in _SERVERLESS_GB.items())
+            text = f"Got {memory} GB for {cores} cores; lower ingest.max_pixels, or edit serverless.json."
+            found.append(
+                f"spark.{kind}.memory with its memoryOverhead must be GB that EMR Serverless has ({known}). {text}"
+            )
+    return found
 
 
 def graph(depends_on: Iterable[tuple[str, Iterable[str]]]) -> list[str]:

@@ -16,6 +16,10 @@ RELEASE = "emr-7.13.0"
 HOME = "/opt/twigma/deploy"
 CGROUP = "/spark-rapids-cgroup"
 DELTA = "/usr/share/aws/delta/lib/delta-spark.jar,/usr/share/aws/delta/lib/delta-storage.jar"
+DELTA_SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
 DRIVER_NODE = "r6i.2xlarge"
 # Several types of one size: where one cannot be had, another can. Eight cores, and 64 GB or a GPU of 24 GB.
 CORE_NODES = ("r6i.2xlarge", "r6a.2xlarge", "r5.2xlarge")
@@ -117,8 +121,7 @@ def configurations() -> list[Classification]:
             "Properties": {
                 "spark.pyspark.python": "/opt/twigma/bin/python",
                 "spark.pyspark.driver.python": "/opt/twigma/bin/python",
-                "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-                "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+                **DELTA_SETTINGS,
             },
         },
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 Json = dict[str, Any]
 ACCOUNT: Json = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+SERVERLESS_OUTPUTS = ("Bucket", "ApplicationId", "JobRole")
 OUTPUTS = ("Bucket", "ServiceRole", "InstanceProfile", "SecurityConfiguration")
 
 
@@ -36,6 +37,52 @@ def stack(job_flow: Mapping[str, Any]) -> Json:
     }
 
 
+def serverless_stack(release: str, workers: int, cores: int, memory_gb: int, disk_gb: int) -> Json:
+    """Return the template of EMR Serverless: an application, which costs nothing while no job runs, and its jobs' role.
+
+    Args:
+        release: of EMR.
+        workers: drivers and executors at most, at any time.
+        cores: of a worker.
+        memory_gb: of a worker.
+        disk_gb: of a worker.
+    """
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "twigma on EMR Serverless: the application and the role of its job runs",
+        "Parameters": {
+            **{name: parameters()[name] for name in ("Bucket", "Subnets")},
+            "SecurityGroups": {
+                "Type": "List<AWS::EC2::SecurityGroup::Id>",
+                "Description": "of the workers; out to S3, and to the web where the stage fetch downloads",
+            },
+        },
+        "Resources": {
+            "JobRole": _role("emr-serverless.amazonaws.com", _bucket_access(), condition=ACCOUNT),
+            "Application": _resource(
+                "AWS::EMRServerless::Application",
+                Name="twigma",
+                ReleaseLabel=release,
+                Type="Spark",
+                Architecture="X86_64",
+                AutoStartConfiguration={"Enabled": True},
+                AutoStopConfiguration={"Enabled": True, "IdleTimeoutMinutes": 15},
+                MaximumCapacity={
+                    "Cpu": f"{workers * cores} vCPU",
+                    "Memory": f"{workers * memory_gb} GB",
+                    "Disk": f"{workers * disk_gb} GB",
+                },
+                NetworkConfiguration={"SubnetIds": _ref("Subnets"), "SecurityGroupIds": _ref("SecurityGroups")},
+            ),
+        },
+        "Outputs": {
+            "Bucket": {"Value": _ref("Bucket")},
+            "ApplicationId": {"Value": _ref("Application")},
+            "JobRole": {"Value": _arn("JobRole")},
+        },
+    }
+
+
 def parameters() -> Json:
     """Return what is asked for when the stack is made."""
     return {
@@ -60,6 +107,10 @@ def service_role() -> Json:
 
 def instance_role() -> Json:
     """Return the role of the nodes: the objects of the bucket below twigma/, and nothing else."""
+    return _role("ec2.amazonaws.com", _bucket_access())
+
+
+def _bucket_access() -> list[Json]:
     objects = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
     below = _sub("arn:${AWS::Partition}:s3:::${Bucket}/twigma/*")
     listing = {
@@ -67,7 +118,7 @@ def instance_role() -> Json:
         "Condition": {"StringLike": {"s3:prefix": ["twigma", "twigma/*"]}},
     }
     where = _allow("s3:GetBucketLocation", _sub("arn:${AWS::Partition}:s3:::${Bucket}"))
-    return _role("ec2.amazonaws.com", [_allow(objects, below), listing, where])
+    return [_allow(objects, below), listing, where]
 
 
 def scheduler_role() -> Json:

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from twigma_spark.config.overlays import load
-from twigma_spark.deployment import checks, databricks, emr, emr_stack
+from twigma_spark.config.settings import Config
+from twigma_spark.deployment import checks, compute, databricks, emr, emr_serverless, emr_stack
 from twigma_spark.errors import ConfigError
 
 # In an installed package the files lie within it, in a checkout beside it.
@@ -44,10 +45,8 @@ def write(platform: str, out: Path, conf: Path, wheel: Path, waits_for: Mapping[
     if platform == "databricks":
         texts = databricks.files(cfg, waits_for)
     else:
-        job_flow = emr.job_flow(cfg, waits_for)
         texts = {
-            "cluster.json": json.dumps(job_flow, indent=2) + "\n",
-            "stack.json": json.dumps(emr_stack.stack(job_flow), indent=2) + "\n",
+            **{name: json.dumps(value, indent=2) + "\n" for name, value in _emr_values(cfg, waits_for).items()},
             **{path.name: path.read_text(encoding="utf-8") for path in sorted(files_of("emr_files").glob("*.*"))},
         }
     texts["requirements.txt"] = (files_of("constraints") / f"{platform}.txt").read_text(encoding="utf-8")
@@ -56,6 +55,19 @@ def write(platform: str, out: Path, conf: Path, wheel: Path, waits_for: Mapping[
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(text, encoding="utf-8")
     return sorted([*texts, _place_wheel(out / "wheels", wheel).relative_to(out).as_posix()])
+
+
+def _emr_values(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the content of each JSON file of EMR, by its name."""
+    job_flow = emr.job_flow(cfg, waits_for)
+    workers = emr_serverless.EXECUTORS + 1
+    worker = (compute.CORES, emr_serverless.MOST_GB, emr_serverless.DISK_GB)
+    return {
+        "cluster.json": job_flow,
+        "stack.json": emr_stack.stack(job_flow),
+        "serverless.json": emr_serverless.rounds(cfg, waits_for),
+        "serverless_stack.json": emr_stack.serverless_stack(emr.RELEASE, workers, *worker),
+    }
 
 
 def _check_platform(platform: str) -> None:
@@ -144,7 +156,25 @@ def _of_emr(folder: Path) -> list[str]:
         *checks.eventbridge(parameters["ScheduleExpression"]["Default"]),
         *checks.timezone(parameters["TimeZone"]["Default"]),
         *checks.paths(folder, [*named, "requirements.txt", "wheels/*.whl"]),
+        *_of_serverless(folder, [step["Name"] for step in cluster["Steps"]]),
     ]
     if json.loads(scheduled) != cluster:
         found.append("stack.json must start the cluster of cluster.json. Got another; edit both, or neither.")
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _of_serverless(folder: Path, stages: Sequence[str]) -> list[str]:
+    """Return what is wrong with the files of EMR Serverless, beside a cluster that has a step for each of `stages`."""
+    rounds = json.loads((folder / "serverless.json").read_text(encoding="utf-8"))
+    stack = json.loads((folder / "serverless_stack.json").read_text(encoding="utf-8"))
+    jobs = [job for turn in rounds for job in turn.get("job_runs", ())]
+    named = [job["name"] for job in jobs] + [name for turn in rounds for name in turn.get("steps", ())]
+    found = checks.emr_release(stack["Resources"]["Application"]["Properties"]["ReleaseLabel"])
+    if sorted(named) != sorted(stages):
+        found.append(f"serverless.json must name each stage of cluster.json once. Got {', '.join(named)}.")
+    submits = [job["jobDriver"]["sparkSubmit"] for job in jobs]
+    for submit in submits:
+        found += checks.serverless_worker(submit["sparkSubmitParameters"])
+    paths = [word for submit in submits for word in submit["entryPointArguments"] if word.startswith("conf/")]
+    paths += [submit["entryPoint"].rpartition("/twigma/deploy/")[2] for submit in submits]
+    return [*found, *checks.paths(folder, paths)]
