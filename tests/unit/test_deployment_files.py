@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 import pytest
@@ -18,10 +19,13 @@ from databricks.bundles.secret_scopes import SecretScope
 from databricks.bundles.volumes import Volume
 
 from twigma_spark.config.overlays import find, load
-from twigma_spark.deployment import compute, emr, emr_serverless, emr_stack, folder
+from twigma_spark.deployment import compute, emr, emr_serverless, emr_stack, folder, lifecycle
 from twigma_spark.errors import ConfigError
+from twigma_spark.io.staging import Staging
+from twigma_spark.io.tables import Store
 from twigma_spark.pipeline import STAGES
 from twigma_spark.schedule import dependencies
+from twigma_spark.schemas import TABLES
 
 WAITS_FOR = dependencies(STAGES)
 TODAY = datetime.date(2026, 11, 30)
@@ -227,6 +231,40 @@ def test_images_too_large_for_a_worker_of_serverless_are_said(tmp_path: Path, wh
     conf.write_text(find("emr").read_text() + "\ningest: {max_pixels: 900000000}\n")
     folder.write("emr", tmp_path / "emr", conf, wheel, WAITS_FOR)
     assert "lower ingest.max_pixels" in " ".join(folder.faults("emr", tmp_path / "emr", TODAY))
+
+
+def test_the_lifecycle_removes_staging_tables_and_nothing_else(cluster: Path) -> None:
+    rules = json.loads((cluster / "lifecycle.json").read_text())
+    assert emr_faults("PutBucketLifecycleConfiguration", {"Bucket": "b", "LifecycleConfiguration": rules}, "s3") == ""
+    assert {rule["Filter"]["Prefix"] for rule in rules["Rules"]} == {"twigma/tables/_staging_"}
+    root = urlsplit(load(["emr"]).store.root).path.strip("/")
+    names = [f"{root}/{name}/part-0.parquet" for name in (*TABLES, Staging(Store(None, "x"), "embed", "r1").prefix)]
+    assert [name for name in names if name.startswith(rules["Rules"][0]["Filter"]["Prefix"])] == names[-1:]
+    # An object is a day old at least when it goes, and no step lasts so long.
+    assert max(compute.limit_hours(load(["emr"]), name) for name in WAITS_FOR) < lifecycle.DAYS * 24
+
+
+@pytest.mark.parametrize(
+    ("root", "prefix"), [("s3://b", "_staging_"), ("s3a://b/x/", "x/_staging_"), ("main.twigma", None), ("/d", None)]
+)
+def test_the_lifecycle_is_of_stores_in_s3(root: str, prefix: str | None) -> None:
+    rules = lifecycle.rules(root)
+    assert (rules and rules["Rules"][0]["Filter"]["Prefix"]) == prefix
+
+
+def test_a_bucket_takes_the_lifecycle(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moto = pytest.importorskip("moto", reason="moto is not installed")
+    boto3: Any = pytest.importorskip("boto3", reason="boto3 is not installed")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    rules = json.loads((cluster / "lifecycle.json").read_text())
+    with moto.mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="twigma-test")
+        s3.put_bucket_lifecycle_configuration(Bucket="twigma-test", LifecycleConfiguration=rules)
+        kept = s3.get_bucket_lifecycle_configuration(Bucket="twigma-test")["Rules"]
+    assert {rule["ID"] for rule in kept} == {"twigma-staging", "twigma-staging-markers"}
+    assert [rule["Expiration"] for rule in kept] == [rule["Expiration"] for rule in rules["Rules"]]
 
 
 def test_the_memory_of_workers_is_that_of_the_page() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
-from twigma_spark.deployment import checks, compute, databricks, emr, emr_serverless, emr_stack
+from twigma_spark.deployment import checks, compute, databricks, emr, emr_serverless, emr_stack, lifecycle
 from twigma_spark.errors import ConfigError
 
 # In an installed package the files lie within it, in a checkout beside it.
@@ -61,12 +61,14 @@ def _emr_values(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> dict[str
     """Return the content of each JSON file of EMR, by its name."""
     job_flow = emr.job_flow(cfg, waits_for)
     workers = emr_serverless.EXECUTORS + 1
+    rules = lifecycle.rules(cfg.store.root)
     worker = (compute.CORES, emr_serverless.MOST_GB, emr_serverless.DISK_GB)
     return {
         "cluster.json": job_flow,
         "stack.json": emr_stack.stack(job_flow),
         "serverless.json": emr_serverless.rounds(cfg, waits_for),
         "serverless_stack.json": emr_stack.serverless_stack(emr.RELEASE, workers, *worker),
+        **({"lifecycle.json": rules} if rules else {}),
     }
 
 

@@ -19,6 +19,8 @@ from twigma_spark.schemas import TABLES
 # No part of a stage takes so long; what is older was left by a run that was cut off. It decides where there is no lock.
 ABANDONED_AFTER = timedelta(days=1)
 LOCK = ".lock"
+# With this the names of all staging tables begin, and of no other.
+PREFIX = "_staging_"
 # Texts of posts under the source and the ids that they had before the table of posts was called so.
 OLDER_TEXTS = "source = 'tweet'"
 
@@ -36,7 +38,7 @@ class Staging:
     """
 
     def __init__(self, store: Store, stage: str, run_id: str) -> None:
-        self.store, self.prefix, self.run_id = store, f"_staging_{stage}_", run_id
+        self.store, self.prefix, self.run_id = store, f"{PREFIX}{stage}_", run_id
         self.names: list[str] = []
         self._kept = 0
         self._lock: int | None = None
@@ -73,7 +75,7 @@ class Staging:
         """Remove the tables of this stage that a run which was cut off left behind.
 
         Where files cannot be locked, those are the ones of a day ago or more. In an object store tables cannot be
-        listed without its own tools; a lifecycle rule does it there.
+        listed without its own tools; a lifecycle rule does it there (docs/emr.md).
         """
         by_run: dict[str, list[str]] = {}
         for name in self._left():
