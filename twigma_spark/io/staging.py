@@ -13,6 +13,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 
 from twigma_spark.io import ddl
+from twigma_spark.io.s3_objects import try_remove_folder
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES
 
@@ -157,12 +158,15 @@ def drop_older(store: Store, names: Iterable[str]) -> None:
 
 
 def drop(store: Store, name: str) -> None:
-    """Remove a table and, as far as the store allows, its files."""
+    """Remove a table and, as far as the store allows, its files.
+
+    In other object stores than S3, and where S3 forbids it, the rows go and a few small files of the log stay.
+    """
     if store.in_catalog:
         store.spark.sql(f"DROP TABLE IF EXISTS {store.location(name)}")
     elif "://" not in store.root:
         shutil.rmtree(store.path(name), ignore_errors=True)
-    elif store.exists(name):
+    elif not try_remove_folder(store.spark, store.path(name)) and store.exists(name):
         store.spark.sql(f"DELETE FROM {store.location(name)}")  # noqa: S608 - the name is ours
         store.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
         store.spark.sql(f"VACUUM {store.location(name)} RETAIN 0 HOURS")

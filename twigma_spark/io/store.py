@@ -12,10 +12,11 @@ from twigma_spark.config.models import Blip, OpenClip
 from twigma_spark.config.settings import Config
 from twigma_spark.io.lease import Held, Holder, Lease, LeaseFiles, NoLeaseError, hold, newest
 from twigma_spark.io.lease_files import LocalLeases
-from twigma_spark.io.lease_s3 import SCHEMES, SETTINGS, S3Leases, s3_client
+from twigma_spark.io.lease_s3 import SCHEMES, S3Leases
 from twigma_spark.io.lease_table import TableLeases
 from twigma_spark.io.local_files import hold_at_most
-from twigma_spark.io.session import cancel_jobs, is_alive, open_session, setting
+from twigma_spark.io.s3_objects import client_of
+from twigma_spark.io.session import cancel_jobs, is_alive, open_session
 from twigma_spark.io.tables import Store, is_folder
 
 Log = Callable[[str], None]
@@ -81,7 +82,7 @@ def lease_files(store: Store) -> LeaseFiles:
     if is_folder(store.root):
         return LocalLeases(store.root)
     if store.root.startswith(SCHEMES):
-        return S3Leases(store.root, s3_client({key: setting(store.spark, key) or "" for key in SETTINGS}))
+        return S3Leases(store.root, client_of(store.spark))
     return TableLeases(store)
 
 
