@@ -32,6 +32,9 @@ TABLES = (
 NEIGHBOURS = 10
 # It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
 VIEWER = "embedding-atlas==0.26.*"
+# Bytes of an atlas above which Embedding Atlas keeps the table and the browser asks for what it shows: else the browser
+# holds the whole, and DuckDB has 4 GB there.
+SERVED = 500e6
 Log = Callable[[str], None]
 
 
@@ -74,9 +77,10 @@ def open_command(folder: Path, pictures: bool = True) -> str:
     """
     image = " --image image" if pictures else ""
     labels = f" --labels {shlex.quote(str(folder / THEMES))}" if (folder / THEMES).is_file() else ""
+    served = " --duckdb server" if (folder / ATLAS).stat().st_size > SERVED else ""
     return (
         f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(folder / ATLAS))} --x x --y y "
-        f"--neighbors neighbors --pagerank importance{image} --text caption{labels}"
+        f"--neighbors neighbors --pagerank importance{image} --text caption{labels}{served}"
     )
 
 
