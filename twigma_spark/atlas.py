@@ -27,7 +27,7 @@ from twigma_spark.transforms import atlas as transforms
 ATLAS, THEMES = "atlas.parquet", "themes.parquet"
 TABLES = (
     "projection", "images", "captions", "clusters", "themes", "posts", "scores", "duplicates", "copies", "neighbours",
-    "reward_scores",
+    "reward_scores", "tombstones",
 )  # fmt: skip
 NEIGHBOURS = 10
 # It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
@@ -98,7 +98,8 @@ def build_atlas(
         replace: whether an atlas that is in the folder gives way to this one.
 
     Raises:
-        ConfigError: where the folder is not free, the store has no map, or it has files and none can be drawn.
+        ConfigError: where the folder is not free, the store has no map, a purge was cut off, or there are files and
+            none can be drawn.
     """
     check_new_folder(out, "an atlas", ATLAS, replace)
     tables = {name: store.read(name) for name in TABLES}
@@ -107,6 +108,7 @@ def build_atlas(
         raise ConfigError(
             "table 'projection' must have rows for an atlas. Got none: run the stage project first (twigma run)."
         )
+    inputs.check_purged(tables["images"], tables["tombstones"], "an atlas")
     staging = Staging(store, "atlas", uuid.uuid4().hex[:12])
     staging.drop_abandoned()
     try:
