@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-from collections.abc import Callable
-from contextlib import nullcontext
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +25,8 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests import tables as declared
-from twigma_spark.atlas import ATLAS, TABLES, THEMES, Atlas, build_atlas
+from tests.unit.browser import FOUND, browser
+from twigma_spark.atlas import ATLAS, TABLES, THEMES, VIEWER, Atlas, build_atlas
 from twigma_spark.cli import explore
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
@@ -188,3 +196,40 @@ def test_figures_are_refused_after_a_purge_that_was_cut_off(
     with pytest.raises(ConfigError, match=r"a purge must have ended before figures. Got 1 images in the store"):
         explore.figures(tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Give the address of a folder on this machine."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(FOUND is None, reason="there is no Chromium or Chrome")
+def test_embedding_atlas_shows_every_image(build: Build, tmp_path: Path) -> None:
+    """The line that twigma prints, with Embedding Atlas as the package index has it, and its page in a browser."""
+    uvx = shutil.which("uvx") or shutil.which("uvx", path=str(Path(sys.executable).parent))
+    if uvx is None:
+        pytest.skip("uv is not installed (pip install uv)")
+    fetched = subprocess.run([uvx, "--from", VIEWER, "python", "-c", ""], capture_output=True, text=True, timeout=1800)
+    if fetched.returncode:
+        pytest.skip(f"Embedding Atlas cannot be installed: {fetched.stderr.strip()[-300:]}")
+    made = build(tmp_path / "atlas")
+    line = [uvx, *shlex.split(made.command)[1:], "--export-application", str(tmp_path / "page")]
+    exported = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    assert exported.returncode == 0, exported.stderr
+    with served(tmp_path / "page") as address, browser() as tab:
+        tab.open(address)
+        assert "5 / 5 points" in tab.wait_for("5 / 5 points", 60)
+        pictures = "[...document.images].filter((one) => one.complete && one.naturalWidth === 64).length"
+        for _ in range(100):
+            tab.frames()
+            if (drawn := tab.evaluate(pictures)) == made.rows.drawn:
+                break
+        assert drawn == made.rows.drawn == 4
