@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test test-spark4 test-spark4-part faults fuzz bench check format lock pins wheel sample-models deploy-files docs clean
+.PHONY: help setup demo demo-collect test test-spark4 test-spark4-part faults fuzz bench check format lock pins wheel audit sample-models deploy-files docs clean
 BIN := .venv/bin
 EXTRAS := models cpu umap stats connect dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
@@ -67,6 +67,9 @@ pins: .venv/.ready  ## pin the packages of Databricks and EMR again into deploy/
 
 wheel: .venv/.ready  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null && ls dist/*.whl
+
+audit: .venv/.ready  ## list the pinned packages (CycloneDX), their licences and known vulnerabilities
+	@$(BIN)/python deploy/audit.py
 
 sample-models: .venv/.ready  ## train the sample's tiny CLIP, captioner and NSFW head again
 	@$(BIN)/python jobs/train_sample_models.py --out twigma_spark/sample/weights

@@ -15,7 +15,7 @@ from twigma_spark.errors import ExitCode, HeldError, StageError, exit_code_of
 from twigma_spark.io.reject_shares import format_reasons
 from twigma_spark.io.runs import LastRun, Run, now, package_versions, record, state_of
 from twigma_spark.io.session import is_alive, name_jobs
-from twigma_spark.io.staging import Staging
+from twigma_spark.io.staging import Staging, drop_older
 from twigma_spark.io.tables import State, Store
 from twigma_spark.redaction import hide
 from twigma_spark.stages.stage import Account, Stage, StageContext
@@ -191,6 +191,7 @@ class Runner:
         # A table without a part in this run has no rows of this run: what an earlier one left goes.
         empty = [name for name in self.stage.writes if name not in self.rows]
         self._finish({name: pool.submit(self.store.clear, name, stage=self.stage.name) for name in empty})
+        drop_older(self.store, self.stage.writes)
 
     def _table_version(self, name: str) -> str:
         return self.store.state(name).stamp

@@ -18,9 +18,15 @@ TYPES: dict[str, t.DataType] = {
     "BINARY": t.BinaryType(),
     "ARRAY<STRING>": t.ArrayType(t.StringType()),
     "ARRAY<FLOAT>": t.ArrayType(t.FloatType()),
+    "ARRAY<MAP<STRING, STRING>>": t.ArrayType(t.MapType(t.StringType(), t.StringType())),
     "MAP<STRING, BIGINT>": t.MapType(t.StringType(), t.LongType()),
     "MAP<STRING, STRING>": t.MapType(t.StringType(), t.StringType()),
 }
+
+# What columns were called in older versions, if otherwise.
+OLDER_COLUMNS = {"post_id": "tweet_id"}
+# Where posts are from; of "file" are those that the metadata of a folder describes.
+PLATFORMS = ("x", "bluesky", "mastodon", "file")
 
 Mode = Literal["replace", "merge", "by_stage", "append"]
 # What can be purged: posts, images, the keys of their pictures, and texts that nobody else wrote.
@@ -50,6 +56,7 @@ class Table:
         partition_by: columns of the folder layout.
         ids: whose rows they are: SQL expression of an id to its kind. `twigma purge` deletes a row where any of its
             ids is purged; a row without one names nobody.
+        was: what the table was called in older versions, if otherwise.
     """
 
     name: str
@@ -60,6 +67,7 @@ class Table:
     checks: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
     ids: Mapping[str, Kind] = field(default_factory=dict)
+    was: str = ""
 
     @property
     def schema(self) -> t.StructType:
@@ -79,9 +87,30 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(Column(head.split(" ", 1)[0], head.split(" ", 1)[1], comment.strip()) for head, comment in heads)
 
 
+# Of a post that no key names nothing is kept here: what has an id can be purged.
+RAW_POSTS = Table(
+    "raw_posts",
+    "Posts as their platforms gave them, one row a post of a page; `posts` and `media` are made from these rows alone.",
+    _columns("""
+        corpus STRING: corpus that the post was read for
+        platform STRING: where it was posted: x, bluesky or mastodon
+        post_id STRING: id of the post
+        collected_at TIMESTAMP: time of collection, where known
+        file STRING: name of the page's file
+        page BIGINT: number of the page, rising in the order in which the pages were read
+        position INT: place in the page, from 0
+        json STRING: the post, JSON as the page has it
+        author MAP<STRING, STRING>: what the page says of the author, by field; what is no text as JSON
+        media ARRAY<MAP<STRING, STRING>>: what the page says of the pictures that the post shows, likewise
+    """),
+    key=("corpus", "platform", "post_id"),
+    checks={"platform_known": f"platform IN {PLATFORMS}"},
+    ids={"post_id": "post"},
+)
+
 POSTS = Table(
     "posts",
-    "Posts as their platforms gave them, one row a post.",
+    "Posts, parsed, one row a post.",
     _columns("""
         post_id STRING: id of the post; a string, since ids outgrow a double, and one of no other platform
         platform STRING: where it was posted: x, bluesky, mastodon, or file where metadata of a folder described it
@@ -100,8 +129,10 @@ POSTS = Table(
         source STRING: client or model named as the source
         collected_at TIMESTAMP: time of collection, where known
     """),
-    key=("post_id",),
+    key=("platform", "post_id"),
+    checks={"platform_known": f"platform IN {PLATFORMS}"},
     ids={"post_id": "post"},
+    was="tweets",
 )
 
 MEDIA = Table(
@@ -524,7 +555,8 @@ REJECTS = Table(
     key=("stage", "unit", "corpus", "key", "reason", "detail"),
     mode="by_stage",
     partition_by=("stage",),
-    ids={"split(key, '/')[0]": "post", "key": "picture"},
+    # The ids of some platforms have slashes, the keys of pictures have none.
+    ids={"if(unit = 'post', key, regexp_replace(key, '/[^/]*$', ''))": "post", "key": "picture"},
 )
 
 RUNS = Table(
@@ -568,7 +600,7 @@ TOMBSTONES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        DOWNLOADS, POSTS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
+        DOWNLOADS, RAW_POSTS, POSTS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
         TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, BASELINE_SCORES,
         HELD_OUT_PAIRS, REWARD_SCORES, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
     )

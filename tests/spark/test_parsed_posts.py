@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 from twigma_spark.io.pages import read_pages
 from twigma_spark.io.sources import bluesky, mastodon
-from twigma_spark.schemas import MEDIA, POSTS
-from twigma_spark.transforms import parsed_posts
+from twigma_spark.transforms import parsed_posts, raw_posts
 
 pytestmark = pytest.mark.spark4
 
@@ -24,6 +23,16 @@ PICTURES = [
     {"media_key": "3_1", "type": "photo", "width": 4, "height": 5},
     {"media_key": "3_2", "type": "video"},
 ]
+
+
+def split_folder(spark: SparkSession, folder: Path) -> DataFrame:
+    """Return the posts of the pages in a folder, with those that cannot be used."""
+    corpus = Corpus(name="posts", role="posts", reader="posts", path=str(folder))
+    return raw_posts.split_pages(read_pages(spark, corpus), "posts")
+
+
+def parse(split: DataFrame) -> DataFrame:
+    return parsed_posts.parse_posts(raw_posts.usable_raw_posts(split))
 
 
 def post(number: object, **more: Any) -> dict[str, Any]:
@@ -58,9 +67,9 @@ def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_
             {"data": data, "includes": {"users": USERS, "media": PICTURES}, "collected_at": "2023-01-02T03:04:05Z"}
         )
     )
-    pages = read_pages(spark, Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path)))
-    posts = parsed_posts.parse_posts(pages, "posts")
-    used = {r.post_id: r for r in parsed_posts.usable_posts(posts, POSTS.column_names).collect()}
+    split = split_folder(spark, tmp_path)
+    parsed = parse(split)
+    used = {r.post_id: r for r in parsed_posts.posts_of(parsed).collect()}
     assert set(used) == {"1", "2", "3", "4", "5", "6", "9007199254740993"}
     assert {row.collected_at for row in used.values()} == {datetime(2023, 1, 2, 3, 4, 5)}
     times = {key: row.created_at and row.created_at.isoformat() for key, row in used.items()}
@@ -69,10 +78,9 @@ def test_values_that_cannot_be_used_are_null_and_named(spark: SparkSession, tmp_
     one = used["1"]
     assert (one.like_count, one.retweet_count, one.reply_count, one.quote_count) == (12, None, None, 3)
     assert (used["2"].possibly_sensitive, used["3"].possibly_sensitive) == (None, True)
-    rows = parsed_posts.media_of_posts(posts, pages, MEDIA.column_names).where("post_id = '1'").collect()
+    rows = parsed_posts.media_of(parsed).where("post_id = '1'").collect()
     assert [(r.media_key, r.position) for r in rows] == [("3_1", 1)]
-    rejects = parsed_posts.post_rejects(posts, pages, "posts").where("unit = 'post'").collect()
-    refused = {(r.key, r.detail) for r in rejects}
+    refused = {(r.key, r.detail) for r in parsed_posts.value_rejects(parsed).collect()}
     assert refused == {
         ("1", "created_at: 0000-01-01T00:00:00Z"), ("1", "retweet_count: -1"), ("1", "reply_count: many"),
         ("1", "media_keys: null"), ("2", "created_at: 12023-01-05T00:00:00Z"), ("2", "possibly_sensitive: maybe"),
@@ -97,15 +105,14 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def test_posts_are_flattened_and_the_unusable_refused(spark: SparkSession, corpus: Corpus) -> None:
-    pages = read_pages(spark, corpus)
-    posts = parsed_posts.parse_posts(pages, "posts")
-    used = {r.post_id: r for r in parsed_posts.usable_posts(posts, POSTS.column_names).collect()}
+    split = split_folder(spark, Path(corpus.path))
+    used = {r.post_id: r for r in parsed_posts.posts_of(parse(split)).collect()}
     # A number that outgrows a double keeps its digits.
     assert set(used) == {"1500000000000000001", "1500000000000000003"}
     first = used["1500000000000000001"]
     assert (first.author_followers, first.like_count, first.hashtags) == (12, 3, ["aiart"])
     assert first.created_at.isoformat() == "2022-02-03T04:05:06"
-    refused = parsed_posts.post_rejects(posts, pages, "posts").collect()
+    refused = raw_posts.page_rejects(split).collect()
     assert sorted((r.unit, r.key.split("#")[0], r.reason) for r in refused) == [
         ("metadata", "posts-0.json", "post_without_id"),
         ("metadata", "posts-2.json", "metadata_unreadable"),
@@ -114,8 +121,7 @@ def test_posts_are_flattened_and_the_unusable_refused(spark: SparkSession, corpu
 
 
 def test_media_are_one_row_a_post_and_position(spark: SparkSession, corpus: Corpus) -> None:
-    pages = read_pages(spark, corpus)
-    rows = parsed_posts.media_of_posts(parsed_posts.parse_posts(pages, "posts"), pages, MEDIA.column_names).collect()
+    rows = parsed_posts.media_of(parse(split_folder(spark, Path(corpus.path)))).collect()
     assert sorted((r.post_id[-1], r.position, r.media_key, r.type) for r in rows) == [
         ("1", 0, "3_1", "photo"),
         ("1", 1, "3_2", "video"),
@@ -127,9 +133,9 @@ def test_media_are_one_row_a_post_and_position(spark: SparkSession, corpus: Corp
 def test_a_page_a_line_is_read_too(spark: SparkSession, tmp_path: Path) -> None:
     lines = [json.dumps({"data": [post(str(n))]}) for n in (1, 2)]
     (tmp_path / "posts.jsonl").write_text("\n".join(lines))
-    corpus = Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path))
-    posts = parsed_posts.parse_posts(read_pages(spark, corpus), "posts")
-    assert sorted(r.post_id for r in posts.collect()) == ["1", "2"]
+    rows = raw_posts.usable_raw_posts(split_folder(spark, tmp_path)).collect()
+    assert sorted((r.post_id, r.file, r.position) for r in rows) == [("1", "posts.jsonl", 0), ("2", "posts.jsonl", 0)]
+    assert len({r.page for r in rows}) == 2
 
 
 def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Path) -> None:
@@ -154,9 +160,9 @@ def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Pa
     ]  # fmt: skip
     for n, page in enumerate(pages):
         (tmp_path / f"page-{n}.json").write_text(json.dumps(page))
-    read = read_pages(spark, Corpus(name="posts", role="posts", reader="posts", path=str(tmp_path)))
-    flat = parsed_posts.parse_posts(read, "posts").localCheckpoint()
-    used = {row.platform: row for row in parsed_posts.usable_posts(flat, POSTS.column_names).collect()}
+    split = split_folder(spark, tmp_path).localCheckpoint()
+    parsed = parse(split)
+    used = {row.platform: row for row in parsed_posts.posts_of(parsed).collect()}
     assert {name: row.post_id for name, row in used.items()} == {
         "x": "1",
         "bluesky": blue["uri"],
@@ -166,11 +172,57 @@ def test_posts_of_all_platforms_are_read_alike(spark: SparkSession, tmp_path: Pa
     assert (one.like_count, one.possibly_sensitive, one.lang, one.author_followers) == (5, True, "en", None)
     assert (two.text, two.hashtags, two.like_count, two.possibly_sensitive) == ("toot", ["aiart"], None, None)
     assert one.created_at == two.created_at == datetime(2025, 3, 1, 10, 0, 0, 500000)
-    refused = {(row.key, row.reason) for row in parsed_posts.post_rejects(flat, read, "posts").collect()}
+    rejects = raw_posts.page_rejects(split).unionByName(parsed_posts.value_rejects(parsed))
+    refused = {(row.key, row.reason) for row in rejects.collect()}
     assert refused == {(toot["uri"], "value_unusable"), ("page-2.json#1", "post_without_id")}
-    shown = {row.post_id: row for row in parsed_posts.media_of_posts(flat, read, MEDIA.column_names).collect()}
+    shown = {row.post_id: row for row in parsed_posts.media_of(parsed).collect()}
     assert (shown[blue["uri"]].url[-19:], shown[blue["uri"]].width) == ("did:plc:1/bafk1@jpeg"[-19:], 4)
     assert (shown[toot["uri"]].alt_text, shown[toot["uri"]].type) == ("alt", "photo")
+
+
+def test_a_raw_post_is_what_the_page_has(spark: SparkSession, tmp_path: Path) -> None:
+    """Fields that nothing reads today are there too, and nothing of the others of the page."""
+    given = {**post(9007199254740993), "edit_controls": {"editable": True, "edits": [1, 2]}, "text": 'é "q" \n'}
+    others = [post("2", author_id="8", attachments={"media_keys": ["3_2"]}), post("3", author_id="7", attachments=None)]
+    pictures = [{**PICTURES[0], "alt_text": "of one", "variants": [{"bit_rate": 5}]}, PICTURES[1]]
+    page = {"data": [given, *others], "includes": {"users": [*USERS, {"id": "8", "name": "other"}], "media": pictures}}
+    (tmp_path / "a.json").write_text(json.dumps(page))
+    rows = raw_posts.usable_raw_posts(split_folder(spark, tmp_path)).collect()
+    one, two, three = sorted(rows, key=lambda row: row.position)
+    assert json.loads(one.json) == given and (one.file, one.position) == ("a.json", 0)
+    assert one.author == {"id": "9", "username": "nobody", "public_metrics": '{"followers_count":12}'}
+    assert [each["media_key"] for each in one.media] == ["3_1", "3_2"]
+    assert json.loads(one.media[0]["variants"]) == [{"bit_rate": 5}]
+    assert (two.author["name"], [each["media_key"] for each in two.media]) == ("other", ["3_2"])
+    assert (three.author, three.media) == (None, [])
+
+
+def test_a_post_of_another_form_spoils_no_other(spark: SparkSession, tmp_path: Path) -> None:
+    pages = [
+        {"data": [post("1", public_metrics=5), None, "no post", 7, post("2")], "includes": {"media": PICTURES}},
+        {"platform": "elsewhere", "data": [post("3")]},
+        {"data": [], "includes": []},
+        {"data": [post("4", attachments={"media_keys": ["3_1"]})],
+         "includes": {"media": [{"media_key": "3_1", "width": "wide", "height": 2**40}]}},
+    ]  # fmt: skip
+    for n, page in enumerate(pages):
+        (tmp_path / f"{n}.json").write_text(json.dumps(page))
+    split = split_folder(spark, tmp_path).localCheckpoint()
+    parsed = parse(split)
+    assert {row.post_id: row.like_count for row in parsed_posts.posts_of(parsed).collect()} == {
+        "1": None,
+        "2": 3,
+        "4": 3,
+    }
+    refused = sorted((row.unit, row.key, row.reason) for row in raw_posts.page_rejects(split).collect())
+    assert refused == [
+        ("metadata", "0.json#1", "post_without_id"), ("metadata", "0.json#2", "post_without_id"),
+        ("metadata", "0.json#3", "post_without_id"), ("post", "3", "unknown_platform"),
+    ]  # fmt: skip
+    (value,) = parsed_posts.value_rejects(parsed).collect()
+    assert value.key == "1" and value.detail.startswith('json: {"id":"1"')
+    (picture,) = parsed_posts.media_of(parsed).where("post_id = '4'").collect()
+    assert (picture.width, picture.height, picture.type) == (None, None, None)
 
 
 def test_a_folder_without_pages_is_told(spark: SparkSession, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ NOT_OF_ONE = {
 GIVEN: dict[str, Any] = {
     "tier": "near", "outcome": "ok", "source": "post", "dim": 1, "images": 2, "width": 9, "height": 9,
     "embedding": [1.0], "corpus": "posts", "stage": "project", "unit": "posts", "kind": "post",
-    "model_id": "m", "preprocess_rev": "r",
+    "model_id": "m", "preprocess_rev": "r", "platform": "bluesky",
 }  # fmt: skip
 PURGED, KEPT = "a", "b"
 
@@ -56,7 +56,7 @@ def row(table: Table, world: str) -> dict[str, Any]:
         "STRING": f"x-{world * 4}", "BIGINT": 1, "INT": 1, "DOUBLE": 0.5, "BOOLEAN": False,
         "BINARY": (world * 8).encode(),
         "TIMESTAMP": datetime(2022, 1, 1), "ARRAY<STRING>": [world * 4], "ARRAY<FLOAT>": [1.0],
-        "MAP<STRING, BIGINT>": {}, "MAP<STRING, STRING>": {},
+        "MAP<STRING, STRING>": {"name": f"x-{world * 4}"}, "ARRAY<MAP<STRING, STRING>>": [{"alt_text": world * 4}],
     }  # fmt: skip
     found = {c.name: GIVEN.get(c.name, ids(world).get(c.name, filled[c.type])) for c in table.columns}
     if table.name == "downloads":
@@ -97,7 +97,7 @@ def test_every_table_says_whose_its_rows_are() -> None:
 def one_of_each_kind() -> set[str]:
     """Return a table for each way to say whose a row is, and those that tell which rows belong to a post."""
     kinds = {tuple(table.ids.items()): name for name, table in TABLES.items() if table.ids}
-    return {*kinds.values(), "posts", "media", "images", "captions"}
+    return {*kinds.values(), "raw_posts", "posts", "media", "images", "captions"}
 
 
 @pytest.mark.slow
@@ -124,6 +124,17 @@ def test_nothing_of_a_purged_post_is_left_in_any_file(store: Store, monkeypatch:
     assert len(files) >= 8 and not [p for p in files if "aaaa" in str(pq.read_table(p).to_pylist())]
     tombstones = store.read("tombstones")
     assert tombstones.groupBy("kind").count().collect() and "aaaa" not in str(tombstones.collect())
+
+
+def test_rejects_of_a_post_go_whatever_its_id_looks_like(store: Store) -> None:
+    post, other = "at://did:plc:1/app.bsky.feed.post/1", "at://did:plc:1/app.bsky.feed.post/2"
+    keys = [
+        (unit, f"{name}/bafk1" if unit == "image" else name) for name in (post, other) for unit in ("post", "image")
+    ]
+    rows = [{"stage": "ingest", "corpus": "posts", "unit": unit, "key": key} for unit, key in keys]
+    store.write("rejects", declared.table(store.spark, "rejects", rows), stage="ingest")
+    assert run(store, Request(posts=(post,))).rows == {"rejects": 2}
+    assert {r.key for r in store.read("rejects").collect()} == {other, f"{other}/bafk1"}
 
 
 @pytest.mark.parametrize("few", [0, 10])
@@ -217,7 +228,11 @@ def test_what_was_purged_does_not_come_back(
     done = run(store, Request(posts=("10",), images=(own,)), corpora)
     assert len(done.left) == 2 and done.files == 0
     again = ingested(corpora)
-    assert [r.post_id for r in again["posts"]] == ["11"] == [r.post_id for r in again["media"]]
+    assert {name: [r.post_id for r in again[name]] for name in ("raw_posts", "posts", "media")} == {
+        "raw_posts": ["11"], "posts": ["11"], "media": ["11"]
+    }  # fmt: skip
+    (raw,) = again["raw_posts"]
+    assert "words 1" in raw.json and "words 0" not in str(again) and raw.author["id"] == "91"
     assert sorted(r.source_key for r in again["images"]) == ["1.png", "11/3_1"]
     assert sorted(r.reason for r in again["rejects"]) == ["no_post", "purged"]
     assert not any(r.key == "0.png" for r in again["rejects"])

@@ -51,7 +51,7 @@ def test_every_distinct_text_of_a_source_and_corpus_comes_once(spark: SparkSessi
     rows = texts(images, posts, captions).orderBy("source").collect()
     assert [(r.source, r.corpus, r.text, r.n_words) for r in rows] == [
         ("caption", "art", "a red fox", 3), ("human caption", "art", "by a person", 3),
-        ("prompt", "gen", "a red fox", 3), ("post", "posts", "a red fox", 3),
+        ("post", "posts", "a red fox", 3), ("prompt", "gen", "a red fox", 3),
     ]  # fmt: skip
     assert len({r.text_id for r in rows}) == 4 and all(len(r.text_id) == 32 for r in rows)
 

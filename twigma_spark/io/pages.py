@@ -9,18 +9,10 @@ from pyspark.sql import functions as F
 from twigma_spark.config.data import Corpus
 from twigma_spark.errors import CorpusError
 
-# Ids, times, numbers and flags are read as text: an id outgrows a double, and a bad value must neither spoil its
-# page nor be null without a word.
+# A post stays the JSON that it is, and of its author and pictures each field: what is no text is JSON there too.
 PAGE = """
-    data ARRAY<STRUCT<
-        id: STRING, text: STRING, created_at: STRING, author_id: STRING, lang: STRING,
-        possibly_sensitive: STRING, source: STRING,
-        public_metrics: STRUCT<like_count: STRING, retweet_count: STRING, reply_count: STRING, quote_count: STRING>,
-        attachments: STRUCT<media_keys: ARRAY<STRING>>,
-        entities: STRUCT<hashtags: ARRAY<STRUCT<tag: STRING>>>>>,
-    includes STRUCT<
-        users: ARRAY<STRUCT<id: STRING, username: STRING, public_metrics: STRUCT<followers_count: STRING>>>,
-        media: ARRAY<STRUCT<media_key: STRING, type: STRING, url: STRING, width: INT, height: INT, alt_text: STRING>>>,
+    data ARRAY<STRING>,
+    includes STRUCT<users: ARRAY<MAP<STRING, STRING>>, media: ARRAY<MAP<STRING, STRING>>>,
     platform STRING,
     collected_at STRING,
     _bad STRING
@@ -29,6 +21,8 @@ PAGE = """
 
 def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return the pages: file (its name), page (its number), bad (text that is no page, else null), and what is in them.
+
+    That is platform, collected_at, data (the JSON of each post), users and media (each a map of its fields).
 
     A ``.json`` file holds one page or a list of pages, a ``.jsonl`` file one page a line.
 
@@ -50,7 +44,8 @@ def read_pages(spark: SparkSession, corpus: Corpus) -> DataFrame:
         F.when(F.col("data").isNull(), F.col("_bad")).alias("bad"),
         F.coalesce("platform", F.lit("x")).alias("platform"),
         "data",
-        "includes",
+        "includes.users",
+        "includes.media",
         "collected_at",
     )
 

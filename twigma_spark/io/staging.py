@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +14,13 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.io import ddl
 from twigma_spark.io.tables import Store
+from twigma_spark.schemas import TABLES
 
 # No part of a stage takes so long; what is older was left by a run that was cut off. It decides where there is no lock.
 ABANDONED_AFTER = timedelta(days=1)
 LOCK = ".lock"
+# Texts of posts under the source and the ids that they had before the table of posts was called so.
+OLDER_TEXTS = "source = 'tweet'"
 
 
 class Staging:
@@ -136,6 +139,19 @@ def _free(path: Path | None) -> Iterator[bool | None]:
         path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+def drop_older(store: Store, names: Iterable[str]) -> None:
+    """Remove what older versions kept of tables under another name: a purge would not look there.
+
+    Args:
+        store: where the tables are now.
+        names: of tables that have just been written.
+    """
+    for table in (TABLES[name] for name in names):
+        if store.has_older(table):
+            drop(store, table.was)
+            store.delete_all("text_embeddings", OLDER_TEXTS)
 
 
 def drop(store: Store, name: str) -> None:

@@ -25,7 +25,7 @@ from twigma_spark.io import arrow, ddl
 from twigma_spark.io.delta_log import LOG, Commit, commits
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.lease import Lease
-from twigma_spark.schemas import TABLES, Table
+from twigma_spark.schemas import OLDER_COLUMNS, TABLES, Table
 
 CATALOG = re.compile(r"^\w+\.\w+$")
 # How Spark and Delta say that a table is not there.
@@ -131,18 +131,29 @@ class Store:
         """Return whether the table was created."""
         return self._table(name) is not None
 
+    def has_older(self, table: Table) -> bool:
+        """Return whether there is a table as an older version wrote it under another name; others' tables are none."""
+        there = self._table(table.was) if table.was else None
+        own = {"corpus", *(OLDER_COLUMNS.get(name, name) for name in table.ids)}
+        return there is not None and own <= set(there.columns)
+
     def read(self, name: str) -> DataFrame:
         """Return the table's rows; a table that does not exist yet has none.
 
-        A column that a table of an older version does not have is null.
+        A column that a table of an older version does not have is null, or is read under its older name.
+
+        Raises:
+            SchemaError: where an older version wrote the table under another name.
         """
         there = self._table(name)
         if there is None:
+            if self.has_older(TABLES[name]):
+                raise SchemaError(
+                    f"the store must have the table '{name}'. Got '{TABLES[name].was}', as older versions call it; "
+                    "the stage ingest makes it anew: twigma stage ingest, with the same --conf."
+                )
             return arrow.local_frame(self.spark, [], TABLES[name].schema)
-        fields = TABLES[name].schema.fields
-        return there.select(
-            *(f.name if f.name in there.columns else F.lit(None).cast(f.dataType).alias(f.name) for f in fields)
-        )
+        return there.select(*(_column(field, there.columns) for field in TABLES[name].schema.fields))
 
     def read_version(self, name: str, version: int) -> DataFrame:
         """Return the table's rows as they were in a Delta version; where that was vacuumed, Spark fails at reading."""
@@ -439,6 +450,12 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
     if faults:
         raise SchemaError(f"table '{table.name}': " + "; ".join(faults) + ". Nothing was written.")
     return frame.select(*table.column_names)
+
+
+def _column(field: t.StructField, there: Sequence[str]) -> Column:
+    """Return a declared column of a table that has the columns `there`."""
+    found = next((name for name in (field.name, OLDER_COLUMNS.get(field.name)) if name in there), None)
+    return (F.lit(None).cast(field.dataType) if found is None else F.col(found)).alias(field.name)
 
 
 def _scope(table: Table, stage: str) -> str | None:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.report import grid
-from twigma_spark.report.data import ImageMap, MapCell, MapLayer, MapPicture, Picture, ThemeSummary
+from twigma_spark.report.data import CorpusSummary, ImageMap, MapCell, MapLayer, MapPicture, Picture, ThemeSummary
 from twigma_spark.report.grid import Numbers
 from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
@@ -58,22 +58,30 @@ class CountedMap:
         return self.pictures | {row["neighbour_id"] for row in self.neighbours}
 
 
-def count_map(cfg: Config, spark: SparkSession, tables: Frames, corpora: Sequence[str]) -> CountedMap:
+def count_map(cfg: Config, spark: SparkSession, tables: Frames, corpora: Sequence[CorpusSummary]) -> CountedMap:
     """Return the map; what comes to the driver is bounded by the cells of the grid, not by the images."""
-    projection = tables["projection"].where("x IS NOT NULL AND y IS NOT NULL")
+    projection = tables["projection"].where("x IS NOT NULL AND y IS NOT NULL").select("image_id", "corpus", "x", "y")
     (ends,) = density.bounds(projection).collect()
     if ends["min_x"] is None:
         return CountedMap()
     on = density.square(**ends.asDict(), bins=cfg.report.map_bins)
-    found = arrow.collect(density.cells(projection, tables["images"], on))
-    names = list(dict.fromkeys([*corpora, *sorted(pc.unique(found["corpus"]).to_pylist())]))
-    groups = _numbers(pc.index_in(found["corpus"], pa.array(names)))
-    layers = [_layer(cfg, "corpus", names, on, found, groups)]
-    layers += _dates(cfg, projection, tables["images"], on)
-    layers += _themes(cfg, projection, tables, on)
-    places = _stand_ins(found, groups, on, cfg.report.map_pictures)
+    dates = _date_periods(corpora)
+    layers = {"corpus": F.col("corpus"), **({"date": dates.group} if dates else {}), "theme": F.col("theme")}
+    found = arrow.collect(density.cells(_placed(cfg, projection, tables), layers, on))
+    by_layer = {name: found.filter(pc.equal(found["layer"], name)) for name in layers}
+    own = by_layer["corpus"]
+    order = [corpus.name for corpus in corpora]
+    names = list(dict.fromkeys([*order, *sorted(pc.unique(own["group"]).to_pylist())]))
+    groups = _numbers(pc.index_in(own["group"], pa.array(names)))
+    shown = [_layer(cfg, "corpus", names, on, own, groups)]
+    if dates and by_layer["date"].num_rows:
+        shown.append(_layer(cfg, "date", dates.names, on, by_layer["date"]))
+    if by_layer["theme"].num_rows:
+        last = int(_numbers(_as_numbers(by_layer["theme"]["group"])).max())
+        shown.append(_layer(cfg, "theme", [str(theme) for theme in range(last + 1)], on, by_layer["theme"]))
+    places = _stand_ins(cfg, spark, projection, own, groups, on)
     near = _neighbours(cfg, spark, tables["neighbours"], places)
-    return CountedMap(coarse_cells(found, names, groups, on), tuple(layers), places, near)
+    return CountedMap(coarse_cells(own, names, groups, on), tuple(shown), places, near)
 
 
 def show_map(counted: CountedMap, pictures: Mapping[str, Picture], themes: Sequence[ThemeSummary]) -> ImageMap | None:
@@ -134,53 +142,60 @@ def period_name(month: int, width: int) -> str:
     return ends[0] if width == 1 else " to ".join(ends)
 
 
+def _placed(cfg: Config, projection: DataFrame, tables: Frames) -> DataFrame:
+    """Return the images on the map with their dates and themes: image_id, corpus, x, y, created_at, theme."""
+    dated = tables["images"].where("created_at IS NOT NULL").select("image_id", "created_at")
+    clusters = inputs.clustering(tables["clusters"], inputs.theme_clustering(cfg))
+    themes = clusters.select("image_id", F.col("cluster").cast("string").alias("theme"))
+    return projection.join(dated, "image_id", "left").join(themes, "image_id", "left")
+
+
+@dataclass(frozen=True)
+class _Periods:
+    """The periods of the posts: `group` is the number of an image's as text, null of other images and of no date."""
+
+    names: tuple[str, ...]
+    group: Column
+
+
+def _date_periods(corpora: Sequence[CorpusSummary]) -> _Periods | None:
+    """Return the periods of the posts' dates; works of art are centuries older. None where no post has a date."""
+    posts = [corpus for corpus in corpora if corpus.role == "posts"]
+    dates = [date for corpus in posts for date in (corpus.since, corpus.until) if date is not None]
+    if not dates:
+        return None
+    first, last = (date.year * 12 + date.month - 1 for date in (min(dates), max(dates)))
+    start, width = periods(first, last)
+    month = F.year("created_at") * 12 + F.month("created_at") - 1
+    of_posts = F.col("corpus").isin([corpus.name for corpus in posts])
+    group = F.when(of_posts, ((month - start) / width).cast("int").cast("string"))
+    return _Periods(tuple(period_name(month, width) for month in range(start, last + 1, width)), group)
+
+
 def _layer(
     cfg: Config, name: str, names: Sequence[str], on: Square, found: pa.Table, groups: Numbers | None = None
 ) -> MapLayer:
     """Return the counts of a layer in the finest grid whose entries are few enough."""
-    groups = _numbers(found["group"]) if groups is None else groups
+    groups = _numbers(_as_numbers(found["group"])) if groups is None else groups
     counts = grid.count(_numbers(found["cell"]), groups, _numbers(found["images"]))
     counts, side = grid.bound(counts, on.bins, cfg.report.map_entries)
     return MapLayer(name, tuple(names), side, counts)
 
 
-def _dates(cfg: Config, projection: DataFrame, images: DataFrame, on: Square) -> list[MapLayer]:
-    """Return the images of the posts by date; works of art are centuries older."""
-    posts = F.col("corpus").isin(list(cfg.of_role("posts")))
-    dated = images.where(posts & F.col("created_at").isNotNull()).select("image_id", _month().alias("month"))
-    (ends,) = dated.agg(F.min("month").alias("first"), F.max("month").alias("last")).collect()
-    if ends["first"] is None:
-        return []
-    start, width = periods(ends["first"], ends["last"])
-    group = ((F.col("month") - start) / width).cast("int").alias("group")
-    found = arrow.collect(density.group_cells(projection, dated.select("image_id", group), on))
-    names = [period_name(month, width) for month in range(start, ends["last"] + 1, width)]
-    return [_layer(cfg, "date", names, on, found)] if found.num_rows else []
-
-
-def _month() -> Column:
-    return F.year("created_at") * 12 + F.month("created_at") - 1
-
-
-def _themes(cfg: Config, projection: DataFrame, tables: Frames, on: Square) -> list[MapLayer]:
-    clusters = inputs.clustering(tables["clusters"], inputs.theme_clustering(cfg))
-    found = arrow.collect(density.group_cells(projection, clusters.withColumnRenamed("cluster", "group"), on))
-    if not found.num_rows:
-        return []
-    names = [str(cluster) for cluster in range(pc.max(found["group"]).as_py() + 1)]
-    return [_layer(cfg, "theme", names, on, found)]
-
-
-def _stand_ins(found: pa.Table, groups: Numbers, on: Square, most: int) -> dict[str, tuple[float, float]]:
+def _stand_ins(
+    cfg: Config, spark: SparkSession, projection: DataFrame, found: pa.Table, groups: Numbers, on: Square
+) -> dict[str, tuple[float, float]]:
     """Return the images that stand for those around them, as many of each corpus, with their places."""
     corpora, cells, images = np.unique(groups), _numbers(found["cell"]), _numbers(found["images"])
-    chosen = {}
+    most = cfg.report.map_pictures // len(corpora)
+    chosen: list[tuple[str, int]] = []
     for corpus in corpora:
         mine = np.flatnonzero(groups == corpus)
-        kept = mine[grid.spread(cells[mine], images[mine], on.bins, most // len(corpora))]
-        for row in found.select(["image_id", "x", "y"]).take(kept).to_pylist():
-            chosen[row["image_id"]] = on.share(row["x"], row["y"])
-    return chosen
+        kept = mine[grid.spread(cells[mine], images[mine], on.bins, most)]
+        chosen += [(found["group"][place].as_py(), int(cells[place])) for place in kept.tolist()]
+    few = arrow.local_frame(spark, chosen, "corpus string, cell int")
+    nearest = density.nearest_to_middles(projection, few, on).collect()
+    return {row["image_id"]: on.share(row["x"], row["y"]) for row in nearest}
 
 
 def _neighbours(
@@ -191,6 +206,10 @@ def _neighbours(
     chosen = arrow.local_frame(spark, [(image_id,) for image_id in sorted(places)], "image_id string")
     near = gallery.nearest_either_way(neighbours, chosen, cfg.report.map_neighbours)
     return tuple(row.asDict() for row in near.orderBy("image_id", "rank").collect())
+
+
+def _as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return texts.cast(pa.int64())
 
 
 def _numbers(column: Any) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""ingest: corpora of files become `images`, `posts` and `media`; what cannot be used becomes `rejects`."""
+"""ingest: corpora of files become `images`, `raw_posts`, `posts` and `media`; what cannot be used becomes `rejects`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ AT_ONCE = 4
 HEAP_PER_BYTE, HELD_BYTES = 12, 16 * 10**6
 # Pictures that are decoded from Parquet or travel to Python at once, where only their headers are read.
 ARROW_BATCH = 128
+# Tables of posts, as `CorpusFrames` calls them too.
+POST_TABLES = ("raw_posts", "posts", "media")
 # Of images that one task reads.
 READ_BYTES = 256 * 2**20
 # Of images in a file of the table: some thousands of pictures, a small part of a chunk of inference.
@@ -43,7 +45,7 @@ def run(
     downloads: DataFrame | None = None,
     tombstones: DataFrame | None = None,
 ) -> Mapping[str, DataFrame]:
-    """Return images, posts, media and rejects of all corpora.
+    """Return images, raw_posts, posts, media and rejects of all corpora.
 
     `images` are those of the run before; `downloads` say why a picture is missing, and
     `tombstones` what was purged and must not come back.
@@ -54,8 +56,9 @@ def run(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         parts = list(pool.map(partial(_read_corpus, cfg, context.spark), cfg.corpora))
     purged = None if tombstones is None or tombstones.isEmpty() else tombstones
-    parts = parts if purged is None else [_without(part, purged) for part in parts]
-    frames_of = dict(zip(cfg.corpora, parts, strict=True))
+    gone = None if purged is None else digests(purged, "post")
+    parts = parts if gone is None else [_without(part, gone) for part in parts]
+    frames_of = _parse_pages(context, dict(zip(cfg.corpora, parts, strict=True)), gone)
     probed = [_probe(cfg, corpus, part) for corpus, part in frames_of.items()]
     # Both tables come from this frame, and its files are read once.
     with picture_batches(context.spark, ARROW_BATCH):
@@ -72,18 +75,37 @@ def run(
     ]
     return {
         "images": _in_order(kept),
-        "posts": _union(context.spark, [p.posts for p in frames_of.values() if p.posts is not None], "posts"),
-        "media": _union(context.spark, [p.media for p in frames_of.values() if p.media is not None], "media"),
+        **{
+            name: _union(
+                context.spark, [rows for part in frames_of.values() if (rows := getattr(part, name)) is not None], name
+            )
+            for name in POST_TABLES
+        },
         "rejects": union(rejects).withColumn("stage", F.lit("ingest")),
     }
 
 
-def _without(part: CorpusFrames, purged: DataFrame) -> CorpusFrames:
-    """Return what a corpus holds without the posts that were purged."""
-    gone = digests(purged, "post")
-    part = part if part.without_posts is None else part.without_posts(gone)
+def _without(part: CorpusFrames, gone: DataFrame) -> CorpusFrames:
+    """Return what a corpus holds without the posts whose ids have one of some digests."""
     posts, media = (None if rows is None else without_posts(rows, gone) for rows in (part.posts, part.media))
     return replace(part, posts=posts, media=media)
+
+
+def _parse_pages(
+    context: StageContext, parts: Mapping[Corpus, CorpusFrames], gone: DataFrame | None
+) -> dict[Corpus, CorpusFrames]:
+    """Return what the corpora hold, with all that comes from pages made of rows that are computed once.
+
+    Posts whose ids have one of the digests `gone` are not among these: what they alone show becomes a reject.
+    """
+    split = [part.pages.rows for part in parts.values() if part.pages is not None]
+    if not split:
+        return dict(parts)
+    once = context.materialize(union(split) if gone is None else without_posts(union(split), gone))
+    return {
+        corpus: part if part.pages is None else part.pages.parse(once.where(F.col("corpus") == corpus.name))
+        for corpus, part in parts.items()
+    }
 
 
 def _within_memory(cfg: Config, spark: SparkSession) -> Config:
@@ -145,7 +167,7 @@ STAGE = Stage(
     name="ingest",
     summary="image folders with CSV/JSONL metadata and posts in the X API's JSON become tables",
     reads=("images", "downloads", "tombstones"),
-    writes=("images", "posts", "media", "rejects"),
+    writes=("images", "raw_posts", "posts", "media", "rejects"),
     config=("corpora", "ingest"),
     run=run,
     sources=lambda cfg, spark: corpora.fingerprint(spark, cfg.corpora, cfg.ingest.follow_links),

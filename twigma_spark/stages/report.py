@@ -64,7 +64,7 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(outcomes, roles, of_vectors)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    counted = image_map.count_map(cfg, spark, tables, order)
+    counted = image_map.count_map(cfg, spark, tables, corpora)
     shown = _gallery(cfg, spark, tables, counted)
     return ReportData(
         title=cfg.report.title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
@@ -46,43 +47,43 @@ def square(min_x: float, max_x: float, min_y: float, max_y: float, bins: int) ->
     return Square((min_x + max_x - width) / 2, (min_y + max_y - width) / 2, width, bins)
 
 
-def cells(projection: DataFrame, images: DataFrame, on: Square) -> DataFrame:
-    """Return corpus, cell, images, dated, years, and of the image nearest to the cell's middle image_id, x and y.
+def cells(placed: DataFrame, layers: Mapping[str, Column], on: Square) -> DataFrame:
+    """Return layer, group, cell, images, dated and years: the points of each group of each layer, counted in cells.
 
-    Every point is counted; `years` is the sum of the dates as decimal years.
+    `years` is the sum of the dates as decimal years. One pass counts all layers, and since it keeps numbers alone,
+    Spark counts in hash tables.
 
     Args:
-        projection: image_id, corpus, x, y.
-        images: image_id, created_at.
+        placed: x, y, created_at, and the columns that `layers` read; one row an image.
+        layers: by name the group of an image as text; an image for which it is null is not counted there.
         on: the grid.
     """
-    dates = images.where("created_at IS NOT NULL").select("image_id", "created_at")
-    years = F.year("created_at") + (F.dayofyear("created_at") - 1) / 366.0
-    nearest = F.min(F.struct("off", "image_id", "x", "y"))
+    entries = [F.struct(F.lit(name).alias("layer"), group.alias("group")) for name, group in layers.items()]
+    year = F.year("created_at") + (F.dayofyear("created_at") - 1) / 366.0
     return (
-        projection.join(dates, "image_id", "left")
-        .select("corpus", _cell(on).alias("cell"), years.alias("year"), _off_middle(on), "image_id", "x", "y")
-        .groupBy("corpus", "cell")
+        placed.select(_cell(on).alias("cell"), year.alias("year"), F.explode(F.array(*entries)).alias("of"))
+        .where("of.group IS NOT NULL")
+        .groupBy("of.layer", "of.group", "cell")
         .agg(
             F.count("*").alias("images"),
             F.count("year").alias("dated"),
             F.coalesce(F.sum("year"), F.lit(0.0)).alias("years"),
-            nearest.alias("nearest"),
         )
-        .select("corpus", "cell", "images", "dated", "years", *[f"nearest.{c}" for c in ("image_id", "x", "y")])
     )
 
 
-def group_cells(projection: DataFrame, groups: DataFrame, on: Square) -> DataFrame:
-    """Return how many images of each group are in each cell: group, cell, images.
+def nearest_to_middles(projection: DataFrame, chosen: DataFrame, on: Square) -> DataFrame:
+    """Return corpus, cell, image_id, x and y: of each of a few cells the corpus's image that is nearest to its middle.
 
     Args:
-        projection: image_id, x, y.
-        groups: image_id, group; images without one are not counted.
+        projection: image_id, corpus, x, y.
+        chosen: corpus and cell; few.
         on: the grid.
     """
-    placed = projection.join(groups, "image_id").select("group", _cell(on).alias("cell"))
-    return placed.groupBy("group", "cell").agg(F.count("*").alias("images"))
+    inside = projection.withColumn("cell", _cell(on)).join(F.broadcast(chosen), ["corpus", "cell"])
+    nearest = F.min(F.struct(_off_middle(on), "image_id", "x", "y")).alias("nearest")
+    found = inside.groupBy("corpus", "cell").agg(nearest)
+    return found.select("corpus", "cell", *[f"nearest.{name}" for name in ("image_id", "x", "y")])
 
 
 def _cell(on: Square) -> Column:

@@ -1,61 +1,84 @@
-"""Posts and their pictures, flattened from pages."""
+"""Posts and their pictures, parsed from the JSON in `raw_posts`, as often as wished."""
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from twigma_spark.schemas import MEDIA, POSTS
 from twigma_spark.transforms import values
 
+# Ids, times, numbers and flags are read as text: an id outgrows a double, and a bad value must neither spoil its
+# post nor be null without a word.
+POST = """
+    text STRING, created_at STRING, author_id STRING, lang STRING, possibly_sensitive STRING, source STRING,
+    public_metrics STRUCT<like_count: STRING, retweet_count: STRING, reply_count: STRING, quote_count: STRING>,
+    attachments STRUCT<media_keys: ARRAY<STRING>>,
+    entities STRUCT<hashtags: ARRAY<STRUCT<tag: STRING>>>,
+    _bad STRING
+"""
 NUMBERED = ("like_count", "retweet_count", "reply_count", "quote_count")
+MOST_PIXELS = 2**31 - 1
 
 
-def parse_posts(pages: DataFrame, corpus: str) -> DataFrame:
-    """Return every post: the columns of `posts`, media_keys, `unusable`, and `reason` where it cannot be used.
+def parse_posts(raw: DataFrame) -> DataFrame:
+    """Return every post: the columns of `posts`, `pictures` and `unusable`.
 
-    Refused are posts without an id (``post_without_id``) and ones that came before (``duplicate_key``). `unusable`
-    lists values of which nothing can be made; they are null.
+    `pictures` has a struct of the columns of `media` for each of its pictures. `unusable` lists values of which nothing
+    can be made; they are null.
+
+    Args:
+        raw: rows of `raw_posts`.
     """
-    flat = pages.select("file", "page", "platform", "collected_at", F.posexplode("data").alias("nth", "post"))
-    users = _deduplicate_included(pages, "users", "id").select(
-        F.col("key").alias("author_id"), F.col("item.public_metrics.followers_count").alias("followers")
-    )
-    seen = Window.partitionBy("post_id").orderBy("page", "nth")
-    post_id = F.when(F.trim("post.id") != "", F.col("post.id"))
-    numbered = flat.select(
-        "file", "page", "nth", "platform", "collected_at", post_id.alias("post_id"), "post"
-    ).withColumn("seen", F.row_number().over(seen))
-    reason = F.when(F.col("post_id").isNull(), "post_without_id").when(F.col("seen") > 1, "duplicate_key")
+    read = raw.withColumn("post", F.from_json("json", POST, {"columnNameOfCorruptRecord": "_bad"}))
     made = _values()
     keys = F.col("post.attachments.media_keys")
     without_key = F.when(F.exists(keys, lambda key: key.isNull()), F.array(F.lit("media_keys: null")))
-    return (
-        numbered.withColumn("author_id", F.col("post.author_id"))
-        .join(users, "author_id", "left")
-        .select(
-            reason.alias("reason"),
-            F.concat_ws("#", "file", "nth").alias("place"),
-            "post_id",
-            "platform",
-            F.lit(corpus).alias("corpus"),
-            "author_id",
-            *[value.alias(name) for name, (_, value) in made.items()],
-            "post.text",
-            "post.lang",
-            F.transform("post.entities.hashtags", lambda h: F.lower(h["tag"])).alias("hashtags"),
-            "post.source",
-            values.post_timestamp(F.col("collected_at")).alias("collected_at"),
-            keys.alias("media_keys"),
-            F.concat(values.unusable(made), F.coalesce(without_key, F.array().cast("array<string>"))).alias("unusable"),
-        )
+    misshapen = F.when(
+        F.col("post._bad").isNotNull(), F.array(F.concat(F.lit("json: "), F.substring("post._bad", 1, 100)))
+    )
+    none = F.array().cast("array<string>")
+    columns = {
+        "author_id": F.col("post.author_id"),
+        **{name: value for name, (_, value) in made.items()},
+        "text": F.col("post.text"),
+        "lang": F.col("post.lang"),
+        "hashtags": F.transform("post.entities.hashtags", lambda h: F.lower(h["tag"])),
+        "source": F.col("post.source"),
+    }
+    return read.select(
+        *[columns.get(name, F.col(name)).alias(name) for name in POSTS.column_names],
+        F.transform(keys, _picture).alias("pictures"),
+        F.concat(values.unusable(made), F.coalesce(without_key, none), F.coalesce(misshapen, none)).alias("unusable"),
+    )
+
+
+def posts_of(parsed: DataFrame) -> DataFrame:
+    """Return rows of `posts`."""
+    return parsed.select(*POSTS.column_names)
+
+
+def media_of(parsed: DataFrame) -> DataFrame:
+    """Return the pictures of the posts as rows of `media`, one a post and position."""
+    shown = parsed.select("corpus", "post_id", F.posexplode("pictures").alias("position", "picture"))
+    return shown.select("*", "picture.*").where("media_key IS NOT NULL").select(*MEDIA.column_names)
+
+
+def value_rejects(parsed: DataFrame) -> DataFrame:
+    """Return rejects (unit, corpus, key, reason, detail) for values that cannot be used."""
+    return parsed.select(
+        F.lit("post").alias("unit"),
+        "corpus",
+        F.col("post_id").alias("key"),
+        F.lit("value_unusable").alias("reason"),
+        F.explode("unusable").alias("detail"),
     )
 
 
 def _values() -> dict[str, tuple[Column, Column]]:
     """Return by column its text and its value."""
-    followers, created, sensitive = (
-        F.col("followers"), F.col("post.created_at"), F.col("post.possibly_sensitive")
-    )  # fmt: skip
+    followers = F.get_json_object(F.col("author")["public_metrics"], "$.followers_count")
+    created, sensitive = F.col("post.created_at"), F.col("post.possibly_sensitive")
     numbers = {name: F.col(f"post.public_metrics.{name}") for name in NUMBERED}
     return {
         "author_followers": (followers, values.count(followers)),
@@ -65,49 +88,12 @@ def _values() -> dict[str, tuple[Column, Column]]:
     }
 
 
-def usable_posts(posts: DataFrame, columns: list[str]) -> DataFrame:
-    """Return the usable posts as rows of `posts`."""
-    return posts.where("reason IS NULL").select(*columns)
-
-
-def media_of_posts(posts: DataFrame, pages: DataFrame, columns: list[str]) -> DataFrame:
-    """Return the pictures of the usable posts as rows of `media`, one a post and position."""
-    described = _deduplicate_included(pages, "media", "media_key").select("item.*")
-    shown = (
-        posts.where("reason IS NULL")
-        .select("corpus", "post_id", F.posexplode("media_keys").alias("position", "media_key"))
-        .where("media_key IS NOT NULL")
+def _picture(key: Column) -> Column:
+    """Return what the page says of the picture with a key; null where it says nothing."""
+    said = F.get(F.filter("media", lambda item: item["media_key"] == key), F.lit(0))
+    pixels = {name: values.count(said[name]) for name in ("width", "height")}
+    return F.struct(
+        key.alias("media_key"),
+        *[said[name].alias(name) for name in ("url", "type", "alt_text")],
+        *[F.when(n <= MOST_PIXELS, n).cast("int").alias(name) for name, n in pixels.items()],
     )
-    return shown.join(described, "media_key", "left").select(*columns)
-
-
-def post_rejects(posts: DataFrame, pages: DataFrame, corpus: str) -> DataFrame:
-    """Return rejects (unit, corpus, key, reason, detail) for posts, values and pages that cannot be used."""
-    rows = posts.where("reason IS NOT NULL").select(
-        F.when(F.col("post_id").isNull(), "metadata").otherwise("post").alias("unit"),
-        "corpus",
-        F.coalesce("post_id", "place").alias("key"),
-        "reason",
-        F.concat(F.lit("at "), "place").alias("detail"),
-    )
-    unread = pages.where("bad IS NOT NULL").select(
-        F.lit("metadata").alias("unit"),
-        F.lit(corpus).alias("corpus"),
-        F.concat_ws("#", "file", "page").alias("key"),
-        F.lit("metadata_unreadable").alias("reason"),
-        F.substring("bad", 1, 200).alias("detail"),
-    )
-    dropped = posts.where("reason IS NULL").select(
-        F.lit("post").alias("unit"),
-        "corpus",
-        F.col("post_id").alias("key"),
-        F.lit("value_unusable").alias("reason"),
-        F.explode("unusable").alias("detail"),
-    )
-    return rows.unionByName(unread).unionByName(dropped)
-
-
-def _deduplicate_included(pages: DataFrame, kind: str, key: str) -> DataFrame:
-    """Return one `item` a key; of several always the same, whatever the order of the pages."""
-    items = pages.select(F.explode(f"includes.{kind}").alias("item"))
-    return items.groupBy(F.col(f"item.{key}").alias("key")).agg(F.min("item").alias("item"))

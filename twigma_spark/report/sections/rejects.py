@@ -29,6 +29,7 @@ REASONS = {
     "too_many_scans": "a progressive JPEG of so many scans that decoding it takes long",
     "not_utf8": "a line of text that is not UTF-8",
     "post_without_id": "a post without an id",
+    "unknown_platform": "a post of a platform that is not known",
     "undecodable": "an image that is broken or cut off",
     "unreadable_archive": "a tar that cannot be read to its end; the images before are used",
     "unreadable_file": "gone since it was listed, or without permission",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -14,12 +13,10 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import corpora, peek
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.pages import media_folder, read_pages
-from twigma_spark.schemas import MEDIA, POSTS
 from twigma_spark.stages.readers.inspection import Inspection, count_images
-from twigma_spark.stages.readers.reader import CorpusFrames, Reader
+from twigma_spark.stages.readers.reader import CorpusFrames, Reader, SplitPages
 from twigma_spark.stages.stage import Frames
-from twigma_spark.transforms import candidates, parsed_posts
-from twigma_spark.transforms.purged import without_posts
+from twigma_spark.transforms import candidates, parsed_posts, raw_posts
 
 EXPECTED = "a folder with the X API's pages (.json, .jsonl) and their pictures in media/"
 # Pages that are looked at without Spark.
@@ -28,18 +25,18 @@ SHOWN: tuple[str, ...] = ("id", "created_at", "text")
 
 
 def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    """Return the images of the posts, the posts, their media, and pages and posts that cannot be used."""
-    pages = read_pages(spark, corpus)
+    """Return the images of the posts, the posts, raw and parsed, their media, and what cannot be used."""
     files = corpora.read_images(spark, corpus, media_folder(corpus), cfg.ingest)
 
-    def frames(posts: DataFrame) -> CorpusFrames:
-        used = parsed_posts.usable_posts(posts, POSTS.column_names)
-        shown = parsed_posts.media_of_posts(posts, pages, MEDIA.column_names)
+    def parse(split: DataFrame) -> CorpusFrames:
+        raw = raw_posts.usable_raw_posts(split)
+        parsed = parsed_posts.parse_posts(raw)
+        used, shown = parsed_posts.posts_of(parsed), parsed_posts.media_of(parsed)
         found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
-        return CorpusFrames(found, parsed_posts.post_rejects(posts, pages, corpus.name), used, shown, files.n_bytes)
+        rejects = raw_posts.page_rejects(split).unionByName(parsed_posts.value_rejects(parsed))
+        return CorpusFrames(found, rejects, used, shown, files.n_bytes, raw, SplitPages(split, parse))
 
-    posts = parsed_posts.parse_posts(pages, corpus.name)
-    return replace(frames(posts), without_posts=lambda purged: frames(without_posts(posts, purged)))
+    return parse(raw_posts.split_pages(read_pages(spark, corpus), corpus.name))
 
 
 def count_images_of_posts(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:
@@ -53,8 +50,8 @@ def count_images_of_posts(cfg: Config, spark: SparkSession, frames: Frames, corp
 
 def addresses(spark: SparkSession, corpus: Corpus) -> DataFrame:
     """Return media_key as source_key, and url, of the photos of the posts."""
-    pages = read_pages(spark, corpus)
-    shown = parsed_posts.media_of_posts(parsed_posts.parse_posts(pages, corpus.name), pages, MEDIA.column_names)
+    split = raw_posts.split_pages(read_pages(spark, corpus), corpus.name)
+    shown = parsed_posts.media_of(parsed_posts.parse_posts(raw_posts.usable_raw_posts(split)))
     photos = shown.where("type = 'photo' AND url IS NOT NULL").groupBy(F.col("media_key").alias("source_key"))
     return photos.agg(F.min("url").alias("url"))
 

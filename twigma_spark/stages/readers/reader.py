@@ -18,6 +18,19 @@ from twigma_spark.stages.stage import Frames
 
 
 @dataclass(frozen=True)
+class SplitPages:
+    """Posts as their platform gave them, with those that cannot be used, and what is made of them.
+
+    Attributes:
+        rows: what `transforms.raw_posts.split_pages` returns; all else is made of them alone.
+        parse: returns what the corpus holds, of such rows: those that were computed once, or fewer.
+    """
+
+    rows: DataFrame
+    parse: Callable[[DataFrame], CorpusFrames]
+
+
+@dataclass(frozen=True)
 class CorpusFrames:
     """What one corpus holds: its candidate images, posts, media, and rejects that are not images.
 
@@ -27,8 +40,8 @@ class CorpusFrames:
         posts: posts.
         media: pictures of posts.
         n_bytes: how much there is to read, where images are read from their paths (`corpora.ImageFiles`).
-        without_posts: returns the same without the posts whose ids have one of some digests (a column `digest`), where
-            leaving them out changes what the candidates are; None where it does not.
+        raw_posts: posts as their platform gave them, where there is one.
+        pages: what the posts are made of, where they lie in pages.
     """
 
     images: DataFrame
@@ -36,7 +49,8 @@ class CorpusFrames:
     posts: DataFrame | None = None
     media: DataFrame | None = None
     n_bytes: int | None = None
-    without_posts: Callable[[DataFrame], CorpusFrames] | None = None
+    raw_posts: DataFrame | None = None
+    pages: SplitPages | None = None
 
 
 @dataclass(frozen=True)
