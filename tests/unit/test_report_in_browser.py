@@ -107,6 +107,11 @@ def test_intervals_are_seen_on_dark_ground(page: Page) -> None:
     assert [stroke for stroke in strokes if sum(map(int, re.findall(r"\d+", stroke)[:3])) < 250] == []
 
 
+def test_why_a_picture_is_hidden_is_white_on_its_veil(page: Page) -> None:
+    colours = "[...document.querySelectorAll('.veiled .why, .veiled .why b')].map((one) => getComputedStyle(one).color)"
+    assert set(page.evaluate(colours)) == {"rgb(255, 255, 255)"}
+
+
 def test_charts_are_drawn_again_where_the_window_becomes_narrow(tab: Page, report: Path) -> None:
     tab.open(report, width=1280)
     lines = "document.querySelectorAll('#fig-duplicates .xtitle tspan').length"
