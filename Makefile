@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-collect test test-spark4 test-spark4-part faults fuzz bench check format lock pins wheel emr-env audit sample-models deploy-files docs clean
 BIN := .venv/bin
-EXTRAS := models cpu umap stats connect dev
+EXTRAS := models cpu umap stats connect live dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
   --custom-compile-command "make lock"
 export PYTHONHASHSEED := 0

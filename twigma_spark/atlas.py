@@ -27,11 +27,14 @@ from twigma_spark.transforms import atlas as transforms
 ATLAS, THEMES = "atlas.parquet", "themes.parquet"
 TABLES = (
     "projection", "images", "captions", "clusters", "themes", "posts", "scores", "duplicates", "copies", "neighbours",
-    "reward_scores",
+    "reward_scores", "tombstones",
 )  # fmt: skip
 NEIGHBOURS = 10
 # It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
 VIEWER = "embedding-atlas==0.26.*"
+# Bytes of an atlas above which Embedding Atlas keeps the table and the browser asks for what it shows: else the browser
+# holds the whole, and DuckDB has 4 GB there.
+SERVED = 500e6
 Log = Callable[[str], None]
 
 
@@ -74,9 +77,10 @@ def open_command(folder: Path, pictures: bool = True) -> str:
     """
     image = " --image image" if pictures else ""
     labels = f" --labels {shlex.quote(str(folder / THEMES))}" if (folder / THEMES).is_file() else ""
+    served = " --duckdb server" if (folder / ATLAS).stat().st_size > SERVED else ""
     return (
         f"uvx --from '{VIEWER}' embedding-atlas {shlex.quote(str(folder / ATLAS))} --x x --y y "
-        f"--neighbors neighbors --pagerank importance{image} --text caption{labels}"
+        f"--neighbors neighbors --pagerank importance{image} --text caption{labels}{served}"
     )
 
 
@@ -94,7 +98,8 @@ def build_atlas(
         replace: whether an atlas that is in the folder gives way to this one.
 
     Raises:
-        ConfigError: where the folder is not free, the store has no map, or it has files and none can be drawn.
+        ConfigError: where the folder is not free, the store has no map, a purge was cut off, or there are files and
+            none can be drawn.
     """
     check_new_folder(out, "an atlas", ATLAS, replace)
     tables = {name: store.read(name) for name in TABLES}
@@ -103,6 +108,7 @@ def build_atlas(
         raise ConfigError(
             "table 'projection' must have rows for an atlas. Got none: run the stage project first (twigma run)."
         )
+    inputs.check_purged(tables["images"], tables["tombstones"], "an atlas")
     staging = Staging(store, "atlas", uuid.uuid4().hex[:12])
     staging.drop_abandoned()
     try:

@@ -85,7 +85,7 @@ def test_a_reader_is_a_file_and_a_line_and_a_stage_has_its_table_and_section(cop
     (copy / "mine.yaml").write_text(own + "sizes: {least: 2}\n", encoding="utf-8")
     done = ran(copy, "-c", TWIGMA, "run", "--conf", "mine.yaml", "--only", "ingest", "--only", "sizes")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 images, 0 posts, 0 media; 1 rejects" in done.stdout
+    assert "3 images, 0 raw_posts, 0 posts, 0 media; 1 rejects" in done.stdout
     assert "1 sizes" in done.stdout, done.stdout
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import io
-from collections.abc import Callable
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +25,9 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from tests import tables as declared
-from twigma_spark.atlas import ATLAS, TABLES, THEMES, Atlas, build_atlas
+from tests.unit.browser import FOUND, browser
+from twigma_spark.atlas import ATLAS, TABLES, THEMES, VIEWER, Atlas, build_atlas
+from twigma_spark.cli import explore
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 
@@ -29,6 +40,11 @@ Build = Callable[..., Atlas]
 
 def key(number: int) -> str:
     return f"{number:032x}"
+
+
+def named(kind: str, of: str) -> dict[str, Any]:
+    """Return what a purge leaves of an id."""
+    return {"kind": kind, "digest": hashlib.sha256(of.encode()).hexdigest(), "at": datetime(2024, 1, 1)}
 
 
 def picture(seed: int) -> bytes:
@@ -76,7 +92,7 @@ def build(spark: SparkSession, tmp_path: Path) -> Build:
     """Return what writes the atlas of the literal rows, some of them changed."""
 
     def build_of(out: Path, changed: dict[str, list[dict[str, Any]]] | None = None, **how: Any) -> Atlas:
-        rows = {**literal(), **(changed or {})}
+        rows = {**literal(), "tombstones": [named("post", "gone")], **(changed or {})}
         frames = {name: declared.table(spark, name, rows[name]) for name in TABLES}
         store: Any = SimpleNamespace(
             spark=spark, read=frames.__getitem__, count=lambda name: len(rows[name]), in_catalog=False,
@@ -152,6 +168,8 @@ def test_vectors_alone_make_an_atlas_without_pictures(build: Build, tmp_path: Pa
 @pytest.mark.parametrize(("changed", "sentence"), [
     ({"projection": []}, r"'projection' must have rows for an atlas. Got none: run the stage project first"),
     ({"images": []}, "must be in the store. Got none of them: run the stage project again"),
+    ({"tombstones": [named("post", "t8"), named("image", key(5)), named("post", "gone"), named("picture", key(1))]},
+     "a purge must have ended before an atlas. Got 2 images in the store that one names .* twigma purge again"),
     ({"images": [i | {"content": b"cut", "n_bytes": 3} for i in literal()["images"]]}, "5 of which none can be drawn"),
 ])  # fmt: skip
 def test_what_cannot_be_made_leaves_nothing(
@@ -167,3 +185,51 @@ def test_a_folder_that_is_not_empty_is_refused(build: Build, tmp_path: Path) -> 
     (tmp_path / "note").touch()
     with pytest.raises(ConfigError, match="--replace puts an atlas in the place of an older one"):
         build(tmp_path)
+
+
+def test_figures_are_refused_after_a_purge_that_was_cut_off(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: dict[str, list[dict[str, Any]]] = {"images": literal()["images"], "tombstones": [named("image", key(1))]}
+    store = SimpleNamespace(read=lambda name: declared.table(spark, name, rows[name]))
+    monkeypatch.setattr(explore, "open_store", lambda cfg: nullcontext(store))
+    with pytest.raises(ConfigError, match=r"a purge must have ended before figures. Got 1 images in the store"):
+        explore.figures(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Give the address of a folder on this machine."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(FOUND is None, reason="there is no Chromium or Chrome")
+def test_embedding_atlas_shows_every_image(build: Build, tmp_path: Path) -> None:
+    """The line that twigma prints, with Embedding Atlas as the package index has it, and its page in a browser."""
+    uvx = shutil.which("uvx") or shutil.which("uvx", path=str(Path(sys.executable).parent))
+    if uvx is None:
+        pytest.skip("uv is not installed (pip install uv)")
+    fetched = subprocess.run([uvx, "--from", VIEWER, "python", "-c", ""], capture_output=True, text=True, timeout=1800)
+    if fetched.returncode:
+        pytest.skip(f"Embedding Atlas cannot be installed: {fetched.stderr.strip()[-300:]}")
+    made = build(tmp_path / "atlas")
+    line = [uvx, *shlex.split(made.command)[1:], "--export-application", str(tmp_path / "page")]
+    exported = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    assert exported.returncode == 0, exported.stderr
+    with served(tmp_path / "page") as address, browser() as tab:
+        tab.open(address)
+        assert "5 / 5 points" in tab.wait_for("5 / 5 points", 60)
+        pictures = "[...document.images].filter((one) => one.complete && one.naturalWidth === 64).length"
+        for _ in range(100):
+            tab.frames()
+            if (drawn := tab.evaluate(pictures)) == made.rows.drawn:
+                break
+        assert drawn == made.rows.drawn == 4

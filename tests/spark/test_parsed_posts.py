@@ -221,7 +221,7 @@ def test_a_raw_post_is_what_the_page_has(spark: SparkSession, tmp_path: Path) ->
     assert [each["media_key"] for each in one.media] == ["3_1", "3_2"]
     assert json.loads(one.media[0]["variants"]) == [{"bit_rate": 5}]
     assert (two.author["name"], [each["media_key"] for each in two.media]) == ("other", ["3_2"])
-    assert (three.author, three.media) == (None, [])
+    assert (three.author, three.media) == (None, None)
 
 
 def test_a_post_of_another_form_spoils_no_other(spark: SparkSession, tmp_path: Path) -> None:

@@ -296,6 +296,7 @@ def test_likes_and_followers_of_a_folder_become_posts(spark: SparkSession, tmp_p
     made = taken(spark, Config(corpora=(corpus,)))
     posts = {r.post_id: (r.author_id, r.author_followers, r.like_count) for r in made["posts"].collect()}
     assert posts == {"7": ("ann", 100, 12), "own/c.png": (None, None, 3), "8": ("bob", 1, 1)}
+    assert {r.platform for r in made["posts"].collect()} == {"file"} and made["raw_posts"].count() == 0
     # A painting of 1889 has a date; no post was made then.
     dates = {r.post_id: r.created_at and r.created_at.year for r in made["posts"].collect()}
     assert dates == {"7": 2023, "own/c.png": None, "8": 2023}

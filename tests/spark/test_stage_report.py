@@ -1,3 +1,4 @@
+import hashlib
 import io
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +15,7 @@ from twigma_spark.config.collect import Collect
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.engine import Cluster, Clustering
 from twigma_spark.config.settings import Config
-from twigma_spark.errors import SchemaError
+from twigma_spark.errors import ConfigError, SchemaError
 from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
@@ -134,6 +135,14 @@ def context(spark: SparkSession) -> StageContext:
 @pytest.fixture(scope="module")
 def made(cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> DataFrame:
     return run(cfg, context, **tables(WORLD))["reports"]
+
+
+def test_there_is_no_report_while_a_purge_has_left_images(
+    cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]
+) -> None:
+    post = {"kind": "post", "digest": hashlib.sha256(b"8").hexdigest(), "at": NOW}
+    with pytest.raises(ConfigError, match=r"a purge must have ended before a report\. Got 1 images in the store"):
+        run(cfg, context, **tables({**WORLD, "tombstones": [post]}))
 
 
 def test_the_data_of_the_page(cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,12 +51,12 @@ class Page:
                 result: dict[str, Any] = found["result"]
                 return result
 
-    def open(self, file: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load a file in a window of some size and wait until it is loaded."""
+    def open(self, place: Path | str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Load a file or a URL in a window of some size and wait until it is loaded."""
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
-        self.send("Page.navigate", url=file.resolve().as_uri())
+        self.send("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         self.evaluate(
             "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
         )
@@ -67,6 +68,13 @@ class Page:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", "a script failed"))
         return answer["result"].get("value")
+
+    def wait_for(self, text: str, seconds: float) -> str:
+        """Return the text of the page once it has a text in it, or after some seconds."""
+        end = time.monotonic() + seconds
+        while text not in (seen := str(self.evaluate("document.body.innerText"))) and time.monotonic() < end:
+            time.sleep(0.2)
+        return seen
 
     def frames(self) -> None:
         """Wait until two frames have been drawn."""

@@ -48,7 +48,7 @@ def test_figures_are_chosen_by_number_or_name(only: list[str], names: list[str])
 
 @pytest.mark.parametrize(("form", "only", "charts", "sentence"), [
     ("gif", [], ["fig-kl"], r"--format must be one of svg, pdf, png, csv. Got 'gif'"),
-    ("csv", ["4"], ["fig-kl"], r"Got '4': figure-4b-theme-composition-0 needs a clustering with themes, and dates"),
+    ("csv", ["4"], ["fig-kl"], r"Got '4': figure-4a-theme-pictures-0 needs .*; figure-4b-theme-composition-0 needs a"),
     ("csv", ["prompts"], ["fig-kl"], r"--only must name a figure of the report: figure-2c-kl, or .* Got 'prompts'"),
     ("csv", ["7"], ["fig-kl"], r"Got '7'\.$"),
     ("csv", [], [], "a report must have figures. Got none"),

@@ -158,3 +158,10 @@ def test_croissant_is_valid_and_loads_the_rows(tmp_path: Path) -> None:
     assert list(found.columns) == [f"images-1/{field.name}" for field in FIELDS]
     assert found["images-1/id"].tolist() == [b"1", b"2", b"2"]
     assert found["images-1/created_at"][0] == pd.Timestamp("2022-01-02T03:04:05.006Z")
+
+
+def test_groups_of_authors_are_counted_and_the_missing_place_is_said() -> None:
+    for name in ("README.md", "DATASHEET.md"):
+        text = " ".join(documents(facts(**WHOLE))[name].split())
+        assert "Of the 5 groups of authors that share a follower band, a month and a language, the smallest" in text
+        assert "4 have fewer than five" in text and "no group is by place" in text

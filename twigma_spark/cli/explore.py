@@ -70,8 +70,10 @@ def figures(
 
     cfg = load(conf, overrides)
     with open_store(cfg) as store:
+        from twigma_spark.stages.inputs import check_purged
         from twigma_spark.stages.report import read_document
 
+        check_purged(store.read("images"), store.read("tombstones"), "figures")
         document = read_document({"reports": store.read("reports")})
     number = write_figures(document, out, terminal.log, formats or FORMATS, only or [], replace)
     terminal.log(f"{number} figures: {out}")

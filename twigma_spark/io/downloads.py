@@ -46,6 +46,10 @@ LONGEST_WAIT = 120.0
 CHUNK = 1 << 16
 
 
+# Requests that leave evenly arrive unevenly, and none may arrive above the rate: so much of it is left unused.
+MARGIN = 0.05
+
+
 @dataclass(frozen=True)
 class Rules:
     """How pictures are downloaded.
@@ -333,7 +337,7 @@ class _Hosts:
     """What waits for which host, and when each may be asked again."""
 
     def __init__(self, wanted: Iterable[Wanted], rate: float) -> None:
-        self.gap = 1.0 / rate
+        self.gap = 1.0 / (rate * (1 - MARGIN))
         self.queues: dict[str, deque[Wanted]] = {}
         for each in wanted:
             self.queues.setdefault(each.host, deque()).append(each)

@@ -34,12 +34,12 @@ from twigma_spark.release.rows import (
     TABLES,
     ReleaseRows,
     author_groups,
-    check_purged,
     check_tables,
     corpora_of,
     platforms_of,
     release_rows,
 )
+from twigma_spark.stages.inputs import check_purged
 
 KEY_VARIABLE, SHORTEST_KEY = "TWIGMA_RELEASE_KEY", 16
 Log = Callable[[str], None]
@@ -72,7 +72,7 @@ def build_release(
     platform = platform_of(corpora, platforms_of(tables, corpora_of(cfg)), cfg.release)
     fields = fields_of(platform, cfg.release)
     check_tables(cfg, fields, filled)
-    check_purged(tables["images"], tables["tombstones"])
+    check_purged(tables["images"], tables["tombstones"], "a release")
     hashed = _author_hash(cfg)
     found = release_rows(cfg, tables, fields)
     log(

@@ -157,7 +157,8 @@ def privacy(facts: Facts) -> str:
     return (
         f"{text} Of the {counts.author_groups:,} groups of authors that share a follower band, a month and a language, "
         f"the smallest has {counts.fewest_authors:,} and {counts.groups_below_five:,} have fewer than five: whoever "
-        "looks the ids up again can tell such authors apart."
+        "looks the ids up again can tell such authors apart. The tables that it comes from have no place of a post, so "
+        "that no group is by place."
     )
 
 

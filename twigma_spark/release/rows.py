@@ -10,10 +10,9 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
-from twigma_spark.io.frames import count_rows
 from twigma_spark.release.fields import AUTHOR, KEY, Field
 from twigma_spark.stages import inputs, specs
-from twigma_spark.transforms import engagement, purged
+from twigma_spark.transforms import engagement
 
 TABLES = (
     "images", "embeddings", "duplicates", "posts", "media", "captions", "clusters", "scores", "projection",
@@ -76,23 +75,6 @@ def check_tables(cfg: Config, fields: Sequence[Field], filled: Mapping[str, bool
                 f"{table} must have rows for the column {field.name}. Got none: twigma run --to {stage} first, or "
                 "release.fields: ids."
             )
-
-
-def check_purged(images: DataFrame, tombstones: DataFrame) -> None:
-    """Check that no image is left that a purge names: one that was cut off has not deleted all of them.
-
-    Raises:
-        ConfigError: how many are left.
-    """
-    if tombstones.isEmpty():
-        return
-    of_posts = purged.without_posts(images.select("image_id", "post_id"), purged.digests(tombstones, "post"))
-    left = count_rows(images) - count_rows(purged.without(of_posts, "image_id", purged.digests(tombstones, "image")))
-    if left:
-        raise ConfigError(
-            f"a purge must have ended before a release. Got {left:,} images in the store that one names and that it "
-            "has not deleted: give the same ids to twigma purge again."
-        )
 
 
 def _switched_off(cfg: Config, stage: str) -> bool:

@@ -138,7 +138,7 @@ def printable(chart: Mapping[str, Any]) -> dict[str, Any]:
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "font": FONT,
-        "margin": {"l": 60, "r": 20, "t": 34 if titled else 16, "b": 48},
+        "margin": {"l": 60, "r": 20, "t": 34 if titled else 16, "b": 48, **layout.get("margin", {})},
         "legend": {**place, **layout.get("legend", {})},
     }
     for axis in [key for key in layout if key[:5] in ("xaxis", "yaxis")]:

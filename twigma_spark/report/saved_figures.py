@@ -15,17 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from twigma_spark.report import theme_pictures
+
 # Charts that are figures of Chen & Zou 2023 (TWIGMA), by their id: Figure 1 shows what was collected, 2 how distinct
 # the images are, 3 how varied, 4 their themes; a letter is a panel.
 OF_THE_PAPER: Mapping[str, str] = {
     "fig-activity": "1b",
     "fig-words": "1c",
     "fig-map-density": "2a",
+    "fig-origins-0": "2b",
     "fig-kl": "2c",
     "fig-similarity": "2d",
     "fig-likes": "2d",
     "fig-ridges": "3",
     "fig-prompts": "3",
+    "fig-theme-pictures-0": "4a",
     "fig-theme-composition-0": "4b",
 }
 # What a chart needs that may be absent from a report, for those above and all others; a chart of each clustering ends
@@ -47,6 +51,7 @@ NEEDED: Mapping[str, str] = {
     "fig-ridges": "a corpus of two images or more (stage variation)",
     "fig-texts": "texts (stage variation)",
     "fig-prompts": "several images of a prompt (stage variation)",
+    "fig-theme-pictures-0": "a clustering with themes, and pictures that may be shown (stage cluster)",
     "fig-theme-sizes-0": "a clustering with themes (stage cluster)",
     "fig-theme-composition-0": "a clustering with themes, and dates (stage trends)",
     "fig-theme-months-0": "a clustering with themes, and dates (stage trends)",
@@ -97,11 +102,13 @@ def file_name(figure_id: str) -> str:
 
 
 def read_figures(document: str) -> list[SavedFigure]:
-    """Return the charts of a report in its order."""
+    """Return the charts of a report in its order, and after them its themes with their pictures."""
     page = _Page()
     page.feed(document)
     page.close()
-    return [SavedFigure(name, page.captions.get(name, ""), json.loads(text)) for name, text in page.charts.items()]
+    charts = [SavedFigure(name, page.captions.get(name, ""), json.loads(text)) for name, text in page.charts.items()]
+    themes = theme_pictures.read_themes(document).items()
+    return charts + [SavedFigure(n, theme_pictures.caption(each), theme_pictures.chart(each)) for n, each in themes]
 
 
 class _Page(HTMLParser):

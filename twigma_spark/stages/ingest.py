@@ -17,7 +17,7 @@ from twigma_spark.io import arrow, corpora
 from twigma_spark.io.frames import count_rows, union
 from twigma_spark.io.session import picture_batches, slots, task_heap
 from twigma_spark.schemas import IMAGES, TABLES
-from twigma_spark.stages.readers.reader import CorpusFrames, reader_of
+from twigma_spark.stages.readers.reader import CorpusFrames, SplitPages, reader_of
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
 from twigma_spark.transforms import images as image_rows
 from twigma_spark.transforms.downloads import with_last_attempt
@@ -57,7 +57,6 @@ def run(
         parts = list(pool.map(partial(_read_corpus, cfg, context.spark), cfg.corpora))
     purged = None if tombstones is None or tombstones.isEmpty() else tombstones
     gone = None if purged is None else digests(purged, "post")
-    parts = parts if gone is None else [_without(part, gone) for part in parts]
     frames_of = _parse_pages(context, dict(zip(cfg.corpora, parts, strict=True)), gone)
     probed = [_probe(cfg, corpus, part) for corpus, part in frames_of.items()]
     # Both tables come from this frame, and its files are read once.
@@ -92,20 +91,21 @@ def _without(part: CorpusFrames, gone: DataFrame) -> CorpusFrames:
 
 
 def _parse_pages(
-    context: StageContext, parts: Mapping[Corpus, CorpusFrames], gone: DataFrame | None
+    context: StageContext, parts: Mapping[Corpus, CorpusFrames | SplitPages], gone: DataFrame | None
 ) -> dict[Corpus, CorpusFrames]:
-    """Return what the corpora hold, with all that comes from pages made of rows that are computed once.
+    """Return what the corpora hold without the posts whose ids have one of the digests `gone`.
 
-    Posts whose ids have one of the digests `gone` are not among these: what they alone show becomes a reject.
+    All that is made of pages is made of rows that are computed once.
     """
-    split = [part.pages.rows for part in parts.values() if part.pages is not None]
-    if not split:
-        return dict(parts)
-    once = context.materialize(union(split) if gone is None else without_posts(union(split), gone))
-    return {
-        corpus: part if part.pages is None else part.pages.parse(once.where(F.col("corpus") == corpus.name))
-        for corpus, part in parts.items()
-    }
+    found = {corpus: part for corpus, part in parts.items() if isinstance(part, CorpusFrames)}
+    if gone is not None:
+        found = {corpus: _without(part, gone) for corpus, part in found.items()}
+    pages = {corpus: part for corpus, part in parts.items() if isinstance(part, SplitPages)}
+    if pages:
+        rows = union([part.rows for part in pages.values()])
+        once = context.materialize(rows if gone is None else without_posts(rows, gone))
+        found |= {corpus: part.parse(once.where(F.col("corpus") == corpus.name)) for corpus, part in pages.items()}
+    return found
 
 
 def _within_memory(cfg: Config, spark: SparkSession) -> Config:
@@ -147,7 +147,7 @@ def _in_order(found: DataFrame) -> DataFrame:
     return image_rows.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
 
 
-def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
+def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames | SplitPages:
     return reader_of(corpus).read(cfg, spark, corpus)
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
+from twigma_spark.errors import ConfigError
 from twigma_spark.io import arrow, corpora, plain_texts
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.vector_files import VectorFiles
@@ -16,6 +17,7 @@ from twigma_spark.models.base import Model
 from twigma_spark.stages import specs
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stats.sensitivity import SECOND_ENCODER, WITHOUT_REAL
+from twigma_spark.transforms import purged
 from twigma_spark.transforms.images import NO_BYTES
 from twigma_spark.transforms.pair_columns import of_some_prompts
 from twigma_spark.transforms.texts import texts
@@ -32,6 +34,28 @@ def sample_pairs(cfg: Config, pairs: DataFrame, log: Callable[[str], None]) -> D
         return pairs
     log(f"of {n:,} pairs those of {most / n:.1%} of the prompts are drawn (reward.most)")
     return of_some_prompts(pairs, most / n, cfg.seed)
+
+
+def check_purged(images: DataFrame, tombstones: DataFrame, what: str) -> None:
+    """Check that no image is left that a purge names: one that was cut off has not deleted all of them.
+
+    Args:
+        images: the table.
+        tombstones: the table.
+        what: is to be written, for others or for people to look at.
+
+    Raises:
+        ConfigError: how many are left.
+    """
+    if tombstones.isEmpty():
+        return
+    of_posts = purged.without_posts(images.select("image_id", "post_id"), purged.digests(tombstones, "post"))
+    left = count_rows(images) - count_rows(purged.without(of_posts, "image_id", purged.digests(tombstones, "image")))
+    if left:
+        raise ConfigError(
+            f"a purge must have ended before {what}. Got {left:,} images in the store that one names and that it "
+            "has not deleted: give the same ids to twigma purge again."
+        )
 
 
 def vector_files(cfg: Config) -> dict[Corpus, VectorFiles]:

@@ -48,7 +48,12 @@ MAP_SIDE, NEIGHBOUR_SIDE = 96, 72  # of a picture on the map, and of a neighbour
 
 
 def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
-    """Return the report, as the one row of `reports`."""
+    """Return the report, as the one row of `reports`.
+
+    Raises:
+        ConfigError: a purge that was cut off has left images in the store.
+    """
+    inputs.check_purged(tables["images"], tables["tombstones"], "a report")
     now = datetime.now(UTC).replace(tzinfo=None)
     html = render(collect(cfg, context.spark, tables, now))
     context.log(f"report: one document of {len(html) / 1e6:.1f} MB")
@@ -236,7 +241,7 @@ STAGE = Stage(
     reads=(
         "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
         "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
-        "group_distances", "rejects", "downloads", "runs", "posts",
+        "group_distances", "rejects", "downloads", "runs", "posts", "tombstones",
     ),
     writes=("reports",),
     config=("report", "corpora", "cluster.clusterings", "collect.hashtags",

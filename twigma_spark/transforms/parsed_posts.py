@@ -60,19 +60,20 @@ def posts_of(parsed: DataFrame) -> DataFrame:
 
 def media_of(parsed: DataFrame) -> DataFrame:
     """Return the pictures of the posts as rows of `media`, one a post and position."""
-    shown = parsed.select("corpus", "post_id", F.posexplode("pictures").alias("position", "picture"))
+    shown = parsed.select("corpus", "post_id", F.posexplode_outer("pictures").alias("position", "picture"))
     return shown.select("*", "picture.*").where("media_key IS NOT NULL").select(*MEDIA.column_names)
 
 
 def value_rejects(parsed: DataFrame) -> DataFrame:
     """Return rejects (unit, corpus, key, reason, detail) for values that cannot be used."""
+    # Taken apart outer: Spark would else parse all posts a second time, to see whether there is a value.
     return parsed.select(
         F.lit("post").alias("unit"),
         "corpus",
         F.col("post_id").alias("key"),
         F.lit("value_unusable").alias("reason"),
-        F.explode("unusable").alias("detail"),
-    )
+        F.explode_outer("unusable").alias("detail"),
+    ).where("detail IS NOT NULL")
 
 
 def _values() -> dict[str, tuple[Column, Column]]:

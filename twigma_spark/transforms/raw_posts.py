@@ -23,8 +23,9 @@ def split_pages(pages: DataFrame, corpus: str) -> DataFrame:
         pages: what `io.pages.read_pages` returns.
         corpus: name of the corpus.
     """
+    keyed = pages.select("*", _each("users", "id").alias("user_ids"), _each("media", "media_key").alias("media_keys"))
     # Taken apart outer: Spark would else do all of this twice, the first time to see whether there is a post.
-    every = pages.select(
+    every = keyed.select(
         "file", "page", "platform", "collected_at", F.substring("bad", 1, 200).alias("bad"),
         F.posexplode_outer(_posts_with_includes()).alias("position", "post"),
     ).where("bad IS NOT NULL OR position IS NOT NULL")  # fmt: skip
@@ -68,21 +69,34 @@ def _place(number: str) -> Column:
     return F.concat_ws("#", "file", number)
 
 
+def _each(items: str, name: str) -> Column:
+    return F.transform(items, lambda item: item[name])
+
+
+def _find(items: str, keys: str, key: Column) -> Column:
+    """Return the first item with a key; null where there is none."""
+    # Spark 3.5 takes a column as the value only so.
+    place = F.call_function("array_position", F.col(keys), key)
+    return F.get(items, place.cast("int") - 1)
+
+
 def _posts_with_includes() -> Column:
     """Return the posts of a page as structs: json, post_id, author and media.
 
-    What belongs to a post is looked up before the page is taken apart: else each post would carry the whole page.
+    What belongs to a post is looked up before the page is taken apart: else each post would carry the whole page. The
+    keys are columns of their own: a page of X has 500 posts, and a search through maps for each would take a second.
     """
     heads = F.transform("data", lambda text: F.struct(text.alias("json"), F.from_json(text, HEAD).alias("head")))
 
     def with_includes(post: Column) -> Column:
         head = post["head"]
-        keys = head["attachments"]["media_keys"]
         return F.struct(
             post["json"].alias("json"),
             F.when(F.trim(head["id"]) != "", head["id"]).alias("post_id"),
-            F.get(F.filter("users", lambda user: user["id"] == head["author_id"]), F.lit(0)).alias("author"),
-            F.filter("media", lambda item: F.array_contains(keys, item["media_key"])).alias("media"),
+            _find("users", "user_ids", head["author_id"]).alias("author"),
+            F.array_compact(
+                F.transform(head["attachments"]["media_keys"], lambda key: _find("media", "media_keys", key))
+            ).alias("media"),
         )
 
     return F.transform(heads, with_includes)

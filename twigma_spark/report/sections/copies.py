@@ -57,8 +57,8 @@ def calibration(data: ReportData) -> Figure | None:
             "showticklabels": place == 0, "title": {"text": "" if place else "rate as it is"}, "dtick": 1,
         }  # fmt: skip
         layout["annotations"].append(
-            {"text": label(reference), "x": (start + (place + 1) * wide) / 2, "y": 1.06, "xref": "paper",
-             "yref": "paper", "showarrow": False}
+            {"text": label(reference), "x": (start + (place + 1) * wide) / 2, "y": 1, "yanchor": "bottom",
+             "xref": "paper", "yref": "paper", "showarrow": False}
         )  # fmt: skip
     worlds = data.select("copies", "realised_rate")
     n = max((r.n or 0 for r in worlds), default=0)

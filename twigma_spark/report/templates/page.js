@@ -6,6 +6,8 @@
     light: [[0, "#f3efe8"], [0.25, "#f2d5b5"], [0.55, "#e5a673"], [0.8, "#cf7a3c"], [1, "#5d2310"]],
     dark: [[0, "#22262b"], [0.25, "#453024"], [0.55, "#7a4521"], [0.8, "#ad5c29"], [1, "#f3c08e"]],
   };
+  const narrow = window.matchMedia("(max-width: 560px)");
+  const LETTER = 7; // CSS pixels of a letter of the charts, about
   const axes = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
 
   function themed(figure) {
@@ -28,15 +30,71 @@
       };
       if (layout[axis].title) Object.assign(layout[axis].title, { standoff: 14, font: { size: 13, color: colour("--quiet") } });
     }
+    raise(layout);
     const data = structuredClone(figure.data);
     for (const trace of data.filter((one) => one.type === "heatmap")) trace.colorscale = scales[dark.matches ? "dark" : "light"];
+    for (const trace of data.filter((one) => Array.isArray(one.marker?.color))) {
+      for (const bars of [trace.error_x, trace.error_y]) if (bars) bars.color ??= colour("--quiet");
+    }
+    return { data, layout };
+  }
+
+  const panels = (layout) => (layout.annotations ?? []).filter((one) => one.yanchor === "bottom");
+
+  // Names of panels stand above them, and the legend above those.
+  function raise(layout) {
+    const lines = Math.max(0, ...panels(layout).map((one) => one.text.split("<br>").length));
+    if (!lines) return;
+    layout.margin.t = 12 + 18 * lines;
+    layout.legend.y = 1 + layout.margin.t / (layout.height - layout.margin.t - layout.margin.b);
+  }
+
+  // Words in lines of some letters at most.
+  function wrapped(text, most) {
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push("");
+      lines.push(`${lines.pop()} ${word}`.trim());
+    }
+    return lines.join("<br>");
+  }
+
+  // As many of the words before commas as there is room for.
+  function shortened(text, room) {
+    const words = text.split(", ");
+    while (words.length && words.join(", ").length * LETTER > room) words.pop();
+    return words.join(", ");
+  }
+
+  // On a phone: titles in lines, a legend above the chart and not in its place, texts as long as there is room.
+  function fitted({ data, layout }, width) {
+    for (const axis of axes(layout).filter((key) => key[0] === "x")) {
+      if (layout[axis].title) layout[axis].title.text = wrapped(layout[axis].title.text, 20);
+    }
+    const named = data.filter((one) => one.name && one.showlegend !== false).length;
+    if (named > 4 && layout.showlegend !== false) layout.height += 20 * named;
+    for (const name of panels(layout)) name.text = wrapped(name.text, 12);
+    raise(layout);
+    for (const trace of data) {
+      if (trace.type === "heatmap" && Array.isArray(trace.text)) {
+        trace.text = trace.text.map((row) => row.map((cell) => String(cell).replace(" to ", "<br>to ")));
+      }
+      if (trace.type === "bar" && trace.orientation === "h" && trace.textposition === "auto") {
+        const plot = width - 2 * layout.margin.l;
+        const shares = trace.x.map((value) => value / Math.max(...trace.x));
+        trace.textposition = shares.map((share) => (share > 0.5 ? "inside" : "outside"));
+        trace.text = trace.text.map((text, i) => shortened(text, plot * Math.max(shares[i], 1 - shares[i])));
+      }
+    }
     return { data, layout };
   }
 
   function draw() {
     for (const source of document.querySelectorAll("script[data-figure]")) {
-      const { data, layout } = themed(JSON.parse(source.textContent));
-      Plotly.react(source.dataset.figure, data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+      const place = document.getElementById(source.dataset.figure);
+      const figure = themed(JSON.parse(source.textContent));
+      const { data, layout } = narrow.matches ? fitted(figure, place.clientWidth) : figure;
+      Plotly.react(place, data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
     }
   }
 
@@ -104,6 +162,6 @@
   });
   for (const table of document.querySelectorAll(".wide")) wide.observe(table);
 
-  dark.addEventListener("change", draw);
+  for (const query of [dark, narrow]) query.addEventListener("change", draw);
   draw();
 })();

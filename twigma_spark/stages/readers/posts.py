@@ -24,8 +24,8 @@ PAGES_SEEN = 5
 SHOWN: tuple[str, ...] = ("id", "created_at", "text")
 
 
-def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
-    """Return the images of the posts, the posts, raw and parsed, their media, and what cannot be used."""
+def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> SplitPages:
+    """Return the posts as they are in the pages, of which the images, posts, media and rejects are made."""
     files = corpora.read_images(spark, corpus, media_folder(corpus), cfg.ingest)
 
     def parse(split: DataFrame) -> CorpusFrames:
@@ -34,9 +34,9 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
         used, shown = parsed_posts.posts_of(parsed), parsed_posts.media_of(parsed)
         found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
         rejects = raw_posts.page_rejects(split).unionByName(parsed_posts.value_rejects(parsed))
-        return CorpusFrames(found, rejects, used, shown, files.n_bytes, raw, SplitPages(split, parse))
+        return CorpusFrames(found, rejects, used, shown, files.n_bytes, raw)
 
-    return parse(raw_posts.split_pages(read_pages(spark, corpus), corpus.name))
+    return SplitPages(raw_posts.split_pages(read_pages(spark, corpus), corpus.name), parse)
 
 
 def count_images_of_posts(cfg: Config, spark: SparkSession, frames: Frames, corpus: Corpus) -> int:

@@ -18,19 +18,6 @@ from twigma_spark.stages.stage import Frames
 
 
 @dataclass(frozen=True)
-class SplitPages:
-    """Posts as their platform gave them, with those that cannot be used, and what is made of them.
-
-    Attributes:
-        rows: what `transforms.raw_posts.split_pages` returns; all else is made of them alone.
-        parse: returns what the corpus holds, of such rows: those that were computed once, or fewer.
-    """
-
-    rows: DataFrame
-    parse: Callable[[DataFrame], CorpusFrames]
-
-
-@dataclass(frozen=True)
 class CorpusFrames:
     """What one corpus holds: its candidate images, posts, media, and rejects that are not images.
 
@@ -41,7 +28,6 @@ class CorpusFrames:
         media: pictures of posts.
         n_bytes: how much there is to read, where images are read from their paths (`corpora.ImageFiles`).
         raw_posts: posts as their platform gave them, where there is one.
-        pages: what the posts are made of, where they lie in pages.
     """
 
     images: DataFrame
@@ -50,7 +36,19 @@ class CorpusFrames:
     media: DataFrame | None = None
     n_bytes: int | None = None
     raw_posts: DataFrame | None = None
-    pages: SplitPages | None = None
+
+
+@dataclass(frozen=True)
+class SplitPages:
+    """What a corpus of pages holds: posts as their platform gave them, of which all else is made.
+
+    Attributes:
+        rows: what `transforms.raw_posts.split_pages` returns, with the posts that cannot be used.
+        parse: returns what the corpus holds, of these rows, computed once, or of a part of them.
+    """
+
+    rows: DataFrame
+    parse: Callable[[DataFrame], CorpusFrames]
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Reader:
             CorpusError where the layout is another.
     """
 
-    read: Callable[[Config, SparkSession, Corpus], CorpusFrames]
+    read: Callable[[Config, SparkSession, Corpus], CorpusFrames | SplitPages]
     count_images: Callable[[Config, SparkSession, Frames, Corpus], int]
     image_folder: Callable[[Corpus], str] = attrgetter("path")
     addresses: Callable[[SparkSession, Corpus], DataFrame] | None = None
