@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import os
 import shutil
 import subprocess
 import sys
@@ -61,10 +60,15 @@ print(open("/proc/self/maps").read())
 """
 
 
-def uv(*arguments: str | Path, **environment: str) -> None:
-    """Run uv; its own errors say what is wrong."""
-    command = [sys.executable, "-m", "uv", *map(str, arguments)]
-    subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **environment})
+def uv(*arguments: str | Path) -> None:
+    """Run uv.
+
+    Raises:
+        SystemExit: it failed, for a reason that it has said itself.
+    """
+    if subprocess.run([sys.executable, "-m", "uv", *map(str, arguments)], cwd=ROOT, check=False).returncode:
+        hint = "; --python names one that is there" if arguments[0] == "python" else ""
+        raise SystemExit(f"uv {arguments[0]} {arguments[1]} must succeed. It failed{hint}.")
 
 
 def download_python(folder: Path) -> Path:

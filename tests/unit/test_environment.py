@@ -90,3 +90,9 @@ def test_without_a_wheel_it_says_how_one_is_made(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(MODULE["main"].__globals__, "ROOT", tmp_path)
     with pytest.raises(SystemExit, match="make wheel"):
         MODULE["main"](["emr_serverless"])
+
+
+def test_a_python_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(MODULE["uv"].__globals__, "PYTHON", "3.11.9999")
+    with pytest.raises(SystemExit, match="--python names one that is there"):
+        MODULE["download_python"](tmp_path)
