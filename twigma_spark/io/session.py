@@ -21,6 +21,9 @@ from twigma_spark.io.spark_versions import find_delta, silence_accumulators
 
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 PARQUET = "spark.sql.parquet.columnarReaderBatchSize"
+SPLIT = "spark.sql.files.maxPartitionBytes"
+# Of a file with pictures that one task reads, where it reads no pictures.
+NARROW_SPLIT = 1 << 30
 # Results depend on it.
 RESULTS = {"spark.sql.session.timeZone": "UTC"}
 # pandas UDFs depend on Arrow; paintings are older than Spark 2's calendar.
@@ -216,6 +219,17 @@ def picture_batches(spark: SparkSession, rows: int) -> Iterator[None]:
     Bytes of images overflow Arrow's 2 GiB else, and a batch of Parquet's 4,096 rows a small heap.
     """
     with _setting(spark, PARQUET, rows), _setting(spark, ARROW, rows):
+        yield
+
+
+@contextmanager
+def narrow_reads(spark: SparkSession) -> Iterator[None]:
+    """Let a task read much larger parts of files while inside, where the few columns that are read are small.
+
+    Spark parts files by all their bytes, so of the table `images` by those of the pictures: 128 MB of them are some
+    hundred rows, and a task costs more than to read these.
+    """
+    with _setting(spark, SPLIT, NARROW_SPLIT):
         yield
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,19 +18,9 @@ from twigma_spark.errors import SchemaError
 from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
-from twigma_spark.io.session import picture_batches
+from twigma_spark.io.session import narrow_reads, picture_batches
 from twigma_spark.report import build
-from twigma_spark.report.data import (
-    DuplicateGroup,
-    HashtagCandidate,
-    ImageMap,
-    Pair,
-    Picture,
-    ReportData,
-    RewardPair,
-    SharedPair,
-    ThemeSummary,
-)
+from twigma_spark.report.data import CorpusSummary, Picture, ReportData
 from twigma_spark.report.render import render
 from twigma_spark.schemas import REPORTS
 from twigma_spark.stages import image_map, inputs, records, specs
@@ -40,6 +30,7 @@ from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import downloads, gallery, summaries
 from twigma_spark.transforms.hashtags import example_images
 
+Rows = list[dict[str, Any]]
 REPORT_ID = "report"
 BIN = 0.02
 REJECT_EXAMPLES = 3
@@ -62,6 +53,13 @@ def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str,
 
 def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> ReportData:
     """Return all that the page shows; what comes to the driver does not grow with the corpora."""
+    with narrow_reads(spark):
+        counted, chosen = _count(cfg, spark, tables, now)
+    return _with_pictures(cfg, spark, tables, counted, chosen)
+
+
+def _count(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> tuple[ReportData, _Chosen]:
+    """Return what the page shows without pictures, and what it shows with them."""
     rejects, neighbours = tables["rejects"], tables["neighbours"]
     roles = {corpus.name: corpus.role for corpus in cfg.corpora}
     of_vectors = [corpus.name for corpus in cfg.corpora if reader_of(corpus).vectors is not None]
@@ -69,39 +67,31 @@ def collect(cfg: Config, spark: SparkSession, tables: Frames, now: datetime) -> 
     corpora = build.corpora(outcomes, roles, of_vectors)
     order = [corpus.name for corpus in corpora]
     plain = [c.id for c in cfg.cluster.clusterings if not c.themes]
-    counted = image_map.count_map(cfg, spark, tables, corpora)
-    shown = _gallery(cfg, spark, tables, counted)
-    return ReportData(
+    chosen = _choose(cfg, spark, tables, corpora)
+    counted = ReportData(
         title=cfg.report.title,
         created_at=now,
         corpora=corpora,
         downloads=build.downloads(_rows(downloads.count_ends(tables["downloads"]))),
         results=build.results(records.read_results(tables["results"])),
         origins=build.origins(_rows(summaries.origin_counts(tables["clusters"], plain))),
-        themes=shown.themes,
         matches=build.matches(
             _rows(summaries.best_matches(neighbours)),
             _rows(summaries.similarity_bins(neighbours, BIN)),
             order,
             BIN,
         ),
-        pairs=shown.pairs,
-        copies=shown.copies,
         events=tuple(sorted(cfg.report.events.items(), key=lambda event: (event[1], event[0]))),
-        duplicate_groups=shown.duplicate_groups,
-        shared_pairs=shown.shared_pairs,
-        hashtags=shown.hashtags,
         current_hashtags=tuple(sorted(name.lower() for name in cfg.collect.hashtags)),
-        reward_pairs=shown.reward_pairs,
         prompts=build.prompts(_rows(summaries.prompt_distances(tables["group_distances"]))),
-        cells=counted.cells,
-        image_map=shown.image_map,
+        cells=chosen.on_map.cells,
         safety=build.safety(_rows(_safety(cfg, tables)), order),
         nsfw_threshold=cfg.report.nsfw_threshold,
         popularity=cfg.pairs.popularity,
         rejects=build.rejects(_rows(summaries.reject_rows(rejects, REJECT_EXAMPLES))),
         runs=build.runs(_rows(summaries.last_runs(tables["runs"]))),
     )
+    return counted, chosen
 
 
 def publish(cfg: Config, frames: Frames) -> str:
@@ -131,56 +121,75 @@ def _safety(cfg: Config, tables: Frames) -> DataFrame:
 
 
 @dataclass(frozen=True)
-class _Gallery:
-    """All that is shown with pictures."""
-
-    themes: tuple[ThemeSummary, ...]
-    pairs: tuple[Pair, ...]
-    copies: tuple[Pair, ...]
-    duplicate_groups: tuple[DuplicateGroup, ...]
-    shared_pairs: tuple[SharedPair, ...]
-    hashtags: tuple[HashtagCandidate, ...]
-    reward_pairs: tuple[RewardPair, ...]
-    image_map: ImageMap | None
-
-
-def _gallery(cfg: Config, spark: SparkSession, tables: Frames, counted: image_map.CountedMap) -> _Gallery:
-    """Return what is shown with pictures, each shrunk once; those of the map are smaller, where they are only there."""
-    themes = _theme_rows(cfg, tables)
-    pairs = _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs))
-    copies = _rows(gallery.uncertain_copies(tables["copies"], cfg.report.copies))
-    groups = _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS))
-    shared = _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs))
-    tags = _hashtags(cfg, tables)
-    liked = _rows(gallery.surest_pairs(tables["held_out_pairs"], tables["pairs"], cfg.report.reward_pairs))
-    shown = {row["image_id"] for row in (*themes.examples, *pairs, *copies, *groups, *shared, *tags.examples)}
-    shown |= {row["neighbour_id"] for row in (*pairs, *copies)} | {row["canonical_id"] for row in groups}
-    shown |= {row["other_id"] for row in shared}
-    shown |= {row[f"{side}_image_id"] for row in liked for side in ("preferred", "other")}
-    largest = cfg.report.thumbnail
-    sides = dict.fromkeys(counted.all_pictures, min(NEIGHBOUR_SIDE, largest))
-    sides |= dict.fromkeys(counted.pictures, min(MAP_SIDE, largest)) | dict.fromkeys(shown, largest)
-    pictures = _pictures(cfg, spark, tables, sides)
-    theme_summaries = build.themes(themes, pictures)
-    main = inputs.theme_clustering(cfg)
-    return _Gallery(
-        theme_summaries,
-        build.pairs(pairs, pictures),
-        build.pairs(copies, pictures),
-        build.duplicate_groups(groups, pictures),
-        build.shared_pairs(shared, pictures),
-        build.hashtags(tags.rows, tags.examples, pictures),
-        build.reward_pairs(liked, pictures),
-        image_map.show_map(counted, pictures, [theme for theme in theme_summaries if theme.clustering == main]),
-    )
-
-
-@dataclass(frozen=True)
 class _HashtagRows:
     """Candidates for further hashtags, and which images are shown of them."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    rows: Rows = field(default_factory=list)
+    examples: Rows = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Which images are shown, as rows, and the map."""
+
+    on_map: image_map.CountedMap
+    themes: build.ThemeRows
+    pairs: Rows
+    copies: Rows
+    duplicate_groups: Rows
+    shared: Rows
+    hashtags: _HashtagRows
+    liked: Rows
+
+    def sides(self, largest: int) -> dict[str, int]:
+        """Return by image the pixels of its longer side; those that are on the map alone are smaller."""
+        rows = (
+            self.themes.examples,
+            self.pairs,
+            self.copies,
+            self.duplicate_groups,
+            self.shared,
+            self.hashtags.examples,
+        )
+        shown = {row["image_id"] for part in rows for row in part}
+        shown |= {row["neighbour_id"] for row in (*self.pairs, *self.copies)}
+        shown |= {row["canonical_id"] for row in self.duplicate_groups} | {row["other_id"] for row in self.shared}
+        shown |= {row[f"{side}_image_id"] for row in self.liked for side in ("preferred", "other")}
+        sides = dict.fromkeys(self.on_map.all_pictures, min(NEIGHBOUR_SIDE, largest))
+        return sides | dict.fromkeys(self.on_map.pictures, min(MAP_SIDE, largest)) | dict.fromkeys(shown, largest)
+
+
+def _choose(cfg: Config, spark: SparkSession, tables: Frames, corpora: Sequence[CorpusSummary]) -> _Chosen:
+    return _Chosen(
+        image_map.count_map(cfg, spark, tables, corpora),
+        _theme_rows(cfg, tables),
+        _rows(gallery.closest_pairs(tables["neighbours"], tables["copies"], cfg.report.pairs)),
+        _rows(gallery.uncertain_copies(tables["copies"], cfg.report.copies)),
+        _rows(gallery.duplicate_groups(tables["duplicates"], cfg.report.duplicate_groups, REPEATS)),
+        _rows(gallery.shared_pairs(tables["shared_images"], cfg.report.shared_pairs)),
+        _hashtags(cfg, tables),
+        _rows(gallery.surest_pairs(tables["held_out_pairs"], tables["pairs"], cfg.report.reward_pairs)),
+    )
+
+
+def _with_pictures(
+    cfg: Config, spark: SparkSession, tables: Frames, counted: ReportData, chosen: _Chosen
+) -> ReportData:
+    """Return what the page shows, each picture shrunk once."""
+    pictures = _pictures(cfg, spark, tables, chosen.sides(cfg.report.thumbnail))
+    themes = build.themes(chosen.themes, pictures)
+    main = inputs.theme_clustering(cfg)
+    return replace(
+        counted,
+        themes=themes,
+        pairs=build.pairs(chosen.pairs, pictures),
+        copies=build.pairs(chosen.copies, pictures),
+        duplicate_groups=build.duplicate_groups(chosen.duplicate_groups, pictures),
+        shared_pairs=build.shared_pairs(chosen.shared, pictures),
+        hashtags=build.hashtags(chosen.hashtags.rows, chosen.hashtags.examples, pictures),
+        reward_pairs=build.reward_pairs(chosen.liked, pictures),
+        image_map=image_map.show_map(chosen.on_map, pictures, [each for each in themes if each.clustering == main]),
+    )
 
 
 def _hashtags(cfg: Config, tables: Frames) -> _HashtagRows:
@@ -231,7 +240,7 @@ def _link(page: str, folders: Mapping[str, str], corpus: str, file: str) -> str:
     return quote(os.fsencode(os.path.relpath(path, here))) if path.is_file() else ""
 
 
-def _rows(frame: DataFrame) -> list[dict[str, Any]]:
+def _rows(frame: DataFrame) -> Rows:
     return [row.asDict(recursive=True) for row in frame.collect()]
 
 
