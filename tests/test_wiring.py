@@ -107,3 +107,4 @@ def test_the_overlays_of_the_clusters_load(name: str) -> None:
 
 def test_the_performance_table_follows_the_records() -> None:
     assert table.readme() == (ROOT / "README.md").read_text(encoding="utf-8"), "python -m tests.bench.table"
+    assert table.page() == table.PAGE.read_text(encoding="utf-8"), "python -m tests.bench.table"

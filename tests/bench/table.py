@@ -1,6 +1,7 @@
-"""README's performance table, from the records under docs/bench: `python -m tests.bench.table` writes it again.
+"""Tables of the records under docs/bench: `python -m tests.bench.table` writes README's and docs/performance.md again.
 
-A record without a target, or that is only printed, stands in its file alone.
+README has what was measured beside something else, and the page also what has a target of its own. A record without a
+target, or that is only printed, stands in its file alone.
 """
 
 from __future__ import annotations
@@ -12,27 +13,42 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "bench"
 START, END = "<!-- performance: python -m tests.bench.table -->\n", "<!-- end of performance -->\n"
-ORDER = ("small_world", "vectors", "statistics", "release", "reward", "inference", "gpu")
+ORDER = ("small_world", "vectors", "statistics", "release", "reward", "fetch", "inference", "gpu")
+PAGE = ROOT / "docs" / "performance.md"
 HEAD = "| what | here | beside it | ratio | target |\n|---|---|---|---|---|\n"
 
 
 def readme() -> str:
     """Return README with its performance table made from the records."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    return before + START + tables() + END + rest.partition(END)[2]
+    return _filled_in(ROOT / "README.md", tables("docs/bench", only_compared=True))
 
 
-def tables() -> str:
-    """Return a table for each processor that has records."""
+def page() -> str:
+    """Return docs/performance.md with its tables made from the records."""
+    return _filled_in(PAGE, tables("bench"))
+
+
+def tables(link: str, only_compared: bool = False) -> str:
+    """Return a table for each processor that has records.
+
+    Args:
+        link: from the page to the folder of the records.
+        only_compared: leave out what was measured beside nothing else.
+    """
     parts = []
     for folder in sorted(path for path in RECORDS.iterdir() if path.is_dir()):
         records = [record for name in ORDER for record in _records(folder / f"{name}.json")]
         machines = "; ".join(sorted({record["machine"] for record in records}))
-        shown = (record for record in records if record["target"] not in ("", "printed"))
-        rows = "".join(_row(record) for record in shown)
-        parts.append(f"\n{machines} ([records](docs/bench/{folder.name})):\n\n{HEAD}{rows}\n")
+        shown = [record for record in records if record["target"] not in ("", "printed")]
+        rows = "".join(_row(record) for record in shown if record["ratio"] is not None or not only_compared)
+        if rows:
+            parts.append(f"\n{machines} ([records]({link}/{folder.name})):\n\n{HEAD}{rows}\n")
     return "".join(parts)
+
+
+def _filled_in(path: Path, made: str) -> str:
+    before, _, rest = path.read_text(encoding="utf-8").partition(START)
+    return before + START + made + END + rest.partition(END)[2]
 
 
 def _records(file: Path) -> list[dict[str, Any]]:
@@ -57,3 +73,4 @@ def _number(value: float) -> str:
 
 if __name__ == "__main__":
     (ROOT / "README.md").write_text(readme(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

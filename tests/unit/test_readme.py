@@ -24,7 +24,7 @@ INFERENCE = DOCS["inference"]
 # Pages whose every key, command and target must exist; inference and scaling name keys of Spark too.
 PAGES = "\n".join([README, *(text for name, text in DOCS.items() if name not in ("inference", "scaling", "metrics"))])
 # Programs of others; their options are not ours.
-FOREIGN = ("aws ", "databricks ", "python submit.py ", "uvx ", "embedding-atlas ")
+FOREIGN = ("aws ", "spark-submit --archives ", "databricks ", "python submit.py ", "uvx ", "embedding-atlas ")
 FILE = (".json", ".yaml", ".yml", ".html", ".py", ".md", ".sh", ".lock", ".safetensors")
 
 
