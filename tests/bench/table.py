@@ -20,29 +20,29 @@ HEAD = "| what | here | beside it | ratio | target |\n|---|---|---|---|---|\n"
 
 def readme() -> str:
     """Return README with its performance table made from the records."""
-    return _filled_in(ROOT / "README.md", tables("docs/bench", only_compared=True))
+    return _filled_in(ROOT / "README.md", tables("[records](docs/bench/{})", only_compared=True))
 
 
 def page() -> str:
     """Return docs/performance.md with its tables made from the records."""
-    return _filled_in(PAGE, tables("bench"))
+    return _filled_in(PAGE, tables("records: `docs/bench/{}`"))
 
 
-def tables(link: str, only_compared: bool = False) -> str:
+def tables(records: str, only_compared: bool = False) -> str:
     """Return a table for each processor that has records.
 
     Args:
-        link: from the page to the folder of the records.
+        records: how the folder of the records, in place of the braces, is named.
         only_compared: leave out what was measured beside nothing else.
     """
     parts = []
     for folder in sorted(path for path in RECORDS.iterdir() if path.is_dir()):
-        records = [record for name in ORDER for record in _records(folder / f"{name}.json")]
-        machines = "; ".join(sorted({record["machine"] for record in records}))
-        shown = [record for record in records if record["target"] not in ("", "printed")]
+        found = [record for name in ORDER for record in _records(folder / f"{name}.json")]
+        machines = "; ".join(sorted({record["machine"] for record in found}))
+        shown = [record for record in found if record["target"] not in ("", "printed")]
         rows = "".join(_row(record) for record in shown if record["ratio"] is not None or not only_compared)
         if rows:
-            parts.append(f"\n{machines} ([records]({link}/{folder.name})):\n\n{HEAD}{rows}\n")
+            parts.append(f"\n{machines} ({records.format(folder.name)}):\n\n{HEAD}{rows}\n")
     return "".join(parts)
 
 

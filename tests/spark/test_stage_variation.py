@@ -94,7 +94,7 @@ def test_texts_are_sampled_by_kind(spark: SparkSession) -> None:
         spark, rows, "text_id STRING, source STRING, corpus STRING, n_words INT, embedding ARRAY<FLOAT>"
     )
     found = sample_texts(frame, 3, 0).collect()
-    assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts posts"] * 3
+    assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts texts"] * 3
 
 
 CFG = Config(
@@ -273,8 +273,8 @@ def test_texts_that_are_gone_or_of_another_model_are_left_out(table: Table, monk
         table("captions", []),
         table("text_embeddings", own + gone),
     )
-    assert {s.labels["kind"] for s in found} == {"diffusion prompts", "posts posts"}
-    one = next(s for s in found if (s.metric, s.labels["kind"]) == ("pair_distance", "posts posts"))
+    assert {s.labels["kind"] for s in found} == {"diffusion prompts", "posts texts"}
+    one = next(s for s in found if (s.metric, s.labels["kind"]) == ("pair_distance", "posts texts"))
     assert one.n == 8 and one.estimate is not None and one.low is not None
 
 

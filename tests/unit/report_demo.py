@@ -150,7 +150,7 @@ def _variation() -> tuple[Result, ...]:
         add("variation", metric, value, n=180, unit="prompts", corpus="diffusion", within="prompts")
     add("prompt_length", "kendall_tau", -0.53, 0.07, 180, "prompts", corpus="diffusion")
     add("prompt_length", "kendall_p", 1e-25, None, 180, "prompts", corpus="diffusion")
-    for kind, mean in {"posts captions": 0.7, "posts posts": 1.1}.items():
+    for kind, mean in {"posts captions": 0.7, "posts texts": 1.1}.items():
         for one, other, value in ((kind, "diffusion prompts", mean), ("diffusion prompts", kind, 0.9)):
             own = {"n": 300, "unit": "texts", "kind": one, "versus": other}
             add("text_variation", "pair_distance", value, **own)  # type: ignore[arg-type]

@@ -101,7 +101,9 @@ def sample_texts(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
         at_most: texts of a kind.
         seed: another seed takes others.
     """
-    kind = F.concat_ws(" ", "corpus", F.concat("source", F.lit("s")))
+    # "posts texts" are the texts of the posts; "diffusion prompts", "posts captions".
+    what = F.when(F.col("source") == "post", "texts").otherwise(F.concat("source", F.lit("s")))
+    kind = F.concat_ws(" ", "corpus", what)
     listed = vectors.select("text_id", kind.alias("kind"), "n_words", "embedding")
     nth = F.row_number().over(Window.partitionBy("kind").orderBy(F.xxhash64("text_id", F.lit(seed)), "text_id"))
     picked = listed.select("text_id", "kind").withColumn("nth", nth).where(F.col("nth") <= at_most)
