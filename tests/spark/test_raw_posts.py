@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from tests import tables as declared
 from tests.hosts import png
@@ -26,10 +24,10 @@ from twigma_spark.transforms import parsed_posts
 OLD_TEXTS = "text_id STRING, source STRING, corpus STRING, text STRING, dim INT, embedding ARRAY<FLOAT>"
 
 
-@pytest.fixture
-def cfg(tmp_path: Path) -> Config:
+@pytest.fixture(scope="module")
+def cfg(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Two pages of two platforms, the second with a post of the first, and one of two pictures."""
-    folder = tmp_path / "posts"
+    folder = tmp_path_factory.mktemp("pages") / "posts"
     (folder / "media").mkdir(parents=True)
 
     def post(name: str) -> dict[str, object]:
@@ -53,45 +51,47 @@ def cfg(tmp_path: Path) -> Config:
     return Config(corpora=(Corpus(name="posts", role="posts", reader="posts", path=str(folder)),))
 
 
-@pytest.fixture
-def ingested(store: Store, cfg: Config) -> Callable[[], dict[str, int]]:
-    """Runs ingest and returns the rows that it wrote."""
+def run_ingest(store: Store, cfg: Config) -> dict[str, int]:
+    """Run ingest and return the rows that it wrote."""
+    (outcome,) = pipeline.run(cfg, store, [ingest.STAGE], lambda text: None)
+    return dict(outcome.rows)
 
-    def once() -> dict[str, int]:
-        (outcome,) = pipeline.run(cfg, store, [ingest.STAGE], lambda text: None)
-        return dict(outcome.rows)
 
-    return once
+@pytest.fixture(scope="module")
+def filled(spark: SparkSession, cfg: Config, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store after ingest, in which others have a table of an older name of ours."""
+    store = Store(spark, str(tmp_path_factory.mktemp("filled")))
+    local_frame(spark, [("1", "mine")], "id STRING, text STRING").write.format("delta").save(store.path("tweets"))
+    assert store.read("posts").count() == 0
+    assert run_ingest(store, cfg) == {"images": 1, "raw_posts": 2, "posts": 2, "media": 2, "rejects": 2}
+    return store
 
 
 def rows(frame: DataFrame) -> list[str]:
     return sorted(str(row) for row in frame.collect())
 
 
-def test_posts_and_media_are_parsed_again_without_the_pages(
-    store: Store, cfg: Config, ingested: Callable[[], dict[str, int]]
-) -> None:
-    assert ingested() == {"images": 1, "raw_posts": 2, "posts": 2, "media": 2, "rejects": 2}
-    shutil.rmtree(cfg.corpora[0].path)
-    parsed = parsed_posts.parse_posts(store.read("raw_posts"))
+def test_posts_and_media_are_parsed_from_raw_posts_alone(filled: Store) -> None:
+    parsed = parsed_posts.parse_posts(filled.read("raw_posts"))
     for name, frame in (("posts", parsed_posts.posts_of(parsed)), ("media", parsed_posts.media_of(parsed))):
-        assert rows(frame) == rows(store.read(name)), name
-    found = {r.post_id: (r.platform, r.author_followers, r.like_count) for r in store.read("posts").collect()}
+        assert rows(frame) == rows(filled.read(name)), name
+    found = {r.post_id: (r.platform, r.author_followers, r.like_count) for r in filled.read("posts").collect()}
     assert found == {"10": ("x", 10, 10), "11": ("bluesky", 10, 11)}
 
 
-def test_a_purged_post_is_in_no_file_of_the_store(
-    store: Store, cfg: Config, ingested: Callable[[], dict[str, int]]
-) -> None:
-    ingested()
-    done = purge(cfg, store, Request(authors=("author10",)), lambda text: None, files=False, hours=0, dry_run=False)
+def test_a_table_of_others_is_left_alone(filled: Store) -> None:
+    assert Path(filled.path("tweets")).exists()
+
+
+def test_a_purged_post_is_in_no_file_of_the_store(filled: Store, cfg: Config) -> None:
+    done = purge(cfg, filled, Request(authors=("author10",)), lambda text: None, files=False, hours=0, dry_run=False)
     assert done.rows == {"raw_posts": 1, "posts": 1, "media": 1, "images": 1, "rejects": 1}
-    ingested()
-    files = [path for path in Path(store.root).rglob("*.parquet") if "_delta_log" not in path.parts]
+    run_ingest(filled, cfg)
+    files = [path for path in Path(filled.root).rglob("*.parquet") if "_delta_log" not in path.parts]
     text = "".join(str(pq.read_table(path).to_pylist()) for path in files)
     assert "words 11" in text and "name of 11" in text and "alt 11" in text
     assert not [word for word in ("words 10", "author10", "name of 10", "alt 10") if word in text]
-    assert [row.post_id for row in store.read("raw_posts").collect()] == ["11"]
+    assert [row.post_id for row in filled.read("raw_posts").collect()] == ["11"]
 
 
 def older(store: Store) -> None:
@@ -111,29 +111,20 @@ def older(store: Store) -> None:
     store.spark.sql(f"ALTER TABLE {where} ADD CONSTRAINT source_known CHECK (source IN ('tweet', 'prompt'))")
 
 
-def test_a_store_of_an_older_version_is_refused_until_ingest_has_run(
-    store: Store, cfg: Config, ingested: Callable[[], dict[str, int]]
-) -> None:
+def test_a_store_of_an_older_version_is_refused_until_ingest_has_run(store: Store, cfg: Config) -> None:
     older(store)
     with pytest.raises(SchemaError, match=r"'posts'\. Got 'tweets'.*twigma stage ingest"):
         store.read("posts")
     with pytest.raises(SchemaError, match="twigma stage ingest"):
         purge(cfg, store, Request(posts=("10",)), lambda text: None, files=False, hours=0, dry_run=False)
     assert [row.post_id for row in store.read("media").collect()] == ["10"]
-    ingested()
+    run_ingest(store, cfg)
     assert sorted(row.post_id for row in store.read("posts").collect()) == ["10", "11"]
     assert sorted(row.post_id for row in store.read("media").collect()) == ["10", "11"]
     assert not Path(store.path("tweets")).exists()
     assert [row.text_id for row in store.read("text_embeddings").collect()] == ["prompt"]
     text = {"text_id": "c", "model_id": "m", "preprocess_rev": "r", "source": "post", "dim": 1, "embedding": [1.0]}
     assert store.write("text_embeddings", declared.table(store.spark, "text_embeddings", [text]), stage="x") == 1
-
-
-def test_a_table_of_others_is_left_alone(store: Store, ingested: Callable[[], dict[str, int]]) -> None:
-    local_frame(store.spark, [("1", "mine")], "id STRING, text STRING").write.format("delta").save(store.path("tweets"))
-    assert store.read("posts").count() == 0
-    ingested()
-    assert Path(store.path("tweets")).exists()
 
 
 def test_the_platform_of_a_post_is_one_that_is_known(store: Store) -> None:
