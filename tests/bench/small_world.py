@@ -34,10 +34,12 @@ class Side:
     Attributes:
         root: its folder.
         commands: arguments of `twigma`, one after another.
+        module: where its `main` is.
     """
 
     root: Path
     commands: tuple[tuple[str, ...], ...]
+    module: str = "twigma_spark.cli.main"
 
     def run(self, folder: Path, *settings: str) -> None:
         """Run the commands in `folder`, where the sample's paths begin."""
@@ -51,7 +53,7 @@ class Side:
 
     def _twigma(self, folder: Path, *arguments: str) -> None:
         env = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONHASHSEED": "0"}
-        command = [str(Path(sys.executable).parent / "twigma"), *arguments]
+        command = [sys.executable, "-c", f"from {self.module} import main; main()", *arguments]
         subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
 
 
@@ -63,7 +65,7 @@ def demo_of(root: Path) -> Side:
 def demo_before(root: Path) -> Side:
     """Return the demo of a checkout that has no such command yet: two starts of Spark."""
     conf = str(root / "conf" / "sample.yaml")
-    return Side(root, (("run", "--conf", conf), ("truth", "--conf", conf)))
+    return Side(root, (("run", "--conf", conf), ("truth", "--conf", conf)), "twigma_spark.cli")
 
 
 def times(side: Side) -> dict[str, float]:
