@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from twigma_spark.config.models import Onnx
-from twigma_spark.config.overlays import load
+from twigma_spark.config.overlays import PATTERNS, load
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
@@ -144,3 +144,16 @@ def test_a_preset_fills_in_what_is_not_given() -> None:
     assert (model.fit, model.interpolation, model.mean[0], model.std) == ("shortest", "bicubic", 0.48145466, (1, 1, 1))
     with pytest.raises(ConfigError, match="preset"):
         load([], ["models.image={kind: onnx, path: net.onnx, preset: vgg}"])
+
+
+def patterns_in(schema: object) -> set[str]:
+    """Return the patterns of texts anywhere in a JSON schema."""
+    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    own = {schema["pattern"]} if isinstance(schema, dict) and isinstance(schema.get("pattern"), str) else set()
+    return own.union(*map(patterns_in, parts))
+
+
+def test_every_pattern_is_explained() -> None:
+    assert patterns_in(Config.model_json_schema()) == set(PATTERNS)
+    with pytest.raises(ConfigError, match=r"collect\.stream: must be an address such as wss://host, without a path\. "):
+        load([], ["collect.stream=ftp://host"])

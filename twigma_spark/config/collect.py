@@ -18,8 +18,9 @@ SOURCES: Mapping[str, str] = {
     "mastodon": "twigma_spark.io.sources.mastodon",
 }
 
-Hashtag = Annotated[str, Field(pattern=r"^\w+$", max_length=100)]
-ADDRESS = r"^https?://[^/?#@\s]+$"
+HASHTAG = r"^\w+$"
+Hashtag = Annotated[str, Field(pattern=HASHTAG, max_length=100)]
+ADDRESS, STREAM = r"^https?://[^/?#@\s]+$", r"^wss?://[^/?#@\s]+$"
 
 
 class Prices(Section):
@@ -43,7 +44,7 @@ class Collect(Section):
     max_dollars: float | None = Field(None, gt=0)
     prices: Prices = Prices()
     api: str | None = Field(None, pattern=ADDRESS)
-    stream: str | None = Field(None, pattern=r"^wss?://[^/?#@\s]+$")
+    stream: str | None = Field(None, pattern=STREAM)
     instances: tuple[Annotated[str, Field(pattern=ADDRESS)], ...] = ()
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from twigma_spark.config.section import Name, Role, Section, Share, StageSection
 
+USER_AGENT = r"^[\x20-\x7e]+$"
+
 
 class Fetch(StageSection):
     """How pictures are downloaded whose addresses a corpus has."""
@@ -22,7 +24,7 @@ class Fetch(StageSection):
     tries: int = Field(3, ge=1)
     attempts: int = Field(10, ge=1)
     honour_noai: bool = True
-    user_agent: str = Field("twigma-spark", pattern=r"^[\x20-\x7e]+$")
+    user_agent: str = Field("twigma-spark", pattern=USER_AGENT)
     private_hosts: tuple[str, ...] = ()
     commit_every: int = Field(50_000, ge=1)
 

@@ -13,6 +13,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 CpuDecode = Literal["fast", "pillow"]
 Decode = Literal["fast", "pillow", "nvjpeg"]
 Rgb = tuple[float, float, float]
+PROMPT = r"\w"
 
 
 class OpenClip(Section):
@@ -119,7 +120,7 @@ class RewardModelSettings(Section):
 
     kind: Literal["reward"]
     path: str
-    prompt: str | None = Field(None, pattern=r"\w")
+    prompt: str | None = Field(None, pattern=PROMPT)
 
 
 class PickScoreSettings(Section):

@@ -9,6 +9,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from twigma_spark.config.collect import ADDRESS, HASHTAG, STREAM
+from twigma_spark.config.engine import USER_AGENT
+from twigma_spark.config.models import PROMPT
+from twigma_spark.config.release import ORCID, URL, VERSION
+from twigma_spark.config.section import NAME
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.redaction import hide, remember
@@ -37,7 +42,18 @@ RULES = {
     "literal_error": "must be {expected}",
     "union_tag_invalid": "kind must be one of {expected_tags}",
     "union_tag_not_found": "must have a kind",
-    "string_pattern_mismatch": "must be lower-case letters, digits and _, beginning with a letter",
+}
+# What the patterns of texts ask for.
+PATTERNS = {
+    NAME: "must be lower-case letters, digits and _, beginning with a letter",
+    HASHTAG: "must be letters, digits and _, without the sign",
+    ADDRESS: "must be an address such as https://host, without a path",
+    STREAM: "must be an address such as wss://host, without a path",
+    USER_AGENT: "must be printable ASCII",
+    PROMPT: "must have a letter or a digit",
+    ORCID: "must be an ORCID such as 0000-0002-1825-0097",
+    VERSION: "must be three numbers such as 1.0.0",
+    URL: "must begin with https:// or http://",
 }
 
 
@@ -129,6 +145,8 @@ def _fault(error: Any, origin: Mapping[str, str]) -> str:
 def _message(error: Any) -> str:
     """Return a rule in the words of YAML, not of Python."""
     kind, context = str(error["type"]), error.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return PATTERNS[str(context["pattern"])]
     if kind in RULES:
         return RULES[kind].format(**context)
     return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")

@@ -10,6 +10,10 @@ from pydantic import Field
 
 from twigma_spark.config.section import Section, one_of
 
+ORCID = r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$"
+VERSION = r"^\d+\.\d+\.\d+$"
+URL = r"^https?://"
+
 
 class License(NamedTuple):
     """A licence of data: its name and where its text is."""
@@ -52,7 +56,7 @@ class Creator(Section):
 
     name: str = Field(min_length=1)
     affiliation: str | None = None
-    orcid: str | None = Field(None, pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")
+    orcid: str | None = Field(None, pattern=ORCID)
 
 
 class Release(Section):
@@ -60,11 +64,11 @@ class Release(Section):
 
     title: str | None = None
     description: str | None = None
-    version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$")
+    version: str = Field("1.0.0", pattern=VERSION)
     date: datetime.date | None = None
     license: Annotated[str, one_of(LICENSES)] | None = None
     creators: tuple[Creator, ...] = ()
-    url: str | None = Field(None, pattern=r"^https?://")
+    url: str | None = Field(None, pattern=URL)
     platform: Platform | None = None
     fields: FieldSet | None = None
     reason: str | None = None
