@@ -134,7 +134,9 @@ def test_deploy_without_a_wheel_says_so(
     assert not (tmp_path / "there").exists()
 
 
-def test_submit_brings_the_files_and_starts_the_cluster(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def account(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """Return submit.py and boto3 in an account that has nothing yet."""
     moto = pytest.importorskip("moto", reason="moto is not installed")
     boto3: Any = pytest.importorskip("boto3", reason="boto3 is not installed")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -142,60 +144,59 @@ def test_submit_brings_the_files_and_starts_the_cluster(written: Path, monkeypat
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     submit = runpy.run_path(str(written / "submit.py"))
     with moto.mock_aws():
-        s3, stacks = boto3.client("s3"), boto3.client("cloudformation")
-        s3.create_bucket(Bucket="twigma-test")
-        values = {
-            "Bucket": "twigma-test",
-            "Subnets": "subnet-1,subnet-2",
-            "ServiceRole": "s",
-            "InstanceProfile": "i",
-            "SecurityConfiguration": "c",
-        }
-        outputs = {name: {"Value": value} for name, value in values.items()}
-        template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
-        stacks.create_stack(StackName="twigma", TemplateBody=json.dumps(template))
-        submit["main"](["upload"])
-        keys = {each["Key"] for each in s3.list_objects_v2(Bucket="twigma-test")["Contents"]}
-        wanted = {"bootstrap.sh", "get_gpus.sh", "run.py", "requirements.txt", "conf/emr.yaml", "conf.zip"}
-        assert {f"twigma/deploy/{name}" for name in wanted} <= keys and len(keys) == 7
-        conf = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf/emr.yaml")["Body"].read().decode()
-        assert "s3://twigma-test/twigma/tables" in conf and "BUCKET/" not in conf
-        packed = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf.zip")["Body"].read()
-        assert zipfile.ZipFile(io.BytesIO(packed)).read("emr.yaml").decode() == conf
-        (cluster,) = submit["main"](["run"])
-        emr = boto3.client("emr")
-        assert emr.describe_cluster(ClusterId=cluster)["Cluster"]["Name"] == "twigma"
-        steps = emr.list_steps(ClusterId=cluster)["Steps"]
-        assert {step["Name"] for step in steps} >= {"ingest", "embed", "report"}
-        with pytest.raises(KeyError):
-            submit["request"]((written / "cluster.json").read_text(), {"Subnets": "subnet-1"})
+        yield submit, boto3
+
+
+def test_submit_brings_the_files_and_starts_the_cluster(written: Path, account: tuple[Any, Any]) -> None:
+    submit, boto3 = account
+    s3, stacks = boto3.client("s3"), boto3.client("cloudformation")
+    s3.create_bucket(Bucket="twigma-test")
+    values = {
+        "Bucket": "twigma-test",
+        "Subnets": "subnet-1,subnet-2",
+        "ServiceRole": "s",
+        "InstanceProfile": "i",
+        "SecurityConfiguration": "c",
+    }
+    outputs = {name: {"Value": value} for name, value in values.items()}
+    template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
+    stacks.create_stack(StackName="twigma", TemplateBody=json.dumps(template))
+    submit["main"](["upload"])
+    keys = {each["Key"] for each in s3.list_objects_v2(Bucket="twigma-test")["Contents"]}
+    wanted = {"bootstrap.sh", "get_gpus.sh", "run.py", "requirements.txt", "conf/emr.yaml", "conf.zip"}
+    assert {f"twigma/deploy/{name}" for name in wanted} <= keys and len(keys) == 7
+    conf = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf/emr.yaml")["Body"].read().decode()
+    assert "s3://twigma-test/twigma/tables" in conf and "BUCKET/" not in conf
+    packed = s3.get_object(Bucket="twigma-test", Key="twigma/deploy/conf.zip")["Body"].read()
+    assert zipfile.ZipFile(io.BytesIO(packed)).read("emr.yaml").decode() == conf
+    (cluster,) = submit["main"](["run"])
+    emr = boto3.client("emr")
+    assert emr.describe_cluster(ClusterId=cluster)["Cluster"]["Name"] == "twigma"
+    steps = emr.list_steps(ClusterId=cluster)["Steps"]
+    assert {step["Name"] for step in steps} >= {"ingest", "embed", "report"}
+    with pytest.raises(KeyError):
+        submit["request"]((written / "cluster.json").read_text(), {"Subnets": "subnet-1"})
 
 
 @pytest.fixture
-def serverless(written: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+def serverless(account: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """Return submit.py and boto3 in an account with the two stacks, whose clusters end as they start."""
-    moto = pytest.importorskip("moto", reason="moto is not installed")
-    boto3: Any = pytest.importorskip("boto3", reason="boto3 is not installed")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    submit = runpy.run_path(str(written / "submit.py"))
-    with moto.mock_aws():
-        application = boto3.client("emr-serverless").create_application(releaseLabel="emr-7.13.0", type="SPARK")
-        cluster = {"Bucket": "b", "Subnets": "subnet-1", "ServiceRole": "s", "InstanceProfile": "i"}
-        role = "arn:aws:iam::123456789012:role/twigma"
-        own = {"Bucket": "b", "ApplicationId": application["applicationId"], "JobRole": role}
-        for name, values in (("twigma", {**cluster, "SecurityConfiguration": "c"}), ("twigma-serverless", own)):
-            outputs = {key: {"Value": value} for key, value in values.items()}
-            template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
-            boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
-        run_cluster = submit["run_cluster"]
-        monkeypatch.setitem(
-            submit["run_rounds"].__globals__,
-            "run_cluster",
-            lambda names, wait, only: run_cluster(names, wait=False, only=only),
-        )
-        yield submit, boto3
+    submit, boto3 = account
+    application = boto3.client("emr-serverless").create_application(releaseLabel="emr-7.13.0", type="SPARK")
+    cluster = {"Bucket": "b", "Subnets": "subnet-1", "ServiceRole": "s", "InstanceProfile": "i"}
+    role = "arn:aws:iam::123456789012:role/twigma"
+    own = {"Bucket": "b", "ApplicationId": application["applicationId"], "JobRole": role}
+    for name, values in (("twigma", {**cluster, "SecurityConfiguration": "c"}), ("twigma-serverless", own)):
+        outputs = {key: {"Value": value} for key, value in values.items()}
+        template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
+        boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+    run_cluster = submit["run_cluster"]
+    monkeypatch.setitem(
+        submit["run_rounds"].__globals__,
+        "run_cluster",
+        lambda names, wait, only: run_cluster(names, wait=False, only=only),
+    )
+    return submit, boto3
 
 
 def steps_of(boto3: Any, clusters: list[str]) -> list[set[str]]:

@@ -66,7 +66,7 @@ class Live:
     """How far a live stream has come.
 
     Attributes:
-        cursor: time of the last event that was dealt with, microseconds since 1970; None before the first.
+        cursor: time of the last event that was read, microseconds since 1970; None before the first.
         pages: written so far.
         unreadable: events of which nothing could be made.
         missed: start and end of the times of which the stream gave nothing, as YYYY-MM-DDTHH:MM:SSZ.
