@@ -17,7 +17,8 @@ from twigma_spark.io.session import SHORT_JVM, open_session
 from twigma_spark.io.tables import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks")
+# Those that look at the one finished run, and the one that has Numba compile UMAP as that run does.
+OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks", "test_projection")
 WITH_SPARK = ("jobs", "realdata", "spark")
 # No test is about its time, and machines are shared.
 settings.register_profile("no_deadline", deadline=None)
@@ -30,7 +31,7 @@ WORKER_IMPORTS = (OpenClip.worker_import, Blip.worker_import)
 
 
 class ByFile(LoadFileScheduling):
-    """The tests of one file in one process, and those that look at the one finished run."""
+    """The tests of one file in one process, and those of OF_THE_RUN."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))

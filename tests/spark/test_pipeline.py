@@ -107,7 +107,6 @@ def test_what_lies_outside_the_tables_counts_too(ready: Store) -> None:
     assert not go(replace(SCORE, sources=lambda cfg, spark: "two"))[0].skipped
 
 
-@pytest.mark.spark4
 def test_a_run_is_recorded(ready: Store) -> None:
     runner(ready, [])(replace(SCORE, versions=lambda cfg: {"nsfw_model": "tiny@1"}))
     row = ready.read("runs").collect()[0]
