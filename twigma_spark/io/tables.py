@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from twigma_spark.io import arrow, ddl
 from twigma_spark.io.delta_log import LOG, Commit, commits
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.lease import Lease
+from twigma_spark.io.session import small_pages
 from twigma_spark.schemas import OLDER_COLUMNS, TABLES, Table
 
 CATALOG = re.compile(r"^\w+\.\w+$")
@@ -316,7 +318,8 @@ class Store:
             return True
         self._check_lease()
         try:
-            self.spark.sql(f"REORG TABLE {self.location(name)} APPLY (PURGE)").collect()
+            with self._pages_of(name):
+                self.spark.sql(f"REORG TABLE {self.location(name)} APPLY (PURGE)").collect()
         except ParseException:
             return False
         return True
@@ -324,7 +327,8 @@ class Store:
     def optimize(self, name: str) -> tuple[int, int]:
         """Return how many small files were put together, and into how many; their rows stay as they are."""
         self._check_lease()
-        done = self.spark.sql(f"OPTIMIZE {self.location(name)}").select("metrics.*").collect()
+        with self._pages_of(name):
+            done = self.spark.sql(f"OPTIMIZE {self.location(name)}").select("metrics.*").collect()
         return sum(row["numFilesRemoved"] for row in done), sum(row["numFilesAdded"] for row in done)
 
     def _never_written(self, table: Table, stage: str) -> bool:
@@ -371,7 +375,8 @@ class Store:
         self._check_lease()
         token, before = uuid.uuid4().hex, self.version(name)  # the token tells our commit from one of another run
         writer = frame.writeTo(self.location(name)).option("userMetadata", token)
-        writer.append() if scope is None else writer.overwrite(F.expr(scope))
+        with self._pages_of(name):
+            writer.append() if scope is None else writer.overwrite(F.expr(scope))
         own = next((commit for commit in self._commits(name, 100) if commit.token == token), None)
         if own is not None:
             return own.rows or 0
@@ -403,7 +408,12 @@ class Store:
     def _delete(self, name: str, condition: str) -> int:
         self._check_lease()
         query = f"DELETE FROM {self.location(name)} WHERE {condition}"  # noqa: S608 - literals are quoted
-        return int(self.spark.sql(query).collect()[0]["num_affected_rows"])
+        with self._pages_of(name):
+            return int(self.spark.sql(query).collect()[0]["num_affected_rows"])
+
+    def _pages_of(self, name: str) -> AbstractContextManager[None]:
+        """Return the context in which files of a table are written with the pages that it declares."""
+        return small_pages(self.spark, TABLES[name].page_rows)
 
     def _check_lease(self) -> None:
         if self.lease is not None:

@@ -14,6 +14,7 @@ from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import annotation, gallery
+from twigma_spark.transforms.columns import is_one_of
 from twigma_spark.transforms.images import NO_BYTES
 
 
@@ -48,7 +49,7 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
 
 def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) -> dict[str, bytes | None]:
     """Return the pictures by image id, small enough for a page."""
-    wanted = tables["images"].where(F.col("image_id").isin(ids))
+    wanted = tables["images"].where(is_one_of("image_id", ids))
     blind = wanted.select("image_id", "content", F.lit(cfg.concordance.thumbnail).alias("side"))
     with picture_batches(spark, cfg.embed.arrow_batch):
         rows = gallery.thumbnails(blind, cfg.ingest.max_pixels).collect()
