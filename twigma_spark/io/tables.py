@@ -252,15 +252,15 @@ class Store:
             name: of a table; one that is missing has none.
             ids: of each expression of the table's columns, such as ``image_id``, each id once.
         """
-        asked = {expression: each for expression, each in ids.items() if each}
-        if not asked or not self.exists(name):
+        ids_by_column = {expression: each for expression, each in ids.items() if each}
+        if not ids_by_column or not self.exists(name):
             return 0
-        if sum(map(len, asked.values())) <= FEW_IDS:
+        if sum(map(len, ids_by_column.values())) <= FEW_IDS:
             condition = " OR ".join(
-                f"{expression} IN ({', '.join(map(ddl.text, each))})" for expression, each in asked.items()
+                f"{expression} IN ({', '.join(map(ddl.text, each))})" for expression, each in ids_by_column.items()
             )
             return self._delete(name, condition)
-        return sum(self._delete_ids(name, expression, each) for expression, each in asked.items())
+        return sum(self._delete_ids(name, expression, each) for expression, each in ids_by_column.items())
 
     @on_conflict
     def _delete_ids(self, name: str, expression: str, ids: Sequence[str]) -> int:
@@ -463,16 +463,16 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
     Raises:
         SchemaError: names every column that is missing, is not declared, or has another type.
     """
-    found = {f.name: f.dataType for f in frame.schema.fields}
+    types = {f.name: f.dataType for f in frame.schema.fields}
     declared = {f.name: f.dataType for f in table.schema.fields}
-    faults = [f"column '{n}' must be {_type(k)}. Got no such column" for n, k in declared.items() if n not in found]
+    faults = [f"column '{n}' must be {_type(k)}. Got no such column" for n, k in declared.items() if n not in types]
     faults += [
-        f"column '{n}' must be declared in schemas.py. Got {_type(found[n])}" for n in found if n not in declared
+        f"column '{n}' must be declared in schemas.py. Got {_type(types[n])}" for n in types if n not in declared
     ]
     faults += [
-        f"column '{n}' must be {_type(kind)}. Got {_type(found[n])}"
+        f"column '{n}' must be {_type(kind)}. Got {_type(types[n])}"
         for n, kind in declared.items()
-        if n in found and _type(found[n]) != _type(kind)
+        if n in types and _type(types[n]) != _type(kind)
     ]
     if faults:
         raise SchemaError(f"table '{table.name}': " + "; ".join(faults) + ". Nothing was written.")
@@ -481,8 +481,8 @@ def fit(frame: DataFrame, table: Table) -> DataFrame:
 
 def _column(field: t.StructField, there: Sequence[str]) -> Column:
     """Return a declared column of a table that has the columns `there`."""
-    found = next((name for name in (field.name, OLDER_COLUMNS.get(field.name)) if name in there), None)
-    return (F.lit(None).cast(field.dataType) if found is None else F.col(found)).alias(field.name)
+    source = next((name for name in (field.name, OLDER_COLUMNS.get(field.name)) if name in there), None)
+    return (F.lit(None).cast(field.dataType) if source is None else F.col(source)).alias(field.name)
 
 
 def _scope(table: Table, stage: str) -> str | None:

@@ -30,18 +30,20 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
     Raises:
         ConfigError: where there is no image to show.
     """
-    how = cfg.concordance
-    clusters = inputs.clustering(tables["clusters"], how.clustering)
+    settings = cfg.concordance
+    clusters = inputs.clustering(tables["clusters"], settings.clustering)
     drawn = tables["images"].where(f"NOT ({NO_BYTES})")
-    chosen = annotation.sheet(clusters, drawn, tables["scores"], how.per_cluster, how.nsfw_threshold, cfg.seed)
+    chosen = annotation.sheet(
+        clusters, drawn, tables["scores"], settings.per_cluster, settings.nsfw_threshold, cfg.seed
+    )
     rows = [row.asDict() for row in chosen.collect()]
     if not rows:
         raise ConfigError(
-            f"concordance.clustering must be a clustering with images that may be shown. Got {how.clustering!r}; "
+            f"concordance.clustering must be a clustering with images that may be shown. Got {settings.clustering!r}; "
             "run the stage cluster first, or raise concordance.nsfw_threshold."
         )
     pictures = _pictures(cfg, spark, tables, [row["image_id"] for row in rows])
-    shown = [SheetItem(r["item"], found, r["unsure"]) for r in rows if (found := pictures.get(r["image_id"]))]
+    shown = [SheetItem(r["item"], picture, r["unsure"]) for r in rows if (picture := pictures.get(r["image_id"]))]
     page = write_text(f"{out.rstrip('/')}/sheet.html", annotation_page(cfg.report.title, shown))
     sheet = write_text(f"{out.rstrip('/')}/sheet.csv", blank_sheet([s.item for s in shown]))
     return f"{len(shown)} images of {len({row['cluster'] for row in rows})} clusters, blind: {page} and {sheet}"
