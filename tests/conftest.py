@@ -59,6 +59,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_cached_frames() -> Iterator[None]:
+    """What a module has cached goes with it: Spark compares the plan of every later query with all that is cached."""
+    yield
+    if (session := SparkSession.getActiveSession()) is not None:
+        session.catalog.clearCache()
+
+
 @pytest.fixture
 def store(spark: SparkSession, tmp_path: Path) -> Store:
     """An empty store in a folder."""

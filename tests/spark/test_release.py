@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,7 +87,7 @@ def literal() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def store_of(spark: SparkSession) -> Iterator[Callable[[dict[str, list[dict[str, Any]]]], Any]]:
+def store_of(spark: SparkSession) -> Callable[[dict[str, list[dict[str, Any]]]], Any]:
     """Makes a store of literal rows, without Delta."""
 
     def make(rows: dict[str, list[dict[str, Any]]]) -> Any:
@@ -99,8 +99,7 @@ def store_of(spark: SparkSession) -> Iterator[Callable[[dict[str, list[dict[str,
             spark=spark, read=frames.__getitem__, count=lambda n: len(rows.get(n, [])), version=lambda n: 3
         )
 
-    yield make
-    spark.catalog.clearCache()  # with which Spark compares the plan of every later query
+    return make
 
 
 @pytest.fixture
