@@ -13,7 +13,6 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 from tests.jobs.conftest import ROOT, Done
-from twigma_spark.io.session import SHORT, SHORT_JVM
 
 pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -36,11 +35,7 @@ def points(trace: dict[str, Any]) -> int:
 def kernel(done: Done) -> Iterator[KernelManager]:
     """A kernel with the run's tables; both notebooks run in it, since each start of Spark takes half a minute."""
     manager = KernelManager(kernel_name="python3")
-    # A notebook's session is for tables of any size; with the settings for small ones it takes half the time.
-    small = " ".join([SHORT_JVM, *(f"-D{key}={value}" for key, value in SHORT.items())])
-    environment = {
-        **os.environ, "TWIGMA_STORE": done.cfg.store.root, "PYTHONPATH": str(ROOT), "SPARK_SUBMIT_OPTS": small
-    }  # fmt: skip
+    environment = {**os.environ, "TWIGMA_STORE": done.cfg.store.root, "PYTHONPATH": str(ROOT)}
     manager.start_kernel(cwd=str(ROOT / "notebooks"), env=environment)
     yield manager
     manager.shutdown_kernel()
