@@ -84,7 +84,7 @@ def _tau_by_pairs(x: Floats, y: Floats, times: Floats) -> Floats:
         np.einsum("si,si->s", times @ signs, times) for signs in (of_x * of_y, of_x * of_x, of_y * of_y)
     )
     with np.errstate(invalid="ignore"):
-        return both / np.sqrt(untied_x) / np.sqrt(untied_y)
+        return np.asarray(both / np.sqrt(untied_x) / np.sqrt(untied_y))
 
 
 def _by_t(tau: float, drawn: Floats, groups: int) -> float:
