@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from twigma_spark.estimators.products import inner_products
 from twigma_spark.vectors import unit_rows
 
 Vectors = NDArray[np.float32]
@@ -155,7 +156,7 @@ def groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metri
 
 def _closeness(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.float32]:
     """Return (n, k), larger is nearer: <v, c>, and for the Euclidean metric <v, c> - |c|²/2."""
-    close: NDArray[np.float32] = vectors @ found.T
+    close = inner_products(vectors, found)
     if metric == "euclidean":
         close -= np.einsum("ij,ij->i", found, found) / 2
     return close
