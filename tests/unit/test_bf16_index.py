@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twigma_spark.estimators import bf16_index, faiss_index, neighbour_search
+from twigma_spark.estimators import bf16_index, bf16_products, faiss_index, neighbour_search
 from twigma_spark.estimators.best_rows import BestRows
 from twigma_spark.estimators.bf16_index import Bf16Index
 from twigma_spark.estimators.faiss_index import NeighbourIndex
@@ -152,10 +152,10 @@ def test_threads_answer_as_one_and_torch_has_its_threads_back(monkeypatch: pytes
 
 
 def test_products_are_added_as_the_bound_has_it() -> None:
-    assert bf16_index.adds_in_float32()
+    assert bf16_products.adds_in_float32()
 
 
 def test_products_rounded_on_the_way_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = torch.mm
     monkeypatch.setattr(torch, "mm", lambda a, b: exact(a[:, :400], b[:400]) + exact(a[:, 400:], b[400:]))
-    assert not bf16_index.adds_in_float32()
+    assert not bf16_products.adds_in_float32()

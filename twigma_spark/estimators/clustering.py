@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.coreset import Metric, Vectors, nearest
+from twigma_spark.estimators.coreset import Metric, Vectors
+from twigma_spark.estimators.nearest_centres import Centres
 
 # What comes from the partitions is merged in so many tasks, so that the driver's share is bounded.
 MERGERS = 4
@@ -65,13 +66,13 @@ class KMeansModel:
     metric: Metric = "cosine"
 
 
-def assign_rows(rows: Vectors, norms: Vectors, model: KMeansModel) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def assign_rows(rows: Vectors, norms: Vectors, centres: Centres) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the nearest centre and the distance to it of rows (n, d) of lengths (n,); of equals the first."""
-    found = nearest(rows, model.centroids, model.metric)
-    own = np.einsum("ij,ij->i", rows, model.centroids[found], dtype=np.float32).astype(np.float64)
-    if model.metric == "cosine":
+    found = centres.nearest(rows, norms)
+    own = np.einsum("ij,ij->i", rows, centres.found[found], dtype=np.float32).astype(np.float64)
+    if centres.metric == "cosine":
         return found, (1.0 - own / norms).clip(0.0, 2.0)
-    squares = np.einsum("ij,ij->i", model.centroids, model.centroids)[found]
+    squares = np.einsum("ij,ij->i", centres.found, centres.found)[found]
     return found, np.sqrt(np.maximum(norms.astype(np.float64) ** 2 - 2 * own + squares, 0.0))
 
 

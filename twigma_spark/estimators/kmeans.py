@@ -23,6 +23,7 @@ from twigma_spark.errors import ModelError
 from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows
 from twigma_spark.estimators.coreset import centres
 from twigma_spark.estimators.lloyd import refine
+from twigma_spark.estimators.nearest_centres import Centres
 from twigma_spark.estimators.table_summary import Summary, summarise
 from twigma_spark.io import arrow
 
@@ -88,11 +89,12 @@ def assign_clusters(vectors: DataFrame, model: KMeansModel) -> DataFrame:
 
 
 def _assign_batches(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
+    own = Centres(model.centroids, model.metric)
     for batch in batches:
         if not batch.num_rows:
             continue
         found = arrow.check_vectors(batch.column(2), model.centroids.shape[1])
-        cluster, distance = assign_rows(found.rows, found.norms, model)
+        cluster, distance = assign_rows(found.rows, found.norms, own)
         bad = ~found.usable
         columns = [
             batch.column(0), batch.column(1), pa.array(cluster.astype(np.int32), mask=bad),

@@ -20,3 +20,16 @@ def inner_products(rows: NDArray[np.float32], others: NDArray[np.float32]) -> ND
         return np.zeros((len(rows), len(others)), np.float32)
     # BLAS counts columns first: it is given the transposes, and gives one.
     return np.asarray(sgemm(1.0, others.T, rows.T, trans_a=True).T)
+
+
+def gamma(terms: int, unit: float) -> float:
+    """Return γ of a sum of products: what it may be off by, in whatever order it is added, for sizes that add up to 1.
+
+    Higham (2002), Accuracy and Stability of Numerical Algorithms, section 3.1.
+    """
+    return terms * unit / (1 - terms * unit)
+
+
+def rounding_of_products(dim: int) -> float:
+    """Return what such a product of two vectors of length 1 may be off by, and what is subtracted from it after."""
+    return gamma(dim + 2, 2.0**-23)

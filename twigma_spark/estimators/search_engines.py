@@ -17,12 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators.bf16_index import adds_in_float32
+from twigma_spark.estimators.bf16_products import adds_in_float32
 from twigma_spark.estimators.blas import faiss
-from twigma_spark.estimators.faiss_index import BF16_UNITS, NeighbourIndex, vectors_of, with_proposer
+from twigma_spark.estimators.faiss_index import NeighbourIndex, vectors_of, with_proposer
 from twigma_spark.estimators.index_types import RATE
 from twigma_spark.estimators.neighbour_search import nearest, thread_pool
-from twigma_spark.models.device import cpu_features
+from twigma_spark.models.device import cpu_features, multiplies_bf16_fast
 
 Engine = Literal["auto", "faiss", "bf16"]
 # Seconds that FAISS would take, below which a probe and torch's import are not worth their time.
@@ -61,7 +61,7 @@ def choose_engine(wanted: Engine, shards: Sequence[NeighbourIndex], queries: int
     """Return what is to search indexes for so many queries.
 
     Args:
-        wanted: from the configuration; "auto" takes bf16 where the CPU has units for it and a probe is quicker.
+        wanted: from the configuration; "auto" takes bf16 where the CPU multiplies it fast and a probe is quicker.
         shards: indexes in memory or mapped.
         queries: how many are to come.
         memory: bytes that the copies in bf16 may take.
@@ -111,7 +111,7 @@ def _against(wanted: Engine, shards: Sequence[NeighbourIndex], queries: int, mem
     if wanted == "auto":
         against |= {
             f"it takes less than {LEAST_SECONDS:.0f} s": work / RATE < LEAST_SECONDS,
-            "the CPU has no bf16 units": not cpu_features() & BF16_UNITS,
+            "the CPU multiplies bf16 no faster than float32": not multiplies_bf16_fast(cpu_features()),
             "torch is not installed": find_spec("torch") is None,
         }
     if (found := next((reason for reason, holds in against.items() if holds), "")) or wanted == "faiss":
