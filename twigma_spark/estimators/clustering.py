@@ -16,6 +16,9 @@ from twigma_spark.estimators.nearest_centres import Centres
 MERGERS = 4
 # Fewer rows cost next to nothing to fit.
 LEAST_ROWS = 50_000
+# Clusters up to which the means of a summary are fine enough: 128 and more for each. For more clusters the fit is made
+# on the driver on rows that were drawn, so many for each, and at most so many in all (805 MB at 768 elements).
+MOST_SUMMARISED, DRAWN, MOST_DRAWN = 256, 128, 262_144
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,11 @@ class KMeansSpec:
         k: clusters.
         seed: of the groups in the blocks; the driver's starts use seed, seed + 1, ...
         metric: "cosine" clusters directions, "euclidean" points.
-        rows_a_cluster: vectors that the fit is made on, for each cluster; `LEAST_ROWS` in all at least.
+        rows_a_cluster: vectors that the fit is made on, for each cluster; `LEAST_ROWS` in all at least. `DRAWN` at most
+            where it is made on rows that were drawn.
         summaries: weighted means that a block of rows is reduced to; raised to 2 k where that is more.
-        restarts: starts on the driver, the best is kept.
-        refine: exact Lloyd rounds over the table at most, one pass each.
+        restarts: starts on the driver, the best is kept; one where rows were drawn, which takes longer and varies less.
+        refine: exact Lloyd rounds over the table at most, one pass each; None for two where rows were drawn, else none.
         tol: relative gain that ends them.
     """
 
@@ -39,13 +43,25 @@ class KMeansSpec:
     rows_a_cluster: int = 1000
     summaries: int = 512
     restarts: int = 5
-    refine: int = 0
+    refine: int | None = None
     tol: float = 1e-4
 
     @property
     def rows(self) -> int:
         """Vectors that the fit is made on."""
+        if self.draws:
+            return min(MOST_DRAWN, max(LEAST_ROWS, min(self.rows_a_cluster, DRAWN) * self.k))
         return max(LEAST_ROWS, self.rows_a_cluster * self.k)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the fit is made on rows and not on means of them."""
+        return self.k > MOST_SUMMARISED
+
+    @property
+    def rounds(self) -> int:
+        """Exact Lloyd rounds over the table at most."""
+        return 2 * self.draws if self.refine is None else self.refine
 
     @property
     def groups(self) -> int:
@@ -55,7 +71,7 @@ class KMeansSpec:
     @property
     def seeds(self) -> range:
         """Seeds of the driver's starts."""
-        return range(self.seed, self.seed + self.restarts)
+        return range(self.seed, self.seed + (1 if self.draws else self.restarts))
 
 
 @dataclass(frozen=True)

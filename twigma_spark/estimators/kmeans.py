@@ -1,9 +1,11 @@
-"""k-means in two passes over the table: a weighted summary of rows of each partition, then assignment.
+"""k-means in two passes over the table, or four: a weighted summary of rows of each partition, then assignment.
 
 Of a large table, rows drawn by the hash of their id take part in the fit: with m rows a cluster the mean squared
 distance is about 1/m above that of fitting all. Each partition is reduced to weighted means of small groups of
-like vectors; weighted k-means of all those on the driver, from several seeds, gives the centres. What comes to
-the driver is bounded whatever the table's size. Exact Lloyd rounds over the table, one pass each, can follow.
+like vectors; weighted k-means of all those on the driver, from several seeds, gives the centres. For many clusters
+the means would be too few for each: then rows are drawn and fitted on the driver. What comes there is bounded
+whatever the table's size. Exact Lloyd rounds over the table, one pass each, can follow; after a fit of drawn rows
+two of them do.
 
 The result is the same for a seed and a partitioning, in whatever order the rows of a partition arrive, as
 long as what is drawn of a partition fits one block (`BLOCK` bytes of vectors); more is cut into blocks as it
@@ -41,7 +43,7 @@ __all__ = [
 
 
 def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
-    """Return the centres of the vectors; one pass over the table, and one for each round of `spec.refine`.
+    """Return the centres of the vectors; one pass over the table, and one for each round of `spec.rounds`.
 
     Where there are fewer different vectors than clusters, the spare centres repeat others and stay empty.
 

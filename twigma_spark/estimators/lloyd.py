@@ -21,12 +21,12 @@ SUMS = "cluster INT, mean ARRAY<FLOAT>, weight DOUBLE, cost DOUBLE"
 
 
 def refine(vectors: DataFrame, model: KMeansModel, spec: KMeansSpec) -> KMeansModel:
-    """Return the model after exact Lloyd rounds over the table, until a round gains less than `spec.tol`.
+    """Return the model after `spec.rounds` exact Lloyd rounds over the table, or until one gains less than `spec.tol`.
 
     The mean distance never grows. A centre without vectors moves to the worst served one of all.
     """
     before = np.inf
-    for _ in range(spec.refine):
+    for _ in range(spec.rounds):
         model, cost = _round(vectors, model)
         if before - cost <= spec.tol * before:
             break
