@@ -101,3 +101,20 @@ def test_a_worker_searches_files_by_bf16_where_its_cpu_can(
     queries = pa.record_batch([ids, vectors], ["image_id", "embedding"])
     found = neighbour_search._answers_of_files([queries], (shard,), 5, 64)
     assert list(found) == list(neighbour_search.answers([queries], [index], 5, 64))
+
+
+def test_a_probe_ends_where_it_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products alone that take longer decide; else a round that is clear; else the median of three."""
+    index, looked = index_of(3000), []
+
+    def share_of(bare: float, *rounds: float) -> float:
+        seconds = iter([each for share in rounds for each in (share, 1.0)])
+        monkeypatch.setattr(search_engines, "_share_of_products", lambda vectors, queries: bare)
+        monkeypatch.setattr(search_engines, "_seconds", lambda *_: looked.append(1) or next(seconds))
+        looked.clear()
+        return search_engines.probe(index)
+
+    assert (share_of(1.5), len(looked)) == (1.5, 0)
+    assert (share_of(0.5, 0.4), len(looked)) == (0.4, 2)
+    assert (share_of(1.1, 1.4), len(looked)) == (1.4, 2)
+    assert (share_of(0.8, 0.85, 0.95, 0.88), len(looked)) == (0.88, 6)
