@@ -48,6 +48,7 @@ def large(b: Any) -> Iterator[Record]:
         name = f"{choice.factory} of {rows:,} x {dim} in {len(files)} files"
         yield printed(f"{name}: trained and written", building, "s")
         yield _within(f"{name}: driver's peak while it is written", peak.driver, MEMORY, "<= 4 GB")
+        yield printed(f"{name}: the same with its JVM, in which the tasks run too", peak.with_jvm / 1e9, "GB")
         largest = max(Path(each.path).stat().st_size for each in files)
         yield _within(f"{name}: largest file", largest, FILE, "<= 2 GB")
         yield from _searched(name, table, queries, files)

@@ -24,6 +24,7 @@ from tests.bench import vectors_data as data
 from tests.bench.book import at_least, at_most, printed, progress, timed
 from tests.bench.large_index import large, plan
 from tests.bench.memory import watched
+from tests.bench.proposals import proposals
 from tests.bench.records import FOLDER, Record, alternate, has_amx, keep
 from twigma_spark.estimators import faiss_index, index_files, kmeans, neighbour_search
 from twigma_spark.estimators.blas import faiss
@@ -373,6 +374,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "ivf": ivf,
     "kmeans-1000": kmeans_1000,
     "wide": wide,
+    "proposals": proposals,
     "plan": plan,
     "large": large,
 }

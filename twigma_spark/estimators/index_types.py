@@ -62,7 +62,7 @@ def choose(rows: int, dim: int, queries: int, memory: float, seconds: float, fac
         size, most = rows * flat / 1e9, memory / 1e9
         why = f"{size:.1f} GB of vectors exceed the memory of {most:.1f} GB and are mapped from files"
         # A file is filled in memory, where lists that grow take up to twice their size.
-        return Choice(f"{lists},Flat", why, _fits(flat, min(memory / 2, FILE)))
+        return Choice(f"{lists},Flat", why, _fits(flat, min(memory / 3, FILE)))
     code = _code(rows, dim, memory)
     why = f"{rows * flat / 1e9:.1f} GB of vectors exceed the memory of {memory / 1e9:.1f} GB; {code} bytes a vector"
     return Choice(f"OPQ{code},{lists},PQ{code}", why, _fits(code + ID, memory))
