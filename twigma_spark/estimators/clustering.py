@@ -17,8 +17,9 @@ MERGERS = 4
 # Fewer rows cost next to nothing to fit.
 LEAST_ROWS = 50_000
 # Clusters up to which the means of a summary are fine enough: 128 and more for each. For more clusters the fit is made
-# on the driver on rows that were drawn, so many for each, and at most so many in all (805 MB at 768 elements).
-MOST_SUMMARISED, DRAWN, MOST_DRAWN = 256, 128, 262_144
+# on the driver on rows that were drawn, so many for each, and at most so many in all (805 MB at 768 elements). After so
+# many rounds on them, two over the table gain more than further ones.
+MOST_SUMMARISED, DRAWN, MOST_DRAWN, DRAWN_ROUNDS = 256, 128, 262_144, 20
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,14 @@ DRIVER_ROUNDS, DRIVER_TOL = 50, 1e-5
 START_POINTS = 8192
 
 
-def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int], metric: Metric = "cosine") -> Vectors:
+def centres(
+    points: Vectors,
+    weights: Vectors,
+    k: int,
+    seeds: Iterable[int],
+    metric: Metric = "cosine",
+    rounds: int = DRIVER_ROUNDS,
+) -> Vectors:
     """Return the best centres (k, d) float32 of weighted k-means over starts by k-means++ from some seeds.
 
     Points may be shorter than 1 under the cosine: a mean of unit vectors weighs as its rows together would,
@@ -42,10 +49,13 @@ def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int], met
         k: centres; where there are no more points than that, points repeat.
         seeds: of the starts; of equally good ones the first is kept.
         metric: "cosine" or "euclidean".
+        rounds: of a start at most.
     """
     if len(points) <= k:
         return _scale(np.resize(points, (k, points.shape[1])), metric)
-    fits = [lloyd(points, weights, starts(points, weights, k, seed, metric), metric) for seed in seeds]
+    fits = [lloyd(points, weights, starts(points, weights, k, seed, metric), metric, rounds) for seed in seeds]
+    if len(fits) == 1:
+        return fits[0]
     return fits[int(np.argmax([gain(points, weights, fit, metric) for fit in fits]))]
 
 

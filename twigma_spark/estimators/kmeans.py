@@ -22,8 +22,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows
-from twigma_spark.estimators.coreset import centres
+from twigma_spark.estimators.clustering import DRAWN_ROUNDS, KMeansModel, KMeansSpec, assign_rows
+from twigma_spark.estimators.coreset import DRIVER_ROUNDS, centres
 from twigma_spark.estimators.lloyd import refine
 from twigma_spark.estimators.nearest_centres import Centres
 from twigma_spark.estimators.table_summary import Summary, summarise
@@ -68,7 +68,8 @@ def of_summary(found: Summary, spec: KMeansSpec) -> KMeansModel:
             f"k must be at most the number of vectors. Got k={spec.k} and {found.rows} vectors; "
             "choose fewer clusters or more images."
         )
-    return KMeansModel(centres(found.points, found.weights, spec.k, spec.seeds, spec.metric), spec.metric)
+    rounds = DRAWN_ROUNDS if spec.draws else DRIVER_ROUNDS
+    return KMeansModel(centres(found.points, found.weights, spec.k, spec.seeds, spec.metric, rounds), spec.metric)
 
 
 def assign(vectors: DataFrame, model: KMeansModel) -> DataFrame:
