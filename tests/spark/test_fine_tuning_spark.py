@@ -16,8 +16,9 @@ from tests import tables as declared
 from tests.tuning import ENCODER, job, picture, write_pairs
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.fine_tuning import fine_tune
+from twigma_spark.estimators.training_state import TRAINING
 from twigma_spark.io.arrow import local_frame
-from twigma_spark.io.pair_snapshot import TRAINING, read_snapshot, write_snapshot
+from twigma_spark.io.pair_snapshot import read_snapshot, write_snapshot
 from twigma_spark.models.clip import ClipText
 from twigma_spark.models.reward import Reward
 from twigma_spark.stages import reward, specs

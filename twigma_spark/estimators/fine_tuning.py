@@ -45,6 +45,7 @@ class FineTuning:
         device: "cpu" or "cuda".
         decode_threads: threads that decode images, a process.
         threads: CPU threads of the network; None leaves them.
+        saved: is given the folder of the checkpoints when they have changed.
     """
 
     encoder: ClipImage
@@ -61,6 +62,7 @@ class FineTuning:
     device: str = "cpu"
     decode_threads: int = 1
     threads: int | None = None
+    saved: Callable[[Path], None] = lambda folder: None
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _train(
         job.checkpoints,
         _belongs_to(job, snapshot.digest),
         progress,
+        saved=job.saved,
     )
     fitted = trainer.fit()
     margins = trainer.margins("test", pairs)
