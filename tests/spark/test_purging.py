@@ -310,8 +310,8 @@ def test_no_fitted_file_of_what_was_purged_is_left(
                 stack.callback(spark.conf.unset, key)
         where = folder("unused", place, settings_of(spark))
         fill(store, ["images"])
-        made = [publish(where, name, stage) for name, stage in
-                (("umap.npz", "project"), ("reward/reward.safetensors", "reward"), ("own-0.faiss", "neighbours"))]  # fmt: skip
+        files = {"umap.npz": "project", "reward/reward.safetensors": "reward", "own-0.faiss": "neighbours"}
+        made = [publish(where, name, stage) for name, stage in files.items()]
         rows = [{**asdict(each), "stage": stage} for stage, each in made]
         store.write("artifacts", declared.table(spark, "artifacts", rows), stage="project")
         left = ("reward/README.md", "reward/reward.json", "reward-training/k/heads/f/epoch-0001/weights.safetensors",
@@ -322,7 +322,7 @@ def test_no_fitted_file_of_what_was_purged_is_left(
         (where.local / "posts-0.faiss").write_text("aaaa")
         cfg = Config.model_validate({
             "store": {"artifacts": place}, "report": {"path": f"{place}/report.html"},
-            "corpora": [{"name": name, "role": role, "path": "p"} for name, role in (("posts", "art"), ("photo", "natural"))],
+            "corpora": [{"name": "posts", "role": "art", "path": "p"}, {"name": "photo", "role": "natural", "path": "p"}],
         })  # fmt: skip
         run(store, Request(images=(PURGED * 32,)), cfg)
         there = server.keys("art/") if scheme == "s3a" else [str(p) for p in Path(place).rglob("*") if p.is_file()]

@@ -199,7 +199,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         "store.artifacts: must be a folder, or a URL that Arrow (s3://) or fsspec can read and write. Got 'nowhere://b",
     ),
     "files beside the tables nowhere": (
-        lambda f: {"store": {"root": "main.twigma"}}, "store.artifacts: must be a folder or a URL where store.root is nei"
+        lambda f: {"store": {"root": "main.twigma"}}, "store.artifacts: must be a folder or a URL where"
     ),
     "a store on half a URL": (
         lambda f: {"store": {"root": "dbfs:/a", "artifacts": "kept"}}, "or catalog.schema. Got 'dbfs:/a'; write dbfs:///a"
