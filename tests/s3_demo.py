@@ -28,7 +28,7 @@ from twigma_spark.schemas import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO, OWN = ROOT / "build" / "demo", ROOT / "build" / "s3-demo"
-TWIGMA = str(Path(sys.executable).parent / "twigma")
+TWIGMA = (sys.executable, "-c", "from twigma_spark.cli.main import main; main()")
 URL = f"s3a://{moto_server.BUCKET}/demo"
 # Uploads at once.
 AT_ONCE = 8
@@ -37,13 +37,12 @@ AT_ONCE = 8
 def main(arguments: Sequence[str]) -> int:
     """Return 0 where the tables are those of the demo, else 1."""
     if not (DEMO / "report.html").exists():
-        subprocess.run([TWIGMA, "demo"], cwd=ROOT, check=True)
+        subprocess.run([*TWIGMA, "demo"], cwd=ROOT, check=True)
     with moto_server.serving() as server:
         copy_sample(server)
         conf = write_conf(server)
         before, start = len(server.asked), time.monotonic()
-        command = [sys.executable, "-m", "twigma_spark.cli.main", "run", "--conf", str(conf), *arguments]
-        if code := subprocess.run(command, cwd=ROOT).returncode:
+        if code := subprocess.run([*TWIGMA, "run", "--conf", str(conf), *arguments], cwd=ROOT).returncode:
             return code
         asked = Counter(method for method, _, _ in server.asked[before:])
         many = ", ".join(f"{n:,} {method}" for method, n in asked.most_common())
@@ -95,7 +94,7 @@ def print_differences(demo: Store, own: Store, names: Sequence[str]) -> bool:
     found = {name: differences(demo, own, name) for name in names}
     for name, texts in found.items():
         print(f"  {name:<20} {'the same' if not texts else '; '.join(texts)}")
-    wrong = [name for name, texts in found.items() if texts]
+    wrong = [name for name, texts in found.items() if texts] if found else ["all: none was written"]
     verdict = f"differ in {', '.join(wrong)}" if wrong else f"are those of the demo; reals within {TOLERANCE}"
     print(f"{len(names)} tables {verdict}")
     return bool(wrong)

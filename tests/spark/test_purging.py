@@ -322,7 +322,9 @@ def test_no_fitted_file_of_what_was_purged_is_left(
         (where.local / "posts-0.faiss").write_text("aaaa")
         cfg = Config.model_validate({
             "store": {"artifacts": place}, "report": {"path": f"{place}/report.html"},
-            "corpora": [{"name": "posts", "role": "art", "path": "p"}, {"name": "photo", "role": "natural", "path": "p"}],
+            "corpora": [
+                {"name": "posts", "role": "art", "path": "p"}, {"name": "photo", "role": "natural", "path": "p"},
+            ],
         })  # fmt: skip
         run(store, Request(images=(PURGED * 32,)), cfg)
         there = server.keys("art/") if scheme == "s3a" else [str(p) for p in Path(place).rglob("*") if p.is_file()]
