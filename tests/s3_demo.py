@@ -1,7 +1,8 @@
 """`make s3-demo`: the sample world with its files, tables, models and report in S3, beside the store of `make demo`.
 
 S3 is moto's server on this machine. Fails where a table is another than that of the demo; the tolerance of real
-numbers is in tests/stores.py. Arguments are those of `twigma run`, such as `--to embed`.
+numbers is in tests/stores.py. `--size 160` takes a smaller world, and other arguments are those of `twigma run`, such
+as `--to embed`.
 """
 
 from __future__ import annotations
@@ -18,52 +19,45 @@ import pyspark
 import yaml
 
 from tests import moto_server
-from tests.stores import OTHER_EACH_TIME, TOLERANCE, differences
+from tests.demos import ROOT, TWIGMA, Demo, parse, print_differences
 from twigma_spark.config.overlays import load
-from twigma_spark.config.settings import Config
 from twigma_spark.io.session import open_session
 from twigma_spark.io.tables import Store
 from twigma_spark.io.url_files import list_url, upload
-from twigma_spark.schemas import TABLES
 
-ROOT = Path(__file__).resolve().parents[1]
-DEMO, OWN = ROOT / "build" / "demo", ROOT / "build" / "s3-demo"
-TWIGMA = (sys.executable, "-c", "from twigma_spark.cli.main import main; main()")
+OWN = ROOT / "build" / "s3-demo"
 URL = f"s3a://{moto_server.BUCKET}/demo"
 # Uploads at once.
 AT_ONCE = 8
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return 0 where the tables are those of the demo, else 1."""
-    if not (DEMO / "report.html").exists():
-        subprocess.run([*TWIGMA, "demo"], cwd=ROOT, check=True)
+    """Return 0 where the tables are those of the demo, else 1, or the exit status of the run."""
+    demo, others = parse(arguments, "the sample world in S3, beside the store of make demo")
     with moto_server.serving() as server:
-        copy_sample(server)
-        conf = write_conf(server)
+        copy_sample(demo, server)
+        words = demo.confs(write_conf(demo, server))
         before, start = len(server.asked), time.monotonic()
-        if code := subprocess.run([*TWIGMA, "run", "--conf", str(conf), *arguments], cwd=ROOT).returncode:
+        if code := subprocess.run([*TWIGMA, "run", *words, *others], cwd=ROOT).returncode:
             return code
         asked = Counter(method for method, _, _ in server.asked[before:])
         many = ", ".join(f"{n:,} {method}" for method, n in asked.most_common())
-        print(f"s3-demo: {time.monotonic() - start:.0f} s, {sum(asked.values()):,} requests to S3: {many}")
-        return compare(load([conf]), server)
+        print(f"s3-demo: {time.monotonic() - start:.0f} s, {sum(asked.values()):,} requests to S3: {many}", flush=True)
+        return compare(demo, words[1::2], server)
 
 
-def copy_sample(server: moto_server.Server) -> None:
+def copy_sample(demo: Demo, server: moto_server.Server) -> None:
     """Upload the files of the sample world."""
-    files = [path for path in sorted((DEMO / "sample").rglob("*")) if path.is_file()]
+    files = [path for path in sorted((demo.folder / "sample").rglob("*")) if path.is_file()]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        done = pool.map(lambda p: upload(p, f"{URL}/{p.relative_to(DEMO).as_posix()}", server.settings), files)
-        print(f"s3-demo: {len(list(done)):,} files of the sample world are in {URL}")
+        done = pool.map(lambda p: upload(p, f"{URL}/{p.relative_to(demo.folder).as_posix()}", server.settings), files)
+        print(f"s3-demo: {len(list(done)):,} files of the sample world are in {URL}", flush=True)
 
 
-def write_conf(server: moto_server.Server) -> Path:
+def write_conf(demo: Demo, server: moto_server.Server) -> Path:
     """Return the configuration of the sample, with every place in S3."""
-    text = (ROOT / "conf" / "sample.yaml").read_text(encoding="utf-8").replace("build/demo", URL)
-    settings = yaml.safe_load(text)
+    settings = demo.configuration(URL)
     settings["store"]["artifacts"] = f"{URL}/artifacts"
-    del settings["sample"]
     settings["spark"] = {"conf": {**dict(server.settings), "spark.jars.packages": hadoop_aws()}}
     OWN.mkdir(parents=True, exist_ok=True)
     path = OWN / "s3.yaml"
@@ -77,27 +71,15 @@ def hadoop_aws() -> str:
     return f"org.apache.hadoop:hadoop-aws:{hadoop.stem.removeprefix('hadoop-client-api-')}"
 
 
-def compare(cfg: Config, server: moto_server.Server) -> int:
-    """Return 0 where each table that was written is that of the demo and all files are in S3, else 1; says which."""
+def compare(demo: Demo, confs: Sequence[str], server: moto_server.Server) -> int:
+    """Return 0 where each table that was written is that of the demo, else 1; says which, and what else is in S3."""
+    cfg = load(confs)
     spark, _ = open_session("s3-demo", conf=cfg.spark.conf, short=True)
-    demo, own = Store(spark, str(DEMO / "tables")), Store(spark, cfg.store.root)
-    names = [name for name in TABLES if name not in OTHER_EACH_TIME and own.exists(name)]
-    wrong = print_differences(demo, own, names)
+    wrong = print_differences(Store(spark, str(demo.folder / "tables")), Store(spark, cfg.store.root))
+    spark.stop()
     kept = list_url(str(cfg.store.artifacts), server.settings)
     print(f"s3-demo: {len(kept)} files of indexes and models in {cfg.store.artifacts}: {', '.join(kept)}")
-    spark.stop()
     return int(wrong)
-
-
-def print_differences(demo: Store, own: Store, names: Sequence[str]) -> bool:
-    """Return whether a table differs from that of the demo; says which and in what."""
-    found = {name: differences(demo, own, name) for name in names}
-    for name, texts in found.items():
-        print(f"  {name:<20} {'the same' if not texts else '; '.join(texts)}")
-    wrong = [name for name, texts in found.items() if texts] if found else ["all: none was written"]
-    verdict = f"differ in {', '.join(wrong)}" if wrong else f"are those of the demo; reals within {TOLERANCE}"
-    print(f"{len(names)} tables {verdict}")
-    return bool(wrong)
 
 
 if __name__ == "__main__":

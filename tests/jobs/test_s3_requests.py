@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from tests import moto_server
+from tests.demos import TWIGMA
 from tests.hosts import png
-from tests.s3_demo import TWIGMA, hadoop_aws
+from tests.s3_demo import hadoop_aws
 from twigma_spark.io.url_files import write_url
 
 pytestmark = pytest.mark.faults
