@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twigma_spark.models.checkpoints import keep_here
 from twigma_spark.models.device import torch_threads
 from twigma_spark.models.pair_inputs import Columns, VectorRows
 from twigma_spark.models.pair_losses import Epoch, TrainingSpec
@@ -77,7 +78,7 @@ class HeadTrainer:
     progress: Callable[[str], None] = lambda text: None
     folder: Path | None = None
     every: float = EVERY
-    saved: Callable[[Path], None] = lambda folder: None
+    saved: Callable[[Path], None] = keep_here
 
     def train(self, pairs: Pairs, validation: Pairs, name: str = "head") -> Training:
         """Return the head with the least loss of the validation pairs, the encoder's own score among the candidates.

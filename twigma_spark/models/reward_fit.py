@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from twigma_spark.errors import ModelError
 from twigma_spark.models.checkpoints import (
     Checkpoint,
+    keep_here,
     load_checkpoint,
     optimizer_tensors,
     remove_checkpoints,
@@ -75,7 +76,7 @@ class Trainer:
     of: Mapping[str, Any] | None = None
     progress: Callable[[str], None] = lambda text: None
     every: float = 0.0
-    saved: Callable[[Path], None] = lambda folder: None
+    saved: Callable[[Path], None] = keep_here
 
     def fit(self) -> Fitted:
         """Return how training went; the network has the weights with the least loss of the validation pairs.
