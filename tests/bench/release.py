@@ -30,14 +30,17 @@ from tests.bench.statistics_data import THEMES, WORDS, Size, stored
 from twigma_spark.atlas import build_atlas
 from twigma_spark.config.release import Release
 from twigma_spark.io import arrow
-from twigma_spark.io.session import open_session
+from twigma_spark.io.session import open_session, picture_batches, small_pages
 from twigma_spark.io.tables import Store
 from twigma_spark.release.build import build_release
 from twigma_spark.report.render import render
 from twigma_spark.schemas import TABLES
+from twigma_spark.stages.ingest import FILE_BYTES
 from twigma_spark.stages.report import STAGE, collect
+from twigma_spark.transforms.images import in_order
 
-DRIVER, PICTURES, SIDE, DIM = 2.0, 200, 256, 8
+# A picture has about BYTES.
+DRIVER, PICTURES, SIDE, BYTES, DIM = 2.0, 200, 256, 15_000, 8
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,9 +86,10 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
     ]
     empty = {name: spark.createDataFrame([], TABLES[name].schema) for name in TABLES}
     drawn = {"projection": place, "media": served, "images": _with_pictures(spark, images)}
-    known = {
-        name: stored(spark, bench.folder / f"{name}-drawn", lambda made=made: made) for name, made in drawn.items()
-    }
+    known = {}
+    for name, made in drawn.items():
+        with picture_batches(spark, 128), small_pages(spark, TABLES[name].page_rows):
+            known[name] = stored(spark, bench.folder / f"{name}-drawn", lambda made=made: made)
     return {**empty, **bench.tables, **known, "themes": spark.createDataFrame(words, TABLES["themes"].schema)}
 
 
@@ -99,7 +103,9 @@ def _with_pictures(spark: SparkSession, images: DataFrame) -> DataFrame:
     drawn = arrow.local_frame(spark, [(n, _drawing(n)) for n in range(PICTURES)], "drawing INT, bytes BINARY")
     number = F.pmod(F.xxhash64("image_id"), F.lit(PICTURES)).cast("int").alias("drawing")
     others = [name for name in images.columns if name != "content"]
-    found = images.select(*others, number).join(F.broadcast(drawn), "drawing")
+    # In files as ingest writes them; the order first, which the pictures need not pass through.
+    placed = in_order(images.select(*others, number), max(2, images.count() * BYTES // FILE_BYTES))
+    found = placed.join(F.broadcast(drawn), "drawing")
     return found.select(*others, F.col("bytes").alias("content")).select(*images.columns)
 
 
