@@ -18,15 +18,15 @@ BUCKET = "twigma-test"
 
 @dataclass(frozen=True)
 class Server:
-    """Where S3 is, and what it was asked.
+    """Where S3 is, and which requests came.
 
     Attributes:
         address: of the server.
-        asked: method, path and query of each request.
+        requests: method, path and query of each request.
     """
 
     address: str
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
@@ -49,8 +49,8 @@ class Server:
     def keys(self, prefix: str = "") -> list[str]:
         """Return the keys of all objects of the bucket, without Arrow's marks of folders."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-        found = [each["Key"] for page in pages for each in page.get("Contents", [])]
-        return [key for key in found if not key.endswith("/")]
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return [key for key in keys if not key.endswith("/")]
 
 
 @contextmanager
@@ -60,18 +60,18 @@ def serving() -> Iterator[Server]:
     moto: Any = pytest.importorskip("moto.moto_server.werkzeug_app", reason="moto is not installed")
     serving: Any = pytest.importorskip("werkzeug.serving")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app, asked = moto.DomainDispatcherApplication(moto.create_backend_app), []
+    app, requests = moto.DomainDispatcherApplication(moto.create_backend_app), []
 
     def count(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]))
+        requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]))
         return app(environ, start)  # type: ignore[no-any-return]
 
     server = serving.make_server("127.0.0.1", 0, count, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    found = Server(f"http://127.0.0.1:{server.server_port}", asked)
+    described = Server(f"http://127.0.0.1:{server.server_port}", requests)
     try:
-        found.client().create_bucket(Bucket=BUCKET)
-        yield found
+        described.client().create_bucket(Bucket=BUCKET)
+        yield described
     finally:
         server.shutdown()
         server.server_close()

@@ -37,12 +37,14 @@ def main(arguments: Sequence[str]) -> int:
     with moto_server.serving() as server:
         copy_sample(demo, server)
         words = demo.confs(write_conf(demo, server))
-        before, start = len(server.asked), time.monotonic()
+        before, start = len(server.requests), time.monotonic()
         if code := subprocess.run([*TWIGMA, "run", *words, *others], cwd=ROOT).returncode:
             return code
-        asked = Counter(method for method, _, _ in server.asked[before:])
-        many = ", ".join(f"{n:,} {method}" for method, n in asked.most_common())
-        print(f"s3-demo: {time.monotonic() - start:.0f} s, {sum(asked.values()):,} requests to S3: {many}", flush=True)
+        requests = Counter(method for method, _, _ in server.requests[before:])
+        many = ", ".join(f"{n:,} {method}" for method, n in requests.most_common())
+        print(
+            f"s3-demo: {time.monotonic() - start:.0f} s, {sum(requests.values()):,} requests to S3: {many}", flush=True
+        )
         return compare(demo, words[1::2], server)
 
 

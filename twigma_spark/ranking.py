@@ -71,16 +71,16 @@ def rank_folder(
 @contextmanager
 def _model_folder(cfg: Config, model: Path | None) -> Iterator[Path]:
     """Yield the folder of a reward model; of one at a URL a copy, as long as it is needed."""
-    told = tuple((key, cfg.spark.conf[key]) for key in SETTINGS if key in cfg.spark.conf)
-    where = artifact_folder(cfg.store.root, cfg.store.artifacts, told)
+    settings = tuple((key, cfg.spark.conf[key]) for key in SETTINGS if key in cfg.spark.conf)
+    where = artifact_folder(cfg.store.root, cfg.store.artifacts, settings)
     with tempfile.TemporaryDirectory(prefix="twigma-model-") as scratch:
         place = model or where.local / FOLDER
         shown = str(place)
         if model is None and where.is_remote:
             place, shown = Path(scratch) / FOLDER, where.url(where.local / FOLDER)
-            for name in list_url(shown, told):
+            for name in list_url(shown, settings):
                 place.mkdir(exist_ok=True)
-                download(f"{shown}/{name}", place / name, told)
+                download(f"{shown}/{name}", place / name, settings)
         if not place.is_dir():
             raise ConfigError(
                 f"--model must be the folder of a reward model. Got {shown!r}, which is not there; the stage reward "

@@ -1,4 +1,4 @@
-"""Corpora of files in S3: how often it is asked for each picture. Each file is opened twice and read once by Hadoop."""
+"""Corpora of files in S3: how often it is requests for each picture. Each file is opened twice and read once by Hadoop."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_a_picture_in_s3_takes_three_requests(tmp_path: Path) -> None:
         ]
         spark = {"conf": {**dict(server.settings), "spark.jars.packages": hadoop_aws()}}
         conf.write_text(yaml.safe_dump({"store": {"root": "tables"}, "corpora": corpora, "spark": spark}))
-        before = len(server.asked)
+        before = len(server.requests)
         command = [*TWIGMA, "run", "--conf", str(conf), "--only", "ingest"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0 and f"{2 * IMAGES} images" in done.stdout, done.stdout + done.stderr
-        asked = server.asked[before:]
-    of_pictures = Counter((path, method) for method, path, _ in asked if path.endswith(".png"))
+        requests = server.requests[before:]
+    of_pictures = Counter((path, method) for method, path, _ in requests if path.endswith(".png"))
     each = {path: {m: n for (p, m), n in of_pictures.items() if p == path} for path, _ in of_pictures}
     assert len(each) == 2 * IMAGES
     assert max(sum(counts.values()) for counts in each.values()) <= MOST, each
     assert all(counts["GET"] == 1 for counts in each.values()), each
-    assert len(asked) - sum(of_pictures.values()) <= LISTINGS, Counter(asked).most_common(60)
+    assert len(requests) - sum(of_pictures.values()) <= LISTINGS, Counter(requests).most_common(60)

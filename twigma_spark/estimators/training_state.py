@@ -73,8 +73,8 @@ def _fetch_checkpoints(artifacts: ArtifactFolder, place: Path, log: Callable[[st
     names = list_url(url, settings)
     for other in sorted({name.partition("/")[0] for name in names} - {place.name}):
         remove_below(f"{url}/{other}", settings)
-    whole = [found for name in names if name.startswith(f"{place.name}/") and (found := WHOLE.fullmatch(name))]
-    last = {found["folder"]: found["epoch"] for found in whole}  # names are in order
+    whole = [match for name in names if name.startswith(f"{place.name}/") and (match := WHOLE.fullmatch(name))]
+    last = {match["folder"]: match["epoch"] for match in whole}  # names are in order
     for folder, epoch in last.items():
         target = place.parent / folder
         if any(target.glob(f"{PREFIX}*")):

@@ -84,43 +84,43 @@ def list_by_hadoop(spark: SparkSession, corpus: str, path: str) -> list[RemoteFi
     if not has_hadoop(spark):
         return None
     try:
-        found, inside = list_tree(spark, path), under(path)
+        listed, inside = list_tree(spark, path), under(path)
     except FileNotFoundError as error:
         raise CorpusError(
             f"corpus '{corpus}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
         ) from error
-    keys = (each[0].partition(inside)[2] or each[0].rpartition("/")[2] for each in found)
-    return sorted(RemoteFile(each[0], key, *each[1:]) for key, each in zip(keys, found, strict=True))
+    keys = (each[0].partition(inside)[2] or each[0].rpartition("/")[2] for each in listed)
+    return sorted(RemoteFile(each[0], key, *each[1:]) for key, each in zip(keys, listed, strict=True))
 
 
 def list_names(spark: SparkSession, corpus: str, path: str) -> list[str]:
     """Return the paths of the image files below `path`, hidden ones among them, as Spark itself lists them."""
-    named = [unquote(uri) for uri in list_by_spark(spark, corpus, path, IMAGES).inputFiles()]
-    return named + [file.path for file in list_hidden_images(spark, path)]
+    names = [unquote(uri) for uri in list_by_spark(spark, corpus, path, IMAGES).inputFiles()]
+    return names + [file.path for file in list_hidden_images(spark, path)]
 
 
-def with_contents(found: DataFrame, corpus: str, path: str, max_bytes: int) -> DataFrame:
+def with_contents(candidates: DataFrame, corpus: str, path: str, max_bytes: int) -> DataFrame:
     """Return candidates whose `path` is a URL with their contents, which Spark reads once each, and without it.
 
     Args:
-        found: has path, n_bytes, content, reason and detail.
+        candidates: has path, n_bytes, content, reason and detail.
         corpus: its name, for the error.
         path: the folder that they are below.
         max_bytes: of a file that is read.
     """
-    files = list_by_spark(found.sparkSession, corpus, path, IMAGES).where(F.col("length") <= max_bytes)
+    files = list_by_spark(candidates.sparkSession, corpus, path, IMAGES).where(F.col("length") <= max_bytes)
     contents = files.select(F.col("path").cast("binary").alias("path"), F.col("content").alias("_content"))
     # Spark reads no file of 0 bytes.
     content = F.when(F.col("path").isNotNull() & (F.col("n_bytes") == 0), F.lit(b"")).otherwise(F.col("_content"))
     gone = F.col("path").isNotNull() & content.isNull()
-    return found.join(contents, "path", "left").withColumns(
+    return candidates.join(contents, "path", "left").withColumns(
         {
             "content": content,
             "reason": F.when(gone, "unreadable_file").otherwise(F.col("reason")),
             "detail": F.when(gone, "gone since it was listed").otherwise(F.col("detail")),
             "path": F.lit(None).cast("binary"),
         }
-    ).select(*found.columns)  # fmt: skip
+    ).select(*candidates.columns)  # fmt: skip
 
 
 def list_hidden_images(spark: SparkSession, path: str) -> list[HiddenFile]:

@@ -322,16 +322,16 @@ def list_tree(spark: SparkSession, path: str) -> list[tuple[str, int, int]]:
     jvm, conf = spark._jvm, spark._jsparkSession.sessionState().newHadoopConf()
     where = jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
     try:
-        files = where.getFileSystem(conf).listFiles(where, True)
+        remaining = where.getFileSystem(conf).listFiles(where, True)
     except Exception as error:  # py4j's own, with the trace of Java
         if "FileNotFoundException" in str(getattr(error, "java_exception", "")):
             raise FileNotFoundError(path) from error
         raise
-    found = []
-    while files.hasNext():
-        each = files.next()
-        found.append((str(each.getPath().toString()), int(each.getLen()), int(each.getModificationTime())))
-    return found
+    files = []
+    while remaining.hasNext():
+        each = remaining.next()
+        files.append((str(each.getPath().toString()), int(each.getLen()), int(each.getModificationTime())))
+    return files
 
 
 def path_exists(spark: SparkSession, path: str) -> bool | None:

@@ -71,9 +71,9 @@ def list_url(folder: str, settings: Settings = ()) -> list[str]:
     """Return the names of all files below a URL, relative to it and in order; none where there is nothing."""
     files, path = _open(folder, settings, makes_folders=False)
     fs = import_module("pyarrow.fs")
-    found = files.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    infos = files.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     inside = path.strip("/") + "/"
-    names = (each.path.lstrip("/").removeprefix(inside) for each in found if each.type == fs.FileType.File)
+    names = (each.path.lstrip("/").removeprefix(inside) for each in infos if each.type == fs.FileType.File)
     # Arrow marks a folder of S3 by an empty object whose name ends with a slash.
     return sorted(name for name in names if not name.endswith("/"))
 
@@ -112,26 +112,30 @@ def _open(url: str, settings: Settings, makes_folders: bool = True) -> tuple[Any
 
 def _s3(bucket: str, settings: Settings) -> Any:
     """Return Arrow's client of S3, told what Spark is; else what the environment or the machine's role says."""
-    told = dict(settings)
-    endpoint = told.get(f"{S3A}endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = told.get(f"{S3A}endpoint.region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    given: dict[str, str | None] = {}
-    if told.get(f"{S3A}access.key"):
-        given = {name: told.get(f"{S3A}{key}") for name, key in KEYS.items()}
+    of_spark = dict(settings)
+    endpoint = of_spark.get(f"{S3A}endpoint") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    region = of_spark.get(f"{S3A}endpoint.region") or _environment("AWS_REGION", "AWS_DEFAULT_REGION")
+    options: dict[str, str | None] = {}
+    if of_spark.get(f"{S3A}access.key"):
+        options = {name: of_spark.get(f"{S3A}{key}") for name, key in KEYS.items()}
     if endpoint:
-        given["endpoint_override"] = endpoint.partition("://")[2] if "://" in endpoint else endpoint
-        plain = endpoint.startswith("http://") or ("://" not in endpoint and told.get(TLS) == "false")
-        given["scheme"] = "http" if plain else "https"
+        options["endpoint_override"] = endpoint.partition("://")[2] if "://" in endpoint else endpoint
+        plain = endpoint.startswith("http://") or ("://" not in endpoint and of_spark.get(TLS) == "false")
+        options["scheme"] = "http" if plain else "https"
     if region or endpoint:
-        given["region"] = region or "us-east-1"
-    return _client(None if "region" in given else bucket, tuple(given.items()))
+        options["region"] = region or "us-east-1"
+    return _client(None if "region" in options else bucket, tuple(options.items()))
+
+
+def _environment(*names: str) -> str | None:
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 @lru_cache(maxsize=8)
-def _client(bucket: str | None, given: tuple[tuple[str, str | None], ...]) -> Any:
+def _client(bucket: str | None, options: tuple[tuple[str, str | None], ...]) -> Any:
     """Return a client, in the region of a bucket where one is named."""
-    fs, found = import_module("pyarrow.fs"), dict(given)
+    fs, arguments = import_module("pyarrow.fs"), dict(options)
     if bucket is not None:
         with suppress(OSError):  # the client then takes its own default, and says what it cannot reach
-            found["region"] = str(fs.resolve_s3_region(bucket))
-    return fs.S3FileSystem(**found)
+            arguments["region"] = str(fs.resolve_s3_region(bucket))
+    return fs.S3FileSystem(**arguments)
