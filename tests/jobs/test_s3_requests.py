@@ -1,4 +1,4 @@
-"""Corpora of files in S3: how often it is requests for each picture. Each file is opened twice and read once by Hadoop."""
+"""Corpora of files in S3: how many requests a picture takes. Hadoop opens each file twice and reads it once."""
 
 from __future__ import annotations
 
