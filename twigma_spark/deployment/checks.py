@@ -12,8 +12,9 @@ from zoneinfo import available_timezones
 
 from twigma_spark.deployment import runtimes
 
-# GB of a worker, at least and at most, and in which steps, by its vCPUs.
-_SERVERLESS_GB = {"4": (8, 30, 1), "8": (16, 60, 4), "16": (32, 120, 8)}
+# GB of a worker, at least and at most, and in which steps, by its vCPUs (EMR Serverless User Guide, "Understanding
+# application behavior", Supported worker configurations).
+_SERVERLESS_GB = {"1": (2, 8, 1), "2": (4, 16, 1), "4": (8, 30, 1), "8": (16, 60, 4), "16": (32, 120, 8)}
 _FIELD = re.compile(r"^[0-9A-Z*?,/\-#L]+$")
 
 
