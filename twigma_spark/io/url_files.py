@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from twigma_spark.io.lease_s3 import SCHEMES, SETTINGS, TLS
+from twigma_spark.io.local_files import URL
 from twigma_spark.io.session import setting
 
 # How S3 is reached: settings of the session and their values. They can be hashed, and travel to the workers.
@@ -65,6 +66,19 @@ def download(url: str, file: Path, settings: Settings = ()) -> None:
     files, path = _open(url, settings, makes_folders=False)
     with files.open_input_stream(path) as source, file.open("wb") as target:
         shutil.copyfileobj(source, target, PIECE)
+
+
+def read_file(path: str, settings: Settings = ()) -> bytes:
+    """Return the content of a small file of this machine or at a URL.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    if not URL.match(path):
+        return Path(path).read_bytes()
+    files, inside = _open(path, settings, makes_folders=False)
+    with files.open_input_stream(inside) as stream:
+        return bytes(stream.read())
 
 
 def list_url(folder: str, settings: Settings = ()) -> list[str]:
