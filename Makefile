@@ -1,6 +1,6 @@
 # twigma-spark. `make demo` and `make test` do all their own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-collect test test-spark4 test-spark4-part faults fuzz bench check format lock pins wheel emr-env audit sample-models deploy-files docs clean
+.PHONY: help setup demo demo-collect s3-demo cluster-demo test test-spark4 test-spark4-part faults fuzz bench check format lock pins wheel emr-env audit sample-models deploy-files docs clean
 BIN := .venv/bin
 EXTRAS := models cpu umap stats connect live dev
 LOCK = $(BIN)/uv pip compile setup.py --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
@@ -25,6 +25,12 @@ demo: .venv/.ready  ## draw the sample world, run every stage on it, leave build
 
 demo-collect: .venv/.ready  ## the same world, collected and downloaded from a server on this machine
 	@$(BIN)/twigma demo --collect
+
+s3-demo: .venv/.ready  ## the same with files, tables, models and report in S3 (moto), compared with make demo
+	@$(BIN)/python -m tests.s3_demo
+
+cluster-demo: .venv/.ready  ## the same on a standalone cluster of two workers, compared with make demo
+	@$(BIN)/python -m tests.cluster_demo
 
 test: .venv/.ready  ## run the tests
 	@$(BIN)/python -m pytest -m "not faults" --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

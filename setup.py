@@ -44,7 +44,7 @@ EXTRAS = {
         "types-PyYAML",
         "databricks-bundles",
         "boto3",
-        "moto[cloudformation,emr,s3]>=5",
+        "moto[cloudformation,emr,s3,server]>=5",
         "cfn-lint>=1",
         "build",
         "wheel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,15 +18,17 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
-from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import folder as artifacts_folder
-from twigma_spark.io.artifacts import with_companions
-from twigma_spark.io.export import write_text
+from twigma_spark.estimators.training_state import remove_training
+from twigma_spark.io import arrow, artifacts
+from twigma_spark.io.export import mount_path, write_text
 from twigma_spark.io.frames import union
-from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_elsewhere
-from twigma_spark.io.pair_snapshot import remove_training
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, URL, is_elsewhere
+from twigma_spark.io.session import is_local
 from twigma_spark.io.tables import FEW_IDS, Store
+from twigma_spark.io.url_files import Settings, remove_url, settings_of
+from twigma_spark.models.reward_files import FOLDER
 from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
+from twigma_spark.stages import project
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.transforms.texts import texts
 
@@ -119,7 +121,7 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
         log(f"purge: {name}: {n:,} rows")
     if rows:
         removed += _drop_fitted(cfg, store, {row["corpus"] for row in files_of}, rows)
-        left = (*left, *rewrite_files(cfg, store, rows))
+        left = (*left, *rewrite_files(cfg, store, rows), *_name_copies(cfg, store, rows))
         store.vacuum(rows, hours)
     if hours and rows:
         left = (
@@ -212,33 +214,46 @@ def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[s
     """Return how many files were removed that hold what was purged: fitted models, indexes and the report."""
     references = set(corpora) & set(cfg.of_role("generated", "natural", "art"))
     stages = [*OF_POSTS, *(["neighbours"] if references else [])] if rows.get("images") else []
-    removed = 0
+    removed, settings = 0, settings_of(store.spark)
     if stages:
         condition = F.col("stage").isin(stages)
         for row in store.read("artifacts").where(condition).select("path").collect():
-            removed += _remove_artifact(Path(row["path"]))
-        if cfg.store.artifacts or store.folder("images"):
-            # What an interrupted training left: pairs with their images.
-            removed += remove_training(artifacts_folder(cfg.store.root, cfg.store.artifacts))
+            removed += artifacts.remove(row["path"], settings)
+        removed += _remove_unnamed(cfg, references if "neighbours" in stages else (), settings)
         names = ", ".join(f"'{stage}'" for stage in stages)
         if n := store.delete_all("artifacts", f"stage IN ({names})"):
             rows["artifacts"] = n
     if n := store.delete_all("reports"):
         rows["reports"] = n
-    report = Path(cfg.report.path)
-    if not is_elsewhere(cfg.report.path) and report.is_file():
-        report.unlink()
-        removed += 1
-    return removed
+    report = mount_path(cfg.report.path)
+    return removed + (remove_url(report, settings) if URL.match(report) else _unlink(Path(report)))
 
 
-def _remove_artifact(path: Path) -> int:
-    """Return how many files were removed: a fitted file and its companions, which have its stem."""
-    if path.is_dir():
-        n = sum(1 for each in path.rglob("*") if each.is_file())
-        shutil.rmtree(path)
-        return n
-    return sum(_unlink(each) for each in with_companions(path))
+def _remove_unnamed(cfg: Config, references: Iterable[str], settings: Settings) -> int:
+    """Return how many files were removed that no row names: of runs that were cut off, and copies on this machine."""
+    try:
+        where = artifacts.folder(cfg.store.root, cfg.store.artifacts, settings)
+    except ConfigError:
+        return 0  # a store that has no place for artifacts has none
+    # The pairs of an interrupted training, with their images, and its checkpoints.
+    removed = remove_training(where)
+    place = where.place.rstrip("/")
+    removed += artifacts.remove(f"{place}/{project.FILE}", settings)
+    removed += artifacts.remove_all(f"{place}/{FOLDER}", settings)
+    shards = [re.compile(rf"{re.escape(reference)}-\d+\..+") for reference in references]
+    named = [name for name in artifacts.names(where) if any(shard.fullmatch(name) for shard in shards)]
+    removed += sum(artifacts.remove(f"{place}/{name}", settings) for name in named)
+    if where.is_remote:
+        removed += artifacts.remove_all(str(where.local))
+    return removed + sum(artifacts.remove_copies(cache) for cache in {None, cfg.neighbours.search.cache})
+
+
+def _name_copies(cfg: Config, store: Store, rows: Mapping[str, int]) -> Iterator[str]:
+    """Yield, in words, where copies of fitted files may be that this machine cannot reach."""
+    kept = cfg.store.artifacts or cfg.store.root
+    if rows.get("artifacts") and (URL.match(kept) or cfg.neighbours.search.cache) and not is_local(store.spark):
+        place = cfg.neighbours.search.cache or "twigma-spark-* among the temporary files"
+        yield f"copies of indexes and models on the disks of other nodes ({place}) are as they were, where these run on"
 
 
 def _clean_sources(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +13,9 @@ import pandas as pd
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.artifacts import folder as artifact_folder
+from twigma_spark.io.lease_s3 import SETTINGS
 from twigma_spark.io.local_files import is_image, list_files
+from twigma_spark.io.url_files import download, list_url
 from twigma_spark.models.decode import ImageError
 from twigma_spark.models.reward import Reward
 from twigma_spark.models.reward_files import FOLDER
@@ -43,13 +48,8 @@ def rank_folder(
     files = {Path(os.fsdecode(file.path)): file.key for file in listed if not file.fault}
     if not files:
         raise ConfigError(f"FOLDER must hold images. Got none in {str(folder)!r}.")
-    place = model or artifact_folder(cfg.store.root, cfg.store.artifacts) / FOLDER
-    if not place.is_dir():
-        raise ConfigError(
-            f"--model must be the folder of a reward model. Got {str(place)!r}, which is not there; the stage reward "
-            "of twigma run writes one into the store."
-        )
-    reward = Reward.from_pretrained(place, "cuda:0" if cfg.models.device == "cuda" else "cpu")
+    with _model_folder(cfg, model) as place:
+        reward = Reward.from_pretrained(place, "cuda:0" if cfg.models.device == "cuda" else "cpu")
     scores: dict[Path, float] = {}
     paths = list(files)
     for start in range(0, len(paths), BATCH):
@@ -66,3 +66,24 @@ def rank_folder(
     ordered = sorted(scores.items(), key=lambda item: (-item[1], files[item[0]]))
     rows = [(number, files[file], score) for number, (file, score) in enumerate(ordered, start=1)]
     return pd.DataFrame(rows, columns=["rank", "file", "score"]), unusable
+
+
+@contextmanager
+def _model_folder(cfg: Config, model: Path | None) -> Iterator[Path]:
+    """Yield the folder of a reward model; of one at a URL a copy, as long as it is needed."""
+    settings = tuple((key, cfg.spark.conf[key]) for key in SETTINGS if key in cfg.spark.conf)
+    where = artifact_folder(cfg.store.root, cfg.store.artifacts, settings)
+    with tempfile.TemporaryDirectory(prefix="twigma-model-") as scratch:
+        place = model or where.local / FOLDER
+        shown = str(place)
+        if model is None and where.is_remote:
+            place, shown = Path(scratch) / FOLDER, where.url(where.local / FOLDER)
+            for name in list_url(shown, settings):
+                place.mkdir(exist_ok=True)
+                download(f"{shown}/{name}", place / name, settings)
+        if not place.is_dir():
+            raise ConfigError(
+                f"--model must be the folder of a reward model. Got {shown!r}, which is not there; the stage reward "
+                "of twigma run writes one into the store."
+            )
+        yield place

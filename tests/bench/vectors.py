@@ -37,7 +37,7 @@ from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs
 from twigma_spark.estimators.search_engines import choose_engine
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import checksum
+from twigma_spark.io.artifacts import ArtifactFolder, checksum
 from twigma_spark.io.session import open_session
 from twigma_spark.models import hashes
 from twigma_spark.vectors import unit_rows
@@ -294,14 +294,15 @@ def ivf(b: Bench) -> Iterator[Record]:
     faiss.omp_set_num_threads(b.asked.threads)
     choice = choose(rows, b.world.dim, rows, 64e9, 0.0, f"IVF{max(16, 2 ** round(np.log2(4 * rows**0.5)))},Flat")
     source = index_files.IndexSource("bench", table, rows, {}, 7)
-    building, (files, _) = timed(lambda: index_files.prepare_index(source, choice, b.root / "index", []))
+    where = ArtifactFolder(str(b.root / "index"))
+    building, (files, _) = timed(lambda: index_files.prepare_index(source, choice, where, []))
     yield printed(f"{choice.factory} of {rows:,} x {b.world.dim}: trained and written", building, "s")
     few = pa.Table.from_batches(batches).slice(0, 1000).to_batches()
     flat = faiss_index.build(table)
     exact_seconds, true = timed(lambda: found_pairs(neighbour_search.answers(few, [flat], K, BATCH)))
     asked, n, nprobe, recall = sum(x.num_rows for x in few), sum(x.num_rows for x in batches), 1, 0.0
     while recall < 0.95 and nprobe <= 4096:
-        indexes = [shard.load() for shard in index_files.shard_files(files, nprobe, None)]
+        indexes = [shard.load() for shard in index_files.shard_files(files, nprobe, where)]
         recall = len(true & found_pairs(neighbour_search.answers(few, indexes, K, BATCH))) / len(true)
         progress(f"ivf: nprobe {nprobe}, recall@{K} {recall:.4f}")
         nprobe *= 2

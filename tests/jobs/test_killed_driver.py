@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
+from tests.stores import OTHER_EACH_TIME, differences
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.io.tables import Store
@@ -24,13 +23,8 @@ from twigma_spark.stages.stage import Stage
 
 pytestmark = pytest.mark.faults
 TWIGMA = str(Path(sys.executable).parent / "twigma")
-# When, where and how long something ran is another each time; the page and the files say when, too.
-OTHER_EACH_TIME = {"runs", "reports"}
-OF_A_RUN = {"artifacts": ("path", "checksum", "manifest", "created_at")}
 # Nothing is configured for them in the sample; the report is one row, written at once.
 NOTHING_TO_WRITE = {"concordance", "baselines", "report"}
-# A stage that is cut off reads what is left in other parts, and sums in another order differ in their last bits.
-TOLERANCE = 1e-4
 SECONDS = 900
 
 
@@ -66,29 +60,6 @@ def kill_at_first_file(stages: list[Stage], conf: Path, root: Path, seconds: flo
     return writing if killed else None
 
 
-def read(store: Store, name: str) -> pd.DataFrame:
-    """Return the rows of a table in the order of its key, without what is another each time."""
-    table = TABLES[name]
-    columns = [column for column in table.column_names if column not in OF_A_RUN.get(name, ())]
-    rows = store.read(name).select(*columns).toPandas()
-    return rows.sort_values(list(table.key), ignore_index=True)
-
-
-def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    assert len(one) == len(other)
-    for name in one.columns:
-        for here, there in zip(one[name], other[name], strict=True):
-            if is_real(here) and is_real(there):
-                assert np.allclose(here, there, atol=TOLERANCE, rtol=TOLERANCE, equal_nan=True), name
-            else:
-                assert str(here) == str(there), name
-
-
-def is_real(value: object) -> bool:
-    """Return whether a value is a floating-point number, or a vector of such."""
-    return isinstance(value, float | np.ndarray) and np.asarray(value).dtype.kind == "f"
-
-
 def test_a_driver_killed_in_each_stage_changes_no_table(
     spark: SparkSession, conf_in: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -113,5 +84,4 @@ def test_a_driver_killed_in_each_stage_changes_no_table(
     stores = [Store(spark, load([each]).store.root) for each in (conf, other)]
     assert not list(root.glob("_staging_*"))
     for name in TABLES.keys() - OTHER_EACH_TIME:
-        one, two = (read(store, name) for store in stores)
-        assert_same(one, two)
+        assert not differences(*stores, name), name

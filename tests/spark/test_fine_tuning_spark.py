@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -12,12 +15,17 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from tests import moto_server
 from tests import tables as declared
 from tests.tuning import ENCODER, job, picture, write_pairs
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.fine_tuning import fine_tune
+from twigma_spark.estimators.training_state import TRAINING
 from twigma_spark.io.arrow import local_frame
-from twigma_spark.io.pair_snapshot import TRAINING, read_snapshot, write_snapshot
+from twigma_spark.io.artifacts import ArtifactFolder
+from twigma_spark.io.artifacts import folder as artifact_folder
+from twigma_spark.io.pair_snapshot import read_snapshot, write_snapshot
+from twigma_spark.io.url_files import download, list_url
 from twigma_spark.models.clip import ClipText
 from twigma_spark.models.reward import Reward
 from twigma_spark.stages import reward, specs
@@ -62,7 +70,24 @@ def test_processes_train_what_one_does(spark: SparkSession, tmp_path: Path) -> N
         assert together.epochs[1].validation == pytest.approx(alone.epochs[1].validation, abs=1e-5)
 
 
-def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.fixture(params=["folder", "s3a"])
+def kept(
+    request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ArtifactFolder]:
+    """Where the stage keeps its files: beside the tables, or in S3, which Spark is told of."""
+    if request.param == "folder":
+        yield artifact_folder(str(tmp_path), None)
+        return
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    with moto_server.serving() as server, ExitStack() as stack:
+        for key, value in server.settings:
+            spark.conf.set(key, value)
+            stack.callback(spark.conf.unset, key)
+        yield artifact_folder(str(tmp_path), f"s3a://{moto_server.BUCKET}/artifacts", server.settings)
+
+
+def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path: Path, kept: ArtifactFolder) -> None:
     # A published model of which the stage needs the scores alone.
     pick = tmp_path / "pick"
     pick.mkdir()
@@ -110,7 +135,7 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
     own = {"folds": 3, "fewest": 2, "bootstrap": 100, "epochs": 2, "fine_tune": tune}
     cfg = Config.model_validate({
         "baselines": {"models": {"pick": {"kind": "pickscore", "path": str(pick)}}},
-        "reward": own, "store": {"root": str(tmp_path)}, "seed": 3,
+        "reward": own, "store": {"root": str(tmp_path), "artifacts": kept.place}, "seed": 3,
         "models": {"image": {"kind": "open_clip", "path": "sample:clip", "precision": "fp32"},
                    "scores": {"beauty": {"kind": "linear", "path": "beauty.safetensors"}}},
     })  # fmt: skip
@@ -140,6 +165,12 @@ def test_the_stage_fine_tunes_and_writes_the_model(spark: SparkSession, tmp_path
         ("0", "held out"), ("1", "training"), ("1", "held out")
     ]  # fmt: skip
     artifacts = tmp_path / "_artifacts"
+    if kept.is_remote:
+        assert [line.partition(" in ")[0] for line in said if "checkpoint" in line] == ["reward: no checkpoint"]
+        assert not list(kept.local.rglob("*.*"))
+        (artifacts / "reward").mkdir(parents=True)
+        for file in list_url(kept.place, kept.settings):  # the model, and nothing of the training
+            download(f"{kept.place}/{file}", artifacts / file, kept.settings)
     model = Reward.from_pretrained(artifacts / "reward")
     # All kept images were read again and scored for their own prompts, by the model that was written.
     scores = {row["image_id"]: row["score"] for row in found["reward_scores"].collect()}

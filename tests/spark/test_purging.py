@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row, SparkSession
 
+from tests import moto_server
 from tests import tables as declared
 from tests.hosts import png
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io.arrow import local_frame
+from twigma_spark.io.artifacts import Artifact, ArtifactFolder, folder
+from twigma_spark.io.export import write_text
 from twigma_spark.io.tables import Store
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.purging import Purged, Request, _clean_sources, _select, purge, read_ids, rewrite_files
 from twigma_spark.schemas import TABLES, Table
 from twigma_spark.stages import fetch, ingest
@@ -295,6 +302,55 @@ def test_files_of_corpora_are_removed_and_pages_rewritten(corpora: Config, tmp_p
     text = page.read_text()
     assert ("words 0" in text) is ('"90"' in text) is not files and "words 1" in text
     assert (tmp_path / "own" / "1.png").exists() and (tmp_path / "posts/media/3_1.png").exists()
+
+
+@pytest.mark.parametrize("scheme", ["folder", "s3a"])
+def test_no_fitted_file_of_what_was_purged_is_left(
+    spark: SparkSession, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """Files of rows, those of runs that were cut off, copies on this machine, and the report."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    with ExitStack() as stack:
+        place = str(tmp_path / "art")
+        if scheme == "s3a":
+            server = stack.enter_context(moto_server.serving())
+            place = f"s3a://{moto_server.BUCKET}/art"
+            for key, value in server.settings:
+                spark.conf.set(key, value)
+                stack.callback(spark.conf.unset, key)
+        where = folder("unused", place, settings_of(spark))
+        fill(store, ["images"])
+        files = {"umap.npz": "project", "reward/reward.safetensors": "reward", "own-0.faiss": "neighbours"}
+        made = [publish(where, name, stage) for name, stage in files.items()]
+        rows = [{**asdict(each), "stage": stage} for stage, each in made]
+        store.write("artifacts", declared.table(spark, "artifacts", rows), stage="project")
+        left = ("reward/README.md", "reward/reward.json", "reward-training/k/heads/f/epoch-0001/weights.safetensors",
+                "photo-0.faiss", "report.html", "posts-1.arrow", "mine.txt")  # fmt: skip
+        for name in left:
+            write_text(f"{place}/{name}", "aaaa", where.settings)
+        where.local.mkdir(parents=True, exist_ok=True)
+        (where.local / "posts-0.faiss").write_text("aaaa")
+        cfg = Config.model_validate({
+            "store": {"artifacts": place}, "report": {"path": f"{place}/report.html"},
+            "corpora": [
+                {"name": "posts", "role": "art", "path": "p"}, {"name": "photo", "role": "natural", "path": "p"},
+            ],
+        })  # fmt: skip
+        run(store, Request(images=(PURGED * 32,)), cfg)
+        there = server.keys("art/") if scheme == "s3a" else [str(p) for p in Path(place).rglob("*") if p.is_file()]
+        # An index of a reference in which nothing was purged, and what is none of ours.
+        assert sorted(name.rpartition("/")[2] for name in there) == ["mine.txt", "photo-0.faiss"]
+        assert [p for p in (tmp_path / "tmp").rglob("*") if p.is_file() and p.suffix != ".lock"] == []
+
+
+def publish(where: ArtifactFolder, name: str, stage: str) -> tuple[str, Artifact]:
+    """Return a stage and its artifact."""
+    file = where.local / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("aaaa")
+    file.with_suffix(".ids").write_text("aaaa")
+    return stage, where.publish(f"{stage}/x", "any", file, "{}")
 
 
 def test_ids_are_read_from_lines_and_from_a_csv(tmp_path: Path) -> None:

@@ -194,12 +194,12 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a store below a file": (
         lambda f: {"store": {"root": "good.csv/tables"}}, "store.root: must be a folder, or lie in one"
     ),
-    "files beside the tables on a URL": (
-        lambda f: {"store": {"root": "tables", "artifacts": "s3a://b/art"}},
-        "store.artifacts: must be a folder on this machine, or mounted there like /Volumes. Got 's3a://b/art'",
+    "files beside the tables on a URL without a driver": (
+        lambda f: {"store": {"root": "tables", "artifacts": "nowhere://b/art"}},
+        "store.artifacts: must be a folder, or a URL that Arrow (s3://) or fsspec can read and write. Got 'nowhere://b",
     ),
     "files beside the tables nowhere": (
-        lambda f: {"store": {"root": "s3a://b/tables"}}, "store.artifacts: must be a folder where store.root is none"
+        lambda f: {"store": {"root": "main.twigma"}}, "store.artifacts: must be a folder or a URL where"
     ),
     "a store on half a URL": (
         lambda f: {"store": {"root": "dbfs:/a", "artifacts": "kept"}}, "or catalog.schema. Got 'dbfs:/a'; write dbfs:///a"
@@ -275,7 +275,7 @@ def test_stages_that_need_no_files_are_not_held_up(folder: Path) -> None:
 
 def test_on_a_cluster_paths_are_not_those_of_this_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = load([config(folder, corpus={"path": "/data/in/hdfs"}, store={"root": "good.csv/tables"})])
-    on_a_url = load([config(folder, store={"root": "tables", "artifacts": "s3a://b/art"})])
+    on_a_url = load([config(folder, store={"root": "tables", "artifacts": "nowhere://b/art"})])
     assert len(find_problems(cfg, stage_names())) == 2
     monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
     assert find_problems(cfg, stage_names()) == []

@@ -12,7 +12,8 @@ from report_demo import demo
 
 from twigma_spark.errors import CorpusError
 from twigma_spark.estimators import known_copies
-from twigma_spark.io.known_copies import KnownCopy, format_known_copies, read_known_copies
+from twigma_spark.io.export import write_text
+from twigma_spark.io.known_copies import KnownCopy, fingerprint, format_known_copies, read_known_copies
 from twigma_spark.report.sections import duplicates
 from twigma_spark.results import Result
 
@@ -79,6 +80,10 @@ def test_a_file_of_known_copies_is_read_as_it_was_written(tmp_path: Path) -> Non
     path = tmp_path / "copies.csv"
     path.write_text(format_known_copies(copies), encoding="utf-8")
     assert read_known_copies(str(path)) == copies
+    url = f"memory://copies/{path.name}"
+    write_text(url, path.read_text(encoding="utf-8"))
+    assert read_known_copies(url) == copies and fingerprint(url) == fingerprint(str(path)) != "missing"
+    assert fingerprint("memory://copies/none.csv") == fingerprint(str(path.with_name("none"))) == "missing"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from twigma_spark.checks.configuration import find_problems
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ModelError
+from twigma_spark.estimators.training_state import open_training, remove_training
 from twigma_spark.io import pair_feed
+from twigma_spark.io.artifacts import ArtifactFolder
 from twigma_spark.io.pair_feed import PairFeed, choose_reader
-from twigma_spark.io.pair_snapshot import Snapshot, open_training, read_snapshot, remove_training, write_files
+from twigma_spark.io.pair_snapshot import Snapshot, read_snapshot, write_files
 
 ROWS = 103
 
@@ -157,11 +159,12 @@ def test_a_missing_petastorm_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_left_of_another_training_goes(tmp_path: Path) -> None:
-    other = open_training(tmp_path, "of other pairs")
+    where, said = ArtifactFolder(str(tmp_path)), []
+    other = open_training(where, "of other pairs", said.append)
     (other / "image").write_bytes(b"somebody's")
-    place = open_training(tmp_path, "of these pairs")
+    place = open_training(where, "of these pairs", said.append)
     (place / "state").write_bytes(b"after an epoch")
-    assert not other.exists() and open_training(tmp_path, "of these pairs") == place
+    assert not other.exists() and open_training(where, "of these pairs", said.append) == place
     assert (place / "state").exists()
-    assert remove_training(tmp_path) == 1 and list(tmp_path.iterdir()) == []
-    assert remove_training(tmp_path) == 0
+    assert remove_training(where) == 1 and list(tmp_path.iterdir()) == []
+    assert remove_training(where) == 0 and not said

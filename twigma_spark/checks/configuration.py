@@ -19,7 +19,7 @@ from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, CorpusError, ModelError
 from twigma_spark.io import artifacts, local_files
-from twigma_spark.io.local_files import URL, is_elsewhere, is_table_name
+from twigma_spark.io.local_files import URL, is_table_name
 from twigma_spark.io.pair_feed import WAY_OUT, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
 from twigma_spark.models.reward_files import FOLDER
@@ -176,10 +176,13 @@ def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
 
 def _check_own_reward(cfg: Config, key: str, model: Section) -> Iterator[Problem]:
     """Yield that a score is of the model that the run itself trains: each training would make all scores anew."""
-    if not isinstance(model, RewardModelSettings) or (cfg.store.artifacts is None and is_elsewhere(cfg.store.root)):
+    if not isinstance(model, RewardModelSettings):
         return
-    own = artifacts.folder(cfg.store.root, cfg.store.artifacts) / FOLDER
-    if Path(model.path).resolve() == own.resolve():
+    try:
+        where = artifacts.folder(cfg.store.root, cfg.store.artifacts)
+    except ConfigError:
+        return  # which is said of store.artifacts
+    if not where.is_remote and Path(model.path).resolve() == (where.local / FOLDER).resolve():
         text = f"must be another folder than that which the stage reward writes to. Got {model.path!r}; copy the model"
         yield Problem(f"{key}.path", text)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from twigma_spark.checks.problem import Problem
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
-from twigma_spark.io import artifacts, export
+from twigma_spark.io import artifacts, export, url_files
 from twigma_spark.io.events import STDERR
 from twigma_spark.io.local_files import URL, is_elsewhere
 
@@ -45,13 +45,17 @@ def check_urls(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
 
 
 def _check_artifacts(root: str, kept: str | None) -> Iterator[Problem]:
-    if kept is not None and URL.match(kept):
-        yield Problem("store.artifacts", f"must be a folder {ON_THIS_MACHINE}. Got {kept!r}")
-        return
     try:
-        artifacts.folder(root, kept)
+        where = artifacts.folder(root, kept)
     except ConfigError as error:
         yield Problem("store.artifacts", str(error).removeprefix("store.artifacts "))
+        return
+    if where.is_remote and (why := url_files.why_unusable(where.place)) is not None:
+        yield Problem(
+            "store.artifacts",
+            f"must be a folder, or a URL that Arrow (s3://) or fsspec can read and write. Got {where.place!r}: {why}; "
+            "install its driver (adlfs for abfss://, gcsfs for gs://)",
+        )
 
 
 def check_folders(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from twigma_spark.estimators.bf16_index import SAMPLE, Bf16Index
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
+from twigma_spark.io.url_files import Settings
 from twigma_spark.models.device import cpu_features, multiplies_bf16_fast
 from twigma_spark.vectors import unit_rows
 
@@ -55,11 +56,13 @@ class ShardFile:
     """Where an index lies and how it is searched: what travels to the workers.
 
     Attributes:
-        path: of the file that `save` wrote.
+        path: of the file that `save` wrote, or its URL.
         checksum: of the file and its companion.
         nprobe: inverted lists searched; without a meaning to a flat index.
-        cache: folder on a node's own disk for its copy; None reads the file where it is.
+        cache: folder on a node's own disk for its copy; None reads the file where it is, and has one of the system's
+            temporary files for what is at a URL.
         bf16: whether a CPU that multiplies bf16 fast searches by bf16 products; each process has a copy for that.
+        settings: how S3 is reached.
     """
 
     path: str
@@ -67,10 +70,11 @@ class ShardFile:
     nprobe: int = 1
     cache: str | None = None
     bf16: bool = False
+    settings: Settings = field(default=(), repr=False)
 
     def load(self) -> NeighbourIndex:
         """Return the index, memory-mapped: processes of one node share the pages of one file."""
-        index = load(local_copy(self.path, self.checksum, self.cache), self.nprobe)
+        index = load(local_copy(self.path, self.checksum, self.cache, self.settings), self.nprobe)
         return with_proposer(index) if self.bf16 and multiplies_bf16_fast(cpu_features()) else index
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from twigma_spark.errors import ModelError
 from twigma_spark.io.pair_feed import PairFeed, choose_reader
 from twigma_spark.io.pair_snapshot import read_snapshot
+from twigma_spark.models.checkpoints import keep_here
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.clip_source import load_clip
 from twigma_spark.models.device import cuda_count, limit_threads
@@ -45,6 +46,7 @@ class FineTuning:
         device: "cpu" or "cuda".
         decode_threads: threads that decode images, a process.
         threads: CPU threads of the network; None leaves them.
+        saved: is given the folder of the checkpoints when they have changed.
     """
 
     encoder: ClipImage
@@ -61,6 +63,7 @@ class FineTuning:
     device: str = "cpu"
     decode_threads: int = 1
     threads: int | None = None
+    saved: Callable[[Path], None] = keep_here
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ def _train(
         job.checkpoints,
         _belongs_to(job, snapshot.digest),
         progress,
+        saved=job.saved,
     )
     fitted = trainer.fit()
     margins = trainer.margins("test", pairs)

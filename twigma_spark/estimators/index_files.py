@@ -20,7 +20,7 @@ from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.estimators.faiss_index import ShardFile, attach_ids, check_length, save
 from twigma_spark.estimators.index_types import Choice
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import Artifact, checksum, manifest, reusable
+from twigma_spark.io.artifacts import Artifact, ArtifactFolder, manifest, reusable
 from twigma_spark.vectors import unit_rows
 
 KIND = "faiss_index"
@@ -51,7 +51,7 @@ class IndexSource:
 
 
 def prepare_index(
-    source: IndexSource, choice: Choice, folder: Path, known: Iterable[Artifact]
+    source: IndexSource, choice: Choice, folder: ArtifactFolder, known: Iterable[Artifact]
 ) -> tuple[list[Artifact], bool]:
     """Return the artifacts of the index's shards, and whether they were there already.
 
@@ -68,19 +68,16 @@ def prepare_index(
     by_name: dict[str, list[Artifact]] = {}
     for each in known:
         by_name.setdefault(each.artifact_id, []).append(each)
-    there = [reusable(by_name.get(name, ()), name, text) for name, text in zip(names, wanted, strict=True)]
+    there = [reusable(by_name.get(name, ()), name, text, folder) for name, text in zip(names, wanted, strict=True)]
     if all(there):
         return [artifact for artifact in there if artifact is not None], True
-    made = _write_shards(source, choice, folder, count)
-    return [
-        Artifact(name, KIND, str(path), checksum(path), text)
-        for name, path, text in zip(names, made, wanted, strict=True)
-    ], False
+    made = _write_shards(source, choice, folder.local, count)
+    return [folder.publish(name, KIND, path, text) for name, path, text in zip(names, made, wanted, strict=True)], False
 
 
-def shard_files(artifacts: Iterable[Artifact], nprobe: int, cache: str | None) -> list[ShardFile]:
-    """Return the artifacts as files to search."""
-    return [ShardFile(a.path, a.checksum, nprobe, cache) for a in artifacts]
+def shard_files(artifacts: Iterable[Artifact], nprobe: int, folder: ArtifactFolder) -> list[ShardFile]:
+    """Return the artifacts of a folder as files to search."""
+    return [ShardFile(a.path, a.checksum, nprobe, folder.cache, settings=folder.settings) for a in artifacts]
 
 
 def _write_shards(source: IndexSource, choice: Choice, folder: Path, count: int) -> list[Path]:

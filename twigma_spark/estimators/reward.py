@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twigma_spark.models.checkpoints import keep_here
 from twigma_spark.models.device import torch_threads
 from twigma_spark.models.pair_inputs import Columns, VectorRows
 from twigma_spark.models.pair_losses import Epoch, TrainingSpec
@@ -68,6 +69,7 @@ class HeadTrainer:
         progress: shows a line an epoch.
         folder: of the checkpoints, one below it for each head; None for none.
         every: seconds between two checkpoints at least.
+        saved: is given the folder of a head when its checkpoints have changed.
     """
 
     images: NDArray[np.floating[Any]]
@@ -76,6 +78,7 @@ class HeadTrainer:
     progress: Callable[[str], None] = lambda text: None
     folder: Path | None = None
     every: float = EVERY
+    saved: Callable[[Path], None] = keep_here
 
     def train(self, pairs: Pairs, validation: Pairs, name: str = "head") -> Training:
         """Return the head with the least loss of the validation pairs, the encoder's own score among the candidates.
@@ -99,6 +102,7 @@ class HeadTrainer:
             folder=None if self.folder is None else self.folder / name,
             every=self.every,
             progress=self.progress,
+            saved=self.saved,
         )
         with torch_threads(1 if dim <= SMALL else None):
             fitted = trainer.fit()

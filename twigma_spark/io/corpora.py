@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from twigma_spark.io import arrow, local_files, remote_files
 from twigma_spark.io.frames import union
 from twigma_spark.io.local_files import CSV_SUFFIXES, JSON_SUFFIXES, as_utf8, is_image, is_table_name, lies_in
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
+from twigma_spark.io.session import has_hadoop
 
 BAD = "_bad"
 IMAGE_FILES = "source_key STRING, path BINARY, n_bytes BIGINT, content BINARY, reason STRING, detail STRING"
@@ -53,6 +55,8 @@ def fingerprint(spark: SparkSession, corpora: tuple[Corpus, ...], follow_links: 
 
 
 def _remote_fingerprint(spark: SparkSession, corpus: Corpus, path: str) -> str:
+    if (files := remote_files.list_by_hadoop(spark, corpus.name, path)) is not None:
+        return f"{len(files)} files, {hashlib.sha256(repr(files).encode()).hexdigest()[:16]}"
     listed = remote_files.list_by_spark(spark, corpus.name, path)
     return remote_files.fingerprint(listed, remote_files.list_hidden_images(spark, path))
 
@@ -63,7 +67,8 @@ class ImageFiles:
 
     Attributes:
         rows: source_key (path below the folder), path (binary; null where the content is there or must not be read),
-            n_bytes, content (null where it is read from the path), reason and detail where it cannot be used.
+            n_bytes, content (null where it is read from the path, of a URL by `remote_files.with_contents`), reason and
+            detail where it cannot be used.
         n_bytes: of all files together where they are read from their paths, else None.
     """
 
@@ -77,7 +82,7 @@ def read_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) 
         files = [f for f in local_files.list_files(path, ingest.follow_links) if f.fault or is_image(f.key)]
         rows = [_local_row(file, ingest.max_bytes) for file in files]
         return ImageFiles(arrow.local_frame(spark, rows, IMAGE_FILES), sum(file.n_bytes for file in files))
-    return ImageFiles(_read_remote(spark, corpus, path, ingest.max_bytes))
+    return _read_remote(spark, corpus, path, ingest.max_bytes)
 
 
 def _local_row(file: local_files.LocalFile, max_bytes: int) -> tuple[object, ...]:
@@ -93,7 +98,23 @@ def _too_large(max_bytes: int) -> str:
     )
 
 
-def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
+def _remote_row(file: remote_files.RemoteFile, max_bytes: int) -> tuple[object, ...]:
+    reason, detail = ("hidden_name", HIDDEN) if remote_files.is_hidden(file.key) else (None, None)
+    if reason is None and file.n_bytes > max_bytes:
+        reason, detail = "too_many_bytes", _too_large(max_bytes)
+    return (file.key, None if reason else file.path.encode(), file.n_bytes, None, reason, detail)
+
+
+def _read_remote(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> ImageFiles:
+    if (files := remote_files.list_by_hadoop(spark, corpus.name, path)) is not None:
+        images = [file for file in files if is_image(file.key)]
+        rows = arrow.local_frame(spark, [_remote_row(file, max_bytes) for file in images], IMAGE_FILES)
+        return ImageFiles(rows, sum(file.n_bytes for file in images))
+    return ImageFiles(_read_by_spark(spark, corpus, path, max_bytes))
+
+
+def _read_by_spark(spark: SparkSession, corpus: Corpus, path: str, max_bytes: int) -> DataFrame:
+    """Return the rows of image files, read by Spark alone."""
     listed = remote_files.list_by_spark(spark, corpus.name, path, remote_files.IMAGES)
     small = listed.where(F.col("length") <= max_bytes).select("path", "length", "content")
     unread = F.lit(None).cast("binary").alias("content")
@@ -123,6 +144,9 @@ def list_images(spark: SparkSession, corpus: Corpus, path: str, ingest: Ingest) 
     if local_files.is_local(path):
         names = [(name,) for name in _walk(path, ingest.follow_links)]
         return arrow.local_frame(spark, names, "source_key STRING")
+    if has_hadoop(spark):
+        names = [(name,) for name in remote_files.list_names(spark, corpus.name, path)]
+        return arrow.local_frame(spark, names, "path STRING").select(remote_files.below(path).alias("source_key"))
     listed = remote_files.list_by_spark(spark, corpus.name, path, remote_files.IMAGES)
     hidden = arrow.local_frame(spark, remote_files.list_hidden_images(spark, path), "path STRING, length BIGINT")
     paths = [frame.select("path") for frame in (listed, remote_files.list_empty(listed), hidden)]

@@ -1,16 +1,17 @@
-"""Files that leave the tables: a text or bytes to a path, on disk or in a store that fsspec knows."""
+"""Files that leave the tables: a text or bytes to a path, on disk, in S3, or in a store that fsspec knows."""
 
 from __future__ import annotations
 
 import os
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from twigma_spark.errors import ConfigError
+from twigma_spark.io import url_files
+from twigma_spark.io.url_files import Settings
 
 # A spreadsheet takes a text that begins so for a formula and may run it; behind an apostrophe it is a text. One that
 # has apostrophes in front already gets one more, so that `unescape_formula` finds every text again.
@@ -19,41 +20,44 @@ ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
-def write_text(path: str, text: str) -> str:
+def write_text(path: str, text: str, settings: Settings = ()) -> str:
     """Return where the text was written, in UTF-8; a reader never sees half of it.
 
     Args:
-        path: a file; ``/Volumes/...`` and ``dbfs:/...`` are files on Databricks, ``s3://...`` and the like
-            are written by fsspec.
+        path: a file; ``/Volumes/...`` and ``dbfs:/...`` are files on Databricks, ``s3://...`` is written by Arrow,
+            and ``abfss://...`` and the like by fsspec.
         text: the whole file.
+        settings: how S3 is reached; without them, as the environment or the machine's role says.
 
     Raises:
         ConfigError: where nothing can write to such a path.
     """
-    return write_bytes(path, text.encode())
+    return write_bytes(path, text.encode(), settings)
 
 
-def write_bytes(path: str, content: bytes) -> str:
+def write_bytes(path: str, content: bytes, settings: Settings = ()) -> str:
     """Return where the content was written; `write_text` says what a path may be and what is raised."""
-    if path.startswith("dbfs:/"):
-        return write_bytes(_mount_path(path), content)
+    local = mount_path(path)
+    return _write_remote(path, content, settings) if SCHEME.match(local) else _write_local(Path(local), content)
+
+
+def mount_path(path: str) -> str:
+    """Return the path on this machine of a dbfs:/ or file:/ URL, as Databricks mounts it; any other as it is."""
     if path.startswith("file:/"):
-        return write_bytes("/" + path.removeprefix("file:").lstrip("/"), content)
-    return _write_remote(path, content) if SCHEME.match(path) else _write_local(Path(path), content)
+        return "/" + path.removeprefix("file:").lstrip("/")
+    if not path.startswith("dbfs:/"):
+        return path
+    inside = "/" + path.removeprefix("dbfs:").lstrip("/")
+    return inside if inside.startswith("/Volumes/") else "/dbfs" + inside
 
 
 def why_unwritable(path: str) -> str | None:
     """Return why nothing here can write to such a path, or None; whether the storage lets us is not tried."""
-    if not SCHEME.match(path) or path.startswith(("dbfs:/", "file:/")):
-        return None
-    try:
-        import_module("fsspec").get_filesystem_class(path.partition(":")[0])
-    except (ImportError, ValueError) as error:
-        return _explain(path, error)
-    return None
+    error = url_files.why_unusable(path) if SCHEME.match(mount_path(path)) else None
+    return None if error is None else _explain(path, error)
 
 
-def try_to_write(folder: str) -> None:
+def try_to_write(folder: str, settings: Settings = ()) -> None:
     """Write a small file into a folder or below a URL, and remove it again; Spark lists no file of its name.
 
     Raises:
@@ -61,15 +65,15 @@ def try_to_write(folder: str) -> None:
     """
     path = f"{folder.rstrip('/')}/_twigma_spark"
     try:
-        written = write_bytes(path, b"")
+        written = write_bytes(path, b"", settings)
         if SCHEME.match(written):
-            import_module("fsspec").core.url_to_fs(written)[0].rm_file(written)
+            url_files.remove_url(written, settings)
         else:
             Path(written).unlink()
     except Exception as error:  # each storage has errors of its own
         raise ConfigError(
-            "must be a folder that all nodes can write, or a URL that fsspec can write (s3fs for s3://, adlfs for "
-            f"abfss://, gcsfs for gs://, with credentials in the environment). Got {folder!r}: {error}"
+            "must be a folder that all nodes can write, or a URL that Arrow (s3://) or fsspec can write (adlfs for "
+            f"abfss://, gcsfs for gs://), with credentials in the environment. Got {folder!r}: {error}"
         ) from error
 
 
@@ -101,12 +105,6 @@ def frame_bytes(frame: pd.DataFrame, form: str) -> bytes:
     return f"{frame.to_json(orient='records', indent=1, force_ascii=False)}\n".encode()
 
 
-def _mount_path(path: str) -> str:
-    """Return the path under which Databricks mounts a dbfs:/ URL."""
-    inside = "/" + path.removeprefix("dbfs:").lstrip("/")
-    return inside if inside.startswith("/Volumes/") else "/dbfs" + inside
-
-
 def _write_local(path: Path, content: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -118,12 +116,10 @@ def _write_local(path: Path, content: bytes) -> str:
     return str(path)
 
 
-def _write_remote(path: str, content: bytes) -> str:
+def _write_remote(path: str, content: bytes, settings: Settings) -> str:
     """Return `path`; an object store shows an object only once it is whole."""
     try:
-        fsspec = import_module("fsspec")  # an option: disks and /Volumes need none
-        with fsspec.open(path, "wb") as stream:
-            stream.write(content)
+        url_files.write_url(path, content, settings)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"report.path {_explain(path, error)}") from error
     return path
@@ -132,6 +128,6 @@ def _write_remote(path: str, content: bytes) -> str:
 def _explain(path: str, error: Exception) -> str:
     return (
         f"must be a file or a URL that fsspec can write. Got {path!r}: {error}. "
-        "Install its driver (s3fs for s3://, adlfs for abfss://, gcsfs for gs://), or name a file such "
+        "Install its driver (adlfs for abfss://, gcsfs for gs://), or name a file such "
         "as /Volumes/... or build/report.html; the report is in the table `reports` as well."
     )

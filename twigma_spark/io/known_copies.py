@@ -6,10 +6,10 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from twigma_spark.errors import CorpusError
+from twigma_spark.io.url_files import Settings, read_file
 
 TIERS = ("media", "bytes", "near")
 
@@ -30,23 +30,29 @@ class KnownCopy(NamedTuple):
     tier: str
 
 
-def fingerprint(path: str | None) -> str:
+def fingerprint(path: str | None, settings: Settings = ()) -> str:
     """Return a hash of the file's contents; of none, "none"; of one that is missing, "missing"."""
     if path is None:
         return "none"
-    file = Path(path)
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "missing"
+    try:
+        return hashlib.sha256(read_file(path, settings)).hexdigest()[:16]
+    except (FileNotFoundError, IsADirectoryError):
+        return "missing"
 
 
-def read_known_copies(path: str) -> list[KnownCopy]:
+def read_known_copies(path: str, settings: Settings = ()) -> list[KnownCopy]:
     """Return the rows of the file.
+
+    Args:
+        path: of this machine, or a URL.
+        settings: how S3 is reached.
 
     Raises:
         CorpusError: where the file is missing, has other columns, or a row has a tier that does not exist.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            return list(_read(path, csv.DictReader(file)))
+        text = read_file(path, settings).decode("utf-8-sig")
+        return list(_read(path, csv.DictReader(io.StringIO(text, newline=""))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"deduplicate.known_copies must be a readable CSV file. Got {path!r}: {error}.") from error
 

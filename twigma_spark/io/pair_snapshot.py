@@ -20,8 +20,6 @@ from pyspark.sql import functions as F
 from twigma_spark.io import arrow
 
 MANIFEST = "snapshot.json"
-# Below the folder of the artifacts, while a reward model is fine-tuned.
-TRAINING = "reward-training"
 # Bytes of a file, which is read at once.
 FILE_BYTES = 16 << 20
 # Rows of a Spark task.
@@ -128,29 +126,6 @@ def write_files(
     for part, rows in waiting.items():
         if rows.num_rows:
             yield write(part, rows)
-
-
-def open_training(artifacts: Path, key: str) -> Path:
-    """Return the folder of a training: its pairs and its checkpoints, those of an interrupted one among them.
-
-    Args:
-        artifacts: the folder of the artifacts.
-        key: what the pairs were made from; what is there of others is removed, for it cannot be gone on from.
-    """
-    place = artifacts / TRAINING / key
-    for other in (artifacts / TRAINING).glob("*"):
-        if other != place:
-            shutil.rmtree(other)
-    place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def remove_training(artifacts: Path) -> int:
-    """Return how many files were removed: of pairs with their images, and of the state of trainings."""
-    place = artifacts / TRAINING
-    n = sum(1 for each in place.rglob("*") if each.is_file())
-    shutil.rmtree(place, ignore_errors=True)
-    return n
 
 
 def read_snapshot(folder: Path) -> Snapshot | None:

@@ -17,11 +17,27 @@ from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import IMAGE_SUFFIXES, is_image
-from twigma_spark.io.session import glob_files
+from twigma_spark.io.session import glob_files, has_hadoop, list_tree
 
 IMAGES = "*.{" + ",".join("".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in IMAGE_SUFFIXES) + "}"
 LISTED = "path STRING, length BIGINT, content BINARY"
 ALL = "*"
+
+
+class RemoteFile(NamedTuple):
+    """A file that Hadoop lists.
+
+    Attributes:
+        path: whole, with its scheme, as Spark prints it.
+        key: below the folder that was listed.
+        n_bytes: its size.
+        changed: time of its last change, in milliseconds since 1970.
+    """
+
+    path: str
+    key: str
+    n_bytes: int
+    changed: int
 
 
 class HiddenFile(NamedTuple):
@@ -55,6 +71,56 @@ def list_by_spark(spark: SparkSession, corpus: str, path: str, glob: str = ALL) 
         raise CorpusError(
             f"corpus '{corpus}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
         ) from error
+
+
+def list_by_hadoop(spark: SparkSession, corpus: str, path: str) -> list[RemoteFile] | None:
+    """Return all files at and below `path`, hidden ones among them; None under Spark Connect, which cannot tell.
+
+    Spark's own listing asks a storage of objects for each file once more when a column of it is read.
+
+    Raises:
+        CorpusError: there is nothing at `path`.
+    """
+    if not has_hadoop(spark):
+        return None
+    try:
+        listed, inside = list_tree(spark, path), under(path)
+    except FileNotFoundError as error:
+        raise CorpusError(
+            f"corpus '{corpus}': path must be an existing file or folder. Got {path!r}; see conf/folder.yaml."
+        ) from error
+    keys = (each[0].partition(inside)[2] or each[0].rpartition("/")[2] for each in listed)
+    return sorted(RemoteFile(each[0], key, *each[1:]) for key, each in zip(keys, listed, strict=True))
+
+
+def list_names(spark: SparkSession, corpus: str, path: str) -> list[str]:
+    """Return the paths of the image files below `path`, hidden ones among them, as Spark itself lists them."""
+    names = [unquote(uri) for uri in list_by_spark(spark, corpus, path, IMAGES).inputFiles()]
+    return names + [file.path for file in list_hidden_images(spark, path)]
+
+
+def with_contents(candidates: DataFrame, corpus: str, path: str, max_bytes: int) -> DataFrame:
+    """Return candidates whose `path` is a URL with their contents, which Spark reads once each, and without it.
+
+    Args:
+        candidates: has path, n_bytes, content, reason and detail.
+        corpus: its name, for the error.
+        path: the folder that they are below.
+        max_bytes: of a file that is read.
+    """
+    files = list_by_spark(candidates.sparkSession, corpus, path, IMAGES).where(F.col("length") <= max_bytes)
+    contents = files.select(F.col("path").cast("binary").alias("path"), F.col("content").alias("_content"))
+    # Spark reads no file of 0 bytes.
+    content = F.when(F.col("path").isNotNull() & (F.col("n_bytes") == 0), F.lit(b"")).otherwise(F.col("_content"))
+    gone = F.col("path").isNotNull() & content.isNull()
+    return candidates.join(contents, "path", "left").withColumns(
+        {
+            "content": content,
+            "reason": F.when(gone, "unreadable_file").otherwise(F.col("reason")),
+            "detail": F.when(gone, "gone since it was listed").otherwise(F.col("detail")),
+            "path": F.lit(None).cast("binary"),
+        }
+    ).select(*candidates.columns)  # fmt: skip
 
 
 def list_hidden_images(spark: SparkSession, path: str) -> list[HiddenFile]:

@@ -303,6 +303,37 @@ def glob_files(spark: SparkSession, pattern: str) -> Sequence[Any]:
     return path.getFileSystem(conf).globStatus(path) or []
 
 
+def has_hadoop(spark: SparkSession) -> bool:
+    """Return whether Hadoop's file systems can be asked from here; not so under Spark Connect."""
+    try:
+        return spark._jvm is not None
+    except (PySparkException, AttributeError):
+        return False
+
+
+def list_tree(spark: SparkSession, path: str) -> list[tuple[str, int, int]]:
+    """Return path, bytes and time of the last change of all files at and below a path, hidden ones among them.
+
+    A storage of objects is asked for a thousand and more at once, and for no file by itself. Only where `has_hadoop`.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+    """
+    jvm, conf = spark._jvm, spark._jsparkSession.sessionState().newHadoopConf()
+    where = jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
+    try:
+        remaining = where.getFileSystem(conf).listFiles(where, True)
+    except Exception as error:  # py4j's own, with the trace of Java
+        if "FileNotFoundException" in str(getattr(error, "java_exception", "")):
+            raise FileNotFoundError(path) from error
+        raise
+    files = []
+    while remaining.hasNext():
+        each = remaining.next()
+        files.append((str(each.getPath().toString()), int(each.getLen()), int(each.getModificationTime())))
+    return files
+
+
 def path_exists(spark: SparkSession, path: str) -> bool | None:
     """Return whether there is a file or folder at a path, by Hadoop; None under Spark Connect, which does not say.
 

@@ -104,6 +104,10 @@ def remove_checkpoints(folder: Path) -> None:
     _remove([*folder.glob(f"{PREFIX}*"), *folder.glob(f".{PREFIX}*")])
 
 
+def keep_here(folder: Path) -> None:
+    """Do nothing with a folder whose checkpoints have changed: they are kept where they are."""
+
+
 def optimizer_tensors(optimizer: Any, names: Mapping[str, Any]) -> dict[str, Any]:
     """Return the optimizer's state as tensors named by the weight and what they hold.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from twigma_spark.errors import ModelError
 from twigma_spark.models.checkpoints import (
     Checkpoint,
+    keep_here,
     load_checkpoint,
     optimizer_tensors,
     remove_checkpoints,
@@ -61,6 +62,7 @@ class Trainer:
         of: what a checkpoint must belong to, beside the settings above.
         progress: shows a line an epoch.
         every: seconds between two checkpoints at least; 0 for one after each epoch.
+        saved: is given the folder when its checkpoints have changed.
     """
 
     network: Any
@@ -74,6 +76,7 @@ class Trainer:
     of: Mapping[str, Any] | None = None
     progress: Callable[[str], None] = lambda text: None
     every: float = 0.0
+    saved: Callable[[Path], None] = keep_here
 
     def fit(self) -> Fitted:
         """Return how training went; the network has the weights with the least loss of the validation pairs.
@@ -180,6 +183,7 @@ class Trainer:
             return
         if self.folder and not self.processes.rank:
             remove_checkpoints(self.folder)
+            self.saved(self.folder)
         raise ModelError(
             f"loss must be a finite number. Got {loss} in epoch {epoch}; lower the learning rate of reward or of "
             "reward.fine_tune."
@@ -226,6 +230,7 @@ class Trainer:
         files = {"weights": trained, "best": best, "optimizer": optimizer_tensors(optimizer, trained)}
         losses = [[epoch.train if epoch.number else None, epoch.validation] for epoch in epochs]
         save_checkpoint(self.folder, Checkpoint(epochs[-1].number, files, {"losses": losses}), self._belongs_to())
+        self.saved(self.folder)
 
 
 def _gradient(weight: Any) -> Any:

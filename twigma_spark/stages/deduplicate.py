@@ -14,6 +14,7 @@ from twigma_spark.estimators.near import Reach
 from twigma_spark.estimators.shared_images import find_shared_images, shared_image_results
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.known_copies import fingerprint, read_known_copies
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.results import Result
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Account, Frames, Stage, StageContext
@@ -38,7 +39,7 @@ def run(
     share, and where copies are known how many of them were found at which thresholds.
     """
     rule, known = _rule(cfg), cfg.deduplicate.known_copies
-    copies = read_known_copies(known) if known else []
+    copies = read_known_copies(known, settings_of(context.spark)) if known else []
     hasher = specs.hasher(cfg)
     own = made_by(hashes, hasher.model_id, hasher.preprocess_rev)
     vectors = inputs.own_vectors(cfg, embeddings)
@@ -101,5 +102,5 @@ STAGE = Stage(
     config=("deduplicate", "seed", "corpora", *specs.IMAGE_ENCODER),
     run=run,
     account=account,
-    sources=lambda cfg, spark: fingerprint(cfg.deduplicate.known_copies),
+    sources=lambda cfg, spark: fingerprint(cfg.deduplicate.known_copies, settings_of(spark)),
 )

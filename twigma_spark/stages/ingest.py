@@ -15,6 +15,8 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, corpora
 from twigma_spark.io.frames import count_rows, union
+from twigma_spark.io.local_files import is_local
+from twigma_spark.io.remote_files import with_contents
 from twigma_spark.io.session import picture_batches, slots, task_heap
 from twigma_spark.schemas import IMAGES, TABLES
 from twigma_spark.stages.readers.reader import CorpusFrames, SplitPages, reader_of
@@ -126,7 +128,9 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
 
 def _probe(cfg: Config, corpus: Corpus, part: CorpusFrames) -> DataFrame:
     found = part.images
-    if part.n_bytes is not None:
+    if part.n_bytes is not None and not is_local(folder := reader_of(corpus).image_folder(corpus)):
+        found = with_contents(found, corpus.name, folder, cfg.ingest.max_bytes)
+    elif part.n_bytes is not None:
         # The candidates are a few bytes each, in as few partitions as Spark likes; reading them takes all cores.
         found = found.repartition(max(slots(found.sparkSession), -(-part.n_bytes // READ_BYTES)))
     return image_rows.probe_images(found, corpus.name, cfg.ingest.max_pixels, cfg.ingest.max_bytes)

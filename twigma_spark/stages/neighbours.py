@@ -17,8 +17,9 @@ from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.estimators.search_engines import choose_engine
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import Artifact, folder
+from twigma_spark.io.artifacts import Artifact, ArtifactFolder, folder
 from twigma_spark.io.frames import count_rows
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.schemas import COPIES, NEIGHBOURS
 from twigma_spark.stages import inputs, records, specs
@@ -82,7 +83,7 @@ def _search_reference(
     cfg: Config, context: StageContext, search: ReferenceSearch, choice: Choice, made: Sequence[Artifact]
 ) -> Mapping[str, DataFrame]:
     """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
-    shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, cfg.neighbours.search.cache)
+    shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, _folder(cfg, context))
     curve = {} if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
     shards = _with_nprobe(shards, curve)
     found = context.materialize(_nearest(cfg, context, search, shards))
@@ -113,10 +114,14 @@ def _index(
         "metric": "cosine",
     }
     source = index_files.IndexSource(search.reference, search.vectors, rows, facts, cfg.seed)
-    made, again = index_files.prepare_index(source, choice, folder(cfg.store.root, cfg.store.artifacts), known)
+    made, again = index_files.prepare_index(source, choice, _folder(cfg, context), known)
     what = "index used again" if again else f"indexed in {len(made)} file{'s' * (len(made) > 1)}"
     context.log(f"neighbours: {rows:,} vectors of '{search.reference}' {what}: {choice.factory} ({choice.reason})")
     return choice, made
+
+
+def _folder(cfg: Config, context: StageContext) -> ArtifactFolder:
+    return folder(cfg.store.root, cfg.store.artifacts, settings_of(context.spark), cfg.neighbours.search.cache)
 
 
 def _tune_nprobe(

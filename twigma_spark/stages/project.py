@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
-from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame
@@ -15,8 +14,9 @@ from twigma_spark.estimators import projection
 from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.estimators.projection import Layout, Projection
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest, reusable
+from twigma_spark.io.artifacts import Artifact, folder, manifest, reusable
 from twigma_spark.io.frames import count_rows
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.results import Result
 from twigma_spark.schemas import PROJECTION
 from twigma_spark.stages import inputs, records, specs
@@ -27,7 +27,7 @@ from twigma_spark.transforms.vectors import fault, vector_rejects
 from twigma_spark.vectors import unit_rows
 
 READS = ("images", "embeddings", "duplicates")
-NAME, KIND = "project/umap", "umap_landmarks"
+NAME, KIND, FILE = "project/umap", "umap_landmarks", "umap.npz"
 
 
 def run(
@@ -83,14 +83,15 @@ def _model(
         "corpora": [corpus.name for corpus in cfg.corpora],
     }
     text = manifest(facts)
-    if artifact := reusable(known, NAME, text):
+    where = folder(cfg.store.root, cfg.store.artifacts, settings_of(context.spark))
+    if artifact := reusable(known, NAME, text, where):
         context.log("project: map used again")
-        return projection.load(Path(artifact.path)), artifact
+        return projection.load(where.open(artifact)), artifact
     model = projection.fit(landmarks, layout)
-    path = folder(cfg.store.root, cfg.store.artifacts) / "umap.npz"
+    path = where.local / FILE
     projection.save(model, path)
     context.log(f"project: UMAP of {len(landmarks):,} landmarks")
-    return model, Artifact(NAME, KIND, str(path), checksum(path), text)
+    return model, where.publish(NAME, KIND, path, text)
 
 
 def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Result]:

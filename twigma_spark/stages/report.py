@@ -19,6 +19,7 @@ from twigma_spark.io import arrow
 from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import narrow_reads, picture_batches
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.report import build
 from twigma_spark.report.data import CorpusSummary, Picture, ReportData
 from twigma_spark.report.render import render
@@ -101,7 +102,8 @@ def publish(cfg: Config, frames: Frames) -> str:
     Raises:
         SchemaError: where the table holds no report.
     """
-    return write_text(cfg.report.path, read_document(frames))
+    settings = settings_of(frames["reports"].sparkSession)
+    return write_text(cfg.report.path, read_document(frames), settings)
 
 
 def read_document(frames: Frames) -> str:

@@ -20,15 +20,17 @@ from twigma_spark.estimators.reward import Training
 from twigma_spark.estimators.reward_data import RewardData
 from twigma_spark.estimators.reward_folds import HeldOutScores
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import Artifact, checksum, folder, manifest
+from twigma_spark.io.artifacts import Artifact, ArtifactFolder, folder, manifest
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.reward import encoder_settings
-from twigma_spark.models.reward_files import FOLDER, WEIGHTS, save_head
+from twigma_spark.models.reward_files import CARD, CONFIG, ENCODER, FOLDER, WEIGHTS, save_head
 from twigma_spark.results import Result, not_computed
 from twigma_spark.schemas import HELD_OUT_PAIRS
 from twigma_spark.stages import inputs, records, reward_evaluation, reward_scores, specs
 from twigma_spark.stages.reward_card import describe_data, model_card
 from twigma_spark.stages.reward_evaluation import CLIP
+from twigma_spark.stages.reward_scores import SavedModel
 from twigma_spark.stages.reward_training import NoModelError, train
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import reward as stats
@@ -72,10 +74,11 @@ def run(
         *reward_evaluation.training_results(data, trained.held, trained.model),
     ]
     context.log(reward_evaluation.summary(results))
-    artifact = _save(cfg, context, encoder, trained.model, _card(cfg, context, encoder, pairs, data, results))
+    where = folder(cfg.store.root, cfg.store.artifacts, settings_of(context.spark))
+    artifact = _save(cfg, context, where, encoder, trained.model, _card(cfg, context, encoder, pairs, data, results))
     head = None if isinstance(trained.model, FineTuned) else trained.model.head
     kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)
-    scored = reward_scores.score_images(cfg, context, head, Path(artifact.path).parent, images, kept, texts, captions)
+    scored = reward_scores.score_images(cfg, context, head, SavedModel(artifact, where), images, kept, texts, captions)
     return {
         "artifacts": records.artifact_rows(context.spark, "reward", [artifact]),
         "results": records.result_rows(context.spark, "reward", [*results, *scored.results]),
@@ -111,8 +114,15 @@ def _card(
     return model_card(cfg.reward, encoder.model_id, about, results)
 
 
-def _save(cfg: Config, context: StageContext, encoder: ClipImage, model: Training | FineTuned, card: str) -> Artifact:
-    place = folder(cfg.store.root, cfg.store.artifacts) / FOLDER
+def _save(
+    cfg: Config,
+    context: StageContext,
+    where: ArtifactFolder,
+    encoder: ClipImage,
+    model: Training | FineTuned,
+    card: str,
+) -> Artifact:
+    place = where.local / FOLDER
     trained = model.encoder if isinstance(model, FineTuned) else None
     save_head(place, model.head, encoder.model_id, encoder.preprocess_rev, encoder_settings(encoder), card, trained)
     facts = {
@@ -123,9 +133,11 @@ def _save(cfg: Config, context: StageContext, encoder: ClipImage, model: Trainin
         "seed": cfg.seed,
         "epoch": model.best,
     }
-    path = place / WEIGHTS
-    context.log(f"reward: model written to {place}")
-    return Artifact("reward/model", KIND, str(path), checksum(path), manifest(facts))
+    # The description has the checksums of the weights: without it there is no model.
+    files = [place / name for name in (CARD, ENCODER, WEIGHTS, CONFIG) if (place / name).exists()]
+    artifact = where.publish("reward/model", KIND, place / WEIGHTS, manifest(facts), files)
+    context.log(f"reward: model written to {where.url(place)}")
+    return artifact
 
 
 def _held_out_pairs(

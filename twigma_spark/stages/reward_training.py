@@ -16,8 +16,9 @@ from twigma_spark.estimators.fine_tuning import FineTuned
 from twigma_spark.estimators.reward import HeadTrainer, Training
 from twigma_spark.estimators.reward_data import RewardData
 from twigma_spark.estimators.reward_folds import HeldOutScores, cross_validate, train_final
-from twigma_spark.io.artifacts import folder, manifest
-from twigma_spark.io.pair_snapshot import open_training, remove_training
+from twigma_spark.estimators.training_state import Mirror, open_training, remove_training
+from twigma_spark.io.artifacts import ArtifactFolder, folder, manifest
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.models.clip import ClipImage
 from twigma_spark.models.pair_losses import TrainingSpec
 from twigma_spark.stages import reward_evaluation, reward_tuning
@@ -60,7 +61,7 @@ def train(cfg: Config, context: StageContext, data: RewardData, encoder: ClipIma
     """
     if reason := data.lack(cfg.reward.fewest, cfg.reward.folds):
         raise NoModelError(reason)
-    root = folder(cfg.store.root, cfg.store.artifacts)
+    root = folder(cfg.store.root, cfg.store.artifacts, settings_of(context.spark))
     trainer, place = _trainer(cfg, context, data, encoder, root)
     held = cross_validate(trainer, data.table, cfg.reward.folds, range(cfg.reward.tested or cfg.reward.folds))
     if not len(held.rows):
@@ -69,7 +70,7 @@ def train(cfg: Config, context: StageContext, data: RewardData, encoder: ClipIma
     margins = reward_evaluation.held_out_margins(data, held)
     model: Training | FineTuned
     if cfg.reward.fine_tune.enabled:
-        tuned = reward_tuning.tune(cfg, context, data, trainer, encoder, place, tables)
+        tuned = reward_tuning.tune(cfg, context, data, trainer, encoder, place, tables, Mirror(root))
         model, margins[stats.FINE_TUNED] = tuned.model, tuned.margins_of(held.rows)
     else:
         model = _train_final(trainer, data, root)
@@ -77,7 +78,7 @@ def train(cfg: Config, context: StageContext, data: RewardData, encoder: ClipIma
     return Trained(model, held, margins)
 
 
-def _train_final(trainer: HeadTrainer, data: RewardData, root: Path) -> Training:
+def _train_final(trainer: HeadTrainer, data: RewardData, root: ArtifactFolder) -> Training:
     try:
         return train_final(trainer, data.table)
     except ModelError as error:
@@ -101,16 +102,16 @@ def _training_spec(cfg: Config) -> TrainingSpec:
 
 
 def _trainer(
-    cfg: Config, context: StageContext, data: RewardData, encoder: ClipImage, root: Path
+    cfg: Config, context: StageContext, data: RewardData, encoder: ClipImage, root: ArtifactFolder
 ) -> tuple[HeadTrainer, Path]:
     """Return how heads are trained, and the folder of the training, in which an interrupted one is gone on from."""
     facts = {name: context.table_version(name) for name in ("pairs", "images", "embeddings", "text_embeddings")}
     facts |= {"folds": str(cfg.reward.folds), "seed": str(cfg.seed), "processes": str(cfg.reward.fine_tune.processes)}
-    place = open_training(root, _digest(facts))
+    place = open_training(root, _digest(facts), context.log)
     spec = _training_spec(cfg)
     # Heads take minutes: of other settings they are trained anew, and not refused.
     heads = place / "heads" / _digest({"encoder": [encoder.model_id, encoder.preprocess_rev], "training": asdict(spec)})
-    return HeadTrainer(data.images.matrix, data.texts.matrix, spec, context.progress, heads), place
+    return HeadTrainer(data.images.matrix, data.texts.matrix, spec, context.progress, heads, saved=Mirror(root)), place
 
 
 def _digest(facts: Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def tune(
     encoder: ClipImage,
     place: Path,
     tables: Frames,
+    saved: Callable[[Path], None],
 ) -> Tuned:
     """Return the model whose encoder was trained too, from the head that is trained on the same pairs first.
 
@@ -73,6 +75,7 @@ def tune(
         encoder: which CLIP.
         place: folder of the training: of the pairs with their images, and of its state.
         tables: `pairs`, `images`, and `text_embeddings` by the encoder's text tower.
+        saved: is given the folder of the checkpoints when they have changed.
 
     Raises:
         ModelError: no pairs in one of the three parts, or the training failed; its state stays for the next run.
@@ -84,7 +87,7 @@ def tune(
     head = trainer.train(data.table.pairs_of(own.train), data.table.pairs_of(own.validation), "to be fine-tuned").head
     _write_pairs(cfg, context, data, own, place / "pairs", tables)
     how = cfg.reward.fine_tune
-    job = _job(cfg, trainer.spec, encoder, head, place)
+    job = replace(_job(cfg, trainer.spec, encoder, head, place), saved=saved)
     model = fine_tune(job, len(data.table), how.processes, how.local, context.progress)
     tested = np.flatnonzero(own.test)
     return Tuned(model, tested, model.margins[tested].astype(np.float64))
