@@ -1,0 +1,218 @@
+"""The whole paper in one run: `twigma run --from deduplicate` and `twigma release` on a store of its size.
+
+805,650 images of 623,707 posts, 100,000 generated images, 100,000 photographs and 60,000 works of art, each with a
+vector of 768 elements; `tests.bench.paper_data` draws what `ingest`, `embed`, `phash` and `caption` would have left.
+`python -m tests.bench.paper` runs a tenth and then all of it, so that the slope of each stage shows; `--size 0.1`,
+several times, runs others. The targets are 25 minutes and 20 GB for all processes on two cores, and no stage whose
+time grows faster than the number of images to the power of 1.1, but for those that say why.
+
+Settings for small data are off, so that both sizes run alike, and stages run one after another (`--parallel`), so that
+the seconds, the memory and the bytes of each are its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tests.bench.book import progress
+from tests.bench.memory import Usage, sampled
+from tests.bench.paper_data import PAPER
+from tests.bench.records import FOLDER, Record, keep
+from tests.bench.statistics_data import REFERENCES, Size
+from twigma_spark.models.heads import save_linear
+
+NAME, FIRST, RELEASE, ALL = "paper", "deduplicate", "release", "all stages and the release"
+CORES, MINUTES, MEMORY, SLOPE = 2, 25.0, 20.0, 1.1
+SIZES = (0.1, 1.0)
+# Why a stage may grow faster than the number of images.
+WHY: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a stage took.
+
+    Attributes:
+        seconds: on the clock.
+        cpu: of the processor.
+        memory: bytes of all processes at their peak.
+        java: of the JVM at its peak.
+        written: bytes to the disk.
+    """
+
+    seconds: float
+    cpu: float
+    memory: int
+    java: int
+    written: int
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and write build/bench/paper.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=float, action="append", help="of the paper's size; may be repeated")
+    parser.add_argument("--parallel", type=int, default=1, help="stages that run side by side")
+    parser.add_argument("--memory", default="4g", help="spark.driver.memory")
+    asked = parser.parse_args(arguments)
+    for share in asked.size or SIZES:
+        measure(share, asked.parallel, asked.memory)
+    for record in slopes(json.loads((FOLDER / f"{NAME}.json").read_text())):
+        keep(NAME, "slope", record)
+
+
+def measure(share: float, parallel: int, memory: str) -> None:
+    """Draw the store where it is not there yet, run all stages on it, and keep what they took."""
+    size = PAPER if share == 1 else PAPER.scaled(share)
+    folder = (FOLDER / NAME / f"{size.rows}").absolute()
+    conf = _configuration(folder, parallel, memory)
+    progress(f"a store of {size.rows:,} images")
+    numbers = [str(n) for n in (size.images, size.posts, *size.references)]
+    subprocess.run([sys.executable, "-m", "tests.bench.paper_data", str(conf), *numbers], check=True)
+    _forget(folder)
+    progress(f"twigma run --from {FIRST}")
+    run = _twigma(folder, "run", "--conf", str(conf), "--from", FIRST)
+    progress(f"twigma {RELEASE}")
+    released = _twigma(folder, RELEASE, "--conf", str(conf), "--out", str(folder / RELEASE))
+    spent = {name: spend(_between(run, start, end)) for name, start, end in _stages(folder)}
+    for name, each in {**spent, RELEASE: spend(released)}.items():
+        keep(NAME, f"{share:g}", _record(name, size, each))
+    both = [spend(run), spend(released)]
+    record = _record(ALL, size, _together(both))
+    if share == 1:
+        seconds, peak = sum(each.seconds for each in both), max(each.memory for each in both)
+        holds = seconds <= MINUTES * 60 and peak <= MEMORY * 1e9
+        target = f"<= {MINUTES:.0f} minutes, <= {MEMORY:.0f} GB"
+        record = replace(record, target=target, holds=holds)
+    keep(NAME, f"{share:g}", record)
+
+
+def spend(seen: Sequence[Usage]) -> Spent:
+    """Return what was spent from the first to the last of what was seen."""
+    first, last = seen[0], seen[-1]
+    return Spent(
+        seconds=last.at - first.at,
+        # What a process had spent goes where it ends and is not waited for.
+        cpu=max(each.cpu for each in seen) - first.cpu,
+        memory=max(each.memory for each in seen),
+        java=max(each.java for each in seen),
+        written=max(each.written for each in seen) - first.written,
+    )
+
+
+def slopes(records: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
+    """Yield for each stage that was measured at both of SIZES by which power of the images its seconds grow."""
+    small, large = ({_stage(r): r for r in records if r["part"] == f"{share:g}"} for share in SIZES)
+    for name in (name for name in small if name in large):
+        fewer, more = _images(small[name]), _images(large[name])
+        value = math.log(large[name]["value"] / small[name]["value"]) / math.log(more / fewer)
+        what = f"{name}: power of the images, {fewer:,} to {more:,}, by which the seconds grow"
+        why = WHY.get(name, "")
+        yield Record(what, round(value, 3), "", target=f"<= {SLOPE}", holds=value <= SLOPE or bool(why), notes=why)
+
+
+def _stage(record: Mapping[str, Any]) -> str:
+    return str(record["name"]).rpartition(", ")[0]
+
+
+def _images(record: Mapping[str, Any]) -> int:
+    return int(str(record["name"]).rpartition(", ")[2].split()[0].replace(",", ""))
+
+
+def _configuration(folder: Path, parallel: int, memory: str) -> Path:
+    """Return the configuration of a run, written into a folder with what it names."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    rng, head = np.random.default_rng(1), folder / "nsfw.safetensors"
+    # Some seven in a hundred images score above 0.5.
+    save_linear(head, 3 * rng.standard_normal(PAPER.dim), -4.5, {"link": "sigmoid"})
+    corpora = {"posts": "posts", **REFERENCES}
+    conf = {
+        "store": {"root": str(folder / "tables")},
+        "spark": {
+            "master": f"local[{CORES}]",
+            "short_session": False,
+            "conf": {"spark.driver.memory": memory, "spark.local.dir": str(folder / "shuffle")},
+        },
+        "run": {"parallel": parallel, "events": str(folder / "events.jsonl")},
+        "corpora": [{"name": name, "role": role, "path": str(folder / "images")} for name, role in corpora.items()],
+        "models": {"scores": {"nsfw": {"kind": "linear", "path": str(head)}}},
+        "report": {"path": str(folder / "report.html")},
+        "release": {"fields": "all", "reason": "a measurement", "platform": "x"},
+    }
+    file = folder / "conf.yaml"
+    file.write_text(yaml.safe_dump(conf, sort_keys=False))
+    return file
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a run before has left; the drawn tables stay."""
+    drawn = json.loads((folder / "tables" / "drawn.json").read_text())
+    for place in (*(folder / "tables").iterdir(), folder / RELEASE):
+        if place.is_dir() and place.name not in drawn:
+            shutil.rmtree(place)
+    (folder / "events.jsonl").unlink(missing_ok=True)
+
+
+def _twigma(folder: Path, *arguments: str) -> list[Usage]:
+    """Return what a command and all that it starts used, several times a second."""
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", "from twigma_spark.cli.main import main; main()", *arguments]
+    env = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": str(CORES)}
+    cores = sorted(os.sched_getaffinity(0))[:CORES]
+    with subprocess.Popen(
+        command, cwd=folder, env=env, preexec_fn=lambda: os.sched_setaffinity(0, cores)
+    ) as process, sampled(process.pid) as seen:  # fmt: skip
+        code = process.wait()
+    if code:
+        raise RuntimeError(f"twigma {arguments[0]} must end well. Got the code {code}.")
+    return [each for each in seen if each.memory]
+
+
+def _stages(folder: Path) -> Iterator[tuple[str, float, float]]:
+    """Yield each stage of a run with the times of its start and its end."""
+    began = {}
+    for line in (folder / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        at = datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+        if event["event"] == "stage_started":
+            began[event["stage"]] = at
+        elif event["event"] == "stage_ended":
+            yield event["stage"], began[event["stage"]], at
+
+
+def _between(seen: Sequence[Usage], start: float, end: float) -> list[Usage]:
+    """Return what was seen within a time, with what was seen last before it."""
+    before = [each for each in seen if each.at <= start][-1:]
+    inside = [replace(each, memory=0, java=0, at=start) for each in before] + [e for e in seen if start < e.at < end]
+    return [*inside, replace(inside[-1], at=end)]
+
+
+def _together(parts: Sequence[Spent]) -> Spent:
+    seconds, cpu = sum(each.seconds for each in parts), sum(each.cpu for each in parts)
+    memory, java = max(each.memory for each in parts), max(each.java for each in parts)
+    return Spent(seconds, cpu, memory, java, sum(each.written for each in parts))
+
+
+def _record(name: str, size: Size, spent: Spent) -> Record:
+    notes = (
+        f"{size.rows / spent.seconds:,.0f} images/s; {spent.cpu:,.1f} s of the processor; peak of all processes "
+        f"{spent.memory / 1e9:.2f} GB, of these the JVM {spent.java / 1e9:.2f}; {spent.written / 1e9:.2f} GB written"
+    )
+    return Record(f"{name}, {size.rows:,} images", round(spent.seconds, 2), "s", notes=notes)
+
+
+if __name__ == "__main__":
+    main()
