@@ -38,6 +38,8 @@ from twigma_spark.models.heads import save_linear
 NAME, FIRST, RELEASE, ALL = "paper", "deduplicate", "release", "all stages and the release"
 CORES, MINUTES, MEMORY, SLOPE = 2, 25.0, 20.0, 1.1
 SIZES = (0.1, 1.0)
+# Whose vectors these could be: the default of models.image.
+MODEL = "open_clip/ViT-L-14/openai"
 # Why a stage may grow faster than the number of images.
 WHY: Mapping[str, str] = {}
 
@@ -67,37 +69,55 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", type=float, action="append", help="of the paper's size; may be repeated")
     parser.add_argument("--parallel", type=int, default=1, help="stages that run side by side")
     parser.add_argument("--memory", default="4g", help="spark.driver.memory")
+    parser.add_argument("--draw", action="store_true", help="only draw the stores")
+    parser.add_argument("--log", action="store_true", help="keep Spark's event log, which says what each job read")
     asked = parser.parse_args(arguments)
     for share in asked.size or SIZES:
-        measure(share, asked.parallel, asked.memory)
+        bench = Bench(share)
+        bench.draw(asked)
+        if not asked.draw:
+            bench.measure()
+    if asked.draw:
+        return
     for record in slopes(json.loads((FOLDER / f"{NAME}.json").read_text())):
         keep(NAME, "slope", record)
 
 
-def measure(share: float, parallel: int, memory: str) -> None:
-    """Draw the store where it is not there yet, run all stages on it, and keep what they took."""
-    size = PAPER if share == 1 else PAPER.scaled(share)
-    folder = (FOLDER / NAME / f"{size.rows}").absolute()
-    conf = _configuration(folder, parallel, memory)
-    progress(f"a store of {size.rows:,} images")
-    numbers = [str(n) for n in (size.images, size.posts, *size.references)]
-    subprocess.run([sys.executable, "-m", "tests.bench.paper_data", str(conf), *numbers], check=True)
-    _forget(folder)
-    progress(f"twigma run --from {FIRST}")
-    run = _twigma(folder, "run", "--conf", str(conf), "--from", FIRST)
-    progress(f"twigma {RELEASE}")
-    released = _twigma(folder, RELEASE, "--conf", str(conf), "--out", str(folder / RELEASE))
-    spent = {name: spend(_between(run, start, end)) for name, start, end in _stages(folder)}
-    for name, each in {**spent, RELEASE: spend(released)}.items():
-        keep(NAME, f"{share:g}", _record(name, size, each))
-    both = [spend(run), spend(released)]
-    record = _record(ALL, size, _together(both))
-    if share == 1:
+class Bench:
+    """A store of a share of the paper's size, in a folder of its own."""
+
+    def __init__(self, share: float) -> None:
+        """Name the folder."""
+        self.share, self.size = share, PAPER if share == 1 else PAPER.scaled(share)
+        self.folder = (FOLDER / NAME / str(self.size.rows)).absolute()
+        self.conf = self.folder / "conf.yaml"
+
+    def draw(self, asked: argparse.Namespace) -> None:
+        """Write the configuration, and draw the store where it is not there yet."""
+        progress(f"a store of {self.size.rows:,} images")
+        _configure(self.folder, self.conf, asked)
+        numbers = [str(n) for n in (self.size.images, self.size.posts, *self.size.references)]
+        subprocess.run([sys.executable, "-m", "tests.bench.paper_data", str(self.conf), *numbers], check=True)
+
+    def measure(self) -> None:
+        """Run all stages and the release, and keep what they took."""
+        _forget(self.folder)
+        progress(f"twigma run --from {FIRST}")
+        run = _twigma(self.folder, "run", "--conf", str(self.conf), "--from", FIRST)
+        progress(f"twigma {RELEASE}")
+        released = _twigma(self.folder, RELEASE, "--conf", str(self.conf), "--out", str(self.folder / RELEASE))
+        spent = {name: spend(_between(run, start, end)) for name, start, end in _stages(self.folder)}
+        for name, each in {**spent, RELEASE: spend(released)}.items():
+            self._keep(_record(name, self.size, each))
+        both = [spend(run), spend(released)]
+        record = _record(ALL, self.size, _together(both))
         seconds, peak = sum(each.seconds for each in both), max(each.memory for each in both)
         holds = seconds <= MINUTES * 60 and peak <= MEMORY * 1e9
-        target = f"<= {MINUTES:.0f} minutes, <= {MEMORY:.0f} GB"
-        record = replace(record, target=target, holds=holds)
-    keep(NAME, f"{share:g}", record)
+        bound = {"target": f"<= {MINUTES:.0f} minutes, <= {MEMORY:.0f} GB", "holds": holds} if self.share == 1 else {}
+        self._keep(replace(record, **bound))
+
+    def _keep(self, record: Record) -> None:
+        keep(NAME, f"{self.share:g}", record)
 
 
 def spend(seen: Sequence[Usage]) -> Spent:
@@ -132,29 +152,31 @@ def _images(record: Mapping[str, Any]) -> int:
     return int(str(record["name"]).rpartition(", ")[2].split()[0].replace(",", ""))
 
 
-def _configuration(folder: Path, parallel: int, memory: str) -> Path:
-    """Return the configuration of a run, written into a folder with what it names."""
+def _configure(folder: Path, file: Path, asked: argparse.Namespace) -> None:
+    """Write the configuration of a run into a folder, with what it names."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rng, head = np.random.default_rng(1), folder / "nsfw.safetensors"
     # Some seven in a hundred images score above 0.5.
-    save_linear(head, 3 * rng.standard_normal(PAPER.dim), -4.5, {"link": "sigmoid"})
+    save_linear(head, 3 * rng.standard_normal(PAPER.dim), -4.5, {"embedding_model": MODEL, "link": "sigmoid"})
     corpora = {"posts": "posts", **REFERENCES}
+    spark = {"spark.driver.memory": asked.memory, "spark.local.dir": str(folder / "shuffle")}
+    if asked.log:
+        (folder / "log").mkdir(exist_ok=True)
+        spark |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "log").as_uri()}
     conf = {
         "store": {"root": str(folder / "tables")},
         "spark": {
             "master": f"local[{CORES}]",
             "short_session": False,
-            "conf": {"spark.driver.memory": memory, "spark.local.dir": str(folder / "shuffle")},
+            "conf": spark,
         },
-        "run": {"parallel": parallel, "events": str(folder / "events.jsonl")},
+        "run": {"parallel": asked.parallel, "events": str(folder / "events.jsonl")},
         "corpora": [{"name": name, "role": role, "path": str(folder / "images")} for name, role in corpora.items()],
         "models": {"scores": {"nsfw": {"kind": "linear", "path": str(head)}}},
         "report": {"path": str(folder / "report.html")},
         "release": {"fields": "all", "reason": "a measurement", "platform": "x"},
     }
-    file = folder / "conf.yaml"
     file.write_text(yaml.safe_dump(conf, sort_keys=False))
-    return file
 
 
 def _forget(folder: Path) -> None:
