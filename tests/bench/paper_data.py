@@ -220,7 +220,7 @@ def _touch(rows: Rows, rng: np.random.Generator) -> Rows:
 
 
 def _unit(rows: Rows) -> Rows:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), np.float32)
 
 
 if __name__ == "__main__":
