@@ -63,7 +63,7 @@ class Usage:
         at: seconds since 1970.
         memory: bytes of their own memory.
         java: of these, those of JVMs.
-        cpu: seconds of the processor since they began, with those of children that have ended.
+        cpu: seconds of the processor since they began, with those of processes that have ended.
         written: bytes that they had written to disks so far.
     """
 
@@ -77,11 +77,12 @@ class Usage:
 @contextmanager
 def sampled(root: int, every: float = EVERY) -> Iterator[list[Usage]]:
     """Give a list that grows by what a process and its descendants use, every so many seconds until the block ends."""
-    seen, ended = [_usage(root)], threading.Event()
+    spent: dict[tuple[int, str], tuple[float, int]] = {}
+    seen, ended = [_usage(root, spent)], threading.Event()
 
     def watch() -> None:
         while not ended.wait(every):
-            seen.append(_usage(root))
+            seen.append(_usage(root, spent))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -92,23 +93,31 @@ def sampled(root: int, every: float = EVERY) -> Iterator[list[Usage]]:
         watcher.join()
 
 
-def _usage(root: int) -> Usage:
+def _usage(root: int, spent: dict[tuple[int, str], tuple[float, int]]) -> Usage:
+    """Return what is used now.
+
+    `spent` keeps what each process had spent when it was last seen: Spark's Python workers end, and nobody waits for
+    them, so that their times are added to no parent's.
+    """
     family = resident(root)
+    for pid in family:
+        spent.update(_spent(pid))
     java = sum(each.bytes for each in family.values() if each.name == "java")
-    spent = [_spent(pid) for pid in family]
     memory = sum(each.bytes for each in family.values())
-    return Usage(time.time(), memory, java, sum(cpu for cpu, _ in spent), sum(written for _, written in spent))
+    cpu, written = (sum(each[n] for each in spent.values()) for n in (0, 1))
+    return Usage(time.time(), memory, java, cpu, int(written))
 
 
-def _spent(pid: int) -> tuple[float, int]:
-    """Return seconds of the processor and bytes written of a process; none where it has ended."""
+def _spent(pid: int) -> dict[tuple[int, str], tuple[float, int]]:
+    """Return seconds of the processor and bytes written, by the process and its start; nothing where it has ended."""
     folder = Path("/proc") / str(pid)
     try:
-        # The name, in brackets, may hold blanks; the four times are fields 14 to 17 of all.
-        times = (folder / "stat").read_text().rpartition(")")[2].split()[11:15]
+        # The name, in brackets, may hold blanks; of all fields its times are the 14th and 15th, its start the 22nd.
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0, 0
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK"), int(_status(folder / "io").get("write_bytes", "0"))
+        return {}
+    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return {(pid, fields[19]): (seconds, int(_status(folder / "io").get("write_bytes", "0")))}
 
 
 def resident(root: int | None = None) -> dict[int, Process]:

@@ -126,11 +126,10 @@ def spend(seen: Sequence[Usage]) -> Spent:
     first, last = seen[0], seen[-1]
     return Spent(
         seconds=last.at - first.at,
-        # What a process had spent goes where it ends and is not waited for.
-        cpu=max(each.cpu for each in seen) - first.cpu,
+        cpu=last.cpu - first.cpu,
         memory=max(each.memory for each in seen),
         java=max(each.java for each in seen),
-        written=max(each.written for each in seen) - first.written,
+        written=last.written - first.written,
     )
 
 
