@@ -103,12 +103,16 @@ class Bench:
         """Run all stages and the release, and keep what they took."""
         _forget(self.folder)
         progress(f"twigma run --from {FIRST}")
-        run = _twigma(self.folder, "run", "--conf", str(self.conf), "--from", FIRST)
+        run: list[Usage] = []
+        released: list[Usage] = []
+        try:
+            _twigma(self.folder, run, "run", "--conf", str(self.conf), "--from", FIRST)
+        finally:  # an end in the middle leaves what there is
+            for name, start, end in _stages(self.folder):
+                self._keep(_record(name, self.size, spend(_between(run, start, end))))
         progress(f"twigma {RELEASE}")
-        released = _twigma(self.folder, RELEASE, "--conf", str(self.conf), "--out", str(self.folder / RELEASE))
-        spent = {name: spend(_between(run, start, end)) for name, start, end in _stages(self.folder)}
-        for name, each in {**spent, RELEASE: spend(released)}.items():
-            self._keep(_record(name, self.size, each))
+        _twigma(self.folder, released, RELEASE, "--conf", str(self.conf), "--out", str(self.folder / RELEASE))
+        self._keep(_record(RELEASE, self.size, spend(released)))
         both = [spend(run), spend(released)]
         record = _record(ALL, self.size, _together(both))
         seconds, peak = sum(each.seconds for each in both), max(each.memory for each in both)
@@ -188,8 +192,8 @@ def _forget(folder: Path) -> None:
     (folder / "events.jsonl").unlink(missing_ok=True)
 
 
-def _twigma(folder: Path, *arguments: str) -> list[Usage]:
-    """Return what a command and all that it starts used, several times a second."""
+def _twigma(folder: Path, seen: list[Usage], *arguments: str) -> None:
+    """Run a command, and add to `seen` what it and all that it starts used, several times a second."""
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", "from twigma_spark.cli.main import main; main()", *arguments]
     env = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "0"}
@@ -197,11 +201,13 @@ def _twigma(folder: Path, *arguments: str) -> list[Usage]:
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     with subprocess.Popen(
         command, cwd=folder, env=env, preexec_fn=lambda: os.sched_setaffinity(0, cores)
-    ) as process, sampled(process.pid) as seen:  # fmt: skip
-        code = process.wait()
+    ) as process, sampled(process.pid) as samples:  # fmt: skip
+        try:
+            code = process.wait()
+        finally:
+            seen += [each for each in samples if each.memory]
     if code:
         raise RuntimeError(f"twigma {arguments[0]} must end well. Got the code {code}.")
-    return [each for each in seen if each.memory]
 
 
 def _stages(folder: Path) -> Iterator[tuple[str, float, float]]:
