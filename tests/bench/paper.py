@@ -3,7 +3,7 @@
 805,650 images of 623,707 posts, 100,000 generated images, 100,000 photographs and 60,000 works of art, each with a
 vector of 768 elements; `tests.bench.paper_data` draws what `ingest`, `embed`, `phash` and `caption` would have left.
 `python -m tests.bench.paper` runs a tenth and then all of it, so that the slope of each stage shows; `--size 0.1`,
-several times, runs others. The targets are 25 minutes and 20 GB for all processes on two cores, and no stage whose
+several times, runs others, `--set` changes the configuration. All of it needs 30 GB of disk. The targets are 25 minutes and 20 GB for all processes on two cores, and no stage whose
 time grows faster than the number of images to the power of 1.1, but for those that say why.
 
 Settings for small data are off, so that both sizes run alike, and stages run one after another (`--parallel`), so that
@@ -71,9 +71,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory", default="4g", help="spark.driver.memory")
     parser.add_argument("--draw", action="store_true", help="only draw the stores")
     parser.add_argument("--log", action="store_true", help="keep Spark's event log, which says what each job read")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of twigma run")
     asked = parser.parse_args(arguments)
     for share in asked.size or SIZES:
-        bench = Bench(share)
+        bench = Bench(share, asked.set)
         bench.draw(asked)
         if not asked.draw:
             bench.measure()
@@ -86,8 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
 class Bench:
     """A store of a share of the paper's size, in a folder of its own."""
 
-    def __init__(self, share: float) -> None:
-        """Name the folder."""
+    def __init__(self, share: float, overrides: Sequence[str]) -> None:
+        """Name the folder, and the settings that differ from those of the bench."""
+        self.overrides = overrides
         self.share, self.size = share, PAPER if share == 1 else PAPER.scaled(share)
         self.folder = (FOLDER / NAME / str(self.size.rows)).absolute()
         self.conf = self.folder / "conf.yaml"
@@ -106,12 +108,12 @@ class Bench:
         run: list[Usage] = []
         released: list[Usage] = []
         try:
-            _twigma(self.folder, run, "run", "--conf", str(self.conf), "--from", FIRST)
+            self._twigma(run, "run", "--from", FIRST)
         finally:  # an end in the middle leaves what there is
             for name, start, end in _stages(self.folder):
                 self._keep(_record(name, self.size, spend(_between(run, start, end))))
         progress(f"twigma {RELEASE}")
-        _twigma(self.folder, released, RELEASE, "--conf", str(self.conf), "--out", str(self.folder / RELEASE))
+        self._twigma(released, RELEASE, "--out", str(self.folder / RELEASE))
         self._keep(_record(RELEASE, self.size, spend(released)))
         both = [spend(run), spend(released)]
         record = _record(ALL, self.size, _together(both))
@@ -121,7 +123,13 @@ class Bench:
             record = replace(record, target=f"<= {MINUTES:.0f} minutes, <= {MEMORY:.0f} GB", holds=holds)
         self._keep(record)
 
+    def _twigma(self, seen: list[Usage], *arguments: str) -> None:
+        settings = [word for each in self.overrides for word in ("--set", each)]
+        _twigma(self.folder, seen, *arguments, "--conf", str(self.conf), *settings)
+
     def _keep(self, record: Record) -> None:
+        if self.overrides:
+            record = replace(record, notes=f"{record.notes}; {', '.join(self.overrides)}")
         keep(NAME, f"{self.share:g}", record)
 
 
