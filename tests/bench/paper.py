@@ -186,6 +186,8 @@ def _configure(folder: Path, file: Path, asked: argparse.Namespace) -> None:
         "run": {"parallel": asked.parallel, "events": str(folder / "events.jsonl")},
         "corpora": [{"name": name, "role": role, "path": str(folder / "images")} for name, role in corpora.items()],
         "models": {"scores": {"nsfw": {"kind": "linear", "path": str(head)}}},
+        # Each fold is a training of its own, whose time grows with the pairs.
+        "reward": {"tested": 2},
         "report": {"path": str(folder / "report.html")},
         "release": {"fields": "all", "reason": "a measurement", "platform": "x"},
     }

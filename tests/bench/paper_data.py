@@ -53,6 +53,8 @@ SIDE = 128
 REPEATS = {"media": (940, 20, 20), "bytes": (960, 40, 10), "embedding": (970, 50, 10), "near": (980, 0, 20)}
 # The same of posts that are copies of a reference's image: the first two are the same file.
 COPIES, SAME_FILE, AT, THERE = 5, 2, 900, 100
+# Of the posts' images, those that have a prompt: the paper's have none, and without any there are no pairs.
+PROMPTED = 0.02
 # Bits of a hash that a copy changes, and the noise of its grey picture.
 FLIPPED, GREY_NOISE = 8, 0.1
 PLANTED = "number BIGINT, source BIGINT, tier STRING"
@@ -109,7 +111,7 @@ def planted(size: Size, number: int) -> list[tuple[int, int, str]]:
 
 
 def _images(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
-    """Return the images with their files; a tenth of the posts' have a prompt, and photographs a caption."""
+    """Return the images with their files; some of the posts' have a prompt, and photographs a caption."""
     rows = [row for block in range(-(-size.rows // BLOCK)) for row in planted(size, block)]
     columns = dict(zip(("number", "source", "tier"), map(pa.array, zip(*rows, strict=True)), strict=True))
     repeats = arrow.frame_of(spark, [pa.RecordBatch.from_pydict(columns)], PLANTED)
@@ -119,12 +121,12 @@ def _images(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
     own, post = F.col("number"), F.col("corpus") == "posts"
     file = F.when(F.col("tier").isin("media", "bytes"), F.col("source")).otherwise(own)
     media = F.concat(F.lit("m"), F.when(F.col("tier") == "media", F.col("source")).otherwise(own).cast("string"))
-    prompt = (F.pow(dice("prompt", own), 2) * size.images / 100).cast("bigint")
+    prompt = (F.pow(dice("prompt", own), 2) * size.images / 500).cast("bigint")
     given = {
         "sha256": F.sha2(file.cast("string"), 256),
         "media_key": F.when(post, media),
         "source_key": F.when(post, F.concat_ws("/", "post_id", media)).otherwise(F.col("source_key")),
-        "prompt": F.when(post & (dice("prompted", own) < 0.1), sentence("asked", 4, 24, prompt)).otherwise(
+        "prompt": F.when(post & (dice("prompted", own) < PROMPTED), sentence("asked", 4, 24, prompt)).otherwise(
             F.col("prompt")
         ),
         "caption": F.when(F.col("corpus") == "photo", sentence("human", 6, 12, own)),
