@@ -204,14 +204,14 @@ def _check_written(written: Written, images: DataFrame) -> None:
 
 def _remarks(written: Written, on_map: int, show_hidden: bool) -> list[str]:
     """Return what the reader of an atlas must know of it."""
-    found = []
+    remarks = []
     if gone := on_map - written.rows:
-        found.append(f"{gone:,} images of the map are no longer in the store and are left out")
+        remarks.append(f"{gone:,} images of the map are no longer in the store and are left out")
     if not written.drawn:
-        found.append("the images came as vectors: it has no pictures")
+        remarks.append("the images came as vectors: it has no pictures")
     elif undrawn := written.rows - written.drawn:
-        found.append(f"{undrawn:,} images cannot be drawn and have no picture")
+        remarks.append(f"{undrawn:,} images cannot be drawn and have no picture")
     if written.hidden:
         how = "shown as they are" if show_hidden else "blurred; --show-nsfw shows them"
-        found.append(f"{written.hidden:,} pictures that are NSFW, flagged or not scored are {how}")
-    return found
+        remarks.append(f"{written.hidden:,} pictures that are NSFW, flagged or not scored are {how}")
+    return remarks

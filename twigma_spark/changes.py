@@ -61,8 +61,8 @@ def past_runs(store: Store) -> list[PastRun]:
     """Return the runs that wrote statistics, the last one first."""
     version = F.col("output_versions")["results"]
     rows = store.read("runs").where("status = 'ok'").where(version.isNotNull())
-    found = rows.groupBy("run_id").agg(F.min("started_at").alias("started_at"), F.max(version).alias("version"))
-    return [PastRun(*row) for row in found.orderBy(F.desc("version")).collect()]
+    by_run = rows.groupBy("run_id").agg(F.min("started_at").alias("started_at"), F.max(version).alias("version"))
+    return [PastRun(*row) for row in by_run.orderBy(F.desc("version")).collect()]
 
 
 def choose_run(runs: Sequence[PastRun], against: str) -> PastRun:
@@ -71,13 +71,13 @@ def choose_run(runs: Sequence[PastRun], against: str) -> PastRun:
     Raises:
         ConfigError: names those that there are.
     """
-    found = runs[1:2] if against == PREVIOUS else [run for run in runs if run.run_id == against]
-    if not found:
+    chosen = runs[1:2] if against == PREVIOUS else [run for run in runs if run.run_id == against]
+    if not chosen:
         there = ", ".join(map(str, runs[:SHOWN])) or "none"
         raise ConfigError(
             f"--against must be {PREVIOUS} or the id of a run that wrote statistics ({there}). Got {against!r}."
         )
-    return found[0]
+    return chosen[0]
 
 
 def _results_of(store: Store, run: PastRun) -> list[Result]:

@@ -25,16 +25,18 @@ class Job:
     now: Callable[[], datetime.datetime]
 
 
-def start_job(how: Collect, log: Callable[[str], None]) -> Job:
+def start_job(settings: Collect, log: Callable[[str], None]) -> Job:
     """Return the collection that a configuration describes.
 
     Raises:
         ConfigError: something that it needs is missing.
     """
-    for name, value in (("out", how.out), ("hashtags", how.hashtags), ("start", how.start)):
+    for name, value in (("out", settings.out), ("hashtags", settings.hashtags), ("start", settings.start)):
         if not value:
             raise ConfigError(f"collect.{name} must be given. Got none; see docs/corpora.md.")
-    return Job(how, start_source(how, log), Path(str(how.out)), log, lambda: datetime.datetime.now(datetime.UTC))
+    return Job(
+        settings, start_source(settings, log), Path(str(settings.out)), log, lambda: datetime.datetime.now(datetime.UTC)
+    )
 
 
 def estimate(job: Job) -> str:
@@ -73,14 +75,14 @@ def collect(job: Job) -> State:
         ConfigError: no budget is given for a source that bills.
         CollectionError: the source refuses, or does not answer.
     """
-    how = job.how
-    if job.source.billed and how.max_posts is None and how.max_dollars is None:
+    settings = job.how
+    if job.source.billed and settings.max_posts is None and settings.max_dollars is None:
         raise ConfigError(
             "collect.max_posts or collect.max_dollars must set a budget, since X bills each post. Got none; "
             "twigma collect --dry-run says what all of it costs."
         )
     job.folder.mkdir(parents=True, exist_ok=True)
-    state = read_state(job.folder, how.source)
+    state = read_state(job.folder, settings.source)
     windows = _plan(job, state)
     state = state.with_windows(windows)
     write_state(job.folder, state)
@@ -143,10 +145,10 @@ def describe(job: Job, state: State) -> str:
 
 def _affordable(job: Job, state: State) -> int:
     """Return how many posts the budget lets the next page have."""
-    how, left = job.how, [job.source.most]
-    if how.max_posts is not None:
-        left.append(how.max_posts - (state.posts if job.source.billed else state.kept))
-    if how.max_dollars is not None and job.source.billed:
-        each = how.prices.post + how.prices.user
-        left.append(int((how.max_dollars - state.dollars(how.prices)) / each) if each else job.source.most)
+    settings, left = job.how, [job.source.most]
+    if settings.max_posts is not None:
+        left.append(settings.max_posts - (state.posts if job.source.billed else state.kept))
+    if settings.max_dollars is not None and job.source.billed:
+        each = settings.prices.post + settings.prices.user
+        left.append(int((settings.max_dollars - state.dollars(settings.prices)) / each) if each else job.source.most)
     return min(left)

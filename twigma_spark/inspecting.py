@@ -69,12 +69,12 @@ def find_corpora(path: Path) -> list[Found]:
     parts = (
         []
         if own
-        else [found for place in folders[:MOST_FOLDERS] if (found := _find_specific(place) or _find_folder(place))]
+        else [corpus for place in folders[:MOST_FOLDERS] if (corpus := _find_specific(place) or _find_folder(place))]
     )
-    if len(parts) > 1 or any(found.reader != "folder" for found in parts):
+    if len(parts) > 1 or any(corpus.reader != "folder" for corpus in parts):
         return parts
-    found = _find_folder(path)
-    return [] if found is None else [found]
+    corpus = _find_folder(path)
+    return [] if corpus is None else [corpus]
 
 
 def _find_specific(path: Path) -> Found | None:
@@ -91,10 +91,10 @@ def _find_folder(path: Path) -> Found | None:
     return None if inspection is None else Found("folder", path, inspection)
 
 
-def _names(found: Sequence[Found]) -> list[str]:
+def _names(corpora: Sequence[Found]) -> list[str]:
     """Return a name of its own for each corpus."""
     names: list[str] = []
-    for each in found:
+    for each in corpora:
         name = corpus_name(each.path.with_suffix("") if each.path.is_file() else each.path)
         names.append(name if name not in names else f"{name[:28]}_{len(names)}")
     return names

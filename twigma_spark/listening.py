@@ -136,16 +136,16 @@ class Listening:
         )
 
 
-def start_listening(how: Collect, log: Callable[[str], None]) -> Listening:
+def start_listening(settings: Collect, log: Callable[[str], None]) -> Listening:
     """Return the live collection that a configuration describes.
 
     Raises:
         ConfigError: something that it needs is missing.
     """
-    for name, value in (("out", how.out), ("hashtags", how.hashtags)):
+    for name, value in (("out", settings.out), ("hashtags", settings.hashtags)):
         if not value:
             raise ConfigError(f"collect.{name} must be given. Got none; see docs/corpora.md.")
-    return Listening(how, start_stream(how, log), Path(str(how.out)), log)
+    return Listening(settings, start_stream(settings, log), Path(str(settings.out)), log)
 
 
 def describe(state: State, n_deleted: int) -> str:

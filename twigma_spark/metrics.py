@@ -93,10 +93,10 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 def _metrics(analysis: str, section: str, source: str, *rows: tuple[str, ...]) -> list[Metric]:
     """Return metrics of rows (name, title, meaning, scale), with an own source and section where a row has them."""
-    made = []
+    metrics = []
     for name, title, meaning, scale, *own in rows:
-        made.append(Metric(analysis, name, title, meaning, scale, *[*own, *[source, section][len(own) :]]))
-    return made
+        metrics.append(Metric(analysis, name, title, meaning, scale, *[*own, *[source, section][len(own) :]]))
+    return metrics
 
 
 REGRESSION = "percent change of the mean likes of a level against the reference level"

@@ -183,7 +183,7 @@ def check_truth(cfg: Config, store: Store) -> tuple[str, bool]:
     if cfg.sample.out is None:
         raise ConfigError("sample.out must name the sample world. Got null; use conf/sample.yaml.")
     names = tuple(run_results.COLUMNS)
-    found = run_results.collect_results({name: store.read(name) for name in names})
+    results = run_results.collect_results({name: store.read(name) for name in names})
     world = Path(cfg.sample.out)
-    checks = check_results(load_truth(world / "truth.json"), found, load_images(world / "truth_images.jsonl"))
+    checks = check_results(load_truth(world / "truth.json"), results, load_images(world / "truth_images.jsonl"))
     return format_checks(checks), all(check.ok for check in checks)

@@ -89,16 +89,16 @@ def similar_images_frame(cfg: Config, store: Store, image: Path, count: int) -> 
     vectors = inputs.kept_vectors(cfg, images, store.read("embeddings"), none)
     search = partial(_nearest, query=unit_rows(vector)[0], count=count)
     nearest = vectors.select("image_id", "embedding").mapInArrow(search, "image_id STRING, similarity DOUBLE")
-    found = nearest.orderBy(F.desc("similarity"), "image_id").limit(count).toPandas()
-    if found.empty:
+    neighbours = nearest.orderBy(F.desc("similarity"), "image_id").limit(count).toPandas()
+    if neighbours.empty:
         encoder = specs.image_encoder(cfg)
         by = f"{encoder.model_id}, {encoder.preprocess_rev}"
         raise ConfigError(
             f"the store must hold vectors of {by}. Got none. Run twigma run with this configuration first."
         )
-    ids = found["image_id"].tolist()
+    ids = neighbours["image_id"].tolist()
     keys = images.where(F.col("image_id").isin(ids)).select("image_id", "corpus", "source_key").toPandas()
-    rows = found.merge(keys, "left", "image_id").merge(_bits(cfg, store, ids, hashed), "left", "image_id")
+    rows = neighbours.merge(keys, "left", "image_id").merge(_bits(cfg, store, ids, hashed), "left", "image_id")
     return rows[["corpus", "source_key", "similarity", "bits"]]
 
 

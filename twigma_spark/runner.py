@@ -117,7 +117,7 @@ class Runner:
         if not same_state and not reasons:
             reasons.append("the files that it reads have changed, or a table was made anew")
         written = {name: self.store.state(name) for name in self.stage.writes}
-        reasons += [f"{name} is not as it left it" for name, found in written.items() if not known.wrote(name, found)]
+        reasons += [f"{name} is not as it left it" for name, state in written.items() if not known.wrote(name, state)]
         return reasons
 
     def _states(self) -> dict[str, State]:
@@ -166,7 +166,7 @@ class Runner:
 
     def _input_stamps(self, states: Mapping[str, State]) -> dict[str, str]:
         """Return which state of what others write is read; own tables and `runs` change with each run."""
-        return {n: found.stamp for n, found in states.items() if n not in self.stage.writes and n != "runs"}
+        return {n: state.stamp for n, state in states.items() if n not in self.stage.writes and n != "runs"}
 
     def _sources(self) -> str:
         return self.stage.sources(self.cfg, self.store.spark) if self.stage.sources else ""
@@ -184,8 +184,8 @@ class Runner:
             table_version=self._table_version,
         )
         frames = {name: self._read(name) for name in self.stage.reads}
-        made = self.stage.run(self.cfg, context, **frames)
-        for part in [made] if isinstance(made, Mapping) else made:
+        parts = self.stage.run(self.cfg, context, **frames)
+        for part in [parts] if isinstance(parts, Mapping) else parts:
             self._write(part, pool)
             self.staging.drop()
         # A table without a part in this run has no rows of this run: what an earlier one left goes.

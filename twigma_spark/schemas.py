@@ -57,6 +57,8 @@ class Table:
         ids: whose rows they are: SQL expression of an id to its kind. `twigma purge` deletes a row where any of its
             ids is purged; a row without one names nobody.
         was: what the table was called in older versions, if otherwise.
+        page_rows: rows of a page of its Parquet files at most, where some rows are read by their key and a row is
+            large: the other pages are then left unread. None leaves it to Parquet, whose pages have 20,000 rows.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Table:
     partition_by: tuple[str, ...] = ()
     ids: Mapping[str, Kind] = field(default_factory=dict)
     was: str = ""
+    page_rows: int | None = None
 
     @property
     def schema(self) -> t.StructType:
@@ -181,6 +184,7 @@ IMAGES = Table(
     checks={"id_form": "image_id RLIKE '^[0-9a-f]{32}$'", "sides": "n_bytes IS NULL OR (width > 0 AND height > 0)"},
     partition_by=("corpus",),
     ids={"image_id": "image"},
+    page_rows=64,
 )
 
 DOWNLOADS = Table(

@@ -41,18 +41,18 @@ def write_configuration(folder: Path, out: Path) -> str:
         raise CorpusError(f"--out must be a new file. Got {str(out)!r}, which exists.")
     if not folder.is_dir():
         raise CorpusError(f"PATH must be a folder of images. Got {str(folder)!r}, which is {folder.absolute()}.")
-    found = list(_find(folder))
-    if not found:
+    folders = list(_find(folder))
+    if not folders:
         kinds = ", ".join(local_files.IMAGE_SUFFIXES)
         raise CorpusError(f"PATH must hold images ({kinds}). Got none in {str(folder)!r}.")
-    corpora = [_corpus(each, only=len(found) == 1) for each in found]
+    corpora = [_corpus(each, only=len(folders) == 1) for each in folders]
     if not any(corpus["role"] == "posts" for corpus in corpora):
         corpora[0]["role"] = "posts"
     name = corpus_name(folder)
-    posts = sum(each.images for each, corpus in zip(found, corpora, strict=True) if corpus["role"] == "posts")
+    posts = sum(each.images for each, corpus in zip(folders, corpora, strict=True) if corpus["role"] == "posts")
     data: dict[str, object] = {"store": {"root": f"build/{name}/tables"}, "corpora": corpora}
     if posts < 100:  # the default of ten themes needs some images each
-        every = min(4, max(2, sum(each.images for each in found) // 10))
+        every = min(4, max(2, sum(each.images for each in folders) // 10))
         roles = ["posts", "generated", "natural", "art"]
         data["cluster"] = {
             "clusterings": [
@@ -76,14 +76,14 @@ def _find(folder: Path) -> Iterator[ImageFolder]:
             yield ImageFolder(place, images, metadata, {} if head is None else guess_columns(head.columns))
 
 
-def _corpus(found: ImageFolder, only: bool) -> dict[str, object]:
+def _corpus(images: ImageFolder, only: bool) -> dict[str, object]:
     corpus: dict[str, object] = {
-        "name": corpus_name(found.folder),
-        "role": "posts" if only else guess_role(found.folder.name),
-        "path": str(found.folder),
+        "name": corpus_name(images.folder),
+        "role": "posts" if only else guess_role(images.folder.name),
+        "path": str(images.folder),
     }
-    if found.metadata is not None:
-        corpus["metadata"] = str(found.metadata)
-        if other := columns_to_name(found.columns):
+    if images.metadata is not None:
+        corpus["metadata"] = str(images.metadata)
+        if other := columns_to_name(images.columns):
             corpus["columns"] = other
     return corpus

@@ -78,11 +78,11 @@ def find_stale(cfg: Config, store: Store, stages: Sequence[Stage]) -> dict[str, 
 
 def add_waiting(own: Mapping[str, list[str]], waits_for: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the reasons of each stage, in order; one without any waits for those that have some."""
-    found: dict[str, list[str]] = {}
+    waiting: dict[str, list[str]] = {}
     for name, reasons in own.items():
-        stale = [earlier for earlier in waits_for[name] if found[earlier]]
-        found[name] = reasons or ([f"it waits for {', '.join(stale)}"] if stale else [])
-    return found
+        stale = [earlier for earlier in waits_for[name] if waiting[earlier]]
+        waiting[name] = reasons or ([f"it waits for {', '.join(stale)}"] if stale else [])
+    return waiting
 
 
 def _reasons(cfg: Config, store: Store, stage: Stage, known: LastRun | None) -> list[str]:

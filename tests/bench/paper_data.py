@@ -39,7 +39,7 @@ from tests.bench.vectors_data import BLOCK, NOISE
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
-from twigma_spark.io.session import open_session, picture_batches
+from twigma_spark.io.session import open_session, picture_batches, small_pages
 from twigma_spark.io.tables import Store
 from twigma_spark.models.hashes import BITS, DIM, WINDOWS
 from twigma_spark.schemas import TABLES
@@ -86,7 +86,7 @@ def draw(conf: Path, size: Size) -> None:
     for name in [name for name in made if name not in drawn]:
         progress(f"drawing {name}")
         store.create(TABLES[name])
-        with picture_batches(spark, 256 if name == "images" else 4096):
+        with picture_batches(spark, 128 if name == "images" else 4096), small_pages(spark, TABLES[name].page_rows):
             made[name]().select(*TABLES[name].column_names).writeTo(store.location(name)).append()
         drawn.append(name)
         done.write_text(json.dumps(drawn))

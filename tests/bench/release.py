@@ -27,7 +27,7 @@ from tests.bench.statistics import Bench
 from tests.bench.statistics_data import THEMES, WORDS, Size, stored, with_pictures
 from twigma_spark.atlas import build_atlas
 from twigma_spark.config.release import Release
-from twigma_spark.io.session import open_session
+from twigma_spark.io.session import open_session, picture_batches, small_pages
 from twigma_spark.io.tables import Store
 from twigma_spark.release.build import build_release
 from twigma_spark.report.render import render
@@ -79,9 +79,10 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
     ]
     empty = {name: spark.createDataFrame([], TABLES[name].schema) for name in TABLES}
     drawn = {"projection": place, "media": served, "images": with_pictures(spark, images)}
-    known = {
-        name: stored(spark, bench.folder / f"{name}-drawn", lambda made=made: made) for name, made in drawn.items()
-    }
+    known = {}
+    for name, made in drawn.items():
+        with picture_batches(spark, 128), small_pages(spark, TABLES[name].page_rows):
+            known[name] = stored(spark, bench.folder / f"{name}-drawn", lambda made=made: made)
     return {**empty, **bench.tables, **known, "themes": spark.createDataFrame(words, TABLES["themes"].schema)}
 
 

@@ -24,12 +24,14 @@ from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import specs
+from twigma_spark.stages.ingest import FILE_BYTES
+from twigma_spark.transforms.images import in_order
 from twigma_spark.transforms.texts import texts
 
 REFERENCES = {"diffusion": "generated", "photo": "natural", "art": "art"}
 THEMES = 10
-# Different drawings, and pixels of a side.
-PICTURES, SIDE = 200, 256
+# Different drawings, pixels of a side, and about how many bytes such a one has.
+PICTURES, SIDE, BYTES = 200, 256, 15_000
 MONTHS = 27
 STARTS, ENDS = ("ca", "do", "fi", "gra", "lu", "mo", "ne", "sta"), ("lan", "mer", "nos", "ra", "tel")
 WORDS = [start + end for start in STARTS for end in ENDS]
@@ -283,7 +285,10 @@ def with_pictures(spark: SparkSession, images: DataFrame, side: int = SIDE) -> D
     drawn = arrow.local_frame(spark, [(n, _drawing(n, side)) for n in range(PICTURES)], "drawing INT, bytes BINARY")
     number = F.pmod(F.xxhash64("image_id"), F.lit(PICTURES)).cast("int").alias("drawing")
     others = [name for name in images.columns if name != "content"]
-    found = images.select(*others, number).join(F.broadcast(drawn), "drawing")
+    # In files as ingest writes them; the order first, which the pictures need not pass through.
+    n_bytes = images.count() * BYTES * side**2 // SIDE**2
+    placed = in_order(images.select(*others, number), max(2, n_bytes // FILE_BYTES))
+    found = placed.join(F.broadcast(drawn), "drawing")
     return found.select(*others, F.col("bytes").alias("content")).select(*images.columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
@@ -21,8 +22,9 @@ from twigma_spark.io.delta_log import commits
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store, fit
 from twigma_spark.results import Result, Value
-from twigma_spark.schemas import TABLES, Column, Table
+from twigma_spark.schemas import IMAGES, TABLES, Column, Table
 from twigma_spark.stages.records import read_results, result_rows
+from twigma_spark.transforms.columns import is_one_of
 
 pytestmark = pytest.mark.spark4
 
@@ -326,3 +328,30 @@ def test_small_files_are_put_together_and_old_ones_removed(store: Store, spark: 
     store.vacuum(["embeddings"], 0)
     assert len(files()) == 1 and store.count("embeddings") == 3
     assert store.optimize("embeddings") == (0, 0)
+
+
+def test_of_images_only_the_pages_are_read_that_can_hold_a_chosen_one(spark: SparkSession, tmp_path: Path) -> None:
+    """The file is damaged where other images lie."""
+    ids = [f"{n:032x}" for n in range(200)]
+    bytes_of = {image_id: random.Random(image_id).randbytes(4_000) for image_id in ids}
+    rows = [tuple({"image_id": i, "corpus": "posts", "content": c}.get(n) for n in IMAGES.column_names)
+            for i, c in bytes_of.items()]  # fmt: skip
+    store = Store(spark, str(tmp_path))
+    store.write("images", local_frame(spark, rows, IMAGES.schema).coalesce(1), stage="ingest")
+    (file,) = tmp_path.glob("images/corpus=posts/*.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content.replace(bytes_of[ids[100]], bytes(4_000)))
+    images = store.read("images")
+    chosen = images.where(is_one_of("image_id", [ids[3], ids[199]]))
+    assert {row["image_id"]: bytes(row["content"]) for row in chosen.collect()} == {
+        i: bytes_of[i] for i in (ids[3], ids[199])
+    }
+    with pytest.raises(Exception, match="Checksum"):
+        images.where(is_one_of("image_id", [ids[101]])).collect()
+
+
+@pytest.mark.parametrize("n", [0, 1, 128, 300])
+def test_a_long_list_is_compared_value_by_value(spark: SparkSession, n: int) -> None:
+    numbers = spark.range(1_000).select(F.col("id").cast("string").alias("name"))
+    chosen = [str(3 * number) for number in range(n)]
+    assert sorted(row["name"] for row in numbers.where(is_one_of("name", chosen)).collect()) == sorted(chosen)

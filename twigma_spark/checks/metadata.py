@@ -54,8 +54,8 @@ def _check_table(corpus: Corpus, key: str, path: Path) -> Iterator[Problem]:
             return
         wanted = corpus.columns.file
         if wanted.partition(".")[0] not in columns and wanted not in columns:
-            said = f"must have a column {wanted!r} with the names of the files. Got {', '.join(columns)}"
-            yield Problem(key, f"{said}; set corpora.{corpus.name}.columns.file to the column's name")
+            rule = f"must have a column {wanted!r} with the names of the files. Got {', '.join(columns)}"
+            yield Problem(key, f"{rule}; set corpora.{corpus.name}.columns.file to the column's name")
 
 
 def _check_head(corpus: Corpus, key: str, head: bytes, suffix: str) -> Iterator[Problem]:
@@ -64,8 +64,8 @@ def _check_head(corpus: Corpus, key: str, head: bytes, suffix: str) -> Iterator[
         text = cut.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte, line = cut[error.start], cut[: error.start].count(b"\n") + 1
-        said = f"must be UTF-8, or its lines become rejects. Got byte 0x{byte:02x} in line {line} (latin-1?)"
-        yield Problem(key, said, fatal=False)
+        rule = f"must be UTF-8, or its lines become rejects. Got byte 0x{byte:02x} in line {line} (latin-1?)"
+        yield Problem(key, rule, fatal=False)
         text = cut.decode("utf-8-sig", "replace")
     wanted = corpus.columns.file
     rows, columns = parse_head(text, suffix, corpus.header)
@@ -76,22 +76,22 @@ def _check_head(corpus: Corpus, key: str, head: bytes, suffix: str) -> Iterator[
     elif doubled := sorted({name for name in columns if columns.count(name) > 1}):
         yield Problem(key, f"must have columns of different names. Got twice: {', '.join(doubled)}")
     elif rows and not any(_names_file(corpus, row.get(wanted) or "") for row in rows):
-        said = f"its column {wanted!r} must name files below {absolute(corpus.path)}"
-        text = f"{said}. Got no file in {len(rows):,} rows, such as {rows[0].get(wanted)!r}"
+        rule = f"its column {wanted!r} must name files below {absolute(corpus.path)}"
+        text = f"{rule}. Got no file in {len(rows):,} rows, such as {rows[0].get(wanted)!r}"
         yield Problem(key, text, fatal=False)
 
 
 def _explain_columns(corpus: Corpus, text: str, columns: list[str], suffix: str) -> str:
     """Return why the column of file names may be missing, and what to do."""
     wanted, first = corpus.columns.file, text.splitlines()[0]
-    said = f"must have a column {wanted!r} with the names of the files"
+    rule = f"must have a column {wanted!r} with the names of the files"
     for separator, name in SEPARATORS.items():
         if wanted in [part.strip('" ') for part in first.split(separator)] and len(columns) == 1:
             other = "name it .tsv" if separator == "\t" else "save it with commas"
-            return f"{said}. The separator seems to be {name}; {other}"
+            return f"{rule}. The separator seems to be {name}; {other}"
     named = suffix in JSON_SUFFIXES or corpus.header
     header = "" if named else ", or header to the names of a file without a first line of them"
-    return f"{said}. Got {', '.join(columns)}; set corpora.{corpus.name}.columns.file to the column's name{header}"
+    return f"{rule}. Got {', '.join(columns)}; set corpora.{corpus.name}.columns.file to the column's name{header}"
 
 
 def _names_file(corpus: Corpus, name: str) -> bool:

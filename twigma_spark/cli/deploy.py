@@ -42,7 +42,7 @@ def deploy(
 
 def _newest_wheel() -> Path:
     """Return the newest wheel below the working directory."""
-    found = sorted(Path("dist").glob("twigma_spark-*.whl"), key=lambda path: path.stat().st_mtime)
-    if not found:
+    wheels = sorted(Path("dist").glob("twigma_spark-*.whl"), key=lambda path: path.stat().st_mtime)
+    if not wheels:
         raise ConfigError("--wheel must name the wheel of this package. Got none, and there is none in dist.")
-    return found[-1]
+    return wheels[-1]

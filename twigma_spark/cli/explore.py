@@ -29,8 +29,8 @@ def atlas(
     with open_store(cfg) as store:
         from twigma_spark.atlas import build_atlas
 
-        made = build_atlas(cfg, store, out, terminal.log, show_nsfw, replace)
-    terminal.log(made.summary)
+        summary = build_atlas(cfg, store, out, terminal.log, show_nsfw, replace)
+    terminal.log(summary.summary)
 
 
 @app.command()

@@ -24,5 +24,5 @@ def status(
         from twigma_spark.status import as_json as to_json
         from twigma_spark.status import as_text, read_status
 
-        found = read_status(cfg, store, pipeline.STAGES)
-        typer.echo(to_json(found) if as_json else as_text(found))
+        state = read_status(cfg, store, pipeline.STAGES)
+        typer.echo(to_json(state) if as_json else as_text(state))

@@ -36,10 +36,10 @@ class Spark(Section):
     short_session: bool | None = None
 
 
-def _check_id(given: object) -> str | None:
+def _check_id(value: object) -> str | None:
     """Return an id as text: schedulers have numbers, which YAML does not take for texts."""
-    text = str(given) if isinstance(given, str | int) and not isinstance(given, bool) else ""
-    if given is not None and not ID.match(text):
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if value is not None and not ID.match(text):
         raise ValueError("must be 1 to 64 letters and digits")
     return text or None
 

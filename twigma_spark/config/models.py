@@ -66,9 +66,9 @@ class OnnxSettings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _apply_preset(cls, given: Any) -> Any:
-        preset = PRESETS.get(str(given.get("preset"))) if isinstance(given, Mapping) else None
-        return given if preset is None else {**preset, **given}
+    def _apply_preset(cls, values: Any) -> Any:
+        preset = PRESETS.get(str(values.get("preset"))) if isinstance(values, Mapping) else None
+        return values if preset is None else {**preset, **values}
 
     @property
     def is_scaling_given(self) -> bool:

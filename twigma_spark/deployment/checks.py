@@ -12,18 +12,19 @@ from zoneinfo import available_timezones
 
 from twigma_spark.deployment import runtimes
 
-# GB of a worker, at least and at most, and in which steps, by its vCPUs.
-_SERVERLESS_GB = {"4": (8, 30, 1), "8": (16, 60, 4), "16": (32, 120, 8)}
+# GB of a worker, at least and at most, and in which steps, by its vCPUs (EMR Serverless User Guide, "Understanding
+# application behavior", Supported worker configurations).
+_SERVERLESS_GB = {"1": (2, 8, 1), "2": (4, 16, 1), "4": (8, 30, 1), "8": (16, 60, 4), "16": (32, 120, 8)}
 _FIELD = re.compile(r"^[0-9A-Z*?,/\-#L]+$")
 
 
 def databricks_runtime(version: str, today: datetime.date) -> list[str]:
     """Return what is wrong with a `spark_version`, such as 16.4.x-gpu-ml-scala2.12."""
-    found = re.fullmatch(r"(\d+\.\d+)\.x-(?:cpu|gpu)-ml-scala2\.12", version)
-    if not found or found[1] not in runtimes.DATABRICKS:
+    match = re.fullmatch(r"(\d+\.\d+)\.x-(?:cpu|gpu)-ml-scala2\.12", version)
+    if not match or match[1] not in runtimes.DATABRICKS:
         known = ", ".join(f"{name}.x-(cpu|gpu)-ml-scala2.12" for name in runtimes.DATABRICKS)
         return [f"spark_version must be {known}. Got {version!r}."]
-    end = runtimes.DATABRICKS[found[1]]
+    end = runtimes.DATABRICKS[match[1]]
     return [] if today <= end else [f"spark_version must be supported. Got {version!r}, whose support ended on {end}."]
 
 
@@ -40,7 +41,7 @@ def serverless_worker(parameters: str) -> list[str]:
         parameters: its sparkSubmitParameters.
     """
     settings = dict(re.findall(r"--conf (\S+?)=(\S+)", parameters))
-    found = []
+    problems = []
     for kind in ("driver", "executor"):
         cores, *sizes = (settings[f"spark.{kind}.{name}"] for name in ("cores", "memory", "memoryOverhead"))
         memory = sum(int(size.removesuffix("g")) for size in sizes)
@@ -48,10 +49,10 @@ def serverless_worker(parameters: str) -> list[str]:
         if not least <= memory <= most or memory % step:
             known = "; ".join(f"{n} cores: {low} to {high} by {by}" for n, (low, high, by) in _SERVERLESS_GB.items())
             text = f"Got {memory} GB for {cores} cores; lower ingest.max_pixels, or edit serverless.json."
-            found.append(
+            problems.append(
                 f"spark.{kind}.memory with its memoryOverhead must be GB that EMR Serverless has ({known}). {text}"
             )
-    return found
+    return problems
 
 
 def graph(depends_on: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
@@ -106,4 +107,4 @@ def paths(folder: Path, named: Iterable[str]) -> list[str]:
 
 
 def _there(folder: Path, path: str) -> bool:
-    return any(found.is_file() for found in folder.glob(path))
+    return any(file.is_file() for file in folder.glob(path))

@@ -31,7 +31,7 @@ def rounds(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> list[dict[str
         cfg: says which stages run models.
         waits_for: for each stage, in order, the stages that it waits for.
     """
-    left, done, found = list(waits_for), set[str](), list[dict[str, Any]]()
+    left, done, parts = list(waits_for), set[str](), list[dict[str, Any]]()
     on_serverless = True
     while left:
         turn = []
@@ -41,11 +41,11 @@ def rounds(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> list[dict[str
                 done.add(stage)
         left = [stage for stage in left if stage not in done]
         if turn and on_serverless:
-            found.append({"on": "serverless", "job_runs": [job_run(cfg, stage) for stage in turn]})
+            parts.append({"on": "serverless", "job_runs": [job_run(cfg, stage) for stage in turn]})
         elif turn:
-            found.append({"on": "cluster", "steps": turn})
+            parts.append({"on": "cluster", "steps": turn})
         on_serverless = not on_serverless
-    return found
+    return parts
 
 
 def job_run(cfg: Config, stage: str) -> dict[str, Any]:

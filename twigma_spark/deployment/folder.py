@@ -114,26 +114,26 @@ def faults(platform: str, folder: Path, today: datetime.date) -> list[str]:
 def _of_databricks(folder: Path, today: datetime.date) -> list[str]:
     bundle = yaml.safe_load((folder / "databricks.yml").read_text(encoding="utf-8"))
     variables = {name: str(each.get("default", "")) for name, each in bundle["variables"].items()}
-    found = checks.paths(folder, bundle["include"])
+    problems = checks.paths(folder, bundle["include"])
     for name in ("twigma", "collect"):
         text = (folder / "resources" / f"{name}.yml").read_text(encoding="utf-8")
         job = yaml.safe_load(_VARIABLE.sub(lambda match: variables.get(match[1], match[0]), text))
-        found += _of_job(job["resources"]["jobs"][name], today, folder)
-    return list(dict.fromkeys(found))
+        problems += _of_job(job["resources"]["jobs"][name], today, folder)
+    return list(dict.fromkeys(problems))
 
 
 def _of_job(job: Mapping[str, Any], today: datetime.date, folder: Path) -> list[str]:
     tasks = job["tasks"]
-    found = checks.graph((task["task_key"], [d["task_key"] for d in task.get("depends_on", ())]) for task in tasks)
+    problems = checks.graph((task["task_key"], [d["task_key"] for d in task.get("depends_on", ())]) for task in tasks)
     clusters = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in job["job_clusters"]}
     for cluster in clusters.values():
-        found += checks.databricks_runtime(cluster["spark_version"], today)
+        problems += checks.databricks_runtime(cluster["spark_version"], today)
     for task in tasks:
         if task["job_cluster_key"] not in clusters:
-            found.append(f"task {task['task_key']!r} must name a job cluster. Got {task['job_cluster_key']!r}.")
+            problems.append(f"task {task['task_key']!r} must name a job cluster. Got {task['job_cluster_key']!r}.")
     if schedule := job.get("schedule"):
-        found += checks.quartz(schedule["quartz_cron_expression"]) + checks.timezone(schedule["timezone_id"])
-    return found + checks.paths(folder, [path for task in tasks for path in _paths_of(task)])
+        problems += checks.quartz(schedule["quartz_cron_expression"]) + checks.timezone(schedule["timezone_id"])
+    return problems + checks.paths(folder, [path for task in tasks for path in _paths_of(task)])
 
 
 def _paths_of(task: Mapping[str, Any]) -> list[str]:
@@ -152,7 +152,7 @@ def _of_emr(folder: Path) -> list[str]:
     named = [path for args in steps for path in re.findall(rf"{emr.HOME}/(\S+)", " ".join(args))]
     named += [path.rpartition("/twigma/deploy/")[2] for path in scripts]
     scheduled = stack["Resources"]["Schedule"]["Properties"]["Target"]["Input"]["Fn::Sub"][0]
-    found = [
+    problems = [
         *checks.emr_release(cluster["ReleaseLabel"]),
         *checks.graph((step["Name"], ()) for step in cluster["Steps"]),
         *checks.eventbridge(parameters["ScheduleExpression"]["Default"]),
@@ -161,8 +161,8 @@ def _of_emr(folder: Path) -> list[str]:
         *_of_serverless(folder, [step["Name"] for step in cluster["Steps"]]),
     ]
     if json.loads(scheduled) != cluster:
-        found.append("stack.json must start the cluster of cluster.json. Got another; edit both, or neither.")
-    return list(dict.fromkeys(found))
+        problems.append("stack.json must start the cluster of cluster.json. Got another; edit both, or neither.")
+    return list(dict.fromkeys(problems))
 
 
 def _of_serverless(folder: Path, stages: Sequence[str]) -> list[str]:
@@ -171,12 +171,12 @@ def _of_serverless(folder: Path, stages: Sequence[str]) -> list[str]:
     stack = json.loads((folder / "serverless_stack.json").read_text(encoding="utf-8"))
     jobs = [job for turn in rounds for job in turn.get("job_runs", ())]
     named = [job["name"] for job in jobs] + [name for turn in rounds for name in turn.get("steps", ())]
-    found = checks.emr_release(stack["Resources"]["Application"]["Properties"]["ReleaseLabel"])
+    problems = checks.emr_release(stack["Resources"]["Application"]["Properties"]["ReleaseLabel"])
     if sorted(named) != sorted(stages):
-        found.append(f"serverless.json must name each stage of cluster.json once. Got {', '.join(named)}.")
+        problems.append(f"serverless.json must name each stage of cluster.json once. Got {', '.join(named)}.")
     submits = [job["jobDriver"]["sparkSubmit"] for job in jobs]
     for submit in submits:
-        found += checks.serverless_worker(submit["sparkSubmitParameters"])
+        problems += checks.serverless_worker(submit["sparkSubmitParameters"])
     paths = [word for submit in submits for word in submit["entryPointArguments"] if word.startswith("conf/")]
     paths += [submit["entryPoint"].rpartition("/twigma/deploy/")[2] for submit in submits]
-    return [*found, *checks.paths(folder, paths)]
+    return [*problems, *checks.paths(folder, paths)]

@@ -111,8 +111,8 @@ def survivors(images: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
     joined, survivor = np.empty((0, 2), np.int64), place
     for name in TIERS:
         own = edges[edges["tier"] == name]
-        found = np.column_stack([rows.get_indexer(pd.Index(own[end])) for end in "ab"]).astype(np.int64)
-        joined = np.concatenate([joined, found])
+        ends = np.column_stack([rows.get_indexer(pd.Index(own[end])) for end in "ab"]).astype(np.int64)
+        joined = np.concatenate([joined, ends])
         survivor = least_members(joined, len(ids))
         tier[(survivor < place) & pd.isna(tier)] = name
     lost = survivor < place
@@ -122,18 +122,18 @@ def survivors(images: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
 def survivors_on_spark(facts: DataFrame, edges: DataFrame, once: Once) -> DataFrame:
     """Return what `survivors` returns where the edges do not fit the driver."""
     order = [F.asc_nulls_last("created_at"), F.desc_nulls_last("pixels"), F.asc("image_id")]
-    found = None
+    repeated = None
     for place, name in enumerate(TIERS):
         groups = components.on_spark(edges.where(F.col("tier").isin(list(TIERS[: place + 1]))), once)
         best = F.first("image_id").over(Window.partitionBy("group").orderBy(*order))
         members = facts.join(groups.withColumnRenamed("node", "image_id"), "image_id")
         lost = members.withColumn("canonical_id", best).where("image_id <> canonical_id")
         lost = lost.select("image_id", "canonical_id", F.lit(name).alias("tier"))
-        if found is not None:
-            before = found.select("image_id", F.col("tier").alias("before"))
+        if repeated is not None:
+            before = repeated.select("image_id", F.col("tier").alias("before"))
             lost = lost.join(before, "image_id", "left").withColumn("tier", F.coalesce("before", "tier")).drop("before")
-        found = once(lost)
-    return found if found is not None else facts.limit(0)
+        repeated = once(lost)
+    return repeated if repeated is not None else facts.limit(0)
 
 
 def _survivors(facts: DataFrame, edges: DataFrame, driver_bytes: float, once: Once) -> DataFrame:
@@ -142,8 +142,8 @@ def _survivors(facts: DataFrame, edges: DataFrame, driver_bytes: float, once: On
         return survivors_on_spark(facts, edges, once)
     named = edges.select(F.col("a").alias("image_id")).union(edges.select("b")).distinct()
     known = arrow.collect(facts.join(named, "image_id", "left_semi")).to_pandas()
-    found = survivors(known, arrow.collect(edges).to_pandas())
-    batch = pa.RecordBatch.from_pandas(found, pa.schema([(name, pa.string()) for name in found.columns]))
+    repeated = survivors(known, arrow.collect(edges).to_pandas())
+    batch = pa.RecordBatch.from_pandas(repeated, pa.schema([(name, pa.string()) for name in repeated.columns]))
     return arrow.frame_of(facts.sparkSession, [batch], "image_id STRING, canonical_id STRING, tier STRING")
 
 

@@ -74,8 +74,8 @@ def _usable(vectors: DataFrame, metric: Metric) -> DataFrame:
 
 def _ready(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        found = arrow.check_vectors(batch.column(0))
-        rows = found.rows[found.usable]
+        checked = arrow.check_vectors(batch.column(0))
+        rows = checked.rows[checked.usable]
         if len(rows):
             yield pa.record_batch([arrow.lists(unit_rows(rows) if metric == "cosine" else rows)], ["embedding"])
 

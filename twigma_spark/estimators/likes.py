@@ -72,8 +72,8 @@ def predict_boosted(rows: DataFrame, features: Sequence[str], held_out: str, spe
     assembler = VectorAssembler(inputCols=list(features), outputCol="features", handleInvalid="keep")
     ready = assembler.transform(plain.withColumn("label", F.col("likes").cast("double")))
     model = _regressor(spec).fit(ready.where(~F.col(held_out)))
-    found: DataFrame = model.transform(ready.where(held_out))
-    return found.withColumn("shap", vector_to_array(F.col("shap"))).drop("features", "label")
+    predicted: DataFrame = model.transform(ready.where(held_out))
+    return predicted.withColumn("shap", vector_to_array(F.col("shap"))).drop("features", "label")
 
 
 def _regressor(spec: BoostingSpec) -> Any:

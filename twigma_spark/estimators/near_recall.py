@@ -18,7 +18,7 @@ def recall_results(
     candidates: str,
     searched: DataFrame,
     rows: int,
-    found: DataFrame,
+    pairs: DataFrame,
     reach: Reach,
     near: Callable[[DataFrame], DataFrame],
     few: int = FEW,
@@ -29,7 +29,7 @@ def recall_results(
         candidates: what was searched: "pixels" or "embeddings".
         searched: image_id, corpus, embedding, turn that were searched.
         rows: how many of them are upright.
-        found: a, b, turn of the pairs that it found.
+        pairs: a, b, turn of the pairs that it found.
         reach: which pairs it was to find.
         near: keeps the near ones of such pairs: the others are found for nothing.
         few: vectors that are compared all with all.
@@ -40,7 +40,7 @@ def recall_results(
     order = F.xxhash64("image_id", F.lit(reach.seed))
     drawn = upright.select("image_id").orderBy(order, "image_id").limit(SAMPLE)
     true = near(exact_pairs(upright.join(F.broadcast(drawn), "image_id", "left_semi"), upright, reach))
-    hits = true.join(found.select("a", "b", "turn", F.lit(1).alias("found")), ["a", "b", "turn"], "left")
+    hits = true.join(pairs.select("a", "b", "turn", F.lit(1).alias("found")), ["a", "b", "turn"], "left")
     n, known = hits.agg(F.count("*"), F.count("found")).collect()[0]
     if not n:
         return []

@@ -40,9 +40,9 @@ def group_prompts(vectors: DataFrame, near: Nearness, once: Once) -> DataFrame:
         near: which prompts are near.
         once: computes a frame one time and returns what was computed.
     """
-    asked = once(vectors.select(F.col("text_id").alias("image_id"), "corpus", "embedding", F.lit(0).alias("turn")))
+    prompts = once(vectors.select(F.col("text_id").alias("image_id"), "corpus", "embedding", F.lit(0).alias("turn")))
     reach = Reach(near.similarity, near.seed, BUCKETS)
-    edges = once(close_pairs(asked, count_rows(asked), reach).select("a", "b"))
+    edges = once(close_pairs(prompts, count_rows(prompts), reach).select("a", "b"))
     both = edges.union(edges.select("b", "a"))
     members = once(components.on_spark(edges, once))
     degrees = both.groupBy(F.col("a").alias("node")).agg(F.count("*").alias("near"))

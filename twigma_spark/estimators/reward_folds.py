@@ -136,13 +136,13 @@ def _margins_without_nsfw(
 
 def _scores(trainer: HeadTrainer, head: Head, pairs: Pairs) -> Floats:
     """Return the scores (n, 2) of the preferred and of the other image, block by block."""
-    found = np.empty((len(pairs), 2))
+    scores = np.empty((len(pairs), 2))
     for start in range(0, len(pairs), BLOCK):
         part = slice(start, start + BLOCK)
         text = head.text_vectors(trainer.texts[pairs.text[part]])
         for place, rows in enumerate((pairs.preferred[part], pairs.other[part])):
-            found[part, place] = np.einsum("ij,ij->i", head.image_vectors(trainer.images[rows]), text)
-    return found
+            scores[part, place] = np.einsum("ij,ij->i", head.image_vectors(trainer.images[rows]), text)
+    return scores
 
 
 def _engagement_margins(train_rows: Floats, test_rows: Floats) -> Floats:
@@ -150,14 +150,14 @@ def _engagement_margins(train_rows: Floats, test_rows: Floats) -> Floats:
     from sklearn.linear_model import LogisticRegression
 
     # What is not known of a pair is no difference; as NaN it would take the scale, and so the feature, from all others.
-    known, asked = np.nan_to_num(train_rows), np.nan_to_num(test_rows)
+    known, test = np.nan_to_num(train_rows), np.nan_to_num(test_rows)
     scale = known.std(axis=0)
     scale[scale == 0] = 1.0
     known = known / scale
     # Each pair is asked both ways round, so that there is no intercept.
     model = LogisticRegression(fit_intercept=False)
     model.fit(np.concatenate([known, -known]), np.repeat([1, 0], len(known)))
-    margins: Floats = (asked / scale) @ model.coef_[0]
+    margins: Floats = (test / scale) @ model.coef_[0]
     return margins
 
 

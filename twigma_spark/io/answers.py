@@ -18,10 +18,10 @@ Said = tuple[str, str, tuple[str, ...], str]
 
 def fingerprint(folder: str | None) -> str:
     """Return a hash of the names and contents of the answer files; of none, "none"."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in _files(folder):
-        found.update(path.name.encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:16] if folder else "none"
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16] if folder else "none"
 
 
 def read_answers(folder: str | None) -> list[Said]:
@@ -34,7 +34,7 @@ def read_answers(folder: str | None) -> list[Said]:
         return []
     if not Path(folder).is_dir():
         raise CorpusError(f"concordance.answers must be a folder of .json or .csv files. Got {folder!r}.")
-    return [said for path in _files(folder) for said in _read(path)]
+    return [answer for path in _files(folder) for answer in _read(path)]
 
 
 def _files(folder: str | None) -> list[Path]:

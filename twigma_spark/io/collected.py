@@ -151,17 +151,17 @@ def pending(state: State, queries: Iterable[str], start: str, end: str, monthly:
         end: of it, likewise.
         monthly: whether a new window ends with its month.
     """
-    found: list[Window] = []
+    windows: list[Window] = []
     for query in queries:
         known = sorted((w for w in state.windows if w.query == query), key=lambda w: w.start)
-        found += [w for w in known if not w.done and w.start < end]
+        windows += [w for w in known if not w.done and w.start < end]
         free = start
         for low, high in [*((w.start, w.end) for w in known), (end, end)]:
             until = min(low, end)
             parts = months(free, until) if monthly else [(free, until)] if free < until else []
-            found += [Window(query, *part) for part in parts]
+            windows += [Window(query, *part) for part in parts]
             free = max(free, high)
-    return sorted(found, key=lambda w: w.start)
+    return sorted(windows, key=lambda w: w.start)
 
 
 def months(start: str, end: str) -> Iterator[tuple[str, str]]:

@@ -156,14 +156,14 @@ class AddressError(Exception):
 
 def is_public(address: str) -> bool:
     """Return whether an IP address is one of the public internet; embedded IPv4 addresses count as themselves."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if found in NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return found.is_global and not found.is_multicast
+    return ip.is_global and not ip.is_multicast
 
 
 class GuardedBackend(httpcore.NetworkBackend):
@@ -422,55 +422,55 @@ def download_all(
                 continue
             done, running = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
             for future in done:
-                made = future.result()
-                if isinstance(made, Wanted):
-                    hosts.again(made, 0.0)
+                attempt = future.result()
+                if isinstance(attempt, Wanted):
+                    hosts.again(attempt, 0.0)
                     continue
-                key = made.wanted.key
+                key = attempt.wanted.key
                 tries[key] = tries.get(key, 0) + 1
-                if made.outcome == "retry" and (pause := _pause(made, tries[key], rules, rng)) is not None:
+                if attempt.outcome == "retry" and (pause := _pause(attempt, tries[key], rules, rng)) is not None:
                     at = time.monotonic() + pause
-                    if made.status == 429 or made.wait is not None:
-                        hosts.block(made.wanted.host, at)
-                    hosts.again(Wanted(key, made.wanted.url, made.number), at)
-                yield made
+                    if attempt.status == 429 or attempt.wait is not None:
+                        hosts.block(attempt.wanted.host, at)
+                    hosts.again(Wanted(key, attempt.wanted.url, attempt.number), at)
+                yield attempt
 
 
-def _pause(made: Attempt, tries: int, rules: Rules, rng: random.Random) -> float | None:
+def _pause(attempt: Attempt, tries: int, rules: Rules, rng: random.Random) -> float | None:
     """Return the seconds to wait before the next attempt of this run, None where there is none."""
-    if tries >= rules.tries or (made.wait or 0.0) > LONGEST_WAIT:
+    if tries >= rules.tries or (attempt.wait or 0.0) > LONGEST_WAIT:
         return None
-    return max(made.wait or 0.0, float(2 ** (tries - 1)) * rng.uniform(0.5, 1.0))
+    return max(attempt.wait or 0.0, float(2 ** (tries - 1)) * rng.uniform(0.5, 1.0))
 
 
-def save(made: Attempt, folder: Path | str) -> str:
+def save(attempt: Attempt, folder: Path | str) -> str:
     """Return the name of the file that a picture was written to, below a folder; it is there whole or not at all.
 
     A key without the ending of a picture gets the one that its bytes tell.
 
     Args:
-        made: with the picture.
+        attempt: with the picture.
         folder: on a disk, or a URL that fsspec can write, where a picture shows only once it is whole.
 
     Raises:
         ValueError: the key leads out of the folder, or there is no picture.
     """
-    if made.content is None:
+    if attempt.content is None:
         raise ValueError("an attempt must have brought a picture. Got none.")
-    key = made.wanted.key
+    key = attempt.wanted.key
     if not is_inside(key):
         raise ValueError(f"a key must be a path below the folder. Got {key!r}.")
-    name = key if Path(key).suffix.lower() in ENDINGS else key + str(ending_of(made.content[:HEAD]))
+    name = key if Path(key).suffix.lower() in ENDINGS else key + str(ending_of(attempt.content[:HEAD]))
     if is_elsewhere(str(folder)):
         # Only here, since it takes pandas, which a worker that downloads needs for nothing else.
         from twigma_spark.io.export import write_bytes
 
-        write_bytes(f"{str(folder).rstrip('/')}/{name}", made.content)
+        write_bytes(f"{str(folder).rstrip('/')}/{name}", attempt.content)
         return name
     path = Path(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"_{path.name}.part")
-    part.write_bytes(made.content)
+    part.write_bytes(attempt.content)
     part.replace(path)
     return name
 

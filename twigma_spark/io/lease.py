@@ -145,11 +145,11 @@ def newest(files: LeaseFiles) -> Held | None:
     return replace(next((held for held in run if not held.free), run[0]), number=run[0].number)
 
 
-def _judge(files: LeaseFiles, number: int, found: Found) -> Held:
-    holder = parse(found.content)
+def _judge(files: LeaseFiles, number: int, last: Found) -> Held:
+    holder = parse(last.content)
     # A time far ahead comes from a clock that was wrong: it must not hold the store for years.
-    ended = abs(found.age) > files.expires if found.alive is None else not found.alive
-    return Held(number, holder, found.age, ended or (holder is not None and holder.released is not None))
+    ended = abs(last.age) > files.expires if last.alive is None else not last.alive
+    return Held(number, holder, last.age, ended or (holder is not None and holder.released is not None))
 
 
 def _are_one_run(one: Holder | None, other: Holder | None) -> bool:
@@ -239,8 +239,8 @@ class Lease:
             return False
         self.number, self._renewed = number, time.monotonic()
         for older in numbers:
-            found = self.files.read(older) if older < number else None
-            if found is not None and not _are_one_run(parse(found.content), self.holder):
+            last = self.files.read(older) if older < number else None
+            if last is not None and not _are_one_run(parse(last.content), self.holder):
                 self.files.remove(older)
         return True
 

@@ -50,15 +50,15 @@ class LocalLeases:
             os.write(descriptor, content.encode())
             with suppress(OSError):  # a file system without locks: then only the heartbeat tells
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            made = _link(part, self._path(number))
+            created = _link(part, self._path(number))
         finally:
             part.unlink(missing_ok=True)
-        if made:
+        if created:
             self._close()
             self._own = descriptor
         else:
             os.close(descriptor)
-        return made
+        return created
 
     def renew(self, number: int, content: str) -> None:
         """Give the holder's own lease the time of now; one that somebody removed is made again."""

@@ -42,19 +42,19 @@ class S3Leases:
 
     def numbers(self) -> list[int]:
         """Return the numbers of the leases that there are."""
-        found = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix).get("Contents", [])
-        stems = [each["Key"].removeprefix(self.prefix).removesuffix(".json") for each in found]
+        objects = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix).get("Contents", [])
+        stems = [each["Key"].removeprefix(self.prefix).removesuffix(".json") for each in objects]
         return [int(stem) for stem in stems if stem.isdigit()]
 
     def read(self, number: int) -> Found | None:
         """Return a lease, or None where there is none; its age is by the storage's clock alone."""
         try:
-            found = self._client.get_object(Bucket=self.bucket, Key=self._key(number))
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(number))
         except self._client.exceptions.NoSuchKey:
             return None
-        said = found["ResponseMetadata"]["HTTPHeaders"].get("date")
-        now = parsedate_to_datetime(said) if said else datetime.now(UTC)
-        return Found(found["Body"].read().decode("utf-8", "replace"), (now - found["LastModified"]).total_seconds())
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        return Found(answer["Body"].read().decode("utf-8", "replace"), (now - answer["LastModified"]).total_seconds())
 
     def create(self, number: int, content: str) -> bool:
         """Return whether the lease was made: False where there was one, whoever made it.
@@ -63,8 +63,8 @@ class S3Leases:
             NoLeaseError: the storage makes an object although there is one.
         """
         if not self._put_new(number, content):
-            found = self.read(number)  # ours, where the answer was lost on its way and botocore asked again
-            return found is not None and found.content == content
+            held = self.read(number)  # ours, where the answer was lost on its way and botocore asked again
+            return held is not None and held.content == content
         if self._put_new(number, content):
             raise NoLeaseError(f"{self.root} makes objects anew that are there already, whatever If-None-Match says")
         return True
@@ -113,13 +113,15 @@ def s3_client(settings: Mapping[str, str]) -> Any:
         session = import_module("botocore.session").get_session()
     except ImportError as error:
         raise NoLeaseError("botocore is not installed (pip install botocore)") from error
-    given = {name: settings[key] for key, name in OPTIONS.items() if settings.get(key)}
-    endpoint = given.get("endpoint_url")
+    credentials = {name: settings[key] for key, name in OPTIONS.items() if settings.get(key)}
+    endpoint = credentials.get("endpoint_url")
     if endpoint and "://" not in endpoint:
-        given["endpoint_url"] = f"{'http' if settings.get(TLS) == 'false' else 'https'}://{endpoint}"
+        credentials["endpoint_url"] = f"{'http' if settings.get(TLS) == 'false' else 'https'}://{endpoint}"
     style = "path" if settings.get(BY_PATH) == "true" else "auto"
-    how = import_module("botocore.config").Config(s3={"addressing_style": style}, connect_timeout=10, read_timeout=30)
-    client = session.create_client("s3", config=how, **given)
+    options = import_module("botocore.config").Config(
+        s3={"addressing_style": style}, connect_timeout=10, read_timeout=30
+    )
+    client = session.create_client("s3", config=options, **credentials)
     if "IfNoneMatch" not in client.meta.service_model.operation_model("PutObject").input_shape.members:
         raise NoLeaseError("botocore is older than 1.35 (pip install -U botocore)")
     return client

@@ -100,17 +100,17 @@ def why_no_petastorm() -> str | None:
         version("petastorm")
     except PackageNotFoundError:
         return "where petastorm is not installed"
-    found = version("pyarrow")
-    return f"with pyarrow {found}" if int(found.split(".")[0]) > LAST_PYARROW else None
+    installed = version("pyarrow")
+    return f"with pyarrow {installed}" if int(installed.split(".")[0]) > LAST_PYARROW else None
 
 
 def _read_arrow(files: Files, seed: int | None) -> Iterator[Columns]:
     """Yield the columns of each file: as they are given, or in an order drawn by `seed`."""
     # Drawn as petastorm does it.
     order = range(len(files)) if seed is None else np.random.default_rng(seed).permutation(len(files))
-    found = pyarrow.dataset.dataset([str(files[place][0]) for place in order], format="parquet")
+    dataset = pyarrow.dataset.dataset([str(files[place][0]) for place in order], format="parquet")
     # A file is a batch: none has as many rows.
-    for batch in found.to_batches(batch_size=1 << 30, batch_readahead=AHEAD, fragment_readahead=AHEAD):
+    for batch in dataset.to_batches(batch_size=1 << 30, batch_readahead=AHEAD, fragment_readahead=AHEAD):
         if batch.num_rows:
             yield {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
 
@@ -140,10 +140,10 @@ def _read_petastorm(files: Files, seed: int | None) -> Iterator[Columns]:
                 raise ModelError(
                     f"petastorm must give all rows. {left:,} did not come; set reward.fine_tune.feed: arrow."
                 )
-            found = group._asdict()
-            left -= len(found["row"])
+            columns = group._asdict()
+            left -= len(columns["row"])
             # Texts come as an array as wide as the longest.
-            yield {name: part.astype(object) if part.dtype.kind == "U" else part for name, part in found.items()}
+            yield {name: part.astype(object) if part.dtype.kind == "U" else part for name, part in columns.items()}
     finally:
         reader.stop()
         reader.join()

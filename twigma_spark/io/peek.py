@@ -154,8 +154,8 @@ def describe(path: Path) -> str:
             kind = entry.suffix.lower() or "without an ending"
             endings[kind] = endings.get(kind, 0) + 1
     broken = [file.name for file in files_with(path, ".parquet")[:1] if readable_head([file]) is None]
-    said = [f"{n:,} {kind}" for kind, n in sorted(endings.items(), key=lambda item: -item[1])[:5]]
+    counts = [f"{n:,} {kind}" for kind, n in sorted(endings.items(), key=lambda item: -item[1])[:5]]
     if folders:
-        said.append(f"{len(folders):,} folders ({', '.join(folders[:3])}{', ...' if len(folders) > 3 else ''})")
+        counts.append(f"{len(folders):,} folders ({', '.join(folders[:3])}{', ...' if len(folders) > 3 else ''})")
     why = f" ({broken[0]} cannot be read as Parquet)" if broken else ""
-    return "a folder of " + (" and ".join(said) or "nothing") + why
+    return "a folder of " + (" and ".join(counts) or "nothing") + why

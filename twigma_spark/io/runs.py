@@ -65,15 +65,15 @@ class LastRun:
     input_versions: Mapping[str, int] = field(default_factory=dict)
     package: str | None = None
 
-    def wrote(self, table: str, found: State) -> bool:
+    def wrote(self, table: str, state: State) -> bool:
         """Return whether a table is the one that the run left, or has only been added to since.
 
         A table of the same version that was committed after the run is another one, which has been made anew.
         """
         version = self.output_versions.get(table, 0)
-        if found.version != version:
-            return found.version > version
-        return found.committed is None or found.committed <= self.ended_at + CLOCKS
+        if state.version != version:
+            return state.version > version
+        return state.committed is None or state.committed <= self.ended_at + CLOCKS
 
 
 def now() -> datetime:
@@ -83,13 +83,13 @@ def now() -> datetime:
 
 def package_versions() -> dict[str, str]:
     """Return the version of each package that the results depend on, where it is installed."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def state_of(config_hash: str, sources: str, input_stamps: Mapping[str, str]) -> str:
@@ -174,5 +174,5 @@ def rows_written(store: Store, number: int) -> dict[str, list[int]]:
     each = store.read("runs").select("run_id", "started_at", F.explode("rows_out").alias("table", "rows"))
     runs = each.groupBy("table", "run_id").agg(F.max("started_at").alias("at"), F.sum("rows").alias("rows"))
     newest = F.slice(F.sort_array(F.collect_list(F.struct("at", "rows")), asc=False), 1, number)
-    found = runs.groupBy("table").agg(newest.alias("newest")).collect()
-    return {row["table"]: [int(run["rows"]) for run in row["newest"]] for row in found}
+    rows = runs.groupBy("table").agg(newest.alias("newest")).collect()
+    return {row["table"]: [int(run["rows"]) for run in row["newest"]] for row in rows}

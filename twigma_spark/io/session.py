@@ -22,6 +22,8 @@ from twigma_spark.io.spark_versions import find_delta, silence_accumulators
 ARROW = "spark.sql.execution.arrow.maxRecordsPerBatch"
 PARQUET = "spark.sql.parquet.columnarReaderBatchSize"
 SPLIT = "spark.sql.files.maxPartitionBytes"
+# Parquet looks at the limit after so many rows only.
+PAGE_ROWS = ("parquet.page.row.count.limit", "parquet.page.size.row.check.min")
 # Of a file with pictures that one task reads, where it reads no pictures.
 NARROW_SPLIT = 1 << 30
 # Results depend on it.
@@ -33,6 +35,8 @@ SQL = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    # Of a longer list Parquet gets the least and the greatest value alone (`transforms.columns.is_one_of`).
+    "spark.sql.parquet.pushdown.inFilterThreshold": "128",
 }
 OWN = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -231,6 +235,21 @@ def narrow_reads(spark: SparkSession) -> Iterator[None]:
     """
     with _setting(spark, SPLIT, NARROW_SPLIT):
         yield
+
+
+@contextmanager
+def small_pages(spark: SparkSession, rows: int | None) -> Iterator[None]:
+    """Let a page of Parquet hold at most `rows` rows while inside; None leaves pages as large as they are."""
+    if rows is None:
+        yield
+        return
+    _set_where_possible(spark, dict.fromkeys(PAGE_ROWS, str(rows)))
+    try:
+        yield
+    finally:
+        for key in PAGE_ROWS:
+            with suppress(PySparkException):
+                spark.conf.unset(key)
 
 
 @contextmanager

@@ -98,8 +98,8 @@ def list_vectors(corpus: str, path: str) -> VectorFiles:
     first, dim = next((n, shape[1]) for n, shape in shapes.items())
     for number, shape in shapes.items():
         if shape[1] != dim:
-            said = f"{dim} in {files.path(IMAGES, first).name} and {shape[1]} in {files.path(IMAGES, number).name}"
-            raise CorpusError(f"corpus '{corpus}': vectors must be of one length. Got {said}.")
+            widths = f"{dim} in {files.path(IMAGES, first).name} and {shape[1]} in {files.path(IMAGES, number).name}"
+            raise CorpusError(f"corpus '{corpus}': vectors must be of one length. Got {widths}.")
         if TEXTS in folders:
             _check_equal(corpus, files, number, shape, TEXTS, _shape(corpus, files.path(TEXTS, number)))
         rows = _count_rows(corpus, files.path(METADATA, number))
@@ -123,8 +123,8 @@ def read_vectors(files: VectorFiles, keys: Sequence[str], kind: str = IMAGES) ->
     vectors = np.zeros((len(keys), files.dim), np.float32)
     digests: list[str | None] = [None] * len(keys)
     details: list[str | None] = [None] * len(keys)
-    for number, asked in places.items():
-        into, rows = (np.array(numbers) for numbers in zip(*asked, strict=True))
+    for number, wanted in places.items():
+        into, rows = (np.array(numbers) for numbers in zip(*wanted, strict=True))
         try:
             stored = np.load(files.path(kind, number), mmap_mode="r", allow_pickle=False)[rows]
             with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite
@@ -159,8 +159,8 @@ def _folder(root: Path, kind: str) -> Path:
 def _numbers(folder: Path, kind: str) -> list[str]:
     """Return the numbers of the files of a kind, in their order."""
     name = re.compile(rf"{kind}_(\d+){re.escape(SUFFIXES[kind])}")
-    found = [match[1] for entry in folder.iterdir() if (match := name.fullmatch(entry.name))]
-    return sorted(found, key=lambda number: (int(number), number))
+    numbers = [match[1] for entry in folder.iterdir() if (match := name.fullmatch(entry.name))]
+    return sorted(numbers, key=lambda number: (int(number), number))
 
 
 def _check_pairs(corpus: str, numbers: Mapping[str, Sequence[str]]) -> None:
@@ -190,15 +190,15 @@ def _check_equal(
 def _shape(corpus: str, path: Path) -> tuple[int, int]:
     """Return the rows and the length of the vectors of a file."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise CorpusError(f"corpus '{corpus}': {path.name} must be a whole .npy file. Got {error}.") from error
-    if found.ndim != 2 or found.dtype.kind != "f" or not found.shape[1]:
+    if array.ndim != 2 or array.dtype.kind != "f" or not array.shape[1]:
         raise CorpusError(
-            f"corpus '{corpus}': {path.name} must be a matrix of floats, a row an image. Got {found.dtype} of shape "
-            f"{found.shape}."
+            f"corpus '{corpus}': {path.name} must be a matrix of floats, a row an image. Got {array.dtype} of shape "
+            f"{array.shape}."
         )
-    return found.shape[0], found.shape[1]
+    return array.shape[0], array.shape[1]
 
 
 def _count_rows(corpus: str, path: Path) -> int:

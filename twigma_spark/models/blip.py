@@ -52,11 +52,11 @@ class BlipCaptioner(ImageSettings):
 
         How it is asked, and of which pixels at which precision, is a part: `captions` has no column for it.
         """
-        asked = f"beams{self.num_beams}-{self.min_length}-{self.max_length}/{self.preprocess_rev}"
+        settings = f"beams{self.num_beams}-{self.min_length}-{self.max_length}/{self.preprocess_rev}"
         if not self.is_local:
-            return f"blip/{self.name}@{self.commit}/{asked}"
+            return f"blip/{self.name}@{self.commit}/{settings}"
         folder = local_path(self.name)
-        return f"blip/{folder.name}@{file_digest(folder / _WEIGHTS)}/{asked}"
+        return f"blip/{folder.name}@{file_digest(folder / _WEIGHTS)}/{settings}"
 
     @property
     def commit(self) -> str:
@@ -100,8 +100,8 @@ class LoadedBlip(Loaded):
         }
         self._device = device
         dtype = torch_dtype(spec.precision)
-        how = _preparation(spec, images)
-        self._images = ImageInput(how, spec.decode, images.image_mean, images.image_std, device, dtype)
+        preparation = _preparation(spec, images)
+        self._images = ImageInput(preparation, spec.decode, images.image_mean, images.image_std, device, dtype)
         self._model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
 
     def prepare(self, item: bytes) -> Pixels | JpegFile:

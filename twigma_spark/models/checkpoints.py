@@ -78,14 +78,14 @@ def load_checkpoint(folder: Path, of: Mapping[str, Any]) -> Checkpoint | None:
     last = there[-1]
     try:
         state = json.loads((last / STATE).read_text(encoding="utf-8"))
-        digests, found = state["sha256"], state["of"]
+        digests, subject = state["sha256"], state["of"]
         epoch, facts = int(state["epoch"]), state["facts"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"a checkpoint must have a whole {STATE}. Got {str(last)!r}: {error}; remove it.") from error
     wanted = json.loads(json.dumps(dict(of)))
-    if found != wanted:
-        other = [key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)]
-        differing = "; ".join(f"{key} {found.get(key)!r} and not {wanted.get(key)!r}" for key in sorted(other))
+    if subject != wanted:
+        other = [key for key in wanted.keys() | subject.keys() if subject.get(key) != wanted.get(key)]
+        differing = "; ".join(f"{key} {subject.get(key)!r} and not {wanted.get(key)!r}" for key in sorted(other))
         raise ModelError(
             f"a checkpoint must be of the same model and settings. Got {str(last)!r} with {differing}; remove the "
             "folder to begin anew, or set back what was changed."

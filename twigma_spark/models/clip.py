@@ -93,8 +93,8 @@ class LoadedClipImage(Loaded):
         self.dim = spec.dim
         self.in_flight = 2 if device.startswith("cuda") else 1
         self._device = device
-        how = preparation(spec, config)
-        self._images = ImageInput(how, spec.decode, config["mean"], config["std"], device, dtype)
+        prepared = preparation(spec, config)
+        self._images = ImageInput(prepared, spec.decode, config["mean"], config["std"], device, dtype)
         # The text tower is not kept: half of the memory.
         self._tower = model.visual.to(device=device, dtype=dtype)
 

@@ -52,12 +52,12 @@ def convert_nsfw(file: Path, out: Path) -> tuple[Path, Path]:
 
 def arrays(index: bytes, data: bytes) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     """Return mean and variance, and kernel2, bias2 and so on, numbered as the layers are."""
-    found = {}
+    named = {}
     for name, array in savedmodel.read_floats(index, data).items():
         if layer := _LAYER.fullmatch(name):
             number = layer[1] if layer[2] in ("kernel", "bias") else ""
-            found[layer[2] + number] = array
-    return found
+            named[layer[2] + number] = array
+    return named
 
 
 def vocabularies(index: bytes, words: list[list[str]]) -> dict[str, object]:
@@ -66,11 +66,11 @@ def vocabularies(index: bytes, words: list[list[str]]) -> dict[str, object]:
     Raises:
         ModelError: There are more columns than vocabularies, or fewer.
     """
-    columns = sorted({int(found[1]) for name in savedmodel.names(index) if (found := _COLUMN.match(name))})
+    columns = sorted({int(match[1]) for name in savedmodel.names(index) if (match := _COLUMN.match(name))})
     if len(columns) != len(words):
         raise ModelError(f"each categorical column must have a vocabulary. Got {len(words)} for {len(columns)}.")
     vocab = {
-        str(column): {word: number for number, word in enumerate(found, 1)}
-        for column, found in zip(columns, words, strict=True)
+        str(column): {word: number for number, word in enumerate(match, 1)}
+        for column, match in zip(columns, words, strict=True)
     }
     return {"int_columns": columns, "vocab": vocab}

@@ -48,8 +48,8 @@ class HpsV2(PromptedSettings):
         config, dtype = model.visual.preprocess_cfg, torch_dtype(self.precision)
         # Its authors' preprocessing, not that of the CLIP that it was trained from: nothing is cut off.
         height, width = (config["size"],) * 2 if isinstance(config["size"], int) else config["size"]
-        how = Preparation(height, width, "longest", config["interpolation"], self.decode, self.max_pixels)
-        images = ImageInput(how, self.decode, config["mean"], config["std"], device, dtype)
+        preparation = Preparation(height, width, "longest", config["interpolation"], self.decode, self.max_pixels)
+        images = ImageInput(preparation, self.decode, config["mean"], config["std"], device, dtype)
         return LoadedTowers(_OpenClip(model.to(device=device, dtype=dtype), self.source, device), images, device)
 
 

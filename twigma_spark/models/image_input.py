@@ -56,7 +56,13 @@ class ImageInput:
     """
 
     def __init__(
-        self, how: Preparation, decode: str, mean: Sequence[float], std: Sequence[float], device: str, dtype: Any
+        self,
+        preparation: Preparation,
+        decode: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: str,
+        dtype: Any,
     ) -> None:
         import torch
 
@@ -64,7 +70,7 @@ class ImageInput:
         self._nvjpeg = decode == nvjpeg.NAME
         if self._nvjpeg:
             nvjpeg.check(device)
-        self._how = replace(how, decode="fast" if self._nvjpeg else decode)
+        self._how = replace(preparation, decode="fast" if self._nvjpeg else decode)
         self._device = device
         self._dtype = dtype
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)

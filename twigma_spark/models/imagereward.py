@@ -76,8 +76,8 @@ class LoadedImageReward(LoadedPrompted):
         self._vision, self._text = (part.eval().to(device=device, dtype=dtype) for part in (vision, text))
         self._layers = [(w.to(device), b.to(device)) for w, b in self._layers]
         side = int(vision.config.image_size)
-        how = Preparation(side, side, decode=spec.decode, max_pixels=spec.max_pixels)
-        super().__init__(ImageInput(how, spec.decode, RGB_MEAN, RGB_STD, device, dtype), device)
+        preparation = Preparation(side, side, decode=spec.decode, max_pixels=spec.max_pixels)
+        super().__init__(ImageInput(preparation, spec.decode, RGB_MEAN, RGB_STD, device, dtype), device)
 
     def _scores(self, pixels: Any, prompts: Sequence[str]) -> Any:
         from torch.nn.functional import linear
@@ -169,4 +169,4 @@ def _rename(name: str) -> str:
 
 
 def _count(weights: Mapping[str, Any], pattern: str) -> int:
-    return 1 + max(int(found.group(1)) for name in weights if (found := re.match(pattern, name)))
+    return 1 + max(int(match.group(1)) for name in weights if (match := re.match(pattern, name)))

@@ -30,31 +30,31 @@ class JpegFile(NamedTuple):
     pixels: int
 
 
-def read(content: bytes, how: Preparation) -> JpegFile | None:
+def read(content: bytes, preparation: Preparation) -> JpegFile | None:
     """Return a file that the GPU is to decode, or None where `pixels.prepare` is.
 
     Raises:
-        ImageError: Neither can: it is no image, or larger than `how` allows.
+        ImageError: Neither can: it is no image, or larger than `preparation` allows.
     """
-    image = open_image(content, how.max_pixels)
+    image = open_image(content, preparation.max_pixels)
     suits = (
         (image.format, image.mode) == ("JPEG", "RGB")
         and content.endswith(END_OF_IMAGE)
         and sane_box(*image.size) == (0, 0, *image.size)
-        and draft_scale(image, how) == 1
+        and draft_scale(image, preparation) == 1
         and orientation(image) == 1
     )
     return JpegFile(content, image.width * image.height) if suits else None
 
 
 def decode(
-    files: Mapping[int, JpegFile], how: Preparation, device: str
+    files: Mapping[int, JpegFile], preparation: Preparation, device: str
 ) -> tuple[dict[int, Any], dict[int, ImageError]]:
     """Return float32 tensors (3, height, width) on `device` by the files' keys, and errors for those without one.
 
     Args:
         files: what `read` returned.
-        how: size and cut.
+        preparation: size and cut.
         device: "cuda:0" or the like.
     """
     done: dict[int, Any] = {}
@@ -62,11 +62,11 @@ def decode(
     for keys in _groups(files):
         images = _decode_group([files[key].content for key in keys], device)
         if images is not None:
-            done |= _resize(dict(zip(keys, images, strict=True)), how)
+            done |= _resize(dict(zip(keys, images, strict=True)), preparation)
             continue
         for key in keys:  # one of them is broken; libjpeg says which
             try:
-                done[key] = _decode_on_cpu(files[key].content, how, device)
+                done[key] = _decode_on_cpu(files[key].content, preparation, device)
             except ImageError as error:
                 errors[key] = error
     return done, errors
@@ -118,7 +118,7 @@ def _decode_group(contents: list[bytes], device: str) -> list[Any] | None:
         return None
 
 
-def _resize(images: Mapping[int, Any], how: Preparation) -> dict[int, Any]:
+def _resize(images: Mapping[int, Any], preparation: Preparation) -> dict[int, Any]:
     """Return the images resized and cut; those of one size in one call."""
     import torch
     from torch.nn.functional import interpolate
@@ -128,20 +128,22 @@ def _resize(images: Mapping[int, Any], how: Preparation) -> dict[int, Any]:
         keys_of[image.shape[1], image.shape[2]].append(key)
     done: dict[int, Any] = {}
     for shape, keys in keys_of.items():
-        height, width = resized_shape(*shape, how)
+        height, width = resized_shape(*shape, preparation)
         pixels = torch.stack([images[key] for key in keys]).float()
         if (height, width) != shape:
-            pixels = interpolate(pixels, size=(height, width), mode=how.interpolation, antialias=True)
+            pixels = interpolate(pixels, size=(height, width), mode=preparation.interpolation, antialias=True)
             pixels = pixels.round_().clamp_(0, 255)
-        top, left = center(height, width, how)
-        done |= dict(zip(keys, pixels[:, :, top : top + how.height, left : left + how.width], strict=True))
+        top, left = center(height, width, preparation)
+        done |= dict(
+            zip(keys, pixels[:, :, top : top + preparation.height, left : left + preparation.width], strict=True)
+        )
     return done
 
 
-def _decode_on_cpu(content: bytes, how: Preparation, device: str) -> Any:
+def _decode_on_cpu(content: bytes, preparation: Preparation, device: str) -> Any:
     import torch
 
-    return torch.from_numpy(prepare(content, how)).to(device).float()
+    return torch.from_numpy(prepare(content, preparation)).to(device).float()
 
 
 def _tensor(content: bytes) -> Any:

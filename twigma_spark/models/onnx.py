@@ -140,11 +140,11 @@ class Session:
     def __init__(self, net: OnnxNet, device: str, threads: int | None) -> None:
         self.net = net
         self._session = _open(net, device, threads)
-        given = self._session.get_inputs()[0]
-        self._input = given.name
-        self._dtype = _input_dtype(given)
-        self._channels_last = _is_channels_last(given.shape, net)
-        self._fixed_batch = given.shape[0] if isinstance(given.shape[0], int) else None
+        node = self._session.get_inputs()[0]
+        self._input = node.name
+        self._dtype = _input_dtype(node)
+        self._channels_last = _is_channels_last(node.shape, net)
+        self._fixed_batch = node.shape[0] if isinstance(node.shape[0], int) else None
         self._output, self.width = _pick_output(self._session, net)
         self._mean = np.array(net.mean, dtype=np.float32).reshape(1, 3, 1, 1)
         self._std = np.array(net.std, dtype=np.float32).reshape(1, 3, 1, 1)
@@ -231,7 +231,7 @@ def _external_data(file: Path, size: int, changed: int) -> tuple[Path, ...]:
     if size == 0:
         return ()
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        names = {found[2][: found[1][0]].decode("utf-8", "replace") for found in _LOCATION.finditer(content)}
+        names = {match[2][: match[1][0]].decode("utf-8", "replace") for match in _LOCATION.finditer(content)}
     return tuple(path for name in sorted(names) if (path := file.parent / name).is_file())
 
 
@@ -254,11 +254,11 @@ def _open(net: OnnxNet, device: str, threads: int | None) -> Any:
         raise ModelError(f"onnxruntime could not load {net.path!r}: {error}") from error
 
 
-def _input_dtype(given: Any) -> Any:
+def _input_dtype(node: Any) -> Any:
     dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-    if given.type not in dtypes:
-        raise ModelError(f"input of an ONNX network must be {', '.join(dtypes)}. Got {given.type!r}.")
-    return dtypes[given.type]
+    if node.type not in dtypes:
+        raise ModelError(f"input of an ONNX network must be {', '.join(dtypes)}. Got {node.type!r}.")
+    return dtypes[node.type]
 
 
 def _is_channels_last(shape: list[Any], net: OnnxNet) -> bool:

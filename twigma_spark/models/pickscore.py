@@ -70,8 +70,8 @@ class PickScore(PromptedSettings):
         side = self.image_size
         model, tokenizer, processor = _load(self.path)
         dtype = torch_dtype(self.precision)
-        how = _preparation(self, side, processor)
-        images = ImageInput(how, self.decode, processor.image_mean, processor.image_std, device, dtype)
+        preparation = _preparation(self, side, processor)
+        images = ImageInput(preparation, self.decode, processor.image_mean, processor.image_std, device, dtype)
         model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
         return LoadedTowers(_Clip(model, tokenizer, device), images, device)
 
@@ -92,8 +92,8 @@ class _Clip:
             list(texts), padding=True, truncation=True, max_length=self._tokens, return_tensors="np"
         )
         tokens, mask = (to_device(asked[name], self._device) for name in ("input_ids", "attention_mask"))
-        found = self._model.text_model(input_ids=tokens, attention_mask=mask)
-        return self._model.text_projection(found.pooler_output)
+        encoded = self._model.text_model(input_ids=tokens, attention_mask=mask)
+        return self._model.text_projection(encoded.pooler_output)
 
 
 def _load(path: str) -> tuple[Any, Any, Any]:

@@ -62,69 +62,69 @@ def revision(decode: str, precision: str, height: int, width: int) -> str:
     return f"{decode}-{REVISION}/{precision}/{size}"
 
 
-def prepare(content: bytes, how: Preparation) -> Pixels:
+def prepare(content: bytes, preparation: Preparation) -> Pixels:
     """Return an image as uint8 of shape (3, height, width).
 
     Raises:
         ImageError: With one of `decode.REASONS`.
     """
-    image = open_image(content, how.max_pixels)
-    if how.decode == "pillow":
-        return _pillow(to_rgb(image), how)
+    image = open_image(content, preparation.max_pixels)
+    if preparation.decode == "pillow":
+        return _pillow(to_rgb(image), preparation)
     try:
-        return _fast(content, image, how)
+        return _fast(content, image, preparation)
     except ImageError:
         raise
     except Exception as error:  # one image must never end a task of thousands
         raise ImageError("undecodable", describe(error)) from error
 
 
-def resized_shape(height: int, width: int, how: Preparation) -> tuple[int, int]:
+def resized_shape(height: int, width: int, preparation: Preparation) -> tuple[int, int]:
     """Return (height, width) to resize to before the crop, rounded as the models' own transforms round."""
-    if how.fit == "squash":
-        return how.height, how.width
-    if how.fit == "longest":
-        scale = min(how.height / height, how.width / width)
+    if preparation.fit == "squash":
+        return preparation.height, preparation.width
+    if preparation.fit == "longest":
+        scale = min(preparation.height / height, preparation.width / width)
         return max(1, round(height * scale)), max(1, round(width * scale))
-    if how.height != how.width:
-        ratio = min(height / how.height, width / how.width)
+    if preparation.height != preparation.width:
+        ratio = min(height / preparation.height, width / preparation.width)
         return round(height / ratio), round(width / ratio)
     if width <= height:
-        return int(how.width * height / width), how.width
-    return how.height, int(how.height * width / height)
+        return int(preparation.width * height / width), preparation.width
+    return preparation.height, int(preparation.height * width / height)
 
 
-def _pillow(image: Image.Image, how: Preparation) -> Pixels:
+def _pillow(image: Image.Image, preparation: Preparation) -> Pixels:
     box = sane_box(image.width, image.height)
     if box != (0, 0, *image.size):
         image = image.crop(box)
-    height, width = resized_shape(image.height, image.width, how)
-    resized = image.resize((width, height), _INTERPOLATIONS[how.interpolation])
-    return _fill_or_cut(np.asarray(resized).transpose(2, 0, 1), how)
+    height, width = resized_shape(image.height, image.width, preparation)
+    resized = image.resize((width, height), _INTERPOLATIONS[preparation.interpolation])
+    return _fill_or_cut(np.asarray(resized).transpose(2, 0, 1), preparation)
 
 
-def _fast(content: bytes, image: Image.Image, how: Preparation) -> Pixels:
+def _fast(content: bytes, image: Image.Image, preparation: Preparation) -> Pixels:
     full_width, full_height = image.size[::-1] if orientation(image) >= 5 else image.size
-    pixels = _decode(content, image, how)
+    pixels = _decode(content, image, preparation)
     left, top, right, bottom = sane_box(pixels.shape[2], pixels.shape[1])
     if (right, bottom) != (pixels.shape[2], pixels.shape[1]):
         pixels = pixels[:, top:bottom, left:right]
         full_width, full_height = right - left, bottom - top
     # The target comes from the full size, so that scaled decoding cannot move it by a rounding.
-    height, width = resized_shape(full_height, full_width, how)
-    return _fill_or_cut(_resize(pixels, height, width, how.interpolation).numpy(), how)
+    height, width = resized_shape(full_height, full_width, preparation)
+    return _fill_or_cut(_resize(pixels, height, width, preparation.interpolation).numpy(), preparation)
 
 
-def _fill_or_cut(resized: Pixels, how: Preparation) -> Pixels:
+def _fill_or_cut(resized: Pixels, preparation: Preparation) -> Pixels:
     """Return the middle of a resized image (3, h, w), or where `longest` made it smaller, the image on black."""
     _, height, width = resized.shape
-    if how.fit == "longest":
-        top, left = (how.height - height) // 2, (how.width - width) // 2
-        filled = np.zeros((3, how.height, how.width), np.uint8)
+    if preparation.fit == "longest":
+        top, left = (preparation.height - height) // 2, (preparation.width - width) // 2
+        filled = np.zeros((3, preparation.height, preparation.width), np.uint8)
         filled[:, top : top + height, left : left + width] = resized
         return filled
-    top, left = center(height, width, how)
-    return np.ascontiguousarray(resized[:, top : top + how.height, left : left + how.width])
+    top, left = center(height, width, preparation)
+    return np.ascontiguousarray(resized[:, top : top + preparation.height, left : left + preparation.width])
 
 
 def _resize(pixels: Any, height: int, width: int, interpolation: str) -> Any:
@@ -141,11 +141,11 @@ def _resize(pixels: Any, height: int, width: int, interpolation: str) -> Any:
     return interpolate(pixels[None], size=(height, width), mode=interpolation, antialias=True)[0]
 
 
-def _decode(content: bytes, image: Image.Image, how: Preparation) -> Any:
+def _decode(content: bytes, image: Image.Image, preparation: Preparation) -> Any:
     """Return the decoded image as a uint8 tensor (3, h, w), by whichever decoder suits it."""
     import torch
 
-    scale = draft_scale(image, how)
+    scale = draft_scale(image, preparation)
     if scale > 1:
         image.draft(None, (image.width // scale, image.height // scale))
     elif (tensor := _torchvision(content, image)) is not None:
@@ -188,19 +188,19 @@ def _torchvision(content: bytes, image: Image.Image) -> Any:
     return tensor if tensor.dtype == torch.uint8 else None
 
 
-def draft_scale(image: Image.Image, how: Preparation) -> int:
+def draft_scale(image: Image.Image, preparation: Preparation) -> int:
     """Return 1, 2, 4 or 8: how much smaller libjpeg may decode this image (1 for other formats)."""
     if image.format not in ("JPEG", "MPO"):
         return 1
-    room = min(min(image.size) // how.height, min(image.size) // how.width)
+    room = min(min(image.size) // preparation.height, min(image.size) // preparation.width)
     return next((scale for scale in (8, 4, 2) if room >= scale * _DRAFT_GAP), 1)
 
 
-def center(height: int, width: int, how: Preparation) -> tuple[int, int]:
+def center(height: int, width: int, preparation: Preparation) -> tuple[int, int]:
     """Return (top, left) of the centre crop, rounded as torchvision's `center_crop` rounds, or as transformers does."""
-    if how.cut_down:
-        return (height - how.height) // 2, (width - how.width) // 2
-    return round((height - how.height) / 2.0), round((width - how.width) / 2.0)
+    if preparation.cut_down:
+        return (height - preparation.height) // 2, (width - preparation.width) // 2
+    return round((height - preparation.height) / 2.0), round((width - preparation.width) / 2.0)
 
 
 def sane_box(width: int, height: int) -> tuple[int, int, int, int]:

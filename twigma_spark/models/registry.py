@@ -98,56 +98,56 @@ def baseline(settings: Settings, device: str = "cpu") -> Model:
 
 
 def _build(what: str, kinds: Mapping[str, _Builder[T]], settings: Settings, device: str) -> T:
-    given = {key: value for key, value in settings.items() if value is not None}
-    kind = given.pop("kind", None)
+    values = {key: value for key, value in settings.items() if value is not None}
+    kind = values.pop("kind", None)
     if kind not in kinds:
         raise ModelError(f"kind of {what} must be one of {', '.join(kinds)}. Got {kind!r}.")
-    return kinds[kind](kind, given, device)
+    return kinds[kind](kind, values, device)
 
 
-def _clip_image(kind: str, given: dict[str, Any], device: str) -> ClipImage:
-    source, rest = _split(ClipSource, given)
+def _clip_image(kind: str, settings: dict[str, Any], device: str) -> ClipImage:
+    source, rest = _split(ClipSource, settings)
     return _record(ClipImage, kind, _resolve_precision(rest, device), source=source)
 
 
-def _clip_text(kind: str, given: dict[str, Any], device: str) -> ClipText:
-    source, rest = _split(ClipSource, given)
+def _clip_text(kind: str, settings: dict[str, Any], device: str) -> ClipText:
+    source, rest = _split(ClipSource, settings)
     kept = {key: value for key, value in rest.items() if key not in ("decode", "max_pixels")}
     return _record(ClipText, kind, _resolve_precision(kept, device), source=source)
 
 
-def _onnx_encoder(kind: str, given: dict[str, Any], device: str) -> OnnxEncoder:
-    net, rest = _split(OnnxNet, given, kind)
+def _onnx_encoder(kind: str, settings: dict[str, Any], device: str) -> OnnxEncoder:
+    net, rest = _split(OnnxNet, settings, kind)
     return _record(OnnxEncoder, kind, _only_fp32(rest, kind), net=net)
 
 
-def _onnx_scorer(kind: str, given: dict[str, Any], device: str) -> OnnxScorer:
-    net, rest = _split(OnnxNet, given, kind)
+def _onnx_scorer(kind: str, settings: dict[str, Any], device: str) -> OnnxScorer:
+    net, rest = _split(OnnxNet, settings, kind)
     return _record(OnnxScorer, kind, _only_fp32(rest, kind), net=net)
 
 
-def _blip(kind: str, given: dict[str, Any], device: str) -> BlipCaptioner:
-    return _record(BlipCaptioner, kind, _resolve_precision(given, device))
+def _blip(kind: str, settings: dict[str, Any], device: str) -> BlipCaptioner:
+    return _record(BlipCaptioner, kind, _resolve_precision(settings, device))
 
 
-def _pickscore(kind: str, given: dict[str, Any], device: str) -> PickScore:
-    return _record(PickScore, kind, _resolve_precision(given, device))
+def _pickscore(kind: str, settings: dict[str, Any], device: str) -> PickScore:
+    return _record(PickScore, kind, _resolve_precision(settings, device))
 
 
-def _hpsv2(kind: str, given: dict[str, Any], device: str) -> HpsV2:
-    return _record(HpsV2, kind, _resolve_precision(given, device))
+def _hpsv2(kind: str, settings: dict[str, Any], device: str) -> HpsV2:
+    return _record(HpsV2, kind, _resolve_precision(settings, device))
 
 
-def _imagereward(kind: str, given: dict[str, Any], device: str) -> ImageReward:
-    return _record(ImageReward, kind, _resolve_precision(given, device))
+def _imagereward(kind: str, settings: dict[str, Any], device: str) -> ImageReward:
+    return _record(ImageReward, kind, _resolve_precision(settings, device))
 
 
-def _head(kind: str, given: dict[str, Any], device: str) -> HeadSpec:
-    return _record(HeadSpec, kind, {**given, "kind": kind})
+def _head(kind: str, settings: dict[str, Any], device: str) -> HeadSpec:
+    return _record(HeadSpec, kind, {**settings, "kind": kind})
 
 
-def _reward(kind: str, given: dict[str, Any], device: str) -> RewardScorer:
-    saved = _record(_SavedReward, kind, given)
+def _reward(kind: str, settings: dict[str, Any], device: str) -> RewardScorer:
+    saved = _record(_SavedReward, kind, settings)
     return RewardScorer.of_folder(Path(saved.path), saved.prompt)
 
 
@@ -162,38 +162,38 @@ _SCORERS: Mapping[str, _Builder[Scorer]] = {
 _BASELINES: Mapping[str, _Builder[Model]] = {"pickscore": _pickscore, "hpsv2": _hpsv2, "imagereward": _imagereward}
 
 
-def _split(part: type[T], given: dict[str, Any], kind: str = "open_clip") -> tuple[T, dict[str, Any]]:
+def _split(part: type[T], settings: dict[str, Any], kind: str = "open_clip") -> tuple[T, dict[str, Any]]:
     """Return the record `part` made of its own keys, and the other keys."""
     names = {each.name for each in fields(cast(Any, part))}
-    own = {key: value for key, value in given.items() if key in names}
-    return _record(part, kind, own), {key: value for key, value in given.items() if key not in names}
+    own = {key: value for key, value in settings.items() if key in names}
+    return _record(part, kind, own), {key: value for key, value in settings.items() if key not in names}
 
 
-def _record(record: type[T], kind: str, given: dict[str, Any], **made: Any) -> T:
+def _record(record: type[T], kind: str, settings: dict[str, Any], **made: Any) -> T:
     """Return `record` with its fields set; lists become tuples, so that the record can be a key.
 
     Raises:
         ModelError: A key that it does not have, or one that it lacks.
     """
     known = {each.name: each for each in fields(cast(Any, record))}
-    unknown = sorted(set(given) - set(known))
+    unknown = sorted(set(settings) - set(known))
     if unknown:
         names = ", ".join(sorted(set(known) - set(made)))
         raise ModelError(f"keys of a model of kind {kind!r} must be among {names}. Got {', '.join(unknown)}.")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     missing = [name for name, each in known.items() if each.default is MISSING and name not in {**values, **made}]
     if missing:
-        raise ModelError(f"a model of kind {kind!r} must be given {', '.join(missing)}. Got {sorted(given)!r}.")
+        raise ModelError(f"a model of kind {kind!r} must be given {', '.join(missing)}. Got {sorted(settings)!r}.")
     return record(**values, **made)
 
 
-def _resolve_precision(given: dict[str, Any], device: str) -> dict[str, Any]:
-    check_decoder(given.get("decode", "fast"), device)
-    return {**given, "precision": resolve_precision(given.get("precision", "fp32"), device)}
+def _resolve_precision(settings: dict[str, Any], device: str) -> dict[str, Any]:
+    check_decoder(settings.get("decode", "fast"), device)
+    return {**settings, "precision": resolve_precision(settings.get("precision", "fp32"), device)}
 
 
-def _only_fp32(given: dict[str, Any], kind: str) -> dict[str, Any]:
+def _only_fp32(settings: dict[str, Any], kind: str) -> dict[str, Any]:
     """Return the keys without `precision`: an ONNX file has its own, and onnxruntime keeps to it."""
-    if given.get("precision", "fp32") not in ("fp32", "auto"):
-        raise ModelError(f"precision of kind {kind!r} must be fp32 or auto. Got {given['precision']!r}.")
-    return {key: value for key, value in given.items() if key != "precision"}
+    if settings.get("precision", "fp32") not in ("fp32", "auto"):
+        raise ModelError(f"precision of kind {kind!r} must be fp32 or auto. Got {settings['precision']!r}.")
+    return {key: value for key, value in settings.items() if key != "precision"}

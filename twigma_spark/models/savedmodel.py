@@ -22,15 +22,15 @@ def read_floats(index: bytes, data: bytes) -> dict[str, NDArray[np.float32]]:
     Raises:
         ValueError: The bytes are not those of such a bundle.
     """
-    found = {}
+    named = {}
     for name, entry in _table(index):
         values = dict(_fields(entry))
         if not name or values.get(1) != _FLOAT:  # the entry without a name is the bundle's own
             continue
         start, size = values.get(4, 0), values.get(5, 0)
         array: NDArray[np.float32] = np.frombuffer(data[start : start + size], dtype="<f4")
-        found[name.decode()] = array.reshape(_shape(values.get(2, b""))).astype(np.float32)
-    return found
+        named[name.decode()] = array.reshape(_shape(values.get(2, b""))).astype(np.float32)
+    return named
 
 
 def names(index: bytes) -> list[str]:

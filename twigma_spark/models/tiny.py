@@ -21,8 +21,8 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 def vocabulary(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the special words and then every word and sign of `texts`, lower case, sorted."""
-    found = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
-    return SPECIAL_WORDS + tuple(sorted(found))
+    words = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
+    return SPECIAL_WORDS + tuple(sorted(words))
 
 
 def save_tokenizer(folder: Path, words: Sequence[str]) -> None:

@@ -74,19 +74,19 @@ def build_release(
     check_tables(cfg, fields, filled)
     check_purged(tables["images"], tables["tombstones"], "a release")
     hashed = _author_hash(cfg)
-    found = release_rows(cfg, tables, fields)
+    rows = release_rows(cfg, tables, fields)
     log(
         f"release: {', '.join(field.name for field in fields)} of {', '.join(corpora_of(cfg))}, "
         f"by the terms of {platform}"
     )
     with whole_folder(out) as part:
-        batches = _log_progress(_with_hashes(arrow.stream_in_order(found.rows), hashed), log)
+        batches = _log_progress(_with_hashes(arrow.stream_in_order(rows.rows), hashed), log)
         files = release_files.write_parts(batches, part, schema_of(fields), PROFILES[platform].rows_a_file)
         if not any(file.rows for file in files):
             limit = "" if cfg.release.max_nsfw is None else f" with release.max_nsfw={cfg.release.max_nsfw:g}"
             raise ConfigError(f"{', '.join(corpora_of(cfg))} must have kept images for a release. Got none{limit}.")
         versions = {name: store.version(name) for name in TABLES if filled[name]}
-        facts = _gather_facts(cfg, platform, fields, files, versions, found, tables)
+        facts = _gather_facts(cfg, platform, fields, files, versions, rows, tables)
         _write_documents(facts, part)
         changes = "" if before is None else _changes(before, release_files.read_release(store.spark, part))
         (part / "CHANGES.md").write_text(_format_changes(facts, previous, changes), encoding="utf-8")
@@ -100,13 +100,13 @@ def _gather_facts(
     fields: tuple[Field, ...],
     files: Sequence[Part],
     versions: Mapping[str, int],
-    found: ReleaseRows,
+    rows: ReleaseRows,
     tables: Mapping[str, DataFrame],
 ) -> Facts:
     """Return what the release says of itself."""
-    released = found.kept.join(found.left_out, "image_id", "left_anti")
+    released = rows.kept.join(rows.left_out, "image_id", "left_anti")
     dated = tables["images"].select("image_id", "post_id", "created_at").join(released, "image_id", "left_semi")
-    hidden = 0 if cfg.release.max_nsfw is None else count_rows(found.left_out)
+    hidden = 0 if cfg.release.max_nsfw is None else count_rows(rows.left_out)
     groups, made = author_groups(cfg, released, tables), made_by(tables["runs"])
     return Facts(
         cfg=cfg,
@@ -162,15 +162,15 @@ def _write_documents(facts: Facts, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     if facts.platform == "x":
         shutil.copyfile(str(rehydrate.__file__), folder / "rehydrate.py")
-    how = facts.cfg.release
+    release = facts.cfg.release
     manifest = {
         "title": facts.title,
-        "version": how.version,
+        "version": release.version,
         "date": facts.day.isoformat(),
         "draft": bool(facts.missing),
         "missing": facts.missing,
         "platform": facts.platform,
-        "reason": how.reason,
+        "reason": release.reason,
         "fields": [{"name": field.name, "type": type_name(field)} for field in facts.fields],
         "files": [asdict(part) for part in facts.files],
         "counts": {name: value for name, value in asdict(facts.counts).items() if name not in ("first", "last")},

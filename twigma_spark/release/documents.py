@@ -67,16 +67,16 @@ def type_name(field: Field) -> str:
 
 def croissant(facts: Facts) -> dict[str, Any]:
     """Return the Croissant metadata (format 1.1 with the RAI vocabulary) as JSON-LD."""
-    how, counts = facts.cfg.release, facts.counts
-    found: dict[str, Any] = {
+    release, counts = facts.cfg.release, facts.counts
+    document: dict[str, Any] = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": [CROISSANT, RAI],
         "name": facts.title,
         "description": facts.description,
-        "version": how.version,
+        "version": release.version,
         "datePublished": facts.day.isoformat(),
-        "url": how.url,
+        "url": release.url,
         "license": facts.license.url if facts.license else None,
         "creator": [_schema_person(creator) for creator in facts.creators],
         "citeAs": _cite(facts),
@@ -87,7 +87,7 @@ def croissant(facts: Facts) -> dict[str, Any]:
         "rai:personalSensitiveInformation": privacy(facts),
         "rai:dataLimitations": [_limits(facts), facts.profile.terms],
         "rai:dataPreprocessingProtocol": _steps(facts),
-        "rai:machineAnnotationTools": [f"{made}: {model}" for made, model in facts.models.items()],
+        "rai:machineAnnotationTools": [f"{kind}: {model}" for kind, model in facts.models.items()],
         "rai:dataCollectionTimeframe": [str(day) for day in (counts.first, counts.last) if day],
         "distribution": [_file_object(part) for part in facts.files],
         "recordSet": [
@@ -95,7 +95,7 @@ def croissant(facts: Facts) -> dict[str, Any]:
             for number, part in enumerate((p for p in facts.files if p.name.endswith(".parquet")), start=1)
         ],
     }
-    return {name: value for name, value in found.items() if value not in (None, [])}
+    return {name: value for name, value in document.items() if value not in (None, [])}
 
 
 def _file_object(part: Part) -> dict[str, Any]:
@@ -134,9 +134,9 @@ def _record_set(facts: Facts, part: Part, number: int) -> dict[str, Any]:
 
 
 def _schema_person(creator: Creator) -> dict[str, str]:
-    found = {"@type": "sc:Person", "name": creator.name, "affiliation": creator.affiliation}
+    person = {"@type": "sc:Person", "name": creator.name, "affiliation": creator.affiliation}
     orcid = f"https://orcid.org/{creator.orcid}" if creator.orcid else None
-    return {name: value for name, value in {**found, "identifier": orcid}.items() if value}
+    return {name: value for name, value in {**person, "identifier": orcid}.items() if value}
 
 
 def _statement(facts: Facts, name: str) -> str:
@@ -163,11 +163,12 @@ def privacy(facts: Facts) -> str:
 
 
 def _limits(facts: Facts) -> str:
-    how = facts.cfg.release
+    release = facts.cfg.release
     gate = (
         "No image was left out for its NSFW score: look at nsfw_score or at the images with care."
-        if how.max_nsfw is None
-        else f"{facts.counts.hidden:,} images are left out: flagged, without an NSFW score, or above {how.max_nsfw:g}."
+        if release.max_nsfw is None
+        else f"{facts.counts.hidden:,} images are left out: "
+        f"flagged, without an NSFW score, or above {release.max_nsfw:g}."
     )
     return gate
 
@@ -181,15 +182,15 @@ def _steps(facts: Facts) -> list[str]:
 
 def zenodo(facts: Facts) -> dict[str, Any]:
     """Return the metadata of a deposit at Zenodo, as its REST API takes it."""
-    how = facts.cfg.release
+    release = facts.cfg.release
     metadata = {
         "title": facts.title,
         "upload_type": "dataset",
         "description": facts.description,
-        "version": how.version,
+        "version": release.version,
         "publication_date": facts.day.isoformat(),
-        "access_right": "open" if how.license else "closed",
-        "license": ZENODO.get(how.license, how.license.lower()) if how.license else None,
+        "access_right": "open" if release.license else "closed",
+        "license": ZENODO.get(release.license, release.license.lower()) if release.license else None,
         "creators": [
             {name: value for name, value in creator.model_dump().items() if value} for creator in facts.creators
         ],
@@ -201,7 +202,7 @@ def zenodo(facts: Facts) -> dict[str, Any]:
 
 def citation(facts: Facts) -> dict[str, Any]:
     """Return the citation as CITATION.cff (format 1.2.0) has it."""
-    how = facts.cfg.release
+    release = facts.cfg.release
     authors = [
         {
             name: value
@@ -214,19 +215,19 @@ def citation(facts: Facts) -> dict[str, Any]:
         }
         for creator in facts.creators
     ]
-    found = {
+    citation_file = {
         "cff-version": "1.2.0",
         "message": "Please cite this data set as below.",
         "type": "dataset",
         "title": facts.title,
         "abstract": facts.description,
         "authors": authors or [{"name": "To be named"}],
-        "version": how.version,
+        "version": release.version,
         "date-released": facts.day.isoformat(),
-        "license": how.license,
-        "url": how.url,
+        "license": release.license,
+        "url": release.url,
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in citation_file.items() if value}
 
 
 def license_text(facts: Facts) -> str:
@@ -281,11 +282,11 @@ def _card_header(facts: Facts) -> dict[str, Any]:
     """Return the YAML of a data card at Hugging Face."""
     size, sizes = facts.counts.images, ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
     larger = "100K<n<1M" if size < 1_000_000 else "1M<n<10M"
-    found = {
+    header = {
         "pretty_name": facts.title,
         "license": facts.cfg.release.license.lower() if facts.cfg.release.license else "other",
         "size_categories": [next((name for limit, name in sizes if size < limit), larger)],
         "tags": ["ai-generated-images", "social-media", "croissant"],
         "configs": [{"config_name": "default", "data_files": "data/*.parquet"}],
     }
-    return found
+    return header

@@ -123,9 +123,9 @@ class Facts:
     @property
     def missing(self) -> list[str]:
         """What a person must still say or choose before this is more than a draft."""
-        how = self.cfg.release
-        terms = [name for name, value in (("license", how.license), ("creators", how.creators)) if not value]
-        return [*terms, *(name for name in STATEMENTS if not how.statements.get(name, "").strip())]
+        release = self.cfg.release
+        terms = [name for name, value in (("license", release.license), ("creators", release.creators)) if not value]
+        return [*terms, *(name for name in STATEMENTS if not release.statements.get(name, "").strip())]
 
 
 def count_release(

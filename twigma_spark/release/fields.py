@@ -91,50 +91,50 @@ PROFILES: Mapping[Platform, Profile] = {
 FEDERATED = frozenset({"bluesky", "mastodon"})
 
 
-def platform_of(corpora: Sequence[Corpus], platforms: Set[str] | None, how: Release) -> Platform:
+def platform_of(corpora: Sequence[Corpus], platforms: Set[str] | None, release: Release) -> Platform:
     """Return whose terms hold for the corpora.
 
     Args:
         corpora: of which images are released.
         platforms: where their posts are from (`posts.platform`); None where no image has the id of a post.
-        how: the configuration.
+        release: the configuration.
 
     Raises:
         ConfigError: where it must be named, or the one named is less strict than the reader says.
     """
     from_x = sorted(c.name for c in corpora if c.reader == "x_api") or sorted((platforms or set()) & {"x"})
-    if from_x and how.platform not in (None, "x"):
+    if from_x and release.platform not in (None, "x"):
         raise ConfigError(
             f"release.platform must be x for posts of X ({', '.join(from_x)}). "
-            f"Got {how.platform!r}; give more fields with release.fields and release.reason."
+            f"Got {release.platform!r}; give more fields with release.fields and release.reason."
         )
-    if how.platform is None and platforms and platforms <= FEDERATED:
+    if release.platform is None and platforms and platforms <= FEDERATED:
         return "fediverse"
-    if how.platform is None and not from_x and platforms is not None:
+    if release.platform is None and not from_x and platforms is not None:
         raise ConfigError(
             "release.platform must name where the posts are from (x, fediverse, or own where they are your own). "
             "Got null, and the images have ids of posts."
         )
-    return how.platform or ("x" if from_x else "own")
+    return release.platform or ("x" if from_x else "own")
 
 
-def fields_of(platform: Platform, how: Release) -> tuple[Field, ...]:
+def fields_of(platform: Platform, release: Release) -> tuple[Field, ...]:
     """Return the columns of the release.
 
     Raises:
         ConfigError: where more is asked for than the platform allows, and no reason is given.
     """
     allowed = PROFILES[platform].fields
-    wanted = how.fields or allowed
+    wanted = release.fields or allowed
     beyond = set(SETS[wanted]) - set(SETS[allowed])
-    if (beyond or (how.authors and "all" not in SETS[allowed])) and not (how.reason or "").strip():
+    if (beyond or (release.authors and "all" not in SETS[allowed])) and not (release.reason or "").strip():
         what = "release.authors" if not beyond else f"release.fields: {wanted}"
         raise ConfigError(
             f"release.reason must say why more is released than the terms of {platform!r} allow by default "
             f"({allowed}). Got none, with {what}. {PROFILES[platform].terms}"
         )
     chosen = tuple(field for field in FIELDS if field.kind in SETS[wanted])
-    return (*chosen, AUTHOR) if how.authors else chosen
+    return (*chosen, AUTHOR) if release.authors else chosen
 
 
 def schema_of(fields: Sequence[Field]) -> pa.Schema:

@@ -71,14 +71,14 @@ def choose_quality(
         "nsfw": {"corpus": set(corpora), "threshold": {str(t) for t in cfg.trends.nsfw_thresholds}},
         "projection": {},
     }
-    found = []
+    chosen = []
     for row in rows:
         column, labels = OF.get((row["analysis"], row["metric"])), row["labels"] or {}
         wanted = asked.get(row["analysis"], {})
         fits = labels.keys() == wanted.keys() and all(labels[name] in values for name, values in wanted.items())
         if column in names and fits and row["estimate"] is not None:
-            found.append((names.index(column), row["analysis"], row["metric"], sorted(labels.items()), row))
-    return [_quality(names[place], row) for place, *_, row in sorted(found, key=lambda each: each[:-1])]
+            chosen.append((names.index(column), row["analysis"], row["metric"], sorted(labels.items()), row))
+    return [_quality(names[place], row) for place, *_, row in sorted(chosen, key=lambda each: each[:-1])]
 
 
 def _quality(column: str, row: Mapping[str, Any]) -> Quality:

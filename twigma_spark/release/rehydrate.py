@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the folder for the pages")
     parser.add_argument("--max-posts", type=_positive, help="look up so many posts at most")
     parser.add_argument("--api", default=API, help=argparse.SUPPRESS)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        rehydrate(asked.files, asked.out, os.environ.get("X_BEARER_TOKEN", ""), asked.max_posts, asked.api)
+        rehydrate(options.files, options.out, os.environ.get("X_BEARER_TOKEN", ""), options.max_posts, options.api)
     except RehydrationError as error:
         print(f"rehydrate: {error}", file=sys.stderr)
         return 2
@@ -156,12 +156,12 @@ def wait_of(headers: Mapping[str, str] | Message, attempt: int, now: float) -> f
     return min(2.0**attempt, LONGEST_WAIT)
 
 
-def write_page(out: Path, asked: Sequence[str], page: Mapping[str, object]) -> None:
+def write_page(out: Path, ids: Sequence[str], page: Mapping[str, object]) -> None:
     """Write a page with the ids that it answers; it is there whole or not at all."""
-    file = out / f"page-{asked[0]}.json"
+    file = out / f"page-{ids[0]}.json"
     part = file.with_suffix(".part")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    content = {**page, "data": page.get("data") or [], "asked": list(asked), "collected_at": now}
+    content = {**page, "data": page.get("data") or [], "asked": list(ids), "collected_at": now}
     part.write_text(json.dumps(content), encoding="utf-8")
     part.replace(file)
 
@@ -171,10 +171,10 @@ def write_gone(out: Path) -> int:
     rows = []
     for file in sorted(out.glob("page-*.json")):
         page = json.loads(file.read_text(encoding="utf-8"))
-        given = {post["id"] for post in page["data"]}
+        there = {post["id"] for post in page["data"]}
         reasons = {str(error.get("resource_id") or error.get("value")): error.get("title", "")
                    for error in page.get("errors") or []}  # fmt: skip
-        rows += [(name, _as_text(reasons.get(name, "not given"))) for name in page["asked"] if name not in given]
+        rows += [(name, _as_text(reasons.get(name, "not given"))) for name in page["asked"] if name not in there]
     with (out / "gone.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerows([("id", "reason"), *rows])

@@ -61,7 +61,7 @@ def corpora(
         of_vectors: corpora whose images came as vectors.
     """
     names = [*roles, *sorted({r["corpus"] for r in image_outcomes} - set(roles))]
-    made = [
+    summaries = [
         replace(
             _corpus(name, roles.get(name, "not configured"), [r for r in image_outcomes if r["corpus"] == name]),
             are_vectors=name in of_vectors,
@@ -69,7 +69,7 @@ def corpora(
         for name in names
     ]
     order = {role: i for i, role in enumerate(ROLES)}
-    return tuple(sorted(made, key=lambda c: order.get(c.role, len(ROLES))))
+    return tuple(sorted(summaries, key=lambda c: order.get(c.role, len(ROLES))))
 
 
 def _corpus(name: str, role: str, rows: Rows) -> CorpusSummary:
@@ -89,8 +89,8 @@ def _corpus(name: str, role: str, rows: Rows) -> CorpusSummary:
 
 def downloads(rows: Rows) -> tuple[DownloadEnd, ...]:
     """Return how the downloads ended, by corpus: those that are there, then the most frequent reasons."""
-    made = (DownloadEnd(**row) for row in rows)
-    return tuple(sorted(made, key=lambda d: (d.corpus, d.outcome != "ok", -d.pictures, d.reason)))
+    ends = (DownloadEnd(**row) for row in rows)
+    return tuple(sorted(ends, key=lambda d: (d.corpus, d.outcome != "ok", -d.pictures, d.reason)))
 
 
 def results(rows: Iterable[Result]) -> tuple[Result, ...]:
@@ -101,17 +101,17 @@ def results(rows: Iterable[Result]) -> tuple[Result, ...]:
 
 def origins(rows: Rows) -> tuple[OriginCount, ...]:
     """Return images by cluster and corpus, in order."""
-    made = (OriginCount(**row) for row in rows)
-    return tuple(sorted(made, key=lambda o: (o.clustering, o.cluster, o.corpus)))
+    counts = (OriginCount(**row) for row in rows)
+    return tuple(sorted(counts, key=lambda o: (o.clustering, o.cluster, o.corpus)))
 
 
 def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[ThemeSummary, ...]:
     """Return the themes in order of clustering and number."""
     words, months, shown = (_by_cluster(r) for r in (rows.words, rows.months, rows.examples))
-    found = []
+    summaries = []
     for row in sorted(rows.centroids, key=_cluster):
         key = _cluster(row)
-        found.append(
+        summaries.append(
             ThemeSummary(
                 clustering=row["clustering_id"],
                 cluster=row["cluster"],
@@ -126,17 +126,17 @@ def themes(rows: ThemeRows, pictures: Mapping[str, Picture]) -> tuple[ThemeSumma
                 ),
             )
         )
-    return tuple(found)
+    return tuple(summaries)
 
 
 def pictures(rows: Rows, link: Callable[[str, str], str] = lambda corpus, file: "") -> dict[str, Picture]:
     """Return pictures by id; `rows` are of `gallery.thumbnails`, and `link` makes one of corpus and file."""
-    found = {}
+    by_id = {}
     for row in rows:
         blobs = {name: bytes(row[name]) if row[name] is not None else None for name in ("thumbnail", "preview")}
         known = {"score": _number(row["score"]), "link": link(row["corpus"], row["file"])}
-        found[row["image_id"]] = Picture(**{**row, **blobs, **known})
-    return found
+        by_id[row["image_id"]] = Picture(**{**row, **blobs, **known})
+    return by_id
 
 
 def duplicate_groups(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[DuplicateGroup, ...]:
@@ -205,17 +205,17 @@ def pairs(rows: Rows, pictures: Mapping[str, Picture]) -> tuple[Pair, ...]:
 def matches(rows: Rows, bins: Rows, order: Iterable[str], width: float) -> tuple[BestMatches, ...]:
     """Return the similarities by reference, in the given order of corpora."""
     place = {name: i for i, name in enumerate(order)}
-    found = []
+    by_reference = []
     for row in sorted(rows, key=lambda r: (place.get(r["reference"], len(place)), r["reference"])):
         edges = sorted((round(b["edge"], 6), b["images"]) for b in bins if b["reference"] == row["reference"])
-        found.append(BestMatches(**row, bins=tuple(edges), width=width))
-    return tuple(found)
+        by_reference.append(BestMatches(**row, bins=tuple(edges), width=width))
+    return tuple(by_reference)
 
 
 def prompts(rows: Rows) -> tuple[PromptDistance, ...]:
     """Return the prompts by corpus and length; `rows` are of `summaries.prompt_distances`."""
-    made = (PromptDistance(**row) for row in rows)
-    return tuple(sorted(made, key=lambda p: (p.corpus, p.words, p.distance)))
+    distances = (PromptDistance(**row) for row in rows)
+    return tuple(sorted(distances, key=lambda p: (p.corpus, p.words, p.distance)))
 
 
 def safety(rows: Rows, order: Iterable[str]) -> tuple[Safety, ...]:
@@ -230,12 +230,12 @@ def rejects(rows: Rows) -> tuple[Reject, ...]:
     def kind(row: Row) -> tuple[str, str, str, str]:
         return row["stage"], row["unit"], row["corpus"] or "", row["reason"]
 
-    found = []
+    grouped = []
     for key, same in groupby(sorted(rows, key=lambda r: (kind(r), r["key"])), kind):
         group = list(same)
         examples = tuple((r["key"], r["detail"] or "") for r in group)
-        found.append(Reject(*key, count=group[0]["count"], examples=examples))
-    return tuple(found)
+        grouped.append(Reject(*key, count=group[0]["count"], examples=examples))
+    return tuple(grouped)
 
 
 def runs(rows: Rows) -> tuple[StageRun, ...]:
@@ -249,10 +249,10 @@ def _cluster(row: Row) -> tuple[str, int]:
 
 
 def _by_cluster(rows: Rows) -> dict[tuple[str, int], Rows]:
-    found: dict[tuple[str, int], Rows] = {}
+    grouped: dict[tuple[str, int], Rows] = {}
     for row in rows:
-        found.setdefault(_cluster(row), []).append(row)
-    return found
+        grouped.setdefault(_cluster(row), []).append(row)
+    return grouped
 
 
 def _number(value: Any) -> Any:

@@ -49,10 +49,10 @@ def render_changes(title: str, against: str, now: datetime, changes: Changes) ->
 
 
 def _line(change: Change) -> dict[str, str]:
-    found = metrics.find(change.now.analysis, change.now.metric)
+    metric = metrics.find(change.now.analysis, change.now.metric)
     return {
         "of": change.now.label_text,
-        "measure": found.title if found else f"{change.now.analysis} {change.now.metric}",
+        "measure": metric.title if metric else f"{change.now.analysis} {change.now.metric}",
         "before": _with_ends(change.before),
         "now": _with_ends(change.now),
         "difference": f"{number(change.difference)} {interval(change.low, change.high)}",

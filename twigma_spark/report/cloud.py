@@ -59,10 +59,10 @@ def _place(ordered: Sequence[SizedWord], width: float, height: float, largest: f
             for x, y in [(width / 2 + 2 * angle * math.cos(angle), height / 2 + angle * math.sin(angle))]
             if _is_inside(word, x, y, pixels, width, height)
         )
-        found = next((one for one in free if not any(_overlap(one, other) for other in placed)), None)
-        if found is None:
+        place = next((one for one in free if not any(_overlap(one, other) for other in placed)), None)
+        if place is None:
             return None
-        placed.append(found)
+        placed.append(place)
     return tuple(placed)
 
 

@@ -88,13 +88,14 @@ def render(data: ReportData) -> str:
     """
     env = environment()
     plotly, *scripts = get_plotlyjs(), *(source(env, name) for name in SCRIPTS)
-    found = {section.id: section.findings(data) for section in SECTIONS}
+    findings = {section.id: section.findings(data) for section in SECTIONS}
     page = env.get_template("page.html").render(
         data=data,
         sections=[
-            (section, section.context(data), section_rows(data, section.id), found[section.id]) for section in SECTIONS
+            (section, section.context(data), section_rows(data, section.id), findings[section.id])
+            for section in SECTIONS
         ],
-        leads=choose_leads(found),
+        leads=choose_leads(findings),
         opening=choose_pictures(data),
         style=Markup(source(env, "page.css")),  # noqa: S704 - a file of the package
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of the package
@@ -104,10 +105,10 @@ def render(data: ReportData) -> str:
     return page
 
 
-def choose_leads(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+def choose_leads(findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
     """Return the sentences that the page opens with: the first one of a section, those of LEADS before others."""
-    order = [*LEADS, *(name for name in found if name not in LEADS)]
-    return [found[name][0] for name in order if found.get(name)][:SENTENCES]
+    order = [*LEADS, *(name for name in findings if name not in LEADS)]
+    return [findings[name][0] for name in order if findings.get(name)][:SENTENCES]
 
 
 def choose_pictures(data: ReportData) -> list[Picture]:

@@ -60,8 +60,8 @@ class _Page(HTMLParser):
         self._into = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "article" and (name := given.get("data-pictures")):
+        attributes = dict(attrs)
+        if tag == "article" and (name := attributes.get("data-pictures")):
             self._theme = ThemePictures()
             self.themes.setdefault(name, []).append(self._theme)
         if self._theme is None:
@@ -71,11 +71,11 @@ class _Page(HTMLParser):
         elif tag == "figure":
             self._shown = None
         elif tag == "button":
-            self._hidden = "veiled" in (given.get("class") or "").split()
+            self._hidden = "veiled" in (attributes.get("class") or "").split()
             if not self._hidden:
-                self._shown = Shown("", given.get("data-text") or "")
+                self._shown = Shown("", attributes.get("data-text") or "")
         elif tag == "img" and self._shown is not None and not self._hidden:
-            self._shown.source = given.get("src") or ""
+            self._shown.source = attributes.get("src") or ""
             self._theme.pictures.append(self._shown)
 
     def handle_endtag(self, tag: str) -> None:

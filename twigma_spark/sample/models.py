@@ -144,9 +144,9 @@ def shown(scene: Scene) -> ShownScenes:
 
 
 def _examples(lesson: Sequence[ShownScenes], fit: str) -> Examples:
-    how = Preparation(tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, fit)
+    preparation = Preparation(tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, fit)
     return Examples(
-        np.stack([prepare(shown.file, how) for shown in lesson]),
+        np.stack([prepare(shown.file, preparation) for shown in lesson]),
         tuple(each.caption for each in lesson),
         tuple(each.theme for each in lesson),
         tuple(each.medium for each in lesson),
@@ -164,11 +164,11 @@ def _train_nsfw(lesson: Sequence[ShownScenes], out: Path) -> None:
 
 def _files(out: Path) -> dict[str, dict[str, Any]]:
     """Return size and SHA-256 of every file but the card."""
-    found = sorted(path for path in out.rglob("*") if path.is_file() and path.name != CARD)
+    files = sorted(path for path in out.rglob("*") if path.is_file() and path.name != CARD)
     return {
         path.relative_to(out).as_posix(): {
             "bytes": path.stat().st_size,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
-        for path in found
+        for path in files
     }

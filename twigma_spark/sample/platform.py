@@ -40,24 +40,27 @@ class Platform:
         self.posts.sort(key=lambda post: (post["created_at"], post["id"]), reverse=True)
         self.files = {path.stem: path for path in sorted((folder / "media").iterdir())}
 
-    def search(self, given: Mapping[str, str], address: str) -> dict[str, Any]:
+    def search(self, parameters: Mapping[str, str], address: str) -> dict[str, Any]:
         """Return a page of the posts with one of the hashtags of a query, in a window of time."""
-        tags = {tag.lower() for tag in re.findall(r"#(\w+)", given["query"])}
-        found = [
+        tags = {tag.lower() for tag in re.findall(r"#(\w+)", parameters["query"])}
+        posts = [
             post
             for post in self.posts
-            if given["start_time"] <= post["created_at"] < given["end_time"]
+            if parameters["start_time"] <= post["created_at"] < parameters["end_time"]
             and tags & {each["tag"].lower() for each in (post.get("entities") or {}).get("hashtags", [])}
         ]
-        start, most = int(given.get("next_token", 0)), min(MOST, max(FEWEST, int(given.get("max_results", FEWEST))))
-        page = found[start : start + most]
+        start, most = (
+            int(parameters.get("next_token", 0)),
+            min(MOST, max(FEWEST, int(parameters.get("max_results", FEWEST)))),
+        )
+        page = posts[start : start + most]
         keys = [key for post in page for key in (post.get("attachments") or {}).get("media_keys", []) if key]
         media = [self._entry(key, address) for key in dict.fromkeys(keys) if key in self.media]
         users = [self.users[name] for name in dict.fromkeys(p["author_id"] for p in page) if name in self.users]
         meta: dict[str, Any] = {"result_count": len(page)}
-        if start + most < len(found):
+        if start + most < len(posts):
             meta["next_token"] = str(start + most)
-        return {"data": page, "includes": {"media": media, "users": users}, "meta": meta, "total": len(found)}
+        return {"data": page, "includes": {"media": media, "users": users}, "meta": meta, "total": len(posts)}
 
     def _entry(self, key: str, address: str) -> dict[str, Any]:
         return {**self.media[key], "url": f"{address}/media/{key}"}
@@ -74,9 +77,9 @@ def serving(folder: Path, port: int = 0) -> Iterator[str]:
         def do_GET(self) -> None:
             """Answer a search, a count, or with a picture."""
             parts = urlsplit(self.path)
-            given = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            if parts.path in ("/2/tweets/search/all", "/2/tweets/counts/all") and given.get("query"):
-                page = platform.search(given, address)
+            parameters = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            if parts.path in ("/2/tweets/search/all", "/2/tweets/counts/all") and parameters.get("query"):
+                page = platform.search(parameters, address)
                 total = page.pop("total")
                 page = {"meta": {"total_tweet_count": total}} if "counts" in parts.path else page
                 self._send(200, json.dumps(page).encode(), "application/json")

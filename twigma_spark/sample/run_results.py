@@ -59,8 +59,10 @@ def collect_results(tables: Mapping[str, Any]) -> RunResults:
 def _reward(accuracies: list[Any], gains: list[Any], matching: list[Any]) -> dict[str, tuple[float, float, float]]:
     """Return the reward model's accuracy, its gain by the name of the other scorer, and what matching changes."""
     own = [("accuracy", row) for row in accuracies if row["labels"]["scorer"] == "reward"]
-    found = dict([*own, *((row["labels"]["scorer"], row) for row in gains), *((REWARD_MATCHING, r) for r in matching)])
-    return {name: _with_ends(row) for name, row in found.items() if _has_ends(row)}
+    scorers = dict(
+        [*own, *((row["labels"]["scorer"], row) for row in gains), *((REWARD_MATCHING, r) for r in matching)]
+    )
+    return {name: _with_ends(row) for name, row in scorers.items() if _has_ends(row)}
 
 
 def _has_ends(row: Mapping[str, Any]) -> bool:
@@ -89,4 +91,4 @@ def _neighbours(rows: list[Any], keys: dict[str, Key]) -> dict[Key, list[Key]]:
     for row in rows:
         if row["image_id"] in keys and row["neighbour_id"] in keys:
             near.setdefault(keys[row["image_id"]], []).append((-row["similarity"], keys[row["neighbour_id"]]))
-    return {key: [other for _, other in sorted(found)] for key, found in near.items()}
+    return {key: [other for _, other in sorted(ranked)] for key, ranked in near.items()}

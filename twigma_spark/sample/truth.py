@@ -76,7 +76,7 @@ def load_images(path: Path) -> list[ImageTruth]:
 
 def check_results(
     truth: Truth,
-    found: RunResults,
+    run: RunResults,
     images: Sequence[ImageTruth],
     copies_share: float = 0.9,
     near_share: float = 0.95,
@@ -86,7 +86,7 @@ def check_results(
 
     Args:
         truth: what was planted.
-        found: what a run found.
+        run: what a run found.
         images: what is true of every image; they say which theme a cluster is.
         copies_share: share of reference copies whose source must be among the nearest.
         near_share: share of the near duplicates that the search can reach (REACHABLE) and that must be collapsed with
@@ -94,29 +94,29 @@ def check_results(
         depth: how many neighbours count as nearest.
     """
     return [
-        _accounts(truth, found),
-        _broken(truth, found),
-        _needless(truth, found),
-        _metadata(truth, found),
+        _accounts(truth, run),
+        _broken(truth, run),
+        _needless(truth, run),
+        _metadata(truth, run),
         _groups(
             "shared media collapsed",
             [_keys("posts", entry.source_keys) for entry in truth.shared_media],
-            found,
+            run,
             {"media"},
         ),
         _groups(
             "byte duplicates collapsed",
             [_keys(entry.corpus, entry.source_keys) for entry in truth.byte_duplicates],
-            found,
+            run,
             {"media", "bytes"},
         ),
-        _near(truth, found, near_share),
-        _copies(truth, found, copies_share, depth),
-        _kl(truth, found),
-        _bands(truth, found),
-        _closeness(found),
-        _themes(truth, found, images),
-        _reward(truth, found),
+        _near(truth, run, near_share),
+        _copies(truth, run, copies_share, depth),
+        _kl(truth, run),
+        _bands(truth, run),
+        _closeness(run),
+        _themes(truth, run, images),
+        _reward(truth, run),
     ]
 
 
@@ -126,10 +126,10 @@ def format_checks(checks: Sequence[Check]) -> str:
     return "\n".join(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{wide}}  {check.detail}" for check in checks)
 
 
-def _accounts(truth: Truth, found: RunResults) -> Check:
+def _accounts(truth: Truth, run: RunResults) -> Check:
     """Every candidate is an image or a reject: nothing vanishes."""
-    usable = Counter(corpus for corpus, _ in found.images)
-    refused = Counter(key.split("/", 1)[0] for unit, key, _ in found.rejects if unit == "image")
+    usable = Counter(corpus for corpus, _ in run.images)
+    refused = Counter(key.split("/", 1)[0] for unit, key, _ in run.rejects if unit == "image")
     wrong = [
         f"{name}: {usable[name]} images + {refused[name]} rejects of {account.files} files"
         for name, account in truth.corpora.items()
@@ -144,9 +144,9 @@ def _expected_rejects(truth: Truth) -> Counter[tuple[str, str, str]]:
     return Counter((entry.unit, f"{entry.corpus}/{entry.source_key}", entry.reason or "") for entry in broken)
 
 
-def _broken(truth: Truth, found: RunResults) -> Check:
+def _broken(truth: Truth, run: RunResults) -> Check:
     wanted = _expected_rejects(truth)
-    missed = wanted - Counter(found.rejects)
+    missed = wanted - Counter(run.rejects)
     return _count(
         "broken files and posts rejected, with reason",
         wanted.total(),
@@ -154,17 +154,17 @@ def _broken(truth: Truth, found: RunResults) -> Check:
     )
 
 
-def _needless(truth: Truth, found: RunResults) -> Check:
+def _needless(truth: Truth, run: RunResults) -> Check:
     """Rejects of images and posts that nothing is wrong with."""
-    extra = Counter(entry for entry in found.rejects if entry[0] != "metadata") - _expected_rejects(truth)
+    extra = Counter(entry for entry in run.rejects if entry[0] != "metadata") - _expected_rejects(truth)
     listed = ", ".join(f"{key}: {reason}" for _, key, reason in list(extra)[:3])
     return Check("no usable file rejected", not extra, listed or "none")
 
 
-def _metadata(truth: Truth, found: RunResults) -> Check:
+def _metadata(truth: Truth, run: RunResults) -> Check:
     """By corpus and reason only: how a reader names a line is its own affair."""
     wanted = Counter((fault.corpus, fault.reason or "") for fault in truth.metadata_faults if not fault.usable)
-    had = Counter((key.split("/", 1)[0], reason) for unit, key, reason in found.rejects if unit == "metadata")
+    had = Counter((key.split("/", 1)[0], reason) for unit, key, reason in run.rejects if unit == "metadata")
     missed = wanted - had
     return _count(
         "metadata faults rejected, with reason",
@@ -177,51 +177,51 @@ def _keys(corpus: str, source_keys: Iterable[str]) -> list[Key]:
     return [(corpus, source_key) for source_key in source_keys]
 
 
-def _root(key: Key, found: RunResults) -> Key:
+def _root(key: Key, run: RunResults) -> Key:
     """The image that survives in the place of this one; chains are followed, circles end."""
     seen = {key}
-    while key in found.duplicates and found.duplicates[key][0] not in seen:
-        key = found.duplicates[key][0]
+    while key in run.duplicates and run.duplicates[key][0] not in seen:
+        key = run.duplicates[key][0]
         seen.add(key)
     return key
 
 
-def _groups(name: str, groups: Sequence[Sequence[Key]], found: RunResults, tiers: set[str]) -> Check:
+def _groups(name: str, groups: Sequence[Sequence[Key]], run: RunResults, tiers: set[str]) -> Check:
     """All members of a group stand for one image, and all but one were seen to at these tiers."""
     missed = []
     for group in groups:
-        listed = sum(found.duplicates.get(key, (key, ""))[1] in tiers for key in group)
-        if listed != len(group) - 1 or len({_root(key, found) for key in group}) != 1:
+        listed = sum(run.duplicates.get(key, (key, ""))[1] in tiers for key in group)
+        if listed != len(group) - 1 or len({_root(key, run) for key in group}) != 1:
             missed.append("/".join(group[0]))
     return _count(name, len(groups), missed)
 
 
-def _near(truth: Truth, found: RunResults, least: float) -> Check:
+def _near(truth: Truth, run: RunResults, least: float) -> Check:
     """The kinds of change that leave the picture where it was; crops move it, and are beyond the default thresholds."""
     together: dict[bool, list[bool]] = {True: [], False: []}
     for entry in truth.near_duplicates:
         one, other = (entry.corpus, entry.source_key), (entry.corpus, entry.of)
-        together[entry.kind in REACHABLE].append(_root(one, found) == _root(other, found))
+        together[entry.kind in REACHABLE].append(_root(one, run) == _root(other, run))
     check = _share("near duplicates collapsed", together[True], least)
     crops = together[False]
     return Check(check.name, check.ok, f"{check.detail}; crops, not asked for: {sum(crops)} of {len(crops)}")
 
 
-def _copies(truth: Truth, found: RunResults, least: float, depth: int) -> Check:
+def _copies(truth: Truth, run: RunResults, least: float, depth: int) -> Check:
     near = [
-        (entry.of_corpus, entry.of) in list(found.neighbours.get(("posts", entry.source_key), ()))[:depth]
+        (entry.of_corpus, entry.of) in list(run.neighbours.get(("posts", entry.source_key), ()))[:depth]
         for entry in truth.reference_copies
     ]
     return _share(f"sources among the {depth} nearest of copies", near, least)
 
 
-def _kl(truth: Truth, found: RunResults) -> Check:
+def _kl(truth: Truth, run: RunResults) -> Check:
     order = truth.kl_order
     names = [*order.nearest_first, *order.then_any_order]
-    values = {name: found.kl.get((order.source, name)) for name in names}
+    values = {name: run.kl.get((order.source, name)) for name in names}
     known = {name: value for name, value in values.items() if value is not None}
     # A world of a hundred images has intervals that overlap, and an order that another processor changes.
-    is_large = sum(corpus == order.source for corpus, _ in found.images) >= LARGE
+    is_large = sum(corpus == order.source for corpus, _ in run.images) >= LARGE
     in_order = _lies_below if is_large else _may_lie_below
     right = len(known) == len(names) and all(
         in_order(known[first], known[second])
@@ -253,7 +253,7 @@ PURE = 0.5
 DIRECTIONS = {1: "rising", 0: "steady", -1: "falling"}
 
 
-def _bands(truth: Truth, found: RunResults) -> Check:
+def _bands(truth: Truth, run: RunResults) -> Check:
     """The planted coefficients of the follower bands, as percent, inside the intervals found; all references agree.
 
     Where the sample has the power, no interval may hold 0.
@@ -262,7 +262,7 @@ def _bands(truth: Truth, found: RunResults) -> Check:
     for band, level in BANDS.items():
         planted = 100 * math.expm1(truth.likes.bands[band] - truth.likes.bands["<500"])
         power = band_power(truth.likes, truth.posts, band, "<500")
-        rows = [ends for (_, own), ends in found.changes.items() if own == level]
+        rows = [ends for (_, own), ends in run.changes.items() if own == level]
         right &= bool(rows) and all(_near_log(planted, *ends) for ends in rows)
         right &= power <= ENOUGH or all(low > 0 for _, low, _ in rows)
         seen = f"{rows[0][0]:+.0f}% [{rows[0][1]:+.0f}, {rows[0][2]:+.0f}]" if rows else "missing"
@@ -276,11 +276,11 @@ def _near_log(planted: float, estimate: float, low: float, high: float) -> bool:
     return abs(logs[0] - logs[1]) <= 3 * (logs[3] - logs[2]) / (2 * 1.96)
 
 
-def _closeness(found: RunResults) -> Check:
+def _closeness(run: RunResults) -> Check:
     """Least against most similar: no interval may lie on the side that was not planted."""
     details, right = [], True
     for reference, sign in CLOSER.items():
-        ends = found.changes.get((reference, "quintile 1"))
+        ends = run.changes.get((reference, "quintile 1"))
         right &= ends is not None and (ends[2] > 0 if sign > 0 else ends[1] < 0)
         side = "planted above 0" if sign > 0 else "planted below 0"
         seen = f"{ends[0]:+.0f}% [{ends[1]:+.0f}, {ends[2]:+.0f}], {side}" if ends else "missing"
@@ -293,32 +293,32 @@ REWARD_MATCHING = "matching"
 REWARD_CHECK = "the reward model tells what is liked"
 
 
-def _reward(truth: Truth, found: RunResults) -> Check:
+def _reward(truth: Truth, run: RunResults) -> Check:
     """The trained model beats what sees no likes and what sees no image, and does not go by the author.
 
     How near it comes to the best possible accuracy is shown: that of the planted taste itself, on the same pairs. In
     a small world no interval can exclude 0.
     """
     tastes = {("diffusion", taste.source_key): taste.brightness for taste in truth.tastes}
-    known = [(one, other) for one, other in found.held_out if one in tastes and other in tastes]
-    own = found.reward.get("accuracy")
+    known = [(one, other) for one, other in run.held_out if one in tastes and other in tastes]
+    own = run.reward.get("accuracy")
     is_large = len(tastes) >= LARGE_COMMUNITY
     if own is None or not known:
         return Check(REWARD_CHECK, not is_large, "no reward model; in a small world there are too few pairs")
     best = sum(tastes[one] > tastes[other] for one, other in known) / len(known)
     wanted = (*REWARD_GAINS, REWARD_MATCHING)
-    ends = {name: found.reward.get(name) for name in wanted}
+    ends = {name: run.reward.get(name) for name in wanted}
     # Where intervals are wide, or pairs too few for one, only what lies wholly on the other side is wrong.
     right = all((e is not None and e[1] > 0) if is_large else (e is None or e[2] > 0) for e in ends.values())
     words = {**REWARD_GAINS, REWARD_MATCHING: "the larger author preferred without matching, more by"}
-    said = [f"{words[name]} " + "{:+.2f} [{:+.2f}, {:+.2f}]".format(*e) for name, e in ends.items() if e is not None]
-    detail = "accuracy {:.2f} [{:.2f}, {:.2f}]".format(*own) + f" of {best:.2f} possible; {'; '.join(said)}"
+    gains = [f"{words[name]} " + "{:+.2f} [{:+.2f}, {:+.2f}]".format(*e) for name, e in ends.items() if e is not None]
+    detail = "accuracy {:.2f} [{:.2f}, {:.2f}]".format(*own) + f" of {best:.2f} possible; {'; '.join(gains)}"
     return Check(REWARD_CHECK, right, detail)
 
 
-def _themes(truth: Truth, found: RunResults, images: Sequence[ImageTruth]) -> Check:
+def _themes(truth: Truth, run: RunResults, images: Sequence[ImageTruth]) -> Check:
     """No theme is seen to move another way than planted, and those that the sample has the power for are seen to."""
-    arrows = _arrows_of_themes(found, images)
+    arrows = _arrows_of_themes(run, images)
     powers = trend_powers(truth.trends, len(truth.posts))
     planted = {theme: trend.direction for theme, trend in truth.trends.items()}
     seen = {theme: ways & set(DIRECTIONS.values()) for theme, ways in arrows.items() if theme in planted}
@@ -333,18 +333,18 @@ def _themes(truth: Truth, found: RunResults, images: Sequence[ImageTruth]) -> Ch
     return Check("themes rising and falling", bool(seen) and not wrong and not missed, detail + named)
 
 
-def _arrows_of_themes(found: RunResults, images: Sequence[ImageTruth]) -> dict[str, set[str]]:
+def _arrows_of_themes(run: RunResults, images: Sequence[ImageTruth]) -> dict[str, set[str]]:
     """What is said of each theme that most images of a cluster, by their ground truth, belong to."""
     themes: dict[int, Counter[str]] = {}
     for image in images:
-        cluster = found.clusters.get((image.corpus, image.source_key))
+        cluster = run.clusters.get((image.corpus, image.source_key))
         if cluster is not None:
             themes.setdefault(cluster, Counter())[image.theme] += 1
     arrows: dict[str, set[str]] = {}
     for cluster, counts in sorted(themes.items()):
         theme, most = counts.most_common(1)[0]
-        if most >= PURE * counts.total() and cluster in found.arrows:
-            arrows.setdefault(theme, set()).add(DIRECTIONS[found.arrows[cluster]])
+        if most >= PURE * counts.total() and cluster in run.arrows:
+            arrows.setdefault(theme, set()).add(DIRECTIONS[run.arrows[cluster]])
     return arrows
 
 

@@ -83,11 +83,11 @@ def _draw_diffusion(folder: Path, count: int, seed: int) -> Ledger:
 def world_is_current(out: Path, size: int, seed: int) -> bool:
     """Whether `out` holds a whole world of this size, seed and format, so that drawing it can be skipped."""
     try:
-        found = json.loads((out / TRUTH).read_text(encoding="utf-8"))
+        truth = json.loads((out / TRUTH).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     wanted = {"format": FORMAT, "size": size, "seed": seed}
-    return isinstance(found, dict) and all(found.get(key) == value for key, value in wanted.items())
+    return isinstance(truth, dict) and all(truth.get(key) == value for key, value in wanted.items())
 
 
 def _check(out: Path, size: int, seed: int) -> None:

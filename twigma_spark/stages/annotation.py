@@ -14,6 +14,7 @@ from twigma_spark.report.annotation import SheetItem, annotation_page
 from twigma_spark.stages import inputs
 from twigma_spark.stages.stage import Frames
 from twigma_spark.transforms import annotation, gallery
+from twigma_spark.transforms.columns import is_one_of
 from twigma_spark.transforms.images import NO_BYTES
 
 
@@ -29,18 +30,20 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
     Raises:
         ConfigError: where there is no image to show.
     """
-    how = cfg.concordance
-    clusters = inputs.clustering(tables["clusters"], how.clustering)
+    settings = cfg.concordance
+    clusters = inputs.clustering(tables["clusters"], settings.clustering)
     drawn = tables["images"].where(f"NOT ({NO_BYTES})")
-    chosen = annotation.sheet(clusters, drawn, tables["scores"], how.per_cluster, how.nsfw_threshold, cfg.seed)
+    chosen = annotation.sheet(
+        clusters, drawn, tables["scores"], settings.per_cluster, settings.nsfw_threshold, cfg.seed
+    )
     rows = [row.asDict() for row in chosen.collect()]
     if not rows:
         raise ConfigError(
-            f"concordance.clustering must be a clustering with images that may be shown. Got {how.clustering!r}; "
+            f"concordance.clustering must be a clustering with images that may be shown. Got {settings.clustering!r}; "
             "run the stage cluster first, or raise concordance.nsfw_threshold."
         )
     pictures = _pictures(cfg, spark, tables, [row["image_id"] for row in rows])
-    shown = [SheetItem(r["item"], found, r["unsure"]) for r in rows if (found := pictures.get(r["image_id"]))]
+    shown = [SheetItem(r["item"], picture, r["unsure"]) for r in rows if (picture := pictures.get(r["image_id"]))]
     page = write_text(f"{out.rstrip('/')}/sheet.html", annotation_page(cfg.report.title, shown))
     sheet = write_text(f"{out.rstrip('/')}/sheet.csv", blank_sheet([s.item for s in shown]))
     return f"{len(shown)} images of {len({row['cluster'] for row in rows})} clusters, blind: {page} and {sheet}"
@@ -48,7 +51,7 @@ def annotate(cfg: Config, spark: SparkSession, tables: Frames, out: str) -> str:
 
 def _pictures(cfg: Config, spark: SparkSession, tables: Frames, ids: list[str]) -> dict[str, bytes | None]:
     """Return the pictures by image id, small enough for a page."""
-    wanted = tables["images"].where(F.col("image_id").isin(ids))
+    wanted = tables["images"].where(is_one_of("image_id", ids))
     blind = wanted.select("image_id", "content", F.lit(cfg.concordance.thumbnail).alias("side"))
     with picture_batches(spark, cfg.embed.arrow_batch):
         rows = gallery.thumbnails(blind, cfg.ingest.max_pixels).collect()

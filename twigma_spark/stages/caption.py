@@ -35,8 +35,8 @@ def run(
         return answered.withColumns(made_by).select(*CAPTIONS.column_names)
 
     task = Task("caption", "captions", model, "string", cfg.caption, specs.feed(cfg, cfg.caption), row)
-    asked = with_bytes(context, "caption", images, "themes have the words of the captions that came with them")
-    yield from by_chunk(context, InferenceInput(asked, done, only=kept), task)
+    items = with_bytes(context, "caption", images, "themes have the words of the captions that came with them")
+    yield from by_chunk(context, InferenceInput(items, done, only=kept), task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

@@ -18,22 +18,24 @@ from twigma_spark.transforms.themes import STOP_WORDS
 
 def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataFrame) -> Mapping[str, DataFrame]:
     """Return the agreement of annotators, captions and clusters, as results; none where nobody was asked."""
-    how = cfg.concordance
-    answers = [Answer(*each) for each in read_answers(how.answers)]
+    settings = cfg.concordance
+    answers = [Answer(*each) for each in read_answers(settings.answers)]
     context.log(
-        f"concordance: {len(answers):,} answers" if how.answers else "concordance: nobody was asked (twigma annotate)"
+        f"concordance: {len(answers):,} answers"
+        if settings.answers
+        else "concordance: nobody was asked (twigma annotate)"
     )
-    if how.answers is None:
+    if settings.answers is None:
         return {}
     named = {a.item for a in answers}
-    rows = annotation.join_captions(inputs.clustering(clusters, how.clustering), captions, cfg.seed)
-    asked = rows.where(F.col("item").isin(sorted(named))) if named else rows.limit(0)
-    items = [Item(r["item"], r["cluster"], r["caption"]) for r in asked.collect()]
-    draws = Draws(how.permutations, how.resamples, cfg.seed)
+    rows = annotation.join_captions(inputs.clustering(clusters, settings.clustering), captions, cfg.seed)
+    chosen = rows.where(F.col("item").isin(sorted(named))) if named else rows.limit(0)
+    items = [Item(r["item"], r["cluster"], r["caption"]) for r in chosen.collect()]
+    draws = Draws(settings.permutations, settings.resamples, cfg.seed)
     shown, stop = sorted(items, key=lambda i: i.item), frozenset(STOP_WORDS)
-    found = [*concordance_results(shown, answers, stop, draws)]
-    found += keyword_results(shown, answers, stop, how.clustering)
-    return {"results": records.result_rows(context.spark, "concordance", found)}
+    results = [*concordance_results(shown, answers, stop, draws)]
+    results += keyword_results(shown, answers, stop, settings.clustering)
+    return {"results": records.result_rows(context.spark, "concordance", results)}
 
 
 def _sources(cfg: Config, spark: SparkSession) -> str:

@@ -115,25 +115,27 @@ def _origins(clusters: DataFrame, images: DataFrame, confidence: float) -> list[
 
 
 def _divergence(cfg: Config) -> DivergenceSpec:
-    how = cfg.distinctiveness
-    return DivergenceSpec(how.clusters, how.variance, how.bootstrap, how.confidence, cfg.seed)
+    settings = cfg.distinctiveness
+    return DivergenceSpec(settings.clusters, settings.variance, settings.bootstrap, settings.confidence, cfg.seed)
 
 
 def _comparison(cfg: Config) -> ComparisonSpec:
-    how = cfg.distinctiveness
-    return ComparisonSpec(how.compared, how.k, how.variance, how.bootstrap, how.confidence, cfg.seed)
+    settings = cfg.distinctiveness
+    return ComparisonSpec(
+        settings.compared, settings.k, settings.variance, settings.bootstrap, settings.confidence, cfg.seed
+    )
 
 
 def _grid(cfg: Config) -> GridSpec:
-    how = cfg.distinctiveness
+    settings = cfg.distinctiveness
     return GridSpec(
-        clusters=how.grid.clusters,
-        seeds=how.grid.seeds,
-        shares=how.grid.shares,
-        images=how.grid.max_images,
-        variance=how.variance,
-        bootstrap=how.grid.bootstrap,
-        confidence=how.confidence,
+        clusters=settings.grid.clusters,
+        seeds=settings.grid.seeds,
+        shares=settings.grid.shares,
+        images=settings.grid.max_images,
+        variance=settings.variance,
+        bootstrap=settings.grid.bootstrap,
+        confidence=settings.confidence,
         seed=cfg.seed,
     )
 

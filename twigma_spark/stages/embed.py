@@ -47,8 +47,8 @@ def _by_encoder(
 
     task = Task("embed", "embeddings", encoder, "array<float>", cfg.embed, specs.feed(cfg, cfg.embed), row, fault)
     otherwise = "these are taken" if unit == "image" else "they have no second one"
-    asked = with_bytes(context, "embed", images, otherwise)
-    yield from by_chunk(context, InferenceInput(asked, done, unit=unit), task)
+    items = with_bytes(context, "embed", images, otherwise)
+    yield from by_chunk(context, InferenceInput(items, done, unit=unit), task)
 
 
 def _import_vectors(

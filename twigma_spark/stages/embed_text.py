@@ -40,13 +40,13 @@ def run(
     if others is not None:
         yield {"rejects": text_rejects(others).withColumn("stage", F.lit("embed_text"))}
     # The runner takes the item away; the table keeps the text.
-    found = inputs.all_texts(cfg, images, posts, captions, others)
+    texts = inputs.all_texts(cfg, images, posts, captions, others)
     for corpus, files in inputs.vector_files(cfg).items():
         if TEXTS in files.folders:
             came = (F.col("source") == HUMAN) & (F.col("corpus") == corpus.name)
-            yield _import_texts(context, images, found.where(came), text_embeddings, encoder, files)
-            found = found.where(~came)
-    asked = found.withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
+            yield _import_texts(context, images, texts.where(came), text_embeddings, encoder, files)
+            texts = texts.where(~came)
+    items = texts.withColumns({"source_key": F.col("text_id"), "item": F.col("text")})
     done = made_by(text_embeddings, encoder.model_id, encoder.preprocess_rev)
 
     def row(answered: DataFrame) -> DataFrame:
@@ -54,13 +54,13 @@ def run(
 
     feed = specs.feed(cfg, cfg.embed_text)
     task = Task("embed_text", "text_embeddings", encoder, "array<float>", cfg.embed_text, feed, row, fault)
-    yield from by_chunk(context, InferenceInput(asked, done, key="text_id", item="item", unit="text"), task)
+    yield from by_chunk(context, InferenceInput(items, done, key="text_id", item="item", unit="text"), task)
 
 
 def _import_texts(
     context: StageContext,
     images: DataFrame,
-    found: DataFrame,
+    texts: DataFrame,
     text_embeddings: DataFrame,
     encoder: Model,
     files: VectorFiles,
@@ -72,7 +72,7 @@ def _import_texts(
     done = made_by(text_embeddings, encoder.model_id, IMPORTED).select("text_id")
     first = F.min("source_key").alias("source_key")
     places = images.where(NO_BYTES).groupBy("corpus", F.trim("caption").alias("text")).agg(first)
-    missing = found.join(done, "text_id", "left_anti").join(places, ["corpus", "text"])
+    missing = texts.join(done, "text_id", "left_anti").join(places, ["corpus", "text"])
     answered = context.materialize(imported.text_answers(missing, files))
     rejects = failures(answered, "text").withColumn("stage", F.lit("embed_text"))
     return {"text_embeddings": _rows(answered.where("error IS NULL"), encoder, IMPORTED), "rejects": rejects}

@@ -107,8 +107,8 @@ def _list_there(spark: SparkSession, corpus: Corpus, ingest: Ingest) -> DataFram
 
 
 def _rules(cfg: Config) -> Rules:
-    given = cfg.fetch.model_dump(exclude={"attempts", "commit_every", "private_hosts"})
-    return Rules(**given, private_hosts=frozenset(host.lower() for host in cfg.fetch.private_hosts), seed=cfg.seed)
+    settings = cfg.fetch.model_dump(exclude={"attempts", "commit_every", "private_hosts"})
+    return Rules(**settings, private_hosts=frozenset(host.lower() for host in cfg.fetch.private_hosts), seed=cfg.seed)
 
 
 def _download(corpus: str, folder: str, rules: Rules) -> MapBatches:
@@ -130,10 +130,10 @@ def _download(corpus: str, folder: str, rules: Rules) -> MapBatches:
             for row in rows
             if not is_inside(row["source_key"])
         ]
-        for made in download_all(wanted, rules, look):
-            if made.outcome == "ok" and made.status is not None:
-                save(made, folder)
-            held.append(_row(corpus, made))
+        for attempt in download_all(wanted, rules, look):
+            if attempt.outcome == "ok" and attempt.status is not None:
+                save(attempt, folder)
+            held.append(_row(corpus, attempt))
             if len(held) >= BATCH:
                 yield pa.RecordBatch.from_pylist(held, schema)
                 held = []
@@ -143,22 +143,22 @@ def _download(corpus: str, folder: str, rules: Rules) -> MapBatches:
     return run_task
 
 
-def _row(corpus: str, made: Attempt) -> dict[str, object]:
+def _row(corpus: str, attempt: Attempt) -> dict[str, object]:
     """Return an attempt as a row of `downloads`."""
     return {
         "corpus": corpus,
-        "source_key": made.wanted.key,
-        "attempt": made.number,
-        "url": made.wanted.url,
-        "host": made.wanted.host,
-        "at": datetime.fromtimestamp(made.at, UTC),
-        "outcome": made.outcome,
-        "reason": made.reason,
-        "status": made.status,
-        "n_bytes": None if made.content is None else len(made.content),
-        "sha256": made.sha256,
-        "seconds": made.seconds,
-        "detail": made.detail or None,
+        "source_key": attempt.wanted.key,
+        "attempt": attempt.number,
+        "url": attempt.wanted.url,
+        "host": attempt.wanted.host,
+        "at": datetime.fromtimestamp(attempt.at, UTC),
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "status": attempt.status,
+        "n_bytes": None if attempt.content is None else len(attempt.content),
+        "sha256": attempt.sha256,
+        "seconds": attempt.seconds,
+        "detail": attempt.detail or None,
     }
 
 

@@ -72,8 +72,8 @@ def candidates(tagged: Tagged, fewest: int) -> pd.DataFrame:
         fewest: posts that a candidate needs together with a current one.
     """
     rows = transforms.count_candidates(tagged.posts, tagged.current, fewest).toPandas()
-    found = lift(rows["together"], rows["posts"], tagged.with_current, tagged.total)
-    rows["lift"], rows["lift_low"], rows["lift_high"] = found
+    lifts = lift(rows["together"], rows["posts"], tagged.with_current, tagged.total)
+    rows["lift"], rows["lift_low"], rows["lift_high"] = lifts
     precision = wilson(rows["accepted"], rows["judged"])
     rows["precision"], rows["precision_low"], rows["precision_high"] = precision
     return rows.sort_values(["lift_low", "hashtag"], ascending=[False, True], ignore_index=True)[list(COLUMNS)]

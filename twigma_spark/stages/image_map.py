@@ -67,8 +67,8 @@ def count_map(cfg: Config, spark: SparkSession, tables: Frames, corpora: Sequenc
     on = density.square(**ends.asDict(), bins=cfg.report.map_bins)
     dates = _date_periods(corpora)
     layers = {"corpus": F.col("corpus"), **({"date": dates.group} if dates else {}), "theme": F.col("theme")}
-    found = arrow.collect(density.cells(_join_dates_and_themes(cfg, projection, tables), layers, on))
-    by_layer = {name: found.filter(pc.equal(found["layer"], name)) for name in layers}
+    counts = arrow.collect(density.cells(_join_dates_and_themes(cfg, projection, tables), layers, on))
+    by_layer = {name: counts.filter(pc.equal(counts["layer"], name)) for name in layers}
     own = by_layer["corpus"]
     order = [corpus.name for corpus in corpora]
     names = list(dict.fromkeys([*order, *sorted(pc.unique(own["group"]).to_pylist())]))
@@ -106,14 +106,14 @@ def show_map(counted: CountedMap, pictures: Mapping[str, Picture], themes: Seque
     return ImageMap(tuple(layers), tuple(shown))
 
 
-def coarse_cells(found: pa.Table, names: Sequence[str], groups: Numbers, on: Square) -> tuple[MapCell, ...]:
+def coarse_cells(counts: pa.Table, names: Sequence[str], groups: Numbers, on: Square) -> tuple[MapCell, ...]:
     """Return the cells of a grid of COARSE cells a side, in order of corpus, then place."""
     side = min(COARSE, on.bins)
     coarse = Square(on.left, on.below, on.width, side)
-    keys = groups * side**2 + grid.parents(_numbers(found["cell"]), on.bins, side)
+    keys = groups * side**2 + grid.parents(_numbers(counts["cell"]), on.bins, side)
     kept, places = np.unique(keys, return_inverse=True)
     images, dated, years = (
-        np.bincount(places, weights=found[name].to_numpy(), minlength=len(kept))
+        np.bincount(places, weights=counts[name].to_numpy(), minlength=len(kept))
         for name in ("images", "dated", "years")
     )
     return tuple(
@@ -173,26 +173,26 @@ def _date_periods(corpora: Sequence[CorpusSummary]) -> _Periods | None:
 
 
 def _layer(
-    cfg: Config, name: str, names: Sequence[str], on: Square, found: pa.Table, groups: Numbers | None = None
+    cfg: Config, name: str, names: Sequence[str], on: Square, counted: pa.Table, groups: Numbers | None = None
 ) -> MapLayer:
     """Return the counts of a layer in the finest grid whose entries are few enough."""
-    groups = _numbers(_as_numbers(found["group"])) if groups is None else groups
-    counts = grid.count(_numbers(found["cell"]), groups, _numbers(found["images"]))
+    groups = _numbers(_as_numbers(counted["group"])) if groups is None else groups
+    counts = grid.count(_numbers(counted["cell"]), groups, _numbers(counted["images"]))
     counts, side = grid.bound(counts, on.bins, cfg.report.map_entries)
     return MapLayer(name, tuple(names), side, counts)
 
 
 def _stand_ins(
-    cfg: Config, spark: SparkSession, projection: DataFrame, found: pa.Table, groups: Numbers, on: Square
+    cfg: Config, spark: SparkSession, projection: DataFrame, counts: pa.Table, groups: Numbers, on: Square
 ) -> dict[str, tuple[float, float]]:
     """Return the images that stand for those around them, as many of each corpus, with their places."""
-    corpora, cells, images = np.unique(groups), _numbers(found["cell"]), _numbers(found["images"])
+    corpora, cells, images = np.unique(groups), _numbers(counts["cell"]), _numbers(counts["images"])
     most = cfg.report.map_pictures // len(corpora)
     chosen: list[tuple[str, int]] = []
     for corpus in corpora:
         mine = np.flatnonzero(groups == corpus)
         kept = mine[grid.spread(cells[mine], images[mine], on.bins, most)]
-        chosen += [(found["group"][place].as_py(), int(cells[place])) for place in kept.tolist()]
+        chosen += [(counts["group"][place].as_py(), int(cells[place])) for place in kept.tolist()]
     few = arrow.local_frame(spark, chosen, "corpus string, cell int")
     nearest = density.nearest_to_middles(projection, few, on).collect()
     return {row["image_id"]: on.share(row["x"], row["y"]) for row in nearest}

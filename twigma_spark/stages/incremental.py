@@ -58,8 +58,8 @@ class InferenceInput:
 
     def part(self, inside: Column, keys: DataFrame, tasks: int) -> DataFrame:
         """Return the rows of a chunk in `tasks` partitions; its keys go to the rows, to shuffle no others."""
-        given = (*self.named, *self.also)
-        asked = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks, given))
+        columns = (*self.named, *self.also)
+        asked = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks, columns))
         return self.rows.where(inside).join(asked, self.key).repartition(tasks, "task").drop("task")
 
 
@@ -111,20 +111,20 @@ def by_chunk(context: StageContext, items: InferenceInput, task: Task) -> Iterat
         share = (total * (number + 1) // len(parts)) - (before := total * number // len(parts))
         tasks = task.how.partitions or task_count(share, slots(context.spark))
         part = items.part(inside, keys, tasks)
-        asked = infer(part, items.item, task.model, task.value_type, task.feed, items.also)
+        inferred = infer(part, items.item, task.model, task.value_type, task.feed, items.also)
         if task.fault is not None:
-            asked = asked.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
+            inferred = inferred.withColumn("error", F.coalesce("error", task.fault(F.col("value"))))
 
         def tell(done: float, before: int = before, share: int = share) -> None:
             context.progress(pace.line(before + int(done * share), total))
 
         with picture_batches(context.spark, task.how.arrow_batch), watch_tasks(context.spark, tasks, tell):
-            answered = context.materialize(asked)
+            answered = context.materialize(inferred)
         rejects = failures(answered, items.unit).withColumn("stage", F.lit(task.stage))
         refused = count_rows(rejects)
         pace.rejects += refused
-        made = {task.table: task.row(answered.where("error IS NULL"))}
-        yield {**made, "rejects": rejects} if refused else made
+        frames = {task.table: task.row(answered.where("error IS NULL"))}
+        yield {**frames, "rejects": rejects} if refused else frames
         if number + 1 < len(parts):
             context.log(pace.line(before + share, total))
 

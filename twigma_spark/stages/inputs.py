@@ -65,12 +65,12 @@ def vector_files(cfg: Config) -> dict[Corpus, VectorFiles]:
         CorpusError: they do not fit together.
         ModelError: another model than the configured one made them.
     """
-    found: dict[Corpus, VectorFiles] = {}
+    files: dict[Corpus, VectorFiles] = {}
     for corpus in cfg.corpora:
         if (list_files := reader_of(corpus).vectors) is not None:
-            found[corpus] = list_files(corpus)
-            specs.check_maker(corpus, specs.image_encoder(cfg), found[corpus].dim)
-    return found
+            files[corpus] = list_files(corpus)
+            specs.check_maker(corpus, specs.image_encoder(cfg), files[corpus].dim)
+    return files
 
 
 def vector_sources(cfg: Config, spark: SparkSession) -> str:
@@ -181,9 +181,13 @@ def variants(
 
 def likely_real(cfg: Config, kept: DataFrame, scores: DataFrame) -> DataFrame:
     """Return image_id and corpus of the posts and generated images that `models.real` says are likely not generated."""
-    how = cfg.models.real
-    if how is None:
+    settings = cfg.models.real
+    if settings is None:
         return kept.select("image_id", "corpus").limit(0)
-    high = scores.where((F.col("kind") == how.score) & (F.col("score") > how.above)).select("image_id").distinct()
+    high = (
+        scores.where((F.col("kind") == settings.score) & (F.col("score") > settings.above))
+        .select("image_id")
+        .distinct()
+    )
     of = kept.where(F.col("corpus").isin(cfg.of_role("posts", "generated")))
     return of.select("image_id", "corpus").join(high, "image_id", "left_semi")

@@ -60,16 +60,16 @@ def run(
     context.log(f"likes: {len(data.likes):,} images with likes, {missing:,} without")
     with few_threads([]):
         plain_results = likes_results(data, cfg.likes.nearest, cfg.likes.confidence, cfg.seed)
-        found = list(_add_notes(plain_results, missing, bool(references)))
+        results = list(_add_notes(plain_results, missing, bool(references)))
         if "real" in table.column_names:
-            found += _without_real(cfg, table, data, found, references)
-        found += joint_results(_engagement(table, references, tags), cfg.likes.confidence, cfg.seed)
-    found += _boosting(cfg, context, scored, references)
-    return {"results": records.result_rows(context.spark, "likes", found)}
+            results += _without_real(cfg, table, data, results, references)
+        results += joint_results(_engagement(table, references, tags), cfg.likes.confidence, cfg.seed)
+    results += _boosting(cfg, context, scored, references)
+    return {"results": records.result_rows(context.spark, "likes", results)}
 
 
 def _without_real(
-    cfg: Config, table: pa.Table, data: Likes, found: Sequence[Result], references: Sequence[str]
+    cfg: Config, table: pa.Table, data: Likes, results: Sequence[Result], references: Sequence[str]
 ) -> Iterable[Result]:
     """Yield the likes' regressions and the nearest reference without the likely real images, beside all of them."""
     column = {name: table.column(name).to_numpy() for name in ("real", "likes", "nearest", "author")}
@@ -81,7 +81,7 @@ def _without_real(
         for variant, rows in ((AS_IT_IS, near), (WITHOUT_REAL, near & generated))
     }
     yield from (Result.of(r.analysis, r.metric, r.value, variant=AS_IT_IS, **r.labels) for r in shares[AS_IT_IS])
-    yield from sensitivity_results(WITHOUT_REAL, [*found, *shares[AS_IT_IS]], [*likes, *shares[WITHOUT_REAL]])
+    yield from sensitivity_results(WITHOUT_REAL, [*results, *shares[AS_IT_IS]], [*likes, *shares[WITHOUT_REAL]])
 
 
 def _with_likes(table: pa.Table, references: Sequence[str]) -> tuple[Likes, int]:
@@ -123,9 +123,9 @@ def _months(months: NDArray[Any]) -> NDArray[np.float32]:
     return np.where(known, months - first, np.nan).astype(np.float32)
 
 
-def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> Iterable[Result]:
+def _add_notes(results: Iterable[Result], missing: int, any_reference: bool) -> Iterable[Result]:
     """Yield the results; how many images have no likes is one of them, and so is that there is no reference."""
-    yield from found
+    yield from results
     if missing:
         reason = f"{missing:,} images of posts whose likes are not known are left out"
         yield Result.of("likes", "without_likes", not_computed(reason, missing, UNIT))
@@ -135,20 +135,20 @@ def _add_notes(found: Iterable[Result], missing: int, any_reference: bool) -> It
 
 def _boosting(cfg: Config, context: StageContext, rows: DataFrame, references: Sequence[str]) -> list[Result]:
     """Return the boosted model's results, or the one that says why there are none."""
-    how = cfg.likes.boosting
-    reason = "likes.boosting is null" if how is None else unavailable(context.spark.version)
-    if how is None or reason:
+    settings = cfg.likes.boosting
+    reason = "likes.boosting is null" if settings is None else unavailable(context.spark.version)
+    if settings is None or reason:
         context.log(f"likes: no boosted model: {reason}")
         return [Result.of(ANALYSIS, "held_out_deviance", not_computed(str(reason), 0, UNIT), model="boosting")]
-    return _fit_boosted(cfg, how, context, rows, references)
+    return _fit_boosted(cfg, settings, context, rows, references)
 
 
 def _fit_boosted(
-    cfg: Config, how: Boosting, context: StageContext, rows: DataFrame, references: Sequence[str]
+    cfg: Config, settings: Boosting, context: StageContext, rows: DataFrame, references: Sequence[str]
 ) -> list[Result]:
     near = [engagement.similarity(name) for name in references]
     features = ["log_followers", "posted", "age_days", *near, *map(engagement.score, cfg.models.scores), "cluster"]
-    held = F.pmod(F.xxhash64("author_id", F.lit(cfg.seed)), F.lit(1000)) < int(how.held_out * 1000)
+    held = F.pmod(F.xxhash64("author_id", F.lit(cfg.seed)), F.lit(1000)) < int(settings.held_out * 1000)
     # Read once: the join is asked for twice below, and LightGBM reads its rows several times.
     known = context.materialize(
         rows.where("likes IS NOT NULL")
@@ -157,18 +157,18 @@ def _fit_boosted(
         .withColumn("held", held)
     )
     train = _likes(arrow.table(engagement.compact(known.where("NOT held"), references)), references)
-    asked = count_rows(known.where("held").select("author_id").distinct())
-    if len(np.unique(train.author)) < FEWEST_AUTHORS or asked < FEWEST_AUTHORS or not train.likes.sum():
+    authors = count_rows(known.where("held").select("author_id").distinct())
+    if len(np.unique(train.author)) < FEWEST_AUTHORS or authors < FEWEST_AUTHORS or not train.likes.sum():
         reason = f"a split by author needs {FEWEST_AUTHORS} authors on both sides, and likes"
         context.log(f"likes: no boosted model: {reason}")
         return [
             Result.of(ANALYSIS, "held_out_deviance", not_computed(reason, len(train.likes), UNIT), model="boosting")
         ]
     used, empty = _with_values(known, features)
-    spec = BoostingSpec(how.iterations, how.leaves, how.learning_rate, how.smallest_leaf, cfg.seed)
-    found = predict_boosted(known, used, "held", spec)
+    spec = BoostingSpec(settings.iterations, settings.leaves, settings.learning_rate, settings.smallest_leaf, cfg.seed)
+    predicted = predict_boosted(known, used, "held", spec)
     extra = [F.col("prediction").cast("float"), F.col("shap").cast("array<float>")]
-    table = arrow.table(engagement.compact(found, references, extra))
+    table = arrow.table(engagement.compact(predicted, references, extra))
     test, shap = _likes(table, references), arrow.matrix(table.column("shap").combine_chunks())
     prediction = table.column("prediction").to_numpy().astype(np.float64)
     context.log(f"likes: boosted on {len(train.likes):,} images, asked about {len(test.likes):,}")

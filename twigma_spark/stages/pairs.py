@@ -52,12 +52,12 @@ def run(
     comparisons = preferences.count_comparisons(compared)
     mined = context.materialize(preferences.mine_pairs(compared, rule))
     counts = preferences.count_pairs(mined)
-    made, n_judged = {"pairs": mined.select(*PAIRS.column_names)}, 0
+    frames, n_judged = {"pairs": mined.select(*PAIRS.column_names)}, 0
     if cfg.pairs.files:
-        judged, made["rejects"] = _judged_pairs(cfg, context, kept, images, near)
+        judged, frames["rejects"] = _judged_pairs(cfg, context, kept, images, near)
         # What people said of a pair that has likes too is left out: a pair is one row.
         judged = judged.join(mined.select(*PAIRS.key), list(PAIRS.key), "left_anti").select(*PAIRS.column_names)
-        made["pairs"], n_judged = made["pairs"].unionByName(judged), count_rows(judged)
+        frames["pairs"], n_judged = frames["pairs"].unionByName(judged), count_rows(judged)
     values = {
         "images": (comparisons.images, "images", "kept images that share a prompt with another and have likes"),
         "images_not_drawn": (comparisons.not_drawn, "images", "more than pairs.images_per_prompt of a prompt"),
@@ -76,17 +76,17 @@ def run(
         Result.of(ANALYSIS, name, Value(float(n), None, None, n, unit, f"complete count: {what}"))
         for name, (n, unit, what) in values.items()
     ]
-    return {**made, "results": records.result_rows(context.spark, "pairs", results)}
+    return {**frames, "results": records.result_rows(context.spark, "pairs", results)}
 
 
 def _summary(compared: Comparisons, mined: Mined, judged: int | None) -> str:
     """Return for example "pairs: 1,100 pairs of 730 images and 182 prompts: 786 clear, 245 matched"."""
-    said = f"pairs: {compared.pairs:,} pairs of {compared.images:,} images and {compared.prompts:,} prompts: "
-    said += f"{mined.clear:,} clear, {mined.matched:,} matched"
+    summary = f"pairs: {compared.pairs:,} pairs of {compared.images:,} images and {compared.prompts:,} prompts: "
+    summary += f"{mined.clear:,} clear, {mined.matched:,} matched"
     if compared.not_drawn or mined.not_drawn:
         left = f"{compared.not_drawn:,} images and {mined.not_drawn:,} clear pairs"
-        said += f"; {left} of prompts with many are left out"
-    return said if judged is None else f"{said}; {judged:,} judged by people"
+        summary += f"; {left} of prompts with many are left out"
+    return summary if judged is None else f"{summary}; {judged:,} judged by people"
 
 
 def _rule(cfg: Config) -> PairRule:

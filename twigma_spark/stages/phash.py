@@ -37,8 +37,8 @@ def run(
 
     task = Task("phash", "hashes", hasher, "binary", cfg.phash, specs.feed(cfg, cfg.phash), row)
     own = inputs.own_vectors(cfg, embeddings)
-    asked = with_bytes(context, "phash", images, "their copies are found by identical vectors alone")
-    yield from by_chunk(context, InferenceInput(asked, done, only=own), task)
+    items = with_bytes(context, "phash", images, "their copies are found by identical vectors alone")
+    yield from by_chunk(context, InferenceInput(items, done, only=own), task)
 
 
 STAGE = Stage(

@@ -22,9 +22,9 @@ def artifacts_of(artifacts: DataFrame, stage: str) -> list[Artifact]:
     return [Artifact(*row) for row in artifacts.where(F.col("stage") == stage).select(*names).collect()]
 
 
-def artifact_rows(spark: SparkSession, stage: str, made: Iterable[Artifact]) -> DataFrame:
+def artifact_rows(spark: SparkSession, stage: str, artifacts: Iterable[Artifact]) -> DataFrame:
     """Return the files of a stage as rows of the table `artifacts`."""
-    rows = [{"stage": stage, **asdict(artifact)} for artifact in made]
+    rows = [{"stage": stage, **asdict(artifact)} for artifact in artifacts]
     return arrow.local_frame(spark, [tuple(row[n] for n in ARTIFACTS.column_names) for row in rows], ARTIFACTS.schema)
 
 

@@ -28,6 +28,7 @@ from twigma_spark.stages.hashtags import candidates, tagged_posts
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Frames, Stage, StageContext
 from twigma_spark.transforms import downloads, gallery, summaries
+from twigma_spark.transforms.columns import is_one_of
 from twigma_spark.transforms.hashtags import example_images
 
 Rows = list[dict[str, Any]]
@@ -223,7 +224,8 @@ def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
 def _pictures(cfg: Config, spark: SparkSession, tables: Frames, sides: Mapping[str, int]) -> dict[str, Picture]:
     """Return the few pictures that are shown, by id; `sides` are the pixels of the longer side at most."""
     chosen = arrow.local_frame(spark, sorted(sides.items()), "image_id string, side int")
-    found = gallery.pictures(tables["images"], tables["scores"], tables["captions"], chosen)
+    wanted = tables["images"].where(is_one_of("image_id", sides))
+    found = gallery.pictures(wanted, tables["scores"], tables["captions"], chosen)
     with picture_batches(spark, cfg.embed.arrow_batch):
         rows = _rows(gallery.thumbnails(found, cfg.ingest.max_pixels))
     folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}

@@ -80,14 +80,14 @@ def describe_data(settings: PairsSettings, table: PairTable, corpora: Sequence[s
 
 
 def _matching(match: Matching) -> str:
-    asked = {
+    matching = {
         "author or band of followers": match.followers,
         f"time ({match.days} days at most)": match.days,
         f"hour of the day ({match.hours} at most)": match.hours,
         f"cluster of {match.clustering}": match.clustering,
         "NSFW or not": match.nsfw,
     }
-    return ", ".join(name for name, wanted in asked.items() if wanted) or "nothing"
+    return ", ".join(name for name, wanted in matching.items() if wanted) or "nothing"
 
 
 def model_card(settings: RewardSettings, encoder: str, data: str, results: Sequence[Result]) -> str:

@@ -102,8 +102,10 @@ def evaluate(
         held.sharpness,
         held.swapped,
     )
-    how = Resampling(cfg.reward.bootstrap, cfg.reward.confidence, np.random.default_rng(cfg.seed), cfg.reward.fewest)
-    yield from stats.reward_results(pairs, how)
+    resampling = Resampling(
+        cfg.reward.bootstrap, cfg.reward.confidence, np.random.default_rng(cfg.seed), cfg.reward.fewest
+    )
+    yield from stats.reward_results(pairs, resampling)
     # An image is in several pairs: it counts once.
     liked = likes >= 0
     ids = np.concatenate([column[f"{side}_id"][liked] for side in ("preferred", "other")])
@@ -112,7 +114,7 @@ def evaluate(
     both = {name: values[liked].T.ravel()[first] for name, values in named.items()}
     counts = np.concatenate([column[f"{side}_likes"][liked] for side in ("preferred", "other")])[first]
     prompt = np.tile(data.table.prompt[rows][liked], 2)[first]
-    yield from stats.rank_results(both, counts, prompt, how)
+    yield from stats.rank_results(both, counts, prompt, resampling)
 
 
 def training_results(data: RewardData, held: HeldOutScores, training: Training | FineTuned) -> Iterator[Result]:
@@ -138,11 +140,11 @@ def training_results(data: RewardData, held: HeldOutScores, training: Training |
 
 def summary(results: list[Result]) -> str:
     """Return for example "reward: accuracy 0.71 [0.66, 0.76] of 316 held-out pairs; CLIP score 0.52"."""
-    found = {r.labels["scorer"]: r for r in results if r.metric == "accuracy" and r.estimate is not None}
-    found.pop(stats.RANDOM, None)
-    if stats.REWARD not in found:
+    accuracies = {r.labels["scorer"]: r for r in results if r.metric == "accuracy" and r.estimate is not None}
+    accuracies.pop(stats.RANDOM, None)
+    if stats.REWARD not in accuracies:
         return "reward: trained; too few held-out pairs for an accuracy"
-    own = found.pop(stats.REWARD)
+    own = accuracies.pop(stats.REWARD)
     interval = f" [{own.low:.2f}, {own.high:.2f}]" if own.low is not None and own.high is not None else ""
-    others = "".join(f"; {name} {r.estimate:.2f}" for name, r in found.items())
+    others = "".join(f"; {name} {r.estimate:.2f}" for name, r in accuracies.items())
     return f"reward: accuracy {own.estimate:.2f}{interval} of {own.n:,} held-out pairs{others}"

@@ -51,11 +51,11 @@ def run(
         kept = inputs.kept_images(cfg, images, embeddings, duplicates)
         model_run: Model = model
         if isinstance(model, RewardScorer):
-            asked, model_run = reward_input(cfg, context, kind, model, images, embeddings, kept, done)
+            items, model_run = reward_input(cfg, context, kind, model, images, embeddings, kept, done)
         else:
-            asked = InferenceInput(with_bytes(context, "score", images, f"they have no {kind}"), done, only=kept)
+            items = InferenceInput(with_bytes(context, "score", images, f"they have no {kind}"), done, only=kept)
         task = Task("score", "scores", model_run, "float", cfg.score, specs.feed(cfg, cfg.score), row)
-        yield from by_chunk(context, asked, task)
+        yield from by_chunk(context, items, task)
 
 
 def versions(cfg: Config) -> dict[str, str]:

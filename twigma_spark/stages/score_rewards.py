@@ -44,13 +44,13 @@ def reward_input(
         ModelError: the model is not whole, or the vectors are of another encoder than it was trained on.
     """
     model.check(specs.image_encoder(cfg).model_id)
-    asked = own_prompts(images.join(kept.select("image_id"), "image_id", "left_semi"), model.prompt)
-    if not model.prompt and (n := count_rows(asked.where("prompt IS NULL"))):
+    items = own_prompts(images.join(kept.select("image_id"), "image_id", "left_semi"), model.prompt)
+    if not model.prompt and (n := count_rows(items.where("prompt IS NULL"))):
         context.log(f"score: {n:,} images have no prompt and get no {kind}; models.scores.{kind}.prompt gives them one")
-    asked = asked.where("prompt IS NOT NULL")
+    items = items.where("prompt IS NOT NULL")
     if model.tuned:
         files = with_bytes(context, "score", images, f"they have no {kind}")
-        return InferenceInput(files, done, only=asked, also=("prompt",)), model
+        return InferenceInput(files, done, only=items, also=("prompt",)), model
     texts = specs.text_encoder(cfg)
     if texts is None:
         raise ModelError(
@@ -58,6 +58,6 @@ def reward_input(
         )
     named = images.select("image_id", "source_key")
     vectors = inputs.image_vectors(cfg, images, embeddings).join(named, "image_id")
-    return InferenceInput(vectors, done, item="embedding", only=asked, also=("prompt",)), VectorRewardScorer(
+    return InferenceInput(vectors, done, item="embedding", only=items, also=("prompt",)), VectorRewardScorer(
         model, texts
     )

@@ -108,12 +108,12 @@ def baselines(cfg: Config) -> dict[str, Model]:
     return {name: registry.baseline(_pixels(cfg, model), cfg.models.device) for name, model in models.items()}
 
 
-def feed(cfg: Config, how: Inference) -> Feed:
+def feed(cfg: Config, inference: Inference) -> Feed:
     """Return how a stage feeds its model."""
     return Feed(
-        batch_size=how.batch_size,
-        decode_threads=how.decode_threads,
-        threads=how.threads,
+        batch_size=inference.batch_size,
+        decode_threads=inference.decode_threads,
+        threads=inference.threads,
         device=cfg.models.device,
     )
 

@@ -93,7 +93,9 @@ class Stage:
 
 def together(parts: Iterable[Mapping[str, DataFrame]]) -> dict[str, DataFrame]:
     """Return one frame a table, the rows of all parts: a commit for each table and not for each part."""
-    made: dict[str, DataFrame] = {}
+    frames: dict[str, DataFrame] = {}
     for part in parts:
-        made.update({name: made[name].unionByName(frame) if name in made else frame for name, frame in part.items()})
-    return made
+        frames.update(
+            {name: frames[name].unionByName(frame) if name in frames else frame for name, frame in part.items()}
+        )
+    return frames

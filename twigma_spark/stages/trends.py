@@ -39,16 +39,16 @@ def run(
     context.log(f"trends: {size}, {len(data.strata)} strata")
     rule = TrendRule(cfg.trends.level, cfg.trends.least_change, cfg.trends.confidence, cfg.seed)
     with few_threads([]):
-        found = list(themes.theme_results(data, rule))
+        results = list(themes.theme_results(data, rule))
     posts_by_month = {r["month"]: r["posts"] for r in activity.months_of_posts(posts, cfg.of_role("posts")).collect()}
-    found += themes.activity_results(posts_by_month, images_by_month)
+    results += themes.activity_results(posts_by_month, images_by_month)
     words = activity.words_of_posts(posts, cfg.of_role("posts"), cfg.trends.words).collect()
-    found += themes.word_results([(row["word"], row["posts"], row["of"]) for row in words])
+    results += themes.word_results([(row["word"], row["posts"], row["of"]) for row in words])
     limits = cfg.trends.nsfw_thresholds
     every = (*limits, *SCORE_EDGES)
     scored = _read_scores(activity.nsfw_counts(kept, images, posts, scores, themed, every), len(every))
     names = [c.name for c in cfg.corpora]
-    found += themes.nsfw_results(scored, limits, names, cfg.trends.confidence, SCORE_EDGES)
+    results += themes.nsfw_results(scored, limits, names, cfg.trends.confidence, SCORE_EDGES)
     if cfg.models.real is not None:
         generated = kept.join(inputs.likely_real(cfg, kept, scores), "image_id", "left_anti")
         data, _ = _activity(cfg, generated, images, posts, themed)
@@ -58,8 +58,8 @@ def run(
                 *themes.theme_headlines(data, rule),
                 *themes.nsfw_results(scored, limits, names, cfg.trends.confidence),
             ]
-        found += sensitivity_results(WITHOUT_REAL, found, without)
-    return {"results": records.result_rows(context.spark, "trends", found)}
+        results += sensitivity_results(WITHOUT_REAL, results, without)
+    return {"results": records.result_rows(context.spark, "trends", results)}
 
 
 def _activity(
@@ -78,8 +78,8 @@ def _activity(
 
 
 def _strata(cfg: Config, posts: DataFrame) -> dict[tuple[str, str], Column]:
-    found = activity.top(posts, cfg.trends.hashtags, cfg.trends.sources).collect()
-    kinds = {kind: [r["name"] for r in found if r["kind"] == kind] for kind in ("hashtag", "source")}
+    rows = activity.top(posts, cfg.trends.hashtags, cfg.trends.sources).collect()
+    kinds = {kind: [r["name"] for r in rows if r["kind"] == kind] for kind in ("hashtag", "source")}
     return activity.conditions(kinds["hashtag"], kinds["source"], cfg.trends.models)
 
 

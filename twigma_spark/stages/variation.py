@@ -43,14 +43,14 @@ def run(
 
     `texts` are the tables posts, captions, text_embeddings and scores.
     """
-    how, spec = cfg.variation, _spec(cfg)
+    settings, spec = cfg.variation, _spec(cfg)
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
-    drawn = collect_samples(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
+    drawn = collect_samples(cfg, in_groups(vectors, images, settings.max_images, settings.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
-    passed = block_moments(vectors, images, how.blocks, cfg.seed)
+    passed = block_moments(vectors, images, settings.blocks, cfg.seed)
     with few_threads(samples.values()):
         entropy, bins = entropies(samples, spec)
-        results = [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, how.per_group, spec)]
+        results = [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, settings.per_group, spec)]
         groups: list[Row] = []
         for name, each in drawn.items():
             for found, table in _within(name, each, bins.get(name), spec):
@@ -79,10 +79,10 @@ def _of_whole_groups(
 
 def _of_corpora(cfg: Config, vectors: DataFrame, images: DataFrame) -> list[Result]:
     """Return the variation of the corpora by other vectors, and what their groups explain."""
-    how, spec = cfg.variation, _spec(cfg)
-    drawn = collect_samples(cfg, in_groups(vectors, images, how.max_images, how.per_group, cfg.seed))
+    settings, spec = cfg.variation, _spec(cfg)
+    drawn = collect_samples(cfg, in_groups(vectors, images, settings.max_images, settings.per_group, cfg.seed))
     samples = {name: each.sample() for name, each in drawn.items()}
-    passed = block_moments(vectors, images, how.blocks, cfg.seed)
+    passed = block_moments(vectors, images, settings.blocks, cfg.seed)
     with few_threads(samples.values()):
         entropy, _ = entropies(samples, spec)
         explained = [
@@ -92,7 +92,7 @@ def _of_corpora(cfg: Config, vectors: DataFrame, images: DataFrame) -> list[Resu
             if len((part := each.having(column)).vectors)
             for result in explain_by_groups(part.sample(column, unit), name, spec.bootstrap, spec.confidence, spec.seed)
         ]
-        whole = _of_whole_groups(entropy, samples, how.per_group, spec)
+        whole = _of_whole_groups(entropy, samples, settings.per_group, spec)
         return [*_by_moments(cfg, passed, samples), *whole, *explained]
 
 
@@ -152,8 +152,8 @@ def _length(corpus: str, part: Drawn, groups: Groups, spec: VariationSpec) -> li
     at = first[groups.code]
     words = np.asarray([np.nan if w is None else w for w in part.columns["n_words"][at]], float)
     owners = [a or p for a, p in zip(part.columns["artist"][at], part.columns["prompt_id"][at], strict=True)]
-    how = (spec.confidence, spec.bootstrap, spec.seed)
-    return length_and_distance(words, groups.distance, np.asarray(owners), corpus, *how)
+    resampling = (spec.confidence, spec.bootstrap, spec.seed)
+    return length_and_distance(words, groups.distance, np.asarray(owners), corpus, *resampling)
 
 
 def _table(corpus: str, unit: str, column: str, part: Drawn, groups: Groups) -> list[Row]:
@@ -164,8 +164,10 @@ def _table(corpus: str, unit: str, column: str, part: Drawn, groups: Groups) -> 
 
 
 def _spec(cfg: Config) -> VariationSpec:
-    how = cfg.variation
-    return VariationSpec(how.pairs, how.clusters, how.variance, how.bootstrap, how.confidence, cfg.seed)
+    settings = cfg.variation
+    return VariationSpec(
+        settings.pairs, settings.clusters, settings.variance, settings.bootstrap, settings.confidence, cfg.seed
+    )
 
 
 STAGE = Stage(

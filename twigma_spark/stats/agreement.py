@@ -73,15 +73,15 @@ def grouping_alpha(groupings: Sequence[NDArray[Any]]) -> float | None:
         groupings: of each annotator, the group of each item (items,), None where it was given none.
     """
     pairs = len(together(groupings[0])) if groupings else 0
-    yes, said = np.zeros(pairs), np.zeros(pairs)
+    yes, answered = np.zeros(pairs), np.zeros(pairs)
     for groups in groupings:
         first, second = np.triu_indices(len(groups), 1)
         known = np.array([g is not None for g in groups])
         valid = known[first] & known[second]
         yes += together(groups) & valid
-        said += valid
-    use = said > 1
-    return _alpha(np.stack([yes, said - yes], axis=1)[use], 1 - np.eye(2)) if use.any() else None
+        answered += valid
+    use = answered > 1
+    return _alpha(np.stack([yes, answered - yes], axis=1)[use], 1 - np.eye(2)) if use.any() else None
 
 
 def rand_index(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -131,20 +131,20 @@ def half_samples(strata: NDArray[Any], replicates: int, rng: np.random.Generator
     return halves
 
 
-def keyword_overlap(said: Sequence[frozenset[str]], captions: Sequence[frozenset[str]]) -> Floats:
+def keyword_overlap(keywords: Sequence[frozenset[str]], captions: Sequence[frozenset[str]]) -> Floats:
     """Return of each item (items,) the share of its keywords that are words of its caption; 0 without keywords."""
-    return np.array([len(k & c) / len(k) if k else 0.0 for k, c in zip(said, captions, strict=True)])
+    return np.array([len(k & c) / len(k) if k else 0.0 for k, c in zip(keywords, captions, strict=True)])
 
 
 def permuted_overlaps(
-    said: Sequence[frozenset[str]], captions: Sequence[frozenset[str]], replicates: int, rng: np.random.Generator
+    keywords: Sequence[frozenset[str]], captions: Sequence[frozenset[str]], replicates: int, rng: np.random.Generator
 ) -> Floats:
     """Return the mean overlap (replicates,) with the captions assigned to the items at random."""
-    table = np.array([[len(k & c) / len(k) if k else 0.0 for c in captions] for k in said])
-    rows = np.arange(len(said))
+    table = np.array([[len(k & c) / len(k) if k else 0.0 for c in captions] for k in keywords])
+    rows = np.arange(len(keywords))
     return np.array([table[rows, rng.permutation(len(captions))].mean() for _ in range(replicates)])
 
 
-def permutation_p(found: float, null: Floats) -> float:
+def permutation_p(observed: float, null: Floats) -> float:
     """Return the one-sided p-value of a value among those of its null, (1 + as large) / (1 + all)."""
-    return float((1 + (null >= found - 1e-12).sum()) / (1 + len(null)))
+    return float((1 + (null >= observed - 1e-12).sum()) / (1 + len(null)))

@@ -51,24 +51,24 @@ def kendall(x: Floats, y: Floats, codes: Codes, bootstrap: int, confidence: floa
     groups = int(codes.max()) + 1 if len(codes) else 0
     if groups < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    found = stats.kendalltau(x, y)
+    tau = stats.kendalltau(x, y)
     drawn = _bootstrap_tau(x, y, codes, groups, bootstrap, np.random.default_rng(seed))
     low, high = intervals.percentiles(drawn, confidence)
     alone = groups == len(codes)
-    p = float(found.pvalue) if alone else _by_t(float(found.statistic), drawn, groups)
-    how = "p-value of independent rows" if alone else "p-value by Student's t and the bootstrap error"
-    return Kendall(float(found.statistic), low, high, p, groups, f"Kendall's tau-b; {how}")
+    p = float(tau.pvalue) if alone else _by_t(float(tau.statistic), drawn, groups)
+    method = "p-value of independent rows" if alone else "p-value by Student's t and the bootstrap error"
+    return Kendall(float(tau.statistic), low, high, p, groups, f"Kendall's tau-b; {method}")
 
 
 def _bootstrap_tau(x: Floats, y: Floats, codes: Codes, groups: int, bootstrap: int, rng: np.random.Generator) -> Floats:
     """Return tau of bootstrap samples of groups; a sample without variation says nothing and has 0."""
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes, minlength=groups))[:-1])
-    found = np.empty(bootstrap)
+    taus = np.empty(bootstrap)
     for i in range(bootstrap):
         rows = np.concatenate([members[g] for g in rng.integers(0, groups, groups)])
-        found[i] = stats.kendalltau(x[rows], y[rows]).statistic
-    return np.nan_to_num(found, nan=0.0)
+        taus[i] = stats.kendalltau(x[rows], y[rows]).statistic
+    return np.nan_to_num(taus, nan=0.0)
 
 
 def _by_t(tau: float, drawn: Floats, groups: int) -> float:

@@ -69,10 +69,10 @@ def change_point(
     best = int(np.argmax([abs(each.sum()) / max(float(np.sqrt(each @ each)), 1e-300) for each in scores]))
     data = cells[best]
     params = fit_cells(data, np.zeros(len(there)), np.zeros(3))
-    found = score_interval(data, 2, params, max(2 * clustered_error(data, params, 2), 1e-3), flips, confidence)
+    interval = score_interval(data, 2, params, max(2 * clustered_error(data, params, 2), 1e-3), flips, confidence)
     p = min(1.0, len(cells) * flips.p_value(scores[best]))
     return ChangePoint(
-        int(candidates[best]), (float(params[2]), found.low, found.high), p, len(cells), line.n, line.groups
+        int(candidates[best]), (float(params[2]), interval.low, interval.high), p, len(cells), line.n, line.groups
     )
 
 

@@ -19,9 +19,9 @@ UNIT = "images"
 
 def distances(vectors: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
     """Return the distances (n, n) between all vectors (n, d); "cosine" or "euclidean"."""
-    found = np.maximum(pairwise_distances(vectors, metric=metric), 0.0)
-    np.fill_diagonal(found, 0.0)
-    return np.asarray(found, np.float32)
+    between = np.maximum(pairwise_distances(vectors, metric=metric), 0.0)
+    np.fill_diagonal(between, 0.0)
+    return np.asarray(between, np.float32)
 
 
 def silhouette(

@@ -85,8 +85,8 @@ def comparisons(samples: Mapping[str, Sample], spec: ComparisonSpec) -> list[Res
         for i, (name, sample) in enumerate(samples.items())
     ]
     order = {name: i for i, name in enumerate(samples)}
-    found = [s for p, q in combinations(sides, 2) for s in _of_pair(p, q, spec)]
-    return sorted(found, key=lambda s: (COMPARED.index(s.metric), order[s.labels["p"]], order[s.labels["q"]]))
+    results = [s for p, q in combinations(sides, 2) for s in _of_pair(p, q, spec)]
+    return sorted(results, key=lambda s: (COMPARED.index(s.metric), order[s.labels["p"]], order[s.labels["q"]]))
 
 
 def _block(name: str, sample: Sample, place: int, spec: ComparisonSpec) -> _Blocked:
@@ -129,11 +129,13 @@ def _by_rows(p: _Blocked, q: _Blocked, spec: ComparisonSpec) -> Iterator[Result]
     for way, (a, b) in enumerate(((p, q), (q, p))):
         for place, metric in enumerate(ROWS):
             column = way * len(ROWS) + place
-            how = f"k = {spec.k}"
+            method = f"k = {spec.k}"
             if metric == "knn_kl":
                 left = f"; {unusable[way]} images with equal ones left out" if unusable[way] else ""
-                how += f", over {joint.shape[1]} joint principal components ({spec.variance:g} of the variance){left}"
-            yield _mean(metric, a, b, estimates[column], [each[:, column] for each in parts if len(each)], how, spec)
+                method += (
+                    f", over {joint.shape[1]} joint principal components ({spec.variance:g} of the variance){left}"
+                )
+            yield _mean(metric, a, b, estimates[column], [each[:, column] for each in parts if len(each)], method, spec)
 
 
 def _left_out(side: _Blocked, place: int, every: Sequence[Mask]) -> Iterator[list[Mask]]:
@@ -187,9 +189,9 @@ def _by_kernels(p: _Blocked, q: _Blocked, spec: ComparisonSpec) -> Iterator[Resu
     groups = p.weights.shape[1] + q.weights.shape[1]
     unit = " and ".join(dict.fromkeys([p.sample.unit, q.sample.unit]))
     for metric, (width, factor) in widths.items():
-        found = kernels.kernels(p.sample.vectors, q.sample.vectors, width())
-        drawn = factor * kernels.weighted_mmd(found, *weights)
+        kernel_values = kernels.kernels(p.sample.vectors, q.sample.vectors, width())
+        drawn = factor * kernels.weighted_mmd(kernel_values, *weights)
         low, high = resampling.ends(drawn, min(p.weights.shape[1], q.weights.shape[1]), spec.confidence)
         interval = resampling.words(spec.confidence, spec.bootstrap, unit, groups if low is not None else 1)
         method = f"{KERNELS[metric]}, unbiased, {len(p.codes)} and {len(q.codes)} images; {interval}"
-        yield _result(metric, p, q, Value(factor * kernels.mmd(found), low, high, groups, unit, method))
+        yield _result(metric, p, q, Value(factor * kernels.mmd(kernel_values), low, high, groups, unit, method))

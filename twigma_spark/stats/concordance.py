@@ -99,24 +99,24 @@ def _grouping(items: Sequence[str], answers: Sequence[Answer]) -> NDArray[np.obj
 
 
 def _keywords(
-    known: Mapping[str, Item], given: Sequence[Answer], people: Sequence[str], stop: frozenset[str], draws: Draws,
+    known: Mapping[str, Item], answers: Sequence[Answer], people: Sequence[str], stop: frozenset[str], draws: Draws,
     rng: np.random.Generator,
 ) -> Iterator[Result]:  # fmt: skip
     """Yield the overlap of each annotator's keywords with the captions, its null and its p-value."""
     for name in people:
-        mine = [a for a in given if a.annotator == name and known[a.item].caption]
-        said = [words(" ".join(a.keywords), stop) for a in mine]
-        rows = [i for i, each in enumerate(said) if each]
-        said = [said[i] for i in rows]
+        mine = [a for a in answers if a.annotator == name and known[a.item].caption]
+        keywords = [words(" ".join(a.keywords), stop) for a in mine]
+        rows = [i for i, each in enumerate(keywords) if each]
+        keywords = [keywords[i] for i in rows]
         captions = [words(known[mine[i].item].caption, stop) for i in rows]
-        if len(said) < 2:
+        if len(keywords) < 2:
             reason = "fewer than two images have both keywords and a caption"
-            yield Result.of(ANALYSIS, "keyword_overlap", not_computed(reason, len(said), UNIT), annotator=name)
+            yield Result.of(ANALYSIS, "keyword_overlap", not_computed(reason, len(keywords), UNIT), annotator=name)
             continue
-        each = agreement.keyword_overlap(said, captions)
+        each = agreement.keyword_overlap(keywords, captions)
         drawn = rng.integers(0, len(each), (draws.resamples, len(each)))
         low, high = percentiles(each[drawn].mean(axis=1), CONFIDENCE)
-        null = agreement.permuted_overlaps(said, captions, draws.permutations, rng)
+        null = agreement.permuted_overlaps(keywords, captions, draws.permutations, rng)
         p = agreement.permutation_p(float(each.mean()), null)
         method = (
             f"share of an image's keywords that are words of its caption; 95% bootstrap of images, {draws.resamples} "
@@ -142,11 +142,11 @@ def keyword_results(
         clustering: id of the clustering.
     """
     of_item = {item.item: item.cluster for item in items}
-    said: dict[int, dict[str, set[str]]] = {}
+    by_cluster: dict[int, dict[str, set[str]]] = {}
     for answer in (a for a in answers if a.item in of_item):
-        cluster = said.setdefault(of_item[answer.item], {})
+        cluster = by_cluster.setdefault(of_item[answer.item], {})
         cluster.setdefault(answer.item, set()).update(words(" ".join(answer.keywords), stop))
-    for number, images in sorted(said.items()):
+    for number, images in sorted(by_cluster.items()):
         counted = Counter(word for keywords in images.values() for word in keywords)
         for word, times in sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:KEYWORDS]:
             method = "images with the keyword by any annotator, of those with an answer; Wilson, 95%"
@@ -155,14 +155,14 @@ def keyword_results(
 
 
 def _alphas(
-    used: Sequence[str], given: Sequence[Answer], groupings: Mapping[str, NDArray[np.object_]],
+    used: Sequence[str], answers: Sequence[Answer], groupings: Mapping[str, NDArray[np.object_]],
     clusters: NDArray[np.int64], stop: frozenset[str], draws: Draws, rng: np.random.Generator,
 ) -> Iterator[Result]:  # fmt: skip
     """Yield Krippendorff's alpha of keywords (Jaccard distance of sets) and of groupings (pairs, nominal)."""
     sets: dict[str, list[frozenset[str]]] = {item: [] for item in used}
-    for a in given:
-        if found := words(" ".join(a.keywords), stop):
-            sets[a.item].append(found)
+    for a in answers:
+        if keywords := words(" ".join(a.keywords), stop):
+            sets[a.item].append(keywords)
     units = [sets[item] for item in used]
     many = list(groupings.values())
 
@@ -211,13 +211,13 @@ def _estimate_by_halves(
     if value is None:
         return not_computed(why, len(strata), UNIT)
     halves = agreement.half_samples(strata, draws.resamples, rng)
-    found = [v for half in halves if len(half) > 1 and (v := statistic(half)) is not None]
-    if len(found) < 20:
+    values = [v for half in halves if len(half) > 1 and (v := statistic(half)) is not None]
+    if len(values) < 20:
         return Value(value, None, None, len(strata), UNIT, f"{method}; no interval: too few images")
     # A half's own mean may lie off (fewer pairs); its scatter, around the value of the whole, is what counts.
-    off = np.asarray(found) - float(np.mean(found))
+    off = np.asarray(values) - float(np.mean(values))
     low, high = percentiles(value + off, CONFIDENCE)
-    method = f"{method}; 95% interval from {len(found)} random halves within clusters"
+    method = f"{method}; 95% interval from {len(values)} random halves within clusters"
     return Value(value, min(low, value), max(high, value), len(strata), UNIT, method)
 
 
@@ -233,13 +233,13 @@ def _split(
             return _share_together([groups[half] for groups in many])
 
         method = "share of the cluster's pairs of images that annotators put into one group"
-        found = _estimate_by_halves(
+        estimates = _estimate_by_halves(
             statistic, np.zeros(len(rows), np.int64), draws, rng, method, "fewer than two images are grouped"
         )
-        yield Result.of(ANALYSIS, "kept_together", found, cluster=cluster)
-        if found.estimate is not None and found.high is not None:
+        yield Result.of(ANALYSIS, "kept_together", estimates, cluster=cluster)
+        if estimates.estimate is not None and estimates.high is not None:
             rule = "1 where the interval of kept_together is below a half, else 0; no interval"
-            split = Value(float(found.high < 0.5), None, None, len(rows), UNIT, rule)
+            split = Value(float(estimates.high < 0.5), None, None, len(rows), UNIT, rule)
             yield Result.of(ANALYSIS, "split_by_people", split, cluster=cluster)
 
 

@@ -85,8 +85,8 @@ def poisson_of_rows(y: ArrayLike, x: ArrayLike, offset: ArrayLike | None = None)
     counts, columns = np.asarray(y, np.float64), np.asarray(x, np.float64)
     added = np.zeros(len(counts)) if offset is None else np.asarray(offset, np.float64)
     times = np.exp(added - added.mean())
-    found = PoissonRegressor(alpha=0.0, fit_intercept=False, solver="newton-cholesky", tol=1e-10, max_iter=200)
-    params = found.fit(columns, counts / times, sample_weight=times).coef_.copy()
+    model = PoissonRegressor(alpha=0.0, fit_intercept=False, solver="newton-cholesky", tol=1e-10, max_iter=200)
+    params = model.fit(columns, counts / times, sample_weight=times).coef_.copy()
     params[0] -= added.mean()
     mu = np.exp(columns @ params + added)
     return Fit(params, np.linalg.inv(columns.T @ (columns * mu[:, None])), mu)
@@ -109,8 +109,8 @@ def negative_binomial(y: ArrayLike, x: ArrayLike) -> Fit | None:
         if moved < 1e-7:
             break
     score = columns.T @ (times * (counts - fit.mu) / (1 + fit.alpha * fit.mu))
-    found = np.isfinite(fit.cov).all() and np.abs(score).max() <= 1e-4 * (times @ counts)
-    return replace(fit, mu=fit.mu[back]) if found else None
+    converged = np.isfinite(fit.cov).all() and np.abs(score).max() <= 1e-4 * (times @ counts)
+    return replace(fit, mu=fit.mu[back]) if converged else None
 
 
 def collapse_rows(y: Floats, x: Floats) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
@@ -151,10 +151,10 @@ def _glm(y: Floats, x: Floats, times: Floats, start: Fit) -> Fit:
     begin = start.params if start.params.size else None
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         try:
-            found = model.fit(start_params=begin, maxiter=200, tol=1e-10, scale=1.0)
+            fitted = model.fit(start_params=begin, maxiter=200, tol=1e-10, scale=1.0)
         except ValueError:
-            found = model.fit(start_params=begin, method="bfgs", maxiter=500, gtol=1e-6, scale=1.0, disp=False)
-    return Fit(np.asarray(found.params), np.asarray(found.normalized_cov_params), np.asarray(found.mu), start.alpha)
+            fitted = model.fit(start_params=begin, method="bfgs", maxiter=500, gtol=1e-6, scale=1.0, disp=False)
+    return Fit(np.asarray(fitted.params), np.asarray(fitted.normalized_cov_params), np.asarray(fitted.mu), start.alpha)
 
 
 def clustered_covariance(fit: Fit, y: ArrayLike, x: ArrayLike, groups: Codes) -> Floats:

@@ -71,9 +71,9 @@ def divergences(samples: Mapping[str, Sample], spec: DivergenceSpec) -> list[Res
         rows, replicates = _of_pair(first, second, spec)
         results += rows
         drawn |= replicates
-    found = {(r.metric, r.labels["p"], r.labels["q"]): r for r in results}
+    by_pair = {(r.metric, r.labels["p"], r.labels["q"]): r for r in results}
     keys = [(metric, p, q) for metric in (*HISTOGRAMS, "p_same") for p in samples for q in samples]
-    return [*(found[key] for key in keys if key in found), *_differences(list(samples), found, drawn, spec)]
+    return [*(by_pair[key] for key in keys if key in by_pair), *_differences(list(samples), by_pair, drawn, spec)]
 
 
 def _resample(name: str, sample: Sample, spec: DivergenceSpec) -> _Resampled:
@@ -117,19 +117,19 @@ def _of_pair(first: _Resampled, second: _Resampled, spec: DivergenceSpec) -> tup
         why = not_computed(f"no vectors of {' and '.join(empty)}", 0, "images")
         names = [(m, a.name, b.name) for m, a, b in measure_pairs(first, second)]
         return [Result.of(ANALYSIS, m, why, p=p, q=q) for m, p, q in (*names, ("p_same", first.name, second.name))], {}
-    bins, how = quantise([side.sample.vectors for side in sides], spec.quantise)
+    bins, method = quantise([side.sample.vectors for side in sides], spec.quantise)
     k = int(max(each.max() for each in bins)) + 1
     p, q = (side.histogram(own, k) for side, own in zip(sides, bins, strict=True))
     unit = " and ".join(dict.fromkeys([p.unit, q.unit]))
     images = " and ".join(f"{len(side.sample.vectors):,}" for side in sides)
     interval = f"{spec.confidence:.0%} bootstrap interval, {spec.bootstrap} resamples of {unit}, clusters kept"
-    blank = Value(None, None, None, len(p.table) + len(q.table), unit, f"of {images} images over {how}; {interval}")
-    found = [_measure(metric, a, b, blank, spec.confidence) for metric, a, b in measure_pairs(p, q)]
+    blank = Value(None, None, None, len(p.table) + len(q.table), unit, f"of {images} images over {method}; {interval}")
+    results = [_measure(metric, a, b, blank, spec.confidence) for metric, a, b in measure_pairs(p, q)]
     compared = HISTOGRAMS[COMPARED].measure
     drawn = {
         (a.name, b.name): compared(a.drawn, b.drawn) - float(compared(a.counts, b.counts)) for a, b in ((p, q), (q, p))
     }
-    return [*found, _same(p, q, blank, spec)], drawn
+    return [*results, _same(p, q, blank, spec)], drawn
 
 
 def measure_pairs(first: T, second: T) -> Iterator[tuple[str, T, T]]:
@@ -142,11 +142,11 @@ def measure_pairs(first: T, second: T) -> Iterator[tuple[str, T, T]]:
 
 def _measure(metric: str, p: _Histogram, q: _Histogram, blank: Value, confidence: float) -> Result:
     """Return `blank` filled with one measure of two histograms."""
-    how = HISTOGRAMS[metric]
-    estimate, low, high = how.estimate((p.counts, q.counts), (p.drawn, q.drawn), confidence)
-    infinite = not np.isfinite(how.measure(p.drawn, q.drawn)).all()
+    histogram = HISTOGRAMS[metric]
+    estimate, low, high = histogram.estimate((p.counts, q.counts), (p.drawn, q.drawn), confidence)
+    infinite = not np.isfinite(histogram.measure(p.drawn, q.drawn)).all()
     bias = "as it is, since resamples are infinite" if infinite else "less its bootstrap bias"
-    value = replace(blank, estimate=estimate, low=low, high=high, method=f"{how.words}, {bias}, {blank.method}")
+    value = replace(blank, estimate=estimate, low=low, high=high, method=f"{histogram.words}, {bias}, {blank.method}")
     return Result.of(ANALYSIS, metric, value, p=p.name, q=q.name)
 
 
@@ -169,7 +169,7 @@ def _same(p: _Histogram, q: _Histogram, blank: Value, spec: DivergenceSpec) -> R
 
 def _differences(
     names: Sequence[str],
-    found: Mapping[tuple[str, str, str], Result],
+    by_pair: Mapping[tuple[str, str, str], Result],
     drawn: Mapping[Pair, Floats],
     spec: DivergenceSpec,
 ) -> Iterator[Result]:
@@ -178,7 +178,7 @@ def _differences(
         for q, versus in combinations([name for name in names if name != p], 2):
             if (p, q) not in drawn or (p, versus) not in drawn:
                 continue
-            one, other = (found[COMPARED, p, name] for name in (q, versus))
+            one, other = (by_pair[COMPARED, p, name] for name in (q, versus))
             away = drawn[p, q] - drawn[p, versus]
             value = (one.estimate or 0.0) - (other.estimate or 0.0)
             low, high = intervals.percentiles(value + away - away.mean(), spec.confidence)

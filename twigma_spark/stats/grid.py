@@ -100,12 +100,12 @@ def grid(samples: Mapping[str, Sample], spec: GridSpec) -> Grid:
     return Grid(values, units)
 
 
-def cell_results(found: Grid, spec: GridSpec) -> list[Result]:
+def cell_results(grid: Grid, spec: GridSpec) -> list[Result]:
     """Return one result for each cell and ordered pair (p, q)."""
     rows = []
-    for cell, pairs in sorted(found.values.items()):
+    for cell, pairs in sorted(grid.values.items()):
         for (p, q), value in pairs.items():
-            n, unit = _rests_on(found, p, q)
+            n, unit = _rests_on(grid, p, q)
             low, high = intervals.percentiles(value.drawn, spec.confidence)
             method = f"{HISTOGRAMS[cell.smoothing].words}; {_interval(spec, unit)}"
             labels = {"p": p, "q": q, "clusters": cell.clusters, "seed": cell.seed, "share": cell.share}
@@ -113,11 +113,11 @@ def cell_results(found: Grid, spec: GridSpec) -> list[Result]:
     return rows
 
 
-def spread(found: Grid) -> list[Result]:
+def spread(grid: Grid) -> list[Result]:
     """Return the median of each ordered pair over the cells of a smoothing; low and high are their range."""
     rows = []
     for smoothing, words in SMOOTHING.items():
-        cells = [pairs for cell, pairs in found.values.items() if cell.smoothing == smoothing]
+        cells = [pairs for cell, pairs in grid.values.items() if cell.smoothing == smoothing]
         for p, q in cells[0] if cells else ():
             values = np.sort([pairs[p, q].estimate for pairs in cells])
             # A middle value itself: between a number and infinity there is no mean.
@@ -128,37 +128,37 @@ def spread(found: Grid) -> list[Result]:
     return rows
 
 
-def ranking_changes(found: Grid, main: Mapping[tuple[str, str], float], spec: GridSpec) -> list[Result]:
+def ranking_changes(grid: Grid, main: Mapping[tuple[str, str], float], spec: GridSpec) -> list[Result]:
     """Return, for each corpus p, the share of grid cells that rank the others by KL(p || q) otherwise than `main`.
 
     A cell ranks as `main` does where every two corpora that differ in `main` stand in the same strict order;
     two infinite values have no order, which counts as a change.
 
     Args:
-        found: the grid.
+        grid: the grid.
         main: divergences of the ordered pairs by the main settings.
         spec: of the grid.
     """
-    there = [smoothing for smoothing in SMOOTHING if any(cell.smoothing == smoothing for cell in found.values)]
-    return [_changes(found, main, p, smoothing, spec) for smoothing in there for p in _rankers(found)]
+    there = [smoothing for smoothing in SMOOTHING if any(cell.smoothing == smoothing for cell in grid.values)]
+    return [_changes(grid, main, p, smoothing, spec) for smoothing in there for p in _rankers(grid)]
 
 
-def _rankers(found: Grid) -> list[str]:
+def _rankers(grid: Grid) -> list[str]:
     """Return the corpora that have two others to rank."""
-    return list(found.units) if len(found.units) > 2 else []
+    return list(grid.units) if len(grid.units) > 2 else []
 
 
-def _changes(found: Grid, main: Mapping[tuple[str, str], float], p: str, smoothing: str, spec: GridSpec) -> Result:
-    others = [q for q in found.units if q != p]
+def _changes(grid: Grid, main: Mapping[tuple[str, str], float], p: str, smoothing: str, spec: GridSpec) -> Result:
+    others = [q for q in grid.units if q != p]
     pairs = [(a, b) for a, b in product(others, others) if main[p, a] < main[p, b]]
-    cells = [values for cell, values in found.values.items() if cell.smoothing == smoothing]
+    cells = [values for cell, values in grid.values.items() if cell.smoothing == smoothing]
     changed, drawn = [], []
     for values in cells:
         changed.append(any(values[p, a].estimate >= values[p, b].estimate for a, b in pairs))
         orders = [values[p, a].drawn >= values[p, b].drawn for a, b in pairs]
         drawn.append(np.any(orders, axis=0) if orders else np.zeros(spec.bootstrap, bool))
     low, high = intervals.percentiles(np.mean(drawn, axis=0), spec.confidence)
-    unit = " and ".join(dict.fromkeys(unit for _, unit in found.units.values()))
+    unit = " and ".join(dict.fromkeys(unit for _, unit in grid.units.values()))
     what = f"share of {len(cells)} grid cells that rank the others otherwise than the main settings, smoothed, do"
     method = f"{what}; smoothing of the cells: {SMOOTHING[smoothing]}; {_interval(spec, unit)}"
     share = float(np.mean(changed))
@@ -203,8 +203,8 @@ def _value(smoothing: str, p: tuple[Floats, Floats], q: tuple[Floats, Floats]) -
     return CellDivergence(max(estimate, 0.0), np.maximum(drawn, 0.0))
 
 
-def _rests_on(found: Grid, p: str, q: str) -> tuple[int, str]:
-    (n, one), (m, other) = found.units[p], found.units[q]
+def _rests_on(grid: Grid, p: str, q: str) -> tuple[int, str]:
+    (n, one), (m, other) = grid.units[p], grid.units[q]
     return n + m, " and ".join(dict.fromkeys([one, other]))
 
 

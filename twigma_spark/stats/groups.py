@@ -45,9 +45,9 @@ def within_groups(vectors: Vectors, codes: Codes, bins: Codes) -> Groups:
     Source: Chen & Zou 2023 (TWIGMA), on variation (images of one artist, images of one prompt).
     """
     order = np.argsort(codes, kind="stable")
-    found, starts = np.unique(codes[order], return_index=True)
+    present, starts = np.unique(codes[order], return_index=True)
     parts = [part for part in np.split(order, starts[1:]) if len(part) > 1]
-    kept = [code for code, part in zip(found, np.split(order, starts[1:]), strict=True) if len(part) > 1]
+    kept = [code for code, part in zip(present, np.split(order, starts[1:]), strict=True) if len(part) > 1]
     between = [pdist(vectors[part].astype(np.float64)) for part in parts]
     top = 1 + max((int(pairs.bins(each).max()) for each in between), default=-1)
     k = int(bins.max(initial=-1)) + 1

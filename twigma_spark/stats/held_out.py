@@ -33,9 +33,9 @@ def compare_predictions(y: Floats, predictions: Mapping[str, Floats], authors: C
     each = {name: deviance(y, np.maximum(mu, 1e-9)) for name, mu in predictions.items()}
     base_name, base = next(iter(each.items()))
     for name, values in each.items():
-        found = clustered_mean(values, authors, UNIT, "authors")
-        found = replace(found, method=f"mean Poisson deviance {split}: {found.method}")
-        yield Result.of(ANALYSIS, "held_out_deviance", found, model=name)
+        mean = clustered_mean(values, authors, UNIT, "authors")
+        mean = replace(mean, method=f"mean Poisson deviance {split}: {mean.method}")
+        yield Result.of(ANALYSIS, "held_out_deviance", mean, model=name)
         if name != base_name and base.sum() > 0:
             explained = _explain_deviance(values, base, authors, base_name, split)
             yield Result.of(ANALYSIS, "deviance_explained", explained, model=name)
@@ -59,9 +59,9 @@ def importances(shap: Floats, features: Sequence[str], authors: Codes) -> Iterat
         authors: group of each image.
     """
     for name, column in zip(features, np.abs(shap).T, strict=True):
-        found = clustered_mean(column, authors, UNIT, "authors")
-        method = f"mean |SHAP| of the held-out images on the log of the likes: {found.method}"
-        yield Result.of(ANALYSIS, "mean_abs_shap", replace(found, method=method), feature=name)
+        mean = clustered_mean(column, authors, UNIT, "authors")
+        method = f"mean |SHAP| of the held-out images on the log of the likes: {mean.method}"
+        yield Result.of(ANALYSIS, "mean_abs_shap", replace(mean, method=method), feature=name)
 
 
 def regression_means(train: Likes, test: Likes) -> Floats | None:
@@ -73,9 +73,9 @@ def regression_means(train: Likes, test: Likes) -> Floats | None:
     known = {name: values for name, values in train.similarity.items() if np.isfinite(values).any()}
     edges = {name: np.nanquantile(values, [0.2, 0.4, 0.6, 0.8]) for name, values in known.items()}
     x, new = _columns(train, edges), _columns(test, edges)
-    said = (x.T @ train.likes > 0) & (x.mean(axis=0) < 1)
-    said[0] = True
-    x, new = x[:, said], new[:, said]
+    varied = (x.T @ train.likes > 0) & (x.mean(axis=0) < 1)
+    varied[0] = True
+    x, new = x[:, varied], new[:, varied]
     if not train.likes.sum() or np.linalg.matrix_rank(x.T @ x, hermitian=True) < x.shape[1]:
         return None
     fit = counts.poisson(train.likes, x)

@@ -172,8 +172,8 @@ class _Fit:
         """Return the percent change of a contrast of a term's columns."""
         data, params, place = _with_contrast(self.data, self.params, columns, contrast)
         reach = max(2 * clustered_error(data, params, place), 1e-3)
-        found = score_interval(data, place, params, reach, self.flips, self.rule.confidence)
-        ends = (float(params[place]), found.low, found.high)
+        interval = score_interval(data, place, params, reach, self.flips, self.rule.confidence)
+        ends = (float(params[place]), interval.low, interval.high)
         value, low, high = (100 * float(np.expm1(end)) if end < LARGEST_LOG else None for end in ends)
         method = f"percent change {what}; {self.rule.confidence:.0%} interval by score tests; {self._words}"
         return Value(value, low, high, len(self.data.counts), UNIT, method)

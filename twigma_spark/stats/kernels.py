@@ -37,24 +37,24 @@ def median_bandwidth(p: Vectors, q: Vectors) -> float:
     return median if median > 0 else 1.0
 
 
-def mmd(found: Kernels) -> float:
+def mmd(kernels: Kernels) -> float:
     """Return the unbiased squared MMD; about 0, also below, where both come from one distribution.
 
     Source: Gretton et al. 2012, "A kernel two-sample test", equation 3.
     """
-    n, m = len(found.pp), len(found.qq)
+    n, m = len(kernels.pp), len(kernels.qq)
     one, other = np.ones((1, n)), np.ones((1, m))
-    return float(weighted_mmd(found, one, other)[0])
+    return float(weighted_mmd(kernels, one, other)[0])
 
 
-def weighted_mmd(found: Kernels, p: Floats, q: Floats) -> Floats:
+def weighted_mmd(kernels: Kernels, p: Floats, q: Floats) -> Floats:
     """Return the squared MMD of resamples, of weights (replicates, n) and (replicates, m) of the rows.
 
     Pairs of a row and its own copy are left out, as the unbiased estimate leaves out a row and itself:
     else resampling would add similarity that is not there.
     """
-    within = _within(found.pp, p) + _within(found.qq, q)
-    between = np.einsum("bi,bi->b", p @ found.pq, q) / (p.sum(1) * q.sum(1))
+    within = _within(kernels.pp, p) + _within(kernels.qq, q)
+    between = np.einsum("bi,bi->b", p @ kernels.pq, q) / (p.sum(1) * q.sum(1))
     return np.asarray(within - 2.0 * between, np.float64)
 
 

@@ -49,12 +49,12 @@ def drift(one: Points, other: Points, rng: np.random.Generator, replicates: int,
     """
     n = len(one)
     drawn = [rng.integers(0, n, n) for _ in range(replicates)]
-    found = [procrustes(one[rows], other[rows])[2] ** 0.5 for rows in drawn]
+    disparities = [procrustes(one[rows], other[rows])[2] ** 0.5 for rows in drawn]
     value = float(procrustes(one, other)[2] ** 0.5)
     method = (
         f"root of the Procrustes statistic; {confidence:.0%} percentile bootstrap, {replicates} resamples of images"
     )
-    return Value(value, *percentiles(found, confidence), n, UNIT, method)
+    return Value(value, *percentiles(disparities, confidence), n, UNIT, method)
 
 
 def _order(points: Points) -> NDArray[np.int64]:

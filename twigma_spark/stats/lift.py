@@ -29,7 +29,7 @@ def lift(
     both, a, b, n = (np.asarray(x, np.float64) for x in (together, first, second, total))
     z = float(norm.ppf((1.0 + confidence) / 2.0))
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(both > 0, both * n / (a * b), np.nan)
-        variance = 1.0 / both - 1.0 / a - 1.0 / b - 1.0 / n + 2.0 * found / n
+        lifts = np.where(both > 0, both * n / (a * b), np.nan)
+        variance = 1.0 / both - 1.0 / a - 1.0 / b - 1.0 / n + 2.0 * lifts / n
         half = z * np.sqrt(np.maximum(variance, 0.0))
-        return found, found * np.exp(-half), found * np.exp(half)
+        return lifts, lifts * np.exp(-half), lifts * np.exp(half)

@@ -96,20 +96,20 @@ def quintile_means(
 ) -> Iterator[Result]:
     """Yield the mean likes and the mean similarity of each quintile, clustered by author."""
     tied = "the quintile is empty: too many images are equally similar"
-    how = f"quintile 1 least similar by the mean cosine of the {nearest} nearest; {SHARED}"
+    method = f"quintile 1 least similar by the mean cosine of the {nearest} nearest; {SHARED}"
     for metric, values in (("mean_likes", data.likes), ("mean_similarity", data.similarity[reference])):
         for number in range(5):
             rows = fifth == number
-            found = not_computed(tied, 0, UNIT)
+            mean = not_computed(tied, 0, UNIT)
             if rows.any():
                 author = dense(data.author[rows])
-                found = (
+                mean = (
                     skewed_mean(values[rows], author, UNIT, "authors", confidence)
                     if metric == "mean_likes"
                     else clustered_mean(values[rows], author, UNIT, "authors", confidence)
                 )
-                found = replace(found, method=f"{found.method}; {how}")
-            yield Result.of("likes", metric, found, reference=reference, quintile=number + 1)
+                mean = replace(mean, method=f"{mean.method}; {method}")
+            yield Result.of("likes", metric, mean, reference=reference, quintile=number + 1)
 
 
 def regressions(data: Likes, reference: str, fifth: NDArray[np.int8], confidence: float, seed: int) -> Iterator[Result]:
@@ -225,11 +225,10 @@ def _score_changes(
     cells = cells_of(design.y, design.x, design.author)
     errors = np.sqrt(np.diag(counts.clustered_covariance(fit, design.y, design.x, design.author)))
     for place, name in enumerate(design.names, start=1):
-        found = score_interval(cells, place, fit.params, max(2 * float(errors[place]), 1e-3), flips, confidence)
-        ends = 100 * np.expm1(np.array([float(fit.params[place]), found.low, found.high]))
-        words = (
-            f"{confidence:.0%} interval and p = {found.p:.2g} by score tests with the signs of {many:,} authors drawn"
-        )
+        interval = score_interval(cells, place, fit.params, max(2 * float(errors[place]), 1e-3), flips, confidence)
+        ends = 100 * np.expm1(np.array([float(fit.params[place]), interval.low, interval.high]))
+        method = f"by score tests with the signs of {many:,} authors drawn"
+        words = f"{confidence:.0%} interval and p = {interval.p:.2g} {method}"
         yield "poisson_score", name, _percent(ends, len(design.y), f"{MODELS['poisson_score']}; {words}")
 
 
@@ -240,8 +239,8 @@ def _changes(
     kind = "normal" if groups is None else "t"
     for place, name in enumerate(design.names, start=1):
         ends = counts.percent_change(fit.params[place], cov[place, place], groups, confidence)
-        how = f"{MODELS[metric]}; {confidence:.0%} {kind} interval, {words}"
-        yield metric, name, _percent(ends, len(design.y), how)
+        method = f"{MODELS[metric]}; {confidence:.0%} {kind} interval, {words}"
+        yield metric, name, _percent(ends, len(design.y), method)
 
 
 def _percent(ends: Floats, n: int, how: str) -> Value:
@@ -282,13 +281,13 @@ def _with_age(design: Design, confidence: float) -> Iterator[tuple[str, str | No
 def _within_authors(design: Design, confidence: float) -> Iterator[tuple[str, str | None, Value]]:
     """Yield the model with author effects; columns that are constant within an author drop out."""
     places = [i for i, name in enumerate(design.names, start=1) if name.startswith("quintile")]
-    found = conditional_poisson(design.y, design.x[:, places], design.author) if places else None
-    if found is None or found.groups < len(places) + 2:
+    fitted = conditional_poisson(design.y, design.x[:, places], design.author) if places else None
+    if fitted is None or fitted.groups < len(places) + 2:
         reason = "too few authors have several images of different quintiles and likes"
         yield "ppml_author", None, not_computed(reason, len(design.y), UNIT)
         return
-    words = f"errors clustered by {found.groups:,} authors, those with two images or more and likes"
+    words = f"errors clustered by {fitted.groups:,} authors, those with two images or more and likes"
     for i, place in enumerate(places):
-        ends = counts.percent_change(found.params[i], found.cov[i, i], found.groups, confidence)
-        how = f"{MODELS['ppml_author']}; {confidence:.0%} t interval, {words}"
-        yield "ppml_author", design.names[place - 1], _percent(ends, found.n, how)
+        ends = counts.percent_change(fitted.params[i], fitted.cov[i, i], fitted.groups, confidence)
+        method = f"{MODELS['ppml_author']}; {confidence:.0%} t interval, {words}"
+        yield "ppml_author", design.names[place - 1], _percent(ends, fitted.n, method)

@@ -68,11 +68,11 @@ def moments(vectors: ArrayLike) -> Moments:
     """Return the moments of rows (n, d), in float64: covariances are small differences of large sums."""
     rows = np.asarray(vectors)
     d = rows.shape[1]
-    found = Moments(0, np.zeros(d), np.zeros((d, d)))
+    total = Moments(0, np.zeros(d), np.zeros((d, d)))
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK].astype(np.float64)
-        found = found + Moments(len(block), block.sum(0), block.T @ block)
-    return found
+        total = total + Moments(len(block), block.sum(0), block.T @ block)
+    return total
 
 
 def add_moments(parts: Iterable[Moments]) -> Moments:

@@ -61,11 +61,11 @@ def sample_pairs(vectors: Vectors, at_most: int, rng: np.random.Generator) -> Pa
 
 def distances(vectors: Vectors, first: Codes, second: Codes) -> Floats:
     """Return the Euclidean distance of each pair of rows (m,), in bounded memory."""
-    found = np.empty(len(first))
+    between = np.empty(len(first))
     for start in range(0, len(first), BLOCK):
         part = slice(start, start + BLOCK)
-        found[part] = np.linalg.norm(vectors[first[part]].astype(np.float64) - vectors[second[part]], axis=1)
-    return found
+        between[part] = np.linalg.norm(vectors[first[part]].astype(np.float64) - vectors[second[part]], axis=1)
+    return between
 
 
 def pair_weights(pairs: Pairs, codes: Codes, weights: Vectors) -> Vectors:
@@ -81,9 +81,9 @@ def pair_weights(pairs: Pairs, codes: Codes, weights: Vectors) -> Vectors:
     """
     one, other = codes[pairs.first], codes[pairs.second]
     # Square roots make the product of a group with itself its weight.
-    found = weights[:, one]
-    found *= np.where(one == other, np.float32(1.0), weights[:, other])
-    return found
+    products = weights[:, one]
+    products *= np.where(one == other, np.float32(1.0), weights[:, other])
+    return products
 
 
 def weighted_means(values: Floats, weights: Vectors) -> Floats:

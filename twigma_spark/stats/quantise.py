@@ -45,17 +45,17 @@ def quantise(samples: Sequence[Vectors], spec: QuantiseSpec) -> tuple[list[Bins]
     joint = np.concatenate(list(samples)).astype(np.float32, copy=False)
     kept = reduce_dimensions(joint, spec.variance)
     labels = cluster_points(kept, spec.clusters, spec.seed, spec.restarts)
-    how = f"{labels.max() + 1} k-means clusters of {kept.shape[1]} joint principal components"
+    method = f"{labels.max() + 1} k-means clusters of {kept.shape[1]} joint principal components"
     ends = np.cumsum([len(sample) for sample in samples])[:-1]
-    return list(np.split(labels, ends)), f"{how} ({spec.variance:g} of the variance)"
+    return list(np.split(labels, ends)), f"{method} ({spec.variance:g} of the variance)"
 
 
 def reduce_dimensions(joint: Vectors, variance: float) -> Vectors:
     """Return the principal components (n, r) that keep `variance`; the vectors themselves where all is kept."""
     if variance >= 1.0 or not np.any(joint != joint[0]):
         return joint
-    found: Vectors = PCA(variance, svd_solver="covariance_eigh").fit_transform(joint)
-    return found
+    reduced: Vectors = PCA(variance, svd_solver="covariance_eigh").fit_transform(joint)
+    return reduced
 
 
 def cluster_points(points: Vectors, clusters: int, seed: int, restarts: int = 1) -> Bins:

@@ -33,9 +33,9 @@ def totals(values: ArrayLike, codes: Codes, groups: int) -> Floats:
     array = np.asarray(values, np.float64)
     if array.ndim == 1:
         return np.asarray(np.bincount(codes, array, groups), np.float64)
-    found = np.zeros((groups, array.shape[1]))
-    np.add.at(found, codes, array)
-    return found
+    sums = np.zeros((groups, array.shape[1]))
+    np.add.at(sums, codes, array)
+    return sums
 
 
 def row_means(values: ArrayLike, codes: Codes, weights: Vectors) -> Floats:
@@ -82,8 +82,8 @@ def jackknife(
     middle = blocks * logs[0] - (blocks - 1) * logs[1:].mean()
     error = np.sqrt((blocks - 1) / blocks * np.square(logs[1:] - logs[1:].mean()).sum())
     reach = float(stats.t.ppf((1.0 + confidence) / 2.0, blocks - 1)) * error
-    found = np.maximum(np.exp([middle, middle - reach, middle + reach]), least)
-    return float(found[0]), float(found[1]), float(found[2])
+    bounds = np.maximum(np.exp([middle, middle - reach, middle + reach]), least)
+    return float(bounds[0]), float(bounds[1]), float(bounds[2])
 
 
 def words(confidence: float, replicates: int, unit: str, groups: int) -> str:

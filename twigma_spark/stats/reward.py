@@ -77,27 +77,27 @@ def hits(margins: Floats) -> Floats:
     return np.where(margins > 0, 1.0, np.where(margins == 0, 0.5, 0.0))
 
 
-def mean_value(values: Floats, prompt: NDArray[np.int64], how: Resampling, what: str, unit: str = UNIT) -> Value:
+def mean_value(values: Floats, prompt: NDArray[np.int64], resampling: Resampling, what: str, unit: str = UNIT) -> Value:
     """Return the mean of `values` (n,) with the interval of a bootstrap over prompts.
 
     Args:
         values: of each pair or prompt.
         prompt: its prompt (n,).
-        how: of the interval.
+        resampling: of the interval.
         what: what the mean is, for the method.
         unit: what n counts.
     """
-    if len(values) < how.fewest:
-        return not_computed(f"{how.fewest} {unit} at least are needed", len(values), unit)
+    if len(values) < resampling.fewest:
+        return not_computed(f"{resampling.fewest} {unit} at least are needed", len(values), unit)
     _, codes = np.unique(prompt, return_inverse=True)
     groups = int(codes.max()) + 1
     block = max(1, HELD // groups)
     means = [
-        row_means(values, codes, multiplicities(groups, min(block, how.replicates - start), how.rng))
-        for start in range(0, how.replicates, block)
+        row_means(values, codes, multiplicities(groups, min(block, resampling.replicates - start), resampling.rng))
+        for start in range(0, resampling.replicates, block)
     ]
-    low, high = ends(np.concatenate(means), groups, how.confidence)
-    method = f"{what}; {words(how.confidence, how.replicates, 'prompts', groups)}"
+    low, high = ends(np.concatenate(means), groups, resampling.confidence)
+    method = f"{what}; {words(resampling.confidence, resampling.replicates, 'prompts', groups)}"
     return Value(float(values.mean()), low, high, len(values), unit, method)
 
 
@@ -119,41 +119,45 @@ def sign_flip_test(margins: Floats, prompt: NDArray[np.int64], rng: np.random.Ge
     return Value((as_far + 1) / (FLIPS + 1), None, None, len(margins), UNIT, method)
 
 
-def reward_results(held: HeldOut, how: Resampling) -> Iterator[Result]:
+def reward_results(held: HeldOut, resampling: Resampling) -> Iterator[Result]:
     """Yield accuracy, its differences, what it depends on, calibration and what the models go by.
 
     Args:
         held: the held-out pairs; those that are matched are what accuracy is of.
-        how: of the intervals.
+        resampling: of the intervals.
     """
     margins = {name: values[held.matched] for name, values in held.margins.items()}
     prompt = held.prompt[held.matched]
     for name, values in margins.items():
         known = np.isfinite(values)
         yield Result.of(
-            ANALYSIS, "accuracy", mean_value(hits(values[known]), prompt[known], how, _OF_PAIRS), scorer=name
+            ANALYSIS, "accuracy", mean_value(hits(values[known]), prompt[known], resampling, _OF_PAIRS), scorer=name
         )
     own = margins[REWARD]
     for name, values in margins.items():
         if name != REWARD:
             both = np.isfinite(values) & np.isfinite(own)
-            value = mean_value(hits(own[both]) - hits(values[both]), prompt[both], how, f"difference of {_OF_PAIRS}")
+            value = mean_value(
+                hits(own[both]) - hits(values[both]), prompt[both], resampling, f"difference of {_OF_PAIRS}"
+            )
             yield Result.of(ANALYSIS, "gain", value, scorer=name)
-    if len(own) >= how.fewest:
-        yield Result.of(ANALYSIS, "p_value", sign_flip_test(own, prompt, how.rng))
+    if len(own) >= resampling.fewest:
+        yield Result.of(ANALYSIS, "p_value", sign_flip_test(own, prompt, resampling.rng))
     swapped = held.swapped[held.matched]
     there = np.isfinite(swapped)
-    value = mean_value(swapped[there], prompt[there], how, f"{_OF_PAIRS}, both images replaced; mean of several draws")
+    value = mean_value(
+        swapped[there], prompt[there], resampling, f"{_OF_PAIRS}, both images replaced; mean of several draws"
+    )
     yield Result.of(ANALYSIS, "swapped", value)
-    yield from _by_strata(held, own, prompt, how)
-    yield from _calibration(own * held.sharpness[held.matched], prompt, how)
-    yield from _followers(held, how)
+    yield from _by_strata(held, own, prompt, resampling)
+    yield from _calibration(own * held.sharpness[held.matched], prompt, resampling)
+    yield from _followers(held, resampling)
 
 
 _OF_PAIRS = "share of held-out matched pairs in the right order, equal scores a half"
 
 
-def _by_strata(held: HeldOut, own: Floats, prompt: NDArray[np.int64], how: Resampling) -> Iterator[Result]:
+def _by_strata(held: HeldOut, own: Floats, prompt: NDArray[np.int64], resampling: Resampling) -> Iterator[Result]:
     ratio, days, cluster = held.ratio[held.matched], held.days[held.matched], held.cluster[held.matched]
     strata: list[tuple[str, str, NDArray[np.bool_]]] = []
     strata += [("likes ratio", name, inside) for name, inside in _bins(ratio, RATIOS, "times")]
@@ -161,7 +165,7 @@ def _by_strata(held: HeldOut, own: Floats, prompt: NDArray[np.int64], how: Resam
     strata += [("cluster", str(c), cluster == c) for c in np.unique(cluster[cluster >= 0])]
     for by, level, inside in strata:
         if inside.any():
-            value = mean_value(hits(own[inside]), prompt[inside], how, _OF_PAIRS)
+            value = mean_value(hits(own[inside]), prompt[inside], resampling, _OF_PAIRS)
             yield Result.of(ANALYSIS, "accuracy_within", value, by=by, level=level)
 
 
@@ -177,9 +181,9 @@ def _bins(values: Floats, edges: Sequence[float], unit: str) -> Iterator[tuple[s
             yield f"{low:g} to {high:g} {unit}", inside
 
 
-def _calibration(log_odds: Floats, prompt: NDArray[np.int64], how: Resampling) -> Iterator[Result]:
+def _calibration(log_odds: Floats, prompt: NDArray[np.int64], resampling: Resampling) -> Iterator[Result]:
     """Yield, by fifths of how sure the model is, the accuracy that it states and the one that is seen."""
-    if len(log_odds) < CALIBRATION_BINS * how.fewest:
+    if len(log_odds) < CALIBRATION_BINS * resampling.fewest:
         return
     sure = np.abs(log_odds)
     stated = 1 / (1 + np.exp(-sure))
@@ -188,25 +192,25 @@ def _calibration(log_odds: Floats, prompt: NDArray[np.int64], how: Resampling) -
         n = len(rows)
         value = Value(float(stated[rows].mean()), None, None, n, UNIT, "mean of the model's own probabilities")
         yield Result.of(ANALYSIS, "stated_accuracy", value, bin=number)
-        value = mean_value(hits(log_odds[rows]), prompt[rows], how, _OF_PAIRS)
+        value = mean_value(hits(log_odds[rows]), prompt[rows], resampling, _OF_PAIRS)
         yield Result.of(ANALYSIS, "seen_accuracy", value, bin=number)
 
 
-def _followers(held: HeldOut, how: Resampling) -> Iterator[Result]:
+def _followers(held: HeldOut, resampling: Resampling) -> Iterator[Result]:
     """Yield how often each model prefers the image whose author has more followers, where the bands differ."""
     across = held.more_followers != 0
     side, prompt = held.more_followers[across].astype(np.float64), held.prompt[across]
     what = "share of held-out pairs of two bands of followers, equal scores a half"
     for name in (REWARD, UNMATCHED):
-        value = mean_value(hits(held.margins[name][across] * side), prompt, how, what)
+        value = mean_value(hits(held.margins[name][across] * side), prompt, resampling, what)
         yield Result.of(ANALYSIS, "prefers_followers", value, scorer=name)
     own, naive = (hits(held.margins[name][across] * side) for name in (REWARD, UNMATCHED))
-    value = mean_value(naive - own, prompt, how, f"difference of the {what}")
+    value = mean_value(naive - own, prompt, resampling, f"difference of the {what}")
     yield Result.of(ANALYSIS, "prefers_followers_gain", value)
 
 
 def rank_results(
-    scores: Mapping[str, Floats], likes: NDArray[np.int64], prompt: NDArray[np.int64], how: Resampling
+    scores: Mapping[str, Floats], likes: NDArray[np.int64], prompt: NDArray[np.int64], resampling: Resampling
 ) -> Iterator[Result]:
     """Yield Kendall's τ-b of scores with likes within a prompt, the mean over prompts.
 
@@ -214,7 +218,7 @@ def rank_results(
         scores: of each scorer (n,), of images of held-out prompts.
         likes: of the images (n,).
         prompt: of the images (n,).
-        how: of the intervals.
+        resampling: of the intervals.
 
     Source: Kendall 1945 (τ-b).
     """
@@ -225,7 +229,7 @@ def rank_results(
         taus = np.array([_tau(values[rows], likes[rows]) for rows in groups])
         known = np.isfinite(taus)
         what = "mean of Kendall's tau-b over held-out prompts with two images or more"
-        value = mean_value(taus[known], np.flatnonzero(known), how, what, "prompts")
+        value = mean_value(taus[known], np.flatnonzero(known), resampling, what, "prompts")
         yield Result.of(ANALYSIS, "tau", value, scorer=name)
 
 

@@ -152,11 +152,11 @@ def score_interval(
 
     def excess(value: float) -> float:
         """Return how far the test's statistic is above its critical value; below 0 where it is not rejected."""
-        found, _ = score_contributions(data, column, value, start)
-        norm = float(np.sqrt(found @ found))
+        contributions, _ = score_contributions(data, column, value, start)
+        norm = float(np.sqrt(contributions @ contributions))
         if not norm > 0:
             return -1.0
-        return abs(float(found.sum())) / norm - float(np.quantile(flips.sums(found), confidence))
+        return abs(float(contributions.sum())) / norm - float(np.quantile(flips.sums(contributions), confidence))
 
     ends = [_end(excess, estimate, side * reach) for side in (-1, 1)]
     return Tested(ends[0], ends[1], flips.p_value(score_contributions(data, column, 0.0, start)[0]))

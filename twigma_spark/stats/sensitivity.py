@@ -70,12 +70,12 @@ def nearest_shares(
 
 
 def _by_measure(results: Iterable[Result]) -> dict[str, dict[str, Result]]:
-    found: dict[str, dict[str, Result]] = {}
+    by_measure: dict[str, dict[str, Result]] = {}
     for each in results:
         _, metrics = UNITS.get(frozenset(each.labels), ("", ()))
         if each.metric in metrics:
-            found.setdefault(each.metric, {})[each.key] = each
-    return found
+            by_measure.setdefault(each.metric, {})[each.key] = each
+    return by_measure
 
 
 def _agreement(first: Mapping[str, Result], second: Mapping[str, Result]) -> Value:
@@ -85,10 +85,10 @@ def _agreement(first: Mapping[str, Result], second: Mapping[str, Result]) -> Val
     unit, _ = UNITS[frozenset(next(iter(second.values())).labels)]
     if len(known) < 3:
         return not_computed(f"ranks of fewer than three {unit} say nothing", len(known), unit)
-    found = kendalltau(known[:, 0], known[:, 1])
-    if not np.isfinite(found.statistic):
+    tau = kendalltau(known[:, 0], known[:, 1])
+    if not np.isfinite(tau.statistic):
         return not_computed("one of both has all the same value", len(known), unit)
     method = (
-        f"Kendall's tau-b of the values of the run and the variant; p = {found.pvalue:.2g} of no agreement; no interval"
+        f"Kendall's tau-b of the values of the run and the variant; p = {tau.pvalue:.2g} of no agreement; no interval"
     )
-    return Value(float(found.statistic), None, None, len(known), unit, method)
+    return Value(float(tau.statistic), None, None, len(known), unit, method)

@@ -182,8 +182,8 @@ def threshold_interval(
     """Return the ends of the percentile bootstrap interval of the threshold at `rate`; None without a tail."""
     values = np.asarray(similarities, np.float64)
     fits = (calibrate(values[rng.integers(0, len(values), len(values))], rate).tail for _ in range(replicates))
-    found = [fit.threshold(rate) for fit in fits if fit is not None]
-    return percentiles(found, confidence) if found else None
+    thresholds = [fit.threshold(rate) for fit in fits if fit is not None]
+    return percentiles(thresholds, confidence) if thresholds else None
 
 
 def _quantile(values: Floats, at: float) -> float:

@@ -58,17 +58,17 @@ def _compare_with(pair: Mapping[str, Sample], words: Mapping[str, Codes], spec: 
     few = f", fewer than {FEW}: read with care" if left < FEW else ""
     of = " and ".join(f"{len(sample.vectors):,} {name}" for name, sample in pair.items())
     note = f"matched on word count: {left:,} of {of}{few}"
-    found = _of_kinds({name: sample.rows(rows[name]) for name, sample in pair.items()}, versus, spec)
-    return [result.with_value(method=f"{result.method}; {note}") for result in found]
+    results = _of_kinds({name: sample.rows(rows[name]) for name, sample in pair.items()}, versus, spec)
+    return [result.with_value(method=f"{result.method}; {note}") for result in results]
 
 
 def _of_kinds(samples: Mapping[str, Sample], versus: Mapping[str, str | None], spec: VariationSpec) -> list[Result]:
     """Return all measures of kinds of text, with what each is matched to as a label."""
     entropy, _ = entropies(samples, spec, "kind")
-    found = list(entropy)
+    results = list(entropy)
     for name, sample in samples.items():
-        found += [*of_pairs(sample, {"kind": name}, spec), *_moments({"kind": name}, sample, spec)]
-    return [replace(r, analysis=ANALYSIS, labels=_labels(r.labels, versus[r.labels["kind"]])) for r in found]
+        results += [*of_pairs(sample, {"kind": name}, spec), *_moments({"kind": name}, sample, spec)]
+    return [replace(r, analysis=ANALYSIS, labels=_labels(r.labels, versus[r.labels["kind"]])) for r in results]
 
 
 def _labels(labels: Mapping[str, str], versus: str | None) -> dict[str, str]:

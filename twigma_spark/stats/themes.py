@@ -154,11 +154,11 @@ def _trends(analysis: str, parts: Sequence[tuple[Labels, Activity]], by: TrendRu
 def _change_points(data: Activity, by: TrendRule) -> Iterator[Result]:
     """Yield the bend of each cluster's course, and its q over the clusters."""
     flips = SignFlips(by.seed)
-    found = [change_point(column, data.sizes, data.month, data.group, by.confidence, flips) for column in data.hits.T]
-    known = [i for i, each in enumerate(found) if isinstance(each, ChangePoint)]
-    q_values = false_discovery_control([each.p for each in found if isinstance(each, ChangePoint)]) if known else []
+    changes = [change_point(column, data.sizes, data.month, data.group, by.confidence, flips) for column in data.hits.T]
+    known = [i for i, each in enumerate(changes) if isinstance(each, ChangePoint)]
+    q_values = false_discovery_control([each.p for each in changes if isinstance(each, ChangePoint)]) if known else []
     q_of = dict(zip(known, q_values, strict=True))
-    for cluster, each in enumerate(found):
+    for cluster, each in enumerate(changes):
         if isinstance(each, str):
             absent = not_computed(each, int(data.sizes.sum()), UNIT)
             yield Result.of("trends", "change_point", absent, cluster=cluster)
@@ -184,16 +184,16 @@ def _percent(bend: tuple[float, float, float]) -> tuple[float, float, float]:
     return estimate, low, high
 
 
-def _describe_trend(found: Trend, q: float, by: TrendRule, of: str) -> Iterator[tuple[str, Value]]:
-    tests = f"{by.confidence:.0%} interval by score tests with the signs of {found.groups:,} {of} drawn"
-    how = f"binomial regression of the share on the month over {found.months} months; {tests}"
-    yield "relative_change", _value(found.change, found.n, f"last month over first month - 1; {how}")
-    yield "slope", _value(found.slope, found.n, f"log odds a month; {how}")
-    method = f"p = {found.p:.3g} corrected by Benjamini & Hochberg; no interval"
-    yield "q", Value(q, None, None, found.n, UNIT, method)
-    sign = float(arrow(found, q, by.level, by.least))
+def _describe_trend(trend: Trend, q: float, by: TrendRule, of: str) -> Iterator[tuple[str, Value]]:
+    tests = f"{by.confidence:.0%} interval by score tests with the signs of {trend.groups:,} {of} drawn"
+    how = f"binomial regression of the share on the month over {trend.months} months; {tests}"
+    yield "relative_change", _value(trend.change, trend.n, f"last month over first month - 1; {how}")
+    yield "slope", _value(trend.slope, trend.n, f"log odds a month; {how}")
+    method = f"p = {trend.p:.3g} corrected by Benjamini & Hochberg; no interval"
+    yield "q", Value(q, None, None, trend.n, UNIT, method)
+    sign = float(arrow(trend, q, by.level, by.least))
     method = f"1 rising, 0 steady, -1 falling: {rule(by.level, by.least)}; no interval"
-    yield "arrow", Value(sign, None, None, found.n, UNIT, method)
+    yield "arrow", Value(sign, None, None, trend.n, UNIT, method)
 
 
 def _value(ends: tuple[float, float, float], n: int, method: str) -> Value:

@@ -77,10 +77,10 @@ def trend(
     error = clustered_error(data, params, 1)
     if not error > 0:
         return "its share has no error to test against"
-    found = score_interval(data, 1, params, 2 * error, flips or SignFlips(0), confidence)
-    slopes = (float(params[1]), found.low, found.high)
+    interval = score_interval(data, 1, params, 2 * error, flips or SignFlips(0), confidence)
+    slopes = (float(params[1]), interval.low, interval.high)
     changes = [_change(data, slope, params[:1], half) for slope in slopes]
-    return Trend(slopes, (changes[0], changes[1], changes[2]), found.p, int(n.sum()), count, len(there))
+    return Trend(slopes, (changes[0], changes[1], changes[2]), interval.p, int(n.sum()), count, len(there))
 
 
 def clustered_error(data: Cells, params: Floats, column: int) -> float:
@@ -118,16 +118,16 @@ def _change(data: Cells, slope: float, start: Floats, half: float) -> float:
 
 def correct_p_values(trends: Sequence[Trend | str]) -> list[float | None]:
     """Return Benjamini & Hochberg's q-values (1995, by scipy) of the trends that have a p-value."""
-    known = [i for i, found in enumerate(trends) if isinstance(found, Trend)]
-    found = [trends[i] for i in known]
-    values = false_discovery_control([each.p for each in found if isinstance(each, Trend)]) if known else []
+    known = [i for i, trend in enumerate(trends) if isinstance(trend, Trend)]
+    trend = [trends[i] for i in known]
+    values = false_discovery_control([each.p for each in trend if isinstance(each, Trend)]) if known else []
     q: list[float | None] = [None] * len(trends)
     for i, value in zip(known, values, strict=True):
         q[i] = float(value)
     return q
 
 
-def arrow(found: Trend, q: float, level: float, least: float) -> int:
+def arrow(trend: Trend, q: float, level: float, least: float) -> int:
     """Return 1 (rising), -1 (falling) or 0 (steady) by the stated rule.
 
     Rising or falling is a share with q below `level` whose fitted value changed, from the first to the last
@@ -135,14 +135,14 @@ def arrow(found: Trend, q: float, level: float, least: float) -> int:
     a proof that there is none.
 
     Args:
-        found: the trend.
+        trend: the trend.
         q: its p-value, corrected for the number of trends.
         level: such as 0.05.
         least: such as 0.1, for 10%.
     """
-    ratio = 1 + found.change[0]
+    ratio = 1 + trend.change[0]
     large = max(ratio, 1 / ratio) - 1 >= least
-    return int(np.sign(found.slope[0])) if q < level and large else 0
+    return int(np.sign(trend.slope[0])) if q < level and large else 0
 
 
 def rule(level: float, least: float) -> str:

@@ -150,9 +150,11 @@ def of_pairs(sample: Sample, labels: Labels, spec: VariationSpec) -> list[Result
 
 def _distance(found: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
     error, taken = found.monte_carlo_error, len(found.distance)
-    how = "all" if found.complete else "sampled"
+    method = "all" if found.complete else "sampled"
     interval = resampling.words(spec.confidence, spec.bootstrap, blank.unit, blank.n)
-    words = f"mean Euclidean distance of unit vectors, {taken} {how} pairs, Monte-Carlo error {error:.2g}; {interval}"
+    words = (
+        f"mean Euclidean distance of unit vectors, {taken} {method} pairs, Monte-Carlo error {error:.2g}; {interval}"
+    )
     low, high = resampling.ends(pairs.weighted_means(found.distance, drawn), blank.n, spec.confidence)
     mean = blank.with_value(estimate=float(found.distance.mean()), low=low, high=high, method=words)
     why = f"standard error of the mean distance from drawing {taken} pairs; no interval"
@@ -189,10 +191,10 @@ def entropies(
     used = {name: sample for name, sample in samples.items() if len(sample.vectors)}
     if not used:
         return [], {}
-    bins, how = quantise([sample.vectors for sample in used.values()], spec.quantise)
+    bins, method = quantise([sample.vectors for sample in used.values()], spec.quantise)
     k = int(max(each.max() for each in bins)) + 1
-    found = [_entropy({label: n}, s, b, k, how, spec) for (n, s), b in zip(used.items(), bins, strict=True)]
-    return found, dict(zip(used, bins, strict=True))
+    entropy = [_entropy({label: n}, s, b, k, method, spec) for (n, s), b in zip(used.items(), bins, strict=True)]
+    return entropy, dict(zip(used, bins, strict=True))
 
 
 def _entropy(labels: Labels, sample: Sample, bins: Codes, k: int, how: str, spec: VariationSpec) -> Result:
@@ -223,18 +225,18 @@ def within(sample: Sample, bins: Codes, corpus: str, spec: VariationSpec) -> tup
         spec: how to resample.
     """
     labels = {"corpus": corpus, "within": sample.unit}
-    found = within_groups(sample.vectors, sample.codes, bins) if len(sample.vectors) else None
-    if found is None or not len(found.code):
+    groups = within_groups(sample.vectors, sample.codes, bins) if len(sample.vectors) else None
+    if groups is None or not len(groups.code):
         why = not_computed(f"none of the {sample.unit} has two images", 0, sample.unit)
         return [Result(ANALYSIS, metric, labels, why) for metric in GROUP_WORDS], None
-    count = len(found.code)
+    count = len(groups.code)
     weights = resampling.multiplicities(count, spec.bootstrap, np.random.default_rng(spec.seed))
     blank = Result(ANALYSIS, "", labels, Value(None, None, None, count, sample.unit, ""))
-    columns = {"pair_distance": found.distance, "vendi": found.vendi, "entropy": found.entropy}
+    columns = {"pair_distance": groups.distance, "vendi": groups.vendi, "entropy": groups.entropy}
     rows = [_group_mean(metric, values, weights, blank, spec) for metric, values in columns.items()]
-    drawn = (weights @ found.shares) / count
-    binned = bin_results(found.shares.mean(axis=0), np.asarray(drawn, np.float64), blank, spec)
-    return [*rows, *_pool_covariance(sample, found, labels, spec), *binned], found
+    drawn = (weights @ groups.shares) / count
+    binned = bin_results(groups.shares.mean(axis=0), np.asarray(drawn, np.float64), blank, spec)
+    return [*rows, *_pool_covariance(sample, groups, labels, spec), *binned], groups
 
 
 def _group_mean(metric: str, values: Floats, weights: Vectors, blank: Result, spec: VariationSpec) -> Result:
@@ -250,19 +252,19 @@ def _group_mean(metric: str, values: Floats, weights: Vectors, blank: Result, sp
 BLOCKS = 10
 
 
-def _pool_covariance(sample: Sample, found: Groups, labels: Labels, spec: VariationSpec) -> list[Result]:
+def _pool_covariance(sample: Sample, groups: Groups, labels: Labels, spec: VariationSpec) -> list[Result]:
     """Return the measures of moments but for Vendi's, of rows centred by their group's mean."""
     codes = sample.codes
-    taken = np.isin(codes, found.code)
+    taken = np.isin(codes, groups.code)
     rows, own = sample.vectors[taken].astype(np.float64), np.unique(codes[taken], return_inverse=True)[1].reshape(-1)
-    means = resampling.totals(rows, own, len(found.code)) / found.size[:, None]
+    means = resampling.totals(rows, own, len(groups.code)) / groups.size[:, None]
     centred = rows - means[own]
-    block = np.random.default_rng(spec.seed).permutation(len(found.code))[own] % BLOCKS
+    block = np.random.default_rng(spec.seed).permutation(len(groups.code))[own] % BLOCKS
     parts = [_within_moments(centred[block == b], own[block == b]) for b in range(BLOCKS)]
     stats = of_moments(parts, labels, sample.unit, spec.confidence)
     pooled = [s for s in stats if s.metric != "vendi"]
     return [
-        s.with_value(n=len(found.code), unit=sample.unit, method=f"pooled within {sample.unit}: {s.method}")
+        s.with_value(n=len(groups.code), unit=sample.unit, method=f"pooled within {sample.unit}: {s.method}")
         for s in pooled
     ]
 
@@ -270,5 +272,5 @@ def _pool_covariance(sample: Sample, found: Groups, labels: Labels, spec: Variat
 def _within_moments(centred: Floats, codes: Codes) -> Moments:
     """Return moments whose n - 1 is about the degrees of freedom: each group has given one for its mean."""
     groups = len(np.unique(codes))
-    found = moments(centred)
-    return replace(found, n=max(found.n - groups, 0))
+    centred_moments = moments(centred)
+    return replace(centred_moments, n=max(centred_moments.n - groups, 0))

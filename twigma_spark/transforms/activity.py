@@ -102,12 +102,12 @@ def conditions(
 ) -> dict[Stratum, Column]:
     """Return the strata by (kind, name): hashtag, source, and model where a post has one of the model's tags."""
     tagged = {("hashtag", tag): F.array_contains("hashtags", tag) for tag in hashtags}
-    made = {
+    columns = {
         ("model", name): F.arrays_overlap("hashtags", F.array(*[F.lit(t.lower()) for t in tags]))
         for name, tags in models.items()
         if tags
     }
-    return {**made, **tagged, **{("source", name): F.col("source") == name for name in sources}}
+    return {**columns, **tagged, **{("source", name): F.col("source") == name for name in sources}}
 
 
 def months_of_posts(posts: DataFrame, corpora: Sequence[str]) -> DataFrame:

@@ -45,7 +45,7 @@ def sheet(
 
 def join_captions(clusters: DataFrame, captions: DataFrame, seed: int) -> DataFrame:
     """Return item, cluster and caption of every image of a clustering; of several captioners the last by name."""
-    said = captions.groupBy("image_id").agg(F.max_by("caption", "model_id").alias("caption"))
-    return clusters.join(said, "image_id", "left").select(
+    written = captions.groupBy("image_id").agg(F.max_by("caption", "model_id").alias("caption"))
+    return clusters.join(written, "image_id", "left").select(
         item(seed).alias("item"), "cluster", F.coalesce("caption", F.lit("")).alias("caption")
     )

@@ -52,8 +52,8 @@ def nearest_rows(neighbours: DataFrame, numbered: DataFrame, most: int) -> DataF
     )
     rank = F.row_number().over(Window.partitionBy("row").orderBy("distance", "id"))
     near = both.withColumn("rank", rank).where(F.col("rank") <= most)
-    found = near.groupBy("row").agg(F.sort_array(F.collect_list(F.struct("rank", "id", "distance"))).alias("near"))
-    return found.select("row", F.struct(F.col("near.id").alias("ids"), F.col("near.distance").alias("distances"))
+    by_row = near.groupBy("row").agg(F.sort_array(F.collect_list(F.struct("rank", "id", "distance"))).alias("near"))
+    return by_row.select("row", F.struct(F.col("near.id").alias("ids"), F.col("near.distance").alias("distances"))
                         .alias("neighbors"))  # fmt: skip
 
 

@@ -82,8 +82,8 @@ def nearest_to_middles(projection: DataFrame, chosen: DataFrame, on: Square) -> 
     """
     inside = projection.withColumn("cell", _cell(on)).join(F.broadcast(chosen), ["corpus", "cell"])
     nearest = F.min(F.struct(_off_middle(on), "image_id", "x", "y")).alias("nearest")
-    found = inside.groupBy("corpus", "cell").agg(nearest)
-    return found.select("corpus", "cell", *[f"nearest.{name}" for name in ("image_id", "x", "y")])
+    closest = inside.groupBy("corpus", "cell").agg(nearest)
+    return closest.select("corpus", "cell", *[f"nearest.{name}" for name in ("image_id", "x", "y")])
 
 
 def _cell(on: Square) -> Column:

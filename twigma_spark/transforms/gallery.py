@@ -43,9 +43,9 @@ def closest_pairs(neighbours: DataFrame, copies: DataFrame, pairs: int) -> DataF
     nearest = best.groupBy("reference", "neighbour_id").agg(F.max("similarity").alias("highest"))
     by_reference = Window.partitionBy("reference")
     few = nearest.withColumn("n", F.rank().over(by_reference.orderBy(F.desc("highest")))).where(F.col("n") <= pairs)
-    found = best.join(F.broadcast(few), ["reference", "neighbour_id"]).where("similarity = highest")
+    highest = best.join(F.broadcast(few), ["reference", "neighbour_id"]).where("similarity = highest")
     first = F.row_number().over(Window.partitionBy("reference", "neighbour_id").orderBy(*order))
-    once = found.withColumn("first", first).where("first = 1")
+    once = highest.withColumn("first", first).where("first = 1")
     closest = once.withColumn("place", F.row_number().over(by_reference.orderBy(*order)))
     candidates = copies.select("image_id", "reference", "false_match_rate")
     return (

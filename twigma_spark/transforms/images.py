@@ -113,8 +113,8 @@ def _probe_batches(batches: Iterator[pa.RecordBatch], max_pixels: int, max_bytes
     """Yield the batches with the contents read and the headers probed, cut so that few bytes are held at a time."""
     for batch in batches:
         rows: list[_Probed] = []
-        for path, start, *given in zip(*(batch.column(n).to_pylist() for n in (*PLACE, *READ)), strict=True):
-            rows.append(_probe(path, start, _Probed(*given), max_pixels, max_bytes))
+        for path, start, *fields in zip(*(batch.column(n).to_pylist() for n in (*PLACE, *READ)), strict=True):
+            rows.append(_probe(path, start, _Probed(*fields), max_pixels, max_bytes))
             if sum(row.n_bytes or 0 for row in rows) >= BATCH_BYTES:
                 yield _fill_batch(batch, rows)
                 batch, rows = batch.slice(len(rows)), []
@@ -130,22 +130,22 @@ def _fill_batch(batch: pa.RecordBatch, rows: list[_Probed]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def _probe(path: bytes | None, start: int | None, given: _Probed, max_pixels: int, max_bytes: int) -> _Probed:
-    if given.reason is not None:
-        return given
-    content = given.content
+def _probe(path: bytes | None, start: int | None, candidate: _Probed, max_pixels: int, max_bytes: int) -> _Probed:
+    if candidate.reason is not None:
+        return candidate
+    content = candidate.content
     if path is not None:
         try:
-            content = read_bytes(path, max_bytes) if start is None else read_part(path, start, given.n_bytes or 0)
+            content = read_bytes(path, max_bytes) if start is None else read_part(path, start, candidate.n_bytes or 0)
         except OSError as error:  # it is gone, or may not be read
-            return given._replace(reason="unreadable_file", detail=error.strerror or type(error).__name__)
+            return candidate._replace(reason="unreadable_file", detail=error.strerror or type(error).__name__)
         if content is None:
-            return given._replace(reason="too_many_bytes", detail="grew beyond ingest.max_bytes")
+            return candidate._replace(reason="too_many_bytes", detail="grew beyond ingest.max_bytes")
     if content is None:
-        return given
-    known = given._replace(content=content, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        return candidate
+    known = candidate._replace(content=content, n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     try:
-        found = probe(content, max_pixels)
+        header = probe(content, max_pixels)
     except ImageError as error:
         return known._replace(reason=error.reason, detail=error.detail)
-    return known._replace(width=found.width, height=found.height, format=found.format, reason=None, detail=None)
+    return known._replace(width=header.width, height=header.height, format=header.format, reason=None, detail=None)

@@ -31,10 +31,12 @@ def judge_vectors(candidates: DataFrame, files: VectorFiles) -> DataFrame:
 
     def judge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            found = vector_files.read_vectors(files, batch.column("source_key").to_pylist())
-            made = {"digest": found.digests, "reason": found.reasons, "detail": found.details}
+            vectors = vector_files.read_vectors(files, batch.column("source_key").to_pylist())
+            columns = {"digest": vectors.digests, "reason": vectors.reasons, "detail": vectors.details}
             arrays = {name: batch.column(name) for name in batch.schema.names}
-            yield pa.RecordBatch.from_pydict({**arrays, **{name: pa.array(made[name], pa.string()) for name in made}})
+            yield pa.RecordBatch.from_pydict(
+                {**arrays, **{name: pa.array(columns[name], pa.string()) for name in columns}}
+            )
 
     return _in_blocks(candidates, files).mapInArrow(judge, candidates.schema)
 
@@ -49,9 +51,9 @@ def image_answers(images: DataFrame, files: VectorFiles) -> DataFrame:
         files: the vectors.
     """
 
-    def errors(batch: pa.RecordBatch, found: Found) -> list[str | None]:
+    def errors(batch: pa.RecordBatch, vectors: Found) -> list[str | None]:
         ids, corpora, keys = (batch.column(name).to_pylist() for name in ("image_id", "corpus", "source_key"))
-        rows = zip(ids, corpora, keys, found.digests, _errors(found), strict=True)
+        rows = zip(ids, corpora, keys, vectors.digests, _errors(vectors), strict=True)
         return [e or (None if i == image_id(c, k, str(d)) else CHANGED) for i, c, k, d, e in rows]
 
     return _answers(images.select("image_id", "corpus", "source_key"), files, vector_files.IMAGES, errors)
@@ -72,8 +74,8 @@ def image_id(corpus: str, source_key: str, digest: str) -> str:
     return hashlib.sha256(f"{corpus}/{source_key}/{digest}".encode()).hexdigest()[:ID_DIGITS]
 
 
-def _errors(found: Found) -> list[str | None]:
-    return [f"{why}: {said}" if why else None for why, said in zip(found.reasons, found.details, strict=True)]
+def _errors(vectors: Found) -> list[str | None]:
+    return [f"{why}: {detail}" if why else None for why, detail in zip(vectors.reasons, vectors.details, strict=True)]
 
 
 def _answers(
@@ -81,10 +83,10 @@ def _answers(
 ) -> DataFrame:
     def answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            found = vector_files.read_vectors(files, batch.column("source_key").to_pylist(), kind)
+            vectors = vector_files.read_vectors(files, batch.column("source_key").to_pylist(), kind)
             arrays = {name: batch.column(name) for name in batch.schema.names}
-            made = {"value": arrow.lists(found.vectors), "error": pa.array(errors(batch, found), pa.string())}
-            yield pa.RecordBatch.from_pydict({**arrays, **made})
+            columns = {"value": arrow.lists(vectors.vectors), "error": pa.array(errors(batch, vectors), pa.string())}
+            yield pa.RecordBatch.from_pydict({**arrays, **columns})
 
     fields = ", ".join(f"`{name}` {kind}" for name, kind in [*rows.dtypes, *ANSWER.items()])
     return _in_blocks(rows, files).mapInArrow(answer, fields)

@@ -53,7 +53,7 @@ def infer(
         also: further columns that an item is of, such as the prompt of an image; an item is then a tuple of the values.
             They are left out of the result too.
     """
-    asked = (column, *also)
+    columns = (column, *also)
 
     def run(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         loaded = cache.load(model, task_device(feed.device), feed.threads)
@@ -63,9 +63,9 @@ def infer(
             yield pd.DataFrame({"value": pd.Series(result.values, dtype=object), "error": result.errors})
 
     ask = pandas_udf(run, f"struct<value: {value_type}, error: string>").asNondeterministic()  # type: ignore[call-overload]
-    others = [name for name in frame.columns if name not in asked]
+    others = [name for name in frame.columns if name not in columns]
     answers = F.col("answer.value").alias("value"), F.col("answer.error").alias("error")
-    return frame.withColumn("answer", ask(*asked)).select(*others, *answers)
+    return frame.withColumn("answer", ask(*columns)).select(*others, *answers)
 
 
 def failures(answered: DataFrame, unit: str = "image") -> DataFrame:

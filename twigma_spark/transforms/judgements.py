@@ -28,15 +28,15 @@ def judged_pairs(
     shown = images.select("image_id", "corpus", "source_key").join(kept.select("image_id"), "image_id", "left_semi")
     stem = F.regexp_replace("source_key", r"\.[^./]*$", "")
     names = shown.withColumn("name", F.explode(F.array_distinct(F.array("source_key", stem)))).drop("source_key")
-    found = judged
+    pairs = judged
     for side in ("preferred", "other"):
         own = names.select(
             F.col("corpus"), F.col("name").alias(side), F.col("image_id").alias(f"{side}_image_id")
         ).dropDuplicates(["corpus", side])
-        found = found.join(own, ["corpus", side], "left")
+        pairs = pairs.join(own, ["corpus", side], "left")
     unknown = F.when(F.col("preferred_image_id").isNull(), F.col("preferred")).otherwise(F.col("other"))
     missing = F.col("preferred_image_id").isNull() | F.col("other_image_id").isNull()
-    rejects = found.where(missing).select(
+    rejects = pairs.where(missing).select(
         F.lit("pairs").alias("stage"),
         F.lit("judgement").alias("unit"),
         "corpus",
@@ -47,7 +47,7 @@ def judged_pairs(
     prompt = F.trim("prompt")
     group = Window.partitionBy("corpus", "prompt_key")
     rows = (
-        found.where(~missing & (F.col("preferred_image_id") != F.col("other_image_id")))
+        pairs.where(~missing & (F.col("preferred_image_id") != F.col("other_image_id")))
         .withColumns(
             {
                 "prompt_key": prompt_key(prompt),

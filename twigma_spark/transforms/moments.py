@@ -37,9 +37,9 @@ def block_moments(vectors: DataFrame, images: DataFrame, blocks: int, seed: int)
     return parted.repartition("corpus", "block").mapInArrow(_sum_moments, SCHEMA)
 
 
-def triangle(found: Moments) -> Floats:
+def triangle(moments: Moments) -> Floats:
     """Return the upper triangle of the outer products (d (d + 1) / 2,), row by row."""
-    return np.asarray(found.outer[np.triu_indices(len(found.total))])
+    return np.asarray(moments.outer[np.triu_indices(len(moments.total))])
 
 
 def from_triangle(n: int, total: Floats, upper: Floats) -> Moments:
@@ -51,7 +51,7 @@ def from_triangle(n: int, total: Floats, upper: Floats) -> Moments:
 
 def _sum_moments(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield the moments of each corpus and block of a partition."""
-    found: dict[tuple[str, int], Moments] = {}
+    sums: dict[tuple[str, int], Moments] = {}
     for batch in batches:
         if not batch.num_rows:
             continue
@@ -59,8 +59,8 @@ def _sum_moments(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         blocks, vectors = batch.column(1).to_numpy(), unit_rows(arrow.matrix(batch.column(2)))
         for corpus, block in set(zip(corpora.tolist(), blocks.tolist(), strict=True)):
             part = moments(vectors[(corpora == corpus) & (blocks == block)])
-            found[corpus, block] = found[corpus, block] + part if (corpus, block) in found else part
-    for (corpus, block), part in found.items():
+            sums[corpus, block] = sums[corpus, block] + part if (corpus, block) in sums else part
+    for (corpus, block), part in sums.items():
         columns = [[corpus], [block], [part.n], [part.total], [triangle(part)]]
         types = [pa.string(), pa.int32(), pa.int64(), pa.list_(pa.float64()), pa.list_(pa.float64())]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]

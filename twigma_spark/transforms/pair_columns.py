@@ -34,13 +34,13 @@ def prompted_scores(pairs: DataFrame, scores: DataFrame) -> DataFrame:
         pairs: rows of the table `pairs`.
         scores: image_id, text_id, kind, score; one a key.
     """
-    found = pairs.where("matched").select("text_id", "preferred_image_id", "other_image_id")
+    matched = pairs.where("matched").select("text_id", "preferred_image_id", "other_image_id")
     for side in ("preferred", "other"):
         on = ["text_id", f"{side}_image_id"] + ([] if side == "preferred" else ["kind"])
         own = scores.select("text_id", F.col("image_id").alias(f"{side}_image_id"), "kind", F.col("score").alias(side))
-        found = found.join(own, on)
+        matched = matched.join(own, on)
     ids = [F.xxhash64(f"{side}_image_id").alias(f"{side}_id") for side in ("preferred", "other")]
-    return found.select("kind", *ids, "preferred", "other")
+    return matched.select("kind", *ids, "preferred", "other")
 
 
 def of_some_prompts(pairs: DataFrame, share: float, seed: int) -> DataFrame:

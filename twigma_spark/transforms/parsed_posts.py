@@ -91,10 +91,10 @@ def _values() -> dict[str, tuple[Column, Column]]:
 
 def _picture(key: Column) -> Column:
     """Return what the page says of the picture with a key; null where it says nothing."""
-    said = F.get(F.filter("media", lambda item: item["media_key"] == key), F.lit(0))
-    pixels = {name: values.count(said[name]) for name in ("width", "height")}
+    picture = F.get(F.filter("media", lambda item: item["media_key"] == key), F.lit(0))
+    pixels = {name: values.count(picture[name]) for name in ("width", "height")}
     return F.struct(
         key.alias("media_key"),
-        *[said[name].alias(name) for name in ("url", "type", "alt_text")],
+        *[picture[name].alias(name) for name in ("url", "type", "alt_text")],
         *[F.when(n <= MOST_PIXELS, n).cast("int").alias(name) for name, n in pixels.items()],
     )

@@ -20,9 +20,9 @@ def with_posts(metadata: DataFrame, corpus: str) -> DataFrame:
         metadata: row, bad, file, and those of `OF_POST` that there are, as strings.
         corpus: name of the corpus.
     """
-    said = F.coalesce(*[_text(name) for name in OF_POST if name in metadata.columns])
+    stated = F.coalesce(*[_text(name) for name in OF_POST if name in metadata.columns])
     own = F.concat_ws("/", F.lit(corpus), "file")
-    return metadata.withColumn("post_id", F.when(said.isNotNull(), F.coalesce(_text("post_id"), own)))
+    return metadata.withColumn("post_id", F.when(stated.isNotNull(), F.coalesce(_text("post_id"), own)))
 
 
 def group_posts(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataFrame:
@@ -37,14 +37,16 @@ def group_posts(metadata: DataFrame, corpus: str, schema: t.StructType) -> DataF
     # A file that is named again is a reject, and says nothing of its post either.
     nth = F.row_number().over(Window.partitionBy("file").orderBy("row"))
     used = used.withColumn("nth", nth).where("nth = 1")
-    made = {
+    columns = {
         "author_id": _text("author_id"),
         "created_at": values.post_timestamp(F.col("created_at")),
         **{name: values.count(F.col(name)) for name in COUNTS if name in used.columns},
     }
     if "sensitive" in used.columns:
-        made["possibly_sensitive"] = values.flag(F.col("sensitive"))
-    first = [F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in made.items()]
+        columns["possibly_sensitive"] = values.flag(F.col("sensitive"))
+    first = [
+        F.min(F.when(v.isNotNull(), F.struct("row", v.alias("value"))))["value"].alias(n) for n, v in columns.items()
+    ]
     posts = used.groupBy("post_id").agg(*first).withColumns({"corpus": F.lit(corpus), "platform": F.lit("file")})
     return fill_columns(posts, schema)
 

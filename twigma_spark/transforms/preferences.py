@@ -220,28 +220,28 @@ def _with_matching(pairs: DataFrame, rule: PairRule) -> DataFrame:
     """Return pairs with matched_on, in what of that which the rule asks for the two posts are alike, and matched."""
     alike = {name: F.coalesce(condition, F.lit(False)) for name, condition in _likenesses(rule).items()}
     names = F.array(*[F.when(condition, F.lit(name)) for name, condition in alike.items()])
-    asked = dict(alike)
+    rules = dict(alike)
     if rule.followers:
-        asked["followers"] = asked.pop("author") | asked["followers"]
-    matched = reduce(and_, asked.values(), F.lit(True))
+        rules["followers"] = rules.pop("author") | rules["followers"]
+    matched = reduce(and_, rules.values(), F.lit(True))
     return pairs.withColumns({"matched_on": F.array_compact(names.cast("array<string>")), "matched": matched})
 
 
 def _likenesses(rule: PairRule) -> dict[str, Column]:
     """Return, of what the rule asks for, the condition that two posts are alike in it; null where that is not known."""
-    found = {}
+    likenesses = {}
     if rule.followers:
-        found["author"] = F.col("preferred_author_id") == F.col("other_author_id")
-        found["followers"] = band(F.col("preferred_followers")) == band(F.col("other_followers"))
+        likenesses["author"] = F.col("preferred_author_id") == F.col("other_author_id")
+        likenesses["followers"] = band(F.col("preferred_followers")) == band(F.col("other_followers"))
     times = [F.unix_timestamp(f"{side}_created_at") for side in ("preferred", "other")]
     if rule.days is not None:
-        found["days"] = F.abs(times[0] - times[1]) <= rule.days * DAY
+        likenesses["days"] = F.abs(times[0] - times[1]) <= rule.days * DAY
     if rule.hours is not None:
         apart = F.abs(F.pmod(times[0], F.lit(DAY)) - F.pmod(times[1], F.lit(DAY)))
-        found["hours"] = F.least(apart, DAY - apart) <= rule.hours * HOUR
+        likenesses["hours"] = F.least(apart, DAY - apart) <= rule.hours * HOUR
     if rule.clusters:
-        found["cluster"] = F.col("preferred_cluster") == F.col("other_cluster")
+        likenesses["cluster"] = F.col("preferred_cluster") == F.col("other_cluster")
     if rule.nsfw:
         # Where no image has a score there is nothing to tell the two apart by.
-        found["nsfw"] = F.col("preferred_nsfw").eqNullSafe(F.col("other_nsfw"))
-    return found
+        likenesses["nsfw"] = F.col("preferred_nsfw").eqNullSafe(F.col("other_nsfw"))
+    return likenesses

@@ -27,8 +27,8 @@ def own_texts(images: DataFrame, captions: DataFrame) -> DataFrame:
     """
     written = captions.select("image_id", F.col("caption").alias("written"))
     known = images.select("image_id", "corpus", "prompt", "caption").join(written, "image_id", "left")
-    given = {"prompt": F.trim("prompt"), "human caption": F.trim("caption"), "caption": F.trim("written")}
-    texts = [F.when(t.rlike(WORD), F.struct(F.lit(s).alias("source"), t.alias("text"))) for s, t in given.items()]
+    columns = {"prompt": F.trim("prompt"), "human caption": F.trim("caption"), "caption": F.trim("written")}
+    texts = [F.when(t.rlike(WORD), F.struct(F.lit(s).alias("source"), t.alias("text"))) for s, t in columns.items()]
     own = known.withColumn("own", F.coalesce(*texts)).where("own IS NOT NULL").select("image_id", "corpus", "own.*")
     return own.select("image_id", "corpus", id_of("source", "corpus", "text").alias("text_id"), "source")
 

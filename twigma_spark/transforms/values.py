@@ -22,14 +22,14 @@ def timestamp(text: Column) -> Column:
     v1 = F.when(
         trimmed.rlike("^[A-Z][a-z]{2} "), F.try_to_timestamp(F.substring(trimmed, 5, 40), F.lit(V1_WITHOUT_DAY))
     )
-    found = F.coalesce(epoch, v1, F.try_to_timestamp(trimmed))
-    return F.when(found.between(_time(FIRST), _time(LAST)), found)
+    time = F.coalesce(epoch, v1, F.try_to_timestamp(trimmed))
+    return F.when(time.between(_time(FIRST), _time(LAST)), time)
 
 
 def post_timestamp(text: Column) -> Column:
     """Return the time of a post: `timestamp` from 2000 to a day from now."""
-    found = timestamp(text)
-    return F.when(found.between(_time(FIRST_POST), F.current_timestamp() + F.expr("INTERVAL 1 DAY")), found)
+    time = timestamp(text)
+    return F.when(time.between(_time(FIRST_POST), F.current_timestamp() + F.expr("INTERVAL 1 DAY")), time)
 
 
 def count(text: Column) -> Column:

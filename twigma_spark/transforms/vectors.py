@@ -63,5 +63,5 @@ def vector_rejects(judged: DataFrame, stage: str, detail: str) -> DataFrame:
         stage: stage that refuses them.
         detail: what became of them.
     """
-    given = {"stage": F.lit(stage), "unit": F.lit("vector"), "key": F.col("image_id"), "detail": F.lit(detail)}
-    return judged.where("reason IS NOT NULL").withColumns(given).select(*REJECTS.column_names)
+    columns = {"stage": F.lit(stage), "unit": F.lit("vector"), "key": F.col("image_id"), "detail": F.lit(detail)}
+    return judged.where("reason IS NOT NULL").withColumns(columns).select(*REJECTS.column_names)

@@ -22,7 +22,7 @@ MOST, PROFILES, LOOKED_UP, GAP = 100, 25, 25, 0.1
 SENSITIVE = {"porn", "sexual", "nudity", "sexual-figurative", "graphic-media", "gore", "nsfl"}
 
 
-def start(how: Collect, log: Log) -> Bluesky:
+def start(settings: Collect, log: Log) -> Bluesky:
     """Return the search; it logs in when it first asks.
 
     Raises:
@@ -34,7 +34,7 @@ def start(how: Collect, log: Log) -> Bluesky:
             f"{HANDLE} and {PASSWORD} must hold an account's handle and an app password of it, as environment "
             "variables. Got none; see docs/corpora.md."
         )
-    return Bluesky(how, account, Client("Bluesky", GAP, log, secrets=(account[1],)))
+    return Bluesky(settings, account, Client("Bluesky", GAP, log, secrets=(account[1],)))
 
 
 @dataclass
@@ -70,8 +70,15 @@ class Bluesky:
         it has come.
         """
         until, own, reached = json.loads(cursor) if cursor else (window[1], None, None)
-        given = {"q": query, "tag": query[1:], "sort": "latest", "limit": str(most), "since": window[0], "until": until}
-        got = self._ask("app.bsky.feed.searchPosts", {**given, "cursor": own} if own else given)
+        parameters = {
+            "q": query,
+            "tag": query[1:],
+            "sort": "latest",
+            "limit": str(most),
+            "since": window[0],
+            "until": until,
+        }
+        got = self._ask("app.bsky.feed.searchPosts", {**parameters, "cursor": own} if own else parameters)
         found = [post for post in items(got, "posts") if isinstance(post, dict)]
         reached = reached_by(found, (window[0], until)) or reached
         posts: list[Record] = []
@@ -95,10 +102,10 @@ class Bluesky:
     def gone(self, ids: Iterable[str]) -> Iterator[str]:
         """Yield which of some posts are no longer given (`Source.gone`)."""
         left = iter(ids)
-        while asked := list(islice(left, LOOKED_UP)):
-            got = self._ask("app.bsky.feed.getPosts", {"uris": asked})
-            given = {dig(post, "uri") for post in items(got, "posts")}
-            yield from (name for name in asked if name not in given)
+        while uris := list(islice(left, LOOKED_UP)):
+            got = self._ask("app.bsky.feed.getPosts", {"uris": uris})
+            there = {dig(post, "uri") for post in items(got, "posts")}
+            yield from (name for name in uris if name not in there)
 
     def _users(self, names: list[str]) -> list[Record]:
         """Return the authors with their followers; one that is gone is left out."""
@@ -111,30 +118,30 @@ class Bluesky:
             ]
         return users
 
-    def _ask(self, name: str, given: Mapping[str, Any]) -> Record:
+    def _ask(self, name: str, parameters: Mapping[str, Any]) -> Record:
         """Return an answer; a session that has ended is begun again, once."""
         try:
-            return self._get(name, given)
+            return self._get(name, parameters)
         except _NoSession:
             self._log_in()
         try:
-            return self._get(name, given)
+            return self._get(name, parameters)
         except _NoSession as error:
             raise CollectionError(f"Bluesky must take the session that it gave. Got {error}.") from None
 
-    def _get(self, name: str, given: Mapping[str, Any]) -> Record:
+    def _get(self, name: str, parameters: Mapping[str, Any]) -> Record:
         def refuse(answer: Answer) -> None:
             error = dig(answer.body, "error")
             if answer.status == 401 or error in ("ExpiredToken", "InvalidToken"):
                 raise _NoSession(answer.words)
             # The search without a cursor was taken.
-            if answer.status == 400 and "cursor" in given:
+            if answer.status == 400 and "cursor" in parameters:
                 raise ExpiredCursor
 
         if not self.token:
             raise _NoSession("none")
         headers = {"Authorization": f"Bearer {self.token}"}
-        return dict(self.client.ask(f"{self.how.api or API}/xrpc/{name}", given, headers, refuse).body)
+        return dict(self.client.ask(f"{self.how.api or API}/xrpc/{name}", parameters, headers, refuse).body)
 
     def _log_in(self) -> None:
         def refuse(answer: Answer) -> None:

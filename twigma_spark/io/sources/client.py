@@ -83,7 +83,7 @@ class Client:
     def ask(
         self,
         address: str,
-        given: Mapping[str, Any],
+        parameters: Mapping[str, Any],
         headers: Mapping[str, str],
         refuse: Callable[[Answer], None],
         kind: type = dict,
@@ -93,7 +93,7 @@ class Client:
 
         Args:
             address: of the endpoint.
-            given: parameters; a list is several of one name.
+            parameters: parameters; a list is several of one name.
             headers: such as Authorization.
             refuse: raises what a status means that no other attempt will mend; 429 and 5xx are tried again otherwise.
             kind: list or dict, what the JSON of the answer must be; one that was cut off is asked for again.
@@ -102,7 +102,7 @@ class Client:
         Raises:
             CollectionError: the platform refuses, or does not answer.
         """
-        url = f"{address}?{urlencode(given, doseq=True)}" if given else address
+        url = f"{address}?{urlencode(parameters, doseq=True)}" if parameters else address
         return self._repeat(self._once, url, headers, refuse, kind, body)
 
     def _once(
@@ -260,8 +260,8 @@ def pause_of(headers: Mapping[str, str], now: float) -> float | None:
     if after.isdigit():
         return float(after)
     ends = [after, *(headers.get(name, "").strip() for name in RESETS)]
-    found = [end for end in map(_moment, ends) if end is not None]
-    return found[0] - now + 1.0 if found else None
+    moments = [end for end in map(_moment, ends) if end is not None]
+    return moments[0] - now + 1.0 if moments else None
 
 
 def _moment(text: str) -> float | None:

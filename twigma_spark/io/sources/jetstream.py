@@ -116,8 +116,11 @@ class Stream:
 
     def _connect(self, loop: asyncio.AbstractEventLoop, cursor: int | None) -> _Connection:
         """Return a connection, after as many attempts as it takes."""
-        given = [("wantedCollections", POSTS), *([("cursor", max(0, cursor - OVERLAP))] if cursor is not None else [])]
-        url = f"{self.address}/subscribe?{urlencode(given)}"
+        parameters = [
+            ("wantedCollections", POSTS),
+            *([("cursor", max(0, cursor - OVERLAP))] if cursor is not None else []),
+        ]
+        url = f"{self.address}/subscribe?{urlencode(parameters)}"
         attempts = Retrying(
             retry=retry_if_exception_type(_Later),
             stop=stop_after_attempt(ATTEMPTS),
@@ -133,21 +136,21 @@ class Stream:
             ) from None
 
 
-def start_stream(how: Collect, log: Log) -> Stream:
+def start_stream(settings: Collect, log: Log) -> Stream:
     """Return the stream that a configuration describes.
 
     Raises:
         ConfigError: it is no stream of Bluesky, or its client is not installed.
     """
-    if how.source != "bluesky":
-        raise ConfigError(f"collect.source must be bluesky, which alone has a live stream. Got {how.source!r}.")
+    if settings.source != "bluesky":
+        raise ConfigError(f"collect.source must be bluesky, which alone has a live stream. Got {settings.source!r}.")
     try:
         import tornado.websocket  # noqa: F401 (an extra)
     except ImportError as error:
         raise ConfigError(
             "the live stream needs Tornado, for its websocket. Got none; pip install 'twigma_spark[live]'."
         ) from error
-    return Stream(how.stream or HOST, frozenset(tag.lower() for tag in how.hashtags), log)
+    return Stream(settings.stream or HOST, frozenset(tag.lower() for tag in settings.hashtags), log)
 
 
 def read_event(text: str | bytes, hashtags: frozenset[str]) -> Event:
@@ -206,8 +209,8 @@ class _Connection:
 
     def take(self) -> str | bytes | None:
         """Return the message that has come and be ready for another one, None at the end."""
-        found, self.next = self.look(), None
-        return found
+        event, self.next = self.look(), None
+        return event
 
     def close(self) -> None:
         """End the connection; the server is told, as far as it listens."""

@@ -30,17 +30,17 @@ IMAGE = re.compile(r"\.(jpe?g|png|webp|gif)$", re.IGNORECASE)
 APART = datetime.timedelta(days=2)
 
 
-def start(how: Collect, log: Log) -> Mastodon:
+def start(settings: Collect, log: Log) -> Mastodon:
     """Return the timelines.
 
     Raises:
         ConfigError: no instance is named.
     """
-    if not how.instances:
+    if not settings.instances:
         raise ConfigError(
             "collect.instances must name instances of Mastodon, such as [https://mastodon.social]. Got none."
         )
-    return Mastodon(how, Client("Mastodon", GAP, log))
+    return Mastodon(settings, Client("Mastodon", GAP, log))
 
 
 @dataclass
@@ -74,25 +74,25 @@ class Mastodon:
         The timeline is asked for below an id: Mastodon's ids begin with the time, in milliseconds, of their post.
         """
         instance, _, tag = query.partition(" #")
-        given = {"only_media": "true", "limit": str(most), "max_id": cursor or str(id_at(window[1]))}
+        parameters = {"only_media": "true", "limit": str(most), "max_id": cursor or str(id_at(window[1]))}
         refuse = partial(_refuse_login, instance)
         address = f"{instance}/api/v1/timelines/tag/{quote(tag)}"
-        answer = self._client(instance).ask(address, given, {}, refuse, list)
-        found = [post for post in answer.body if isinstance(post, dict)]
-        _check_ids(instance, found)
-        times = [moment_of(post.get("created_at")) for post in found]
+        answer = self._client(instance).ask(address, parameters, {}, refuse, list)
+        posts = [post for post in answer.body if isinstance(post, dict)]
+        _check_ids(instance, posts)
+        times = [moment_of(post.get("created_at")) for post in posts]
         first, end = moment_of(window[0]), moment_of(window[1])
-        inside = [p for p, at in zip(found, times, strict=True) if at is None or (first and end and first <= at < end)]
-        over = bool(found) and all(at is not None and first is not None and at < first for at in times)
+        inside = [p for p, at in zip(posts, times, strict=True) if at is None or (first and end and first <= at < end)]
+        over = bool(posts) and all(at is not None and first is not None and at < first for at in times)
         media = {each["media_key"]: each for post in inside for each in media_of(post)}
         users = {str(user["id"]): user for user in map(author_of, inside) if user["id"]}
         return Page(
             tuple(post_of(post) for post in inside),
             tuple(users.values()),
             tuple(media.values()),
-            None if over or not found else _next(answer, found),
-            len(found),
-            oldest_of(post.get("created_at") for post in found),
+            None if over or not posts else _next(answer, posts),
+            len(posts),
+            oldest_of(post.get("created_at") for post in posts),
         )
 
     def count(self, query: str, window: tuple[str, str]) -> None:
@@ -155,8 +155,8 @@ def id_at(time: str) -> int:
 
     After Mastodon's own ids, `Mastodon::Snowflake.id_at` in lib/mastodon/snowflake.rb.
     """
-    found = moment_of(time)
-    return int(found.timestamp() * 1000) << 16 if found else 0
+    moment = moment_of(time)
+    return int(moment.timestamp() * 1000) << 16 if moment else 0
 
 
 def _check_ids(instance: str, posts: list[Record]) -> None:
@@ -178,8 +178,8 @@ def _next(answer: Answer, posts: list[Record]) -> str | None:
     link = answer.headers.get("link")
     if link is None:
         return str(posts[-1].get("id"))
-    found = NEXT.search(link)
-    return next(iter(parse_qs(urlsplit(found[1]).query).get("max_id", [])), None) if found else None
+    match = NEXT.search(link)
+    return next(iter(parse_qs(urlsplit(match[1]).query).get("max_id", [])), None) if match else None
 
 
 def post_of(post: Mapping[str, Any]) -> Record:

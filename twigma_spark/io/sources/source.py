@@ -94,29 +94,29 @@ class Source(Protocol):
         """
 
 
-def start_source(how: Collect, log: Log) -> Source:
+def start_source(settings: Collect, log: Log) -> Source:
     """Return the source that a configuration names.
 
     Raises:
         ConfigError: something that it needs is missing.
     """
-    source: Source = import_module(SOURCES[how.source]).start(how, log)
+    source: Source = import_module(SOURCES[settings.source]).start(settings, log)
     return source
 
 
 def moment_of(text: object) -> datetime.datetime | None:
     """Return an ISO 8601 time in UTC, None where a text is none."""
     try:
-        found = datetime.datetime.fromisoformat(str(text))
-        return found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
+        moment = datetime.datetime.fromisoformat(str(text))
+        return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         return None
 
 
 def oldest_of(times: Iterable[object]) -> str | None:
     """Return the oldest of some times, as YYYY-MM-DDTHH:MM:SSZ; what is no time is left out."""
-    found = min((moment for moment in map(moment_of, times) if moment), default=None)
-    return found.strftime(TIME) if found else None
+    oldest = min((moment for moment in map(moment_of, times) if moment), default=None)
+    return oldest.strftime(TIME) if oldest else None
 
 
 def second_after(time: str) -> str:
@@ -126,8 +126,8 @@ def second_after(time: str) -> str:
 
 def items(held: object, *names: str) -> list[Any]:
     """Return the list that lies in objects in objects under some names; an empty one where there is none."""
-    found = dig(held, *names)
-    return found if isinstance(found, list) else []
+    value = dig(held, *names)
+    return value if isinstance(value, list) else []
 
 
 def dig(held: object, *names: str) -> Any:

@@ -27,7 +27,7 @@ ASKED = {
 }
 
 
-def start(how: Collect, log: Log) -> XSearch:
+def start(settings: Collect, log: Log) -> XSearch:
     """Return the search.
 
     Raises:
@@ -36,7 +36,7 @@ def start(how: Collect, log: Log) -> XSearch:
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise ConfigError(f"{TOKEN} must hold a bearer token of the X API, as an environment variable. Got none.")
-    return XSearch(how, Client("X", GAP, log, secrets=(token,)))
+    return XSearch(settings, Client("X", GAP, log, secrets=(token,)))
 
 
 def split_query(hashtags: Sequence[str], also: str) -> list[str]:
@@ -85,8 +85,8 @@ class XSearch:
 
     def page(self, query: str, window: tuple[str, str], cursor: str | None, most: int) -> Page:
         """Return a page of the posts in a window of time, newest first (`Source.page`); X takes 10 to 500 at most."""
-        given = {"query": query, "start_time": window[0], "end_time": window[1], "max_results": str(most), **ASKED}
-        got = self._ask("/2/tweets/search/all", {**given, "next_token": cursor} if cursor else given)
+        parameters = {"query": query, "start_time": window[0], "end_time": window[1], "max_results": str(most), **ASKED}
+        got = self._ask("/2/tweets/search/all", {**parameters, "next_token": cursor} if cursor else parameters)
         posts, includes, meta = got.get("data") or [], got.get("includes") or {}, got.get("meta") or {}
         return Page(
             tuple(posts),
@@ -101,9 +101,11 @@ class XSearch:
         """Return how many posts there are in a window, and how many requests it took to know."""
         total, requests, cursor = 0, 0, None
         while True:
-            given = {"query": query, "start_time": window[0], "end_time": window[1], "granularity": "day"}
+            parameters = {"query": query, "start_time": window[0], "end_time": window[1], "granularity": "day"}
             meta = (
-                self._ask("/2/tweets/counts/all", {**given, "next_token": cursor} if cursor else given).get("meta")
+                self._ask("/2/tweets/counts/all", {**parameters, "next_token": cursor} if cursor else parameters).get(
+                    "meta"
+                )
                 or {}
             )
             total, requests = total + int(meta.get("total_tweet_count", 0)), requests + 1
@@ -147,12 +149,12 @@ class XSearch:
             raise CollectionError(f"X must name a place with https for {name}. Got {url.partition('?')[0][:100]!r}.")
         return url
 
-    def _ask(self, path: str, given: Mapping[str, str], body: Mapping[str, str] | None = None) -> Record:
+    def _ask(self, path: str, parameters: Mapping[str, str], body: Mapping[str, str] | None = None) -> Record:
         def refuse(answer: Answer) -> None:
-            _refuse(answer, "next_token" in given)
+            _refuse(answer, "next_token" in parameters)
 
         headers = {"Authorization": f"Bearer {self.client.secrets[0]}"}
-        return dict(self.client.ask(f"{self.how.api or API}{path}", given, headers, refuse, body=body).body)
+        return dict(self.client.ask(f"{self.how.api or API}{path}", parameters, headers, refuse, body=body).body)
 
 
 def _refuse(answer: Answer, with_cursor: bool) -> None:

@@ -25,8 +25,8 @@ NAMES = {
 def rows(data: ReportData) -> list[tuple[str, Result]]:
     """Return the statistics with their names, in the order of `NAMES`."""
     order = list(NAMES)
-    found = [r for r in data.results if r.analysis == "concordance" and r.metric in NAMES]
-    return [(NAMES[r.metric], r) for r in sorted(found, key=lambda r: (order.index(r.metric), r.key))]
+    shown = [r for r in data.results if r.analysis == "concordance" and r.metric in NAMES]
+    return [(NAMES[r.metric], r) for r in sorted(shown, key=lambda r: (order.index(r.metric), r.key))]
 
 
 def context(data: ReportData) -> dict[str, object]:
@@ -55,17 +55,17 @@ class ClusterWords:
 
 def keywords(data: ReportData) -> list[ClusterWords]:
     """Return keywords beside the words of the captions, by cluster."""
-    said: dict[tuple[str, int], list[Result]] = {}
+    by_cluster: dict[tuple[str, int], list[Result]] = {}
     for row in data.select("concordance", "keyword"):
-        said.setdefault((row.labels["clustering"], int(row.labels["cluster"])), []).append(row)
+        by_cluster.setdefault((row.labels["clustering"], int(row.labels["cluster"])), []).append(row)
     of_captions = {(t.clustering, t.cluster): [word for word, _ in t.words[:WORDS]] for t in data.themes}
-    found = []
-    for place, given in sorted(said.items()):
-        ordered = sorted(given, key=lambda r: (-(r.estimate or 0.0), r.labels["word"]))
+    alphas = []
+    for place, results in sorted(by_cluster.items()):
+        ordered = sorted(results, key=lambda r: (-(r.estimate or 0.0), r.labels["word"]))
         captions = of_captions.get(place, [])
         people = {singular(r.labels["word"]) for r in ordered}
         machine = {singular(word) for word in captions}
-        found.append(
+        alphas.append(
             ClusterWords(
                 place[1],
                 tuple((w := r.labels["word"], r.estimate or 0.0, singular(w) in machine) for r in ordered),
@@ -73,19 +73,19 @@ def keywords(data: ReportData) -> list[ClusterWords]:
                 max(r.n or 0 for r in ordered),
             )
         )
-    return found
+    return alphas
 
 
 def findings(data: ReportData) -> list[Finding]:
     """Return how well people's groups agree with the clusters, as far as the interval is above chance."""
-    found = [r for r in data.select("concordance", "ari") if r.low is not None and r.low > 0]
+    above = [r for r in data.select("concordance", "ari") if r.low is not None and r.low > 0]
     return [
         Finding(
             f"The groups of annotator {r.labels['annotator']} agree with the clusters beyond chance: adjusted Rand "
             f"index {number(r.estimate)} [{number(r.low)}, {number(r.high)}].",
             f"n = {count(r.n)} {r.unit}; {r.method}.",
         )
-        for r in found[:3]
+        for r in above[:3]
     ]
 
 

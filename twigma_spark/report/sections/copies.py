@@ -19,21 +19,21 @@ SHADES = ("#bcd3e8", "#94b8da", "#6c9ccb", "#4a80b3", "#336593", "#1f4a70")
 
 def context(data: ReportData) -> dict[str, object]:
     """Return one row a reference, the chart of the calibration, the recall of planted copies and the candidates."""
-    found = {metric: data.by_label("copies", metric, "reference") for metric in METRICS}
-    rows = [tuple(found[metric].get(reference) for metric in METRICS) for reference in found["threshold"]]
-    recalls = [(r, planted) for r in found["threshold"] if (planted := _recalls(data, r))]
+    by_metric = {metric: data.by_label("copies", metric, "reference") for metric in METRICS}
+    rows = [tuple(by_metric[metric].get(reference) for metric in METRICS) for reference in by_metric["threshold"]]
+    recalls = [(r, planted) for r in by_metric["threshold"] if (planted := _recalls(data, r))]
     return {
-        "rows": list(zip(found["threshold"], rows, strict=True)),
+        "rows": list(zip(by_metric["threshold"], rows, strict=True)),
         "charts": [chart] if (chart := calibration(data)) else [],
         "planted": [float(r.labels["planted"]) for r in recalls[0][1]] if recalls else [],
         "recalls": recalls,
-        "candidates": [(r, [c for c in data.copies if c.reference == r]) for r in found["threshold"]],
+        "candidates": [(r, [c for c in data.copies if c.reference == r]) for r in by_metric["threshold"]],
     }
 
 
 def _recalls(data: ReportData, reference: str) -> list[Result]:
-    found = data.select("copies", "planted_recall", reference=reference)
-    return sorted(found, key=lambda r: float(r.labels["planted"]))
+    recalls = data.select("copies", "planted_recall", reference=reference)
+    return sorted(recalls, key=lambda r: float(r.labels["planted"]))
 
 
 def calibration(data: ReportData) -> Figure | None:

@@ -13,10 +13,10 @@ TIERS = ("media", "bytes", "embedding", "near")
 
 def context(data: ReportData) -> dict[str, object]:
     """Return the tiers that occur, in order of strictness, and the paper's funnel of each corpus of posts."""
-    found = {tier for corpus in data.corpora for tier in corpus.duplicates}
+    tiers = {tier for corpus in data.corpora for tier in corpus.duplicates}
     funnels = {c.name: _funnel(data, c.name) for c in data.corpora}
     return {
-        "tiers": [t for t in TIERS if t in found] + sorted(found - set(TIERS)),
+        "tiers": [t for t in TIERS if t in tiers] + sorted(tiers - set(TIERS)),
         "vectors": ", ".join(c.name for c in data.corpora if c.are_vectors),
         "funnels": [(name, rows) for name, rows in funnels.items() if rows],
     }

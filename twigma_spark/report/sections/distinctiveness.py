@@ -58,9 +58,9 @@ def context(data: ReportData) -> dict[str, object]:
 def matrix(data: ReportData, metric: str) -> Figure:
     """Return a heat map of D(P ‖ Q), P down and Q across: posts, generated, natural, art."""
     rows, spread = data.select(ANALYSIS, metric), _by_pair(data.select("grid_spread", metric))
-    found = _by_pair(rows)
-    names = [c.name for c in data.corpora if any(c.name in pair for pair in found)]
-    cells = {(p, q): found.get((p, q)) for p in names for q in names}
+    by_pair = _by_pair(rows)
+    names = [c.name for c in data.corpora if any(c.name in pair for pair in by_pair)]
+    cells = {(p, q): by_pair.get((p, q)) for p in names for q in names}
     finite = [r.estimate for r in rows if r.estimate is not None and not _infinite(r)]
     top = max(finite, default=0.0) or 1.0
     trace = go.Heatmap(
@@ -90,8 +90,8 @@ def findings(data: ReportData) -> list[Finding]:
 
 def _nearest(data: ReportData, posts: str) -> Finding | None:
     references = [c.name for c in data.corpora if c.role != "posts"]
-    found = (data.get(ANALYSIS, COMPARED, p=posts, q=q) for q in references)
-    rows = sorted((r for r in found if r and r.estimate is not None), key=lambda r: (r.estimate or 0.0, r.key))
+    divergences = (data.get(ANALYSIS, COMPARED, p=posts, q=q) for q in references)
+    rows = sorted((r for r in divergences if r and r.estimate is not None), key=lambda r: (r.estimate or 0.0, r.key))
     if not rows:
         return None
     first, basis = rows[0], _basis(rows[0])

@@ -20,10 +20,10 @@ def context(data: ReportData) -> dict[str, object]:
     """Return both shares by tier, and the curve; only a sample world has them."""
     tiers = [(t, data.get(ANALYSIS, "precision", tier=t), data.get(ANALYSIS, "recall", tier=t)) for t in TIERS]
     rows = [row for row in tiers if row[1] or row[2]]
-    found = _curves(data)
+    curves = _curves(data)
     return {
         "rows": rows,
-        "chart": chart(found) if found else None,
+        "chart": chart(curves) if curves else None,
         "searched": data.select(ANALYSIS, "recall_of_search"),
         "shared": data.select(ANALYSIS, "shared_images"),
         "thresholds": [_threshold(row) for metric in THRESHOLDS for row in data.select(ANALYSIS, metric)],
@@ -50,13 +50,13 @@ def chart(curves: dict[str, list[tuple[int, Result, Result]]]) -> Figure:
 
 def _curves(data: ReportData) -> dict[str, list[tuple[int, Result, Result]]]:
     """Return points (bits, precision, recall) by kind of candidates; a threshold that takes no pair has none."""
-    found: dict[str, list[tuple[int, Result, Result]]] = {}
+    curves: dict[str, list[tuple[int, Result, Result]]] = {}
     for precision in data.select(ANALYSIS, "precision"):
         recall = data.get(ANALYSIS, "recall", **precision.labels)
         if "bits" in precision.labels and recall:
             point = (int(precision.labels["bits"]), precision, recall)
-            found.setdefault(precision.labels["candidates"], []).append(point)
-    return {name: sorted(points, key=lambda point: point[0]) for name, points in found.items()}
+            curves.setdefault(precision.labels["candidates"], []).append(point)
+    return {name: sorted(points, key=lambda point: point[0]) for name, points in curves.items()}
 
 
 def _threshold(row: Result) -> dict[str, object]:

@@ -58,7 +58,7 @@ def context(data: ReportData) -> dict[str, object]:
     return {
         "charts": [quintiles(data, means)] if any(means.values()) else [],
         "models": list(MODELS.values()),
-        "tables": [(name, found) for name in references(data) if (found := _table(data, name))],
+        "tables": [(name, table) for name in references(data) if (table := _table(data, name))],
         "dispersion": _dispersion(data),
         "absent": [(r.label_text, r.method) for r in rows if r.estimate is None and r.analysis not in APART],
         "boosting": _boosting(data),
@@ -79,11 +79,11 @@ def quintiles(data: ReportData, means: dict[str, dict[str, Result]]) -> Figure:
     names = list(means)
     traces = []
     for place, name in enumerate(names):
-        found = [(q, means[name][q]) for q in QUINTILES if q in means[name]]
+        points = [(q, means[name][q]) for q in QUINTILES if q in means[name]]
         similar = data.by_label("likes", "mean_similarity", "quintile", reference=name)
         shift = (place - (len(names) - 1) / 2) * 0.12
-        near = [similar.get(q) for q, _ in found]
-        traces.append(_points(name, found, near, shift, order.index(name) if name in order else len(order)))
+        near = [similar.get(q) for q, _ in points]
+        traces.append(_points(name, points, near, shift, order.index(name) if name in order else len(order)))
     layout = {
         "height": 380,
         "xaxis": {
@@ -102,18 +102,18 @@ def quintiles(data: ReportData, means: dict[str, dict[str, Result]]) -> Figure:
 
 
 def _points(
-    name: str, found: list[tuple[str, Result]], near: list[Result | None], shift: float, index: int
+    name: str, means: list[tuple[str, Result]], near: list[Result | None], shift: float, index: int
 ) -> go.Scatter:
-    y = [r.estimate or 0.0 for _, r in found]
-    bars = error_bars([r for _, r in found])
+    y = [r.estimate or 0.0 for _, r in means]
+    bars = error_bars([r for _, r in means])
     return go.Scatter(
-        x=[QUINTILES.index(q) + 1 + shift for q, _ in found],
+        x=[QUINTILES.index(q) + 1 + shift for q, _ in means],
         y=y,
         name=label(name),
         mode="lines+markers",
         line={"color": colour(index), "width": 1.4},
         error_y={"type": "data", **bars, "color": colour(index), "thickness": 1.6},
-        customdata=[[_ends(r), count(r.n), _near(s)] for (_, r), s in zip(found, near, strict=True)],
+        customdata=[[_ends(r), count(r.n), _near(s)] for (_, r), s in zip(means, near, strict=True)],
         hovertemplate="%{y:.1f} likes %{customdata[0]}, n = %{customdata[1]} images%{customdata[2]}",
     )
 
@@ -187,8 +187,8 @@ def _boosting(data: ReportData) -> dict[str, object]:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return, for each reference, what the least similar images get against the most similar ones."""
-    found = (data.get("likes_regression", TRUSTED, reference=name, level=LEAST) for name in references(data))
-    return [_finding(result) for result in found if result and result.low is not None and result.high is not None]
+    trusted = (data.get("likes_regression", TRUSTED, reference=name, level=LEAST) for name in references(data))
+    return [_finding(result) for result in trusted if result and result.low is not None and result.high is not None]
 
 
 def _finding(result: Result) -> Finding:

@@ -29,17 +29,17 @@ class OriginTable:
 
     def share(self, cluster: int, corpus: str) -> Share | None:
         """Return which share of a corpus is in a cluster, with the stage's interval over posts, prompts or artists."""
-        found = self.results.get((str(cluster), corpus))
-        if found and found.estimate is not None and found.low is not None and found.high is not None:
-            return Share(found.estimate, found.low, found.high, found.n or 0)
+        result = self.results.get((str(cluster), corpus))
+        if result and result.estimate is not None and result.low is not None and result.high is not None:
+            return Share(result.estimate, result.low, result.high, result.n or 0)
         return wilson(self.images.get((cluster, corpus), 0), self.total(corpus))
 
     def basis(self, cluster: int, corpus: str) -> str:
         """Return what the share rests on: n, its unit and the method of the interval."""
-        found = self.results.get((str(cluster), corpus))
-        if found is None or found.low is None:
+        result = self.results.get((str(cluster), corpus))
+        if result is None or result.low is None:
             return f"n = {count(self.total(corpus))} images of {corpus}; {WILSON}"
-        return f"n = {count(found.n)} {found.unit} of {corpus}; {found.method}"
+        return f"n = {count(result.n)} {result.unit} of {corpus}; {result.method}"
 
     def mix(self, cluster: int) -> dict[str, float]:
         """Return the share of each corpus in a cluster, as if all corpora were of the same size."""
@@ -106,8 +106,8 @@ def _describe(table: OriginTable) -> str:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return where most of the posts are, and how much of each reference is there too."""
-    found = (_largest_cluster(table, posts, data) for table in tables(data) for posts in data.of_role("posts"))
-    return [f for f in found if f]
+    largest = (_largest_cluster(table, posts, data) for table in tables(data) for posts in data.of_role("posts"))
+    return [f for f in largest if f]
 
 
 def _largest_cluster(table: OriginTable, posts: str, data: ReportData) -> Finding | None:

@@ -61,9 +61,9 @@ def context(data: ReportData) -> dict[str, object]:
 
 def _describe_pairs(data: ReportData) -> str:
     """Return how many pairs came of how many images; "" where none were looked for."""
-    found = {name: r for name in PAIR_COUNTS if (r := data.get("pairs", name)) and r.estimate}
+    counts = {name: r for name in PAIR_COUNTS if (r := data.get("pairs", name)) and r.estimate}
     words = POPULARITY[data.popularity]
-    return "; ".join(PAIR_COUNTS[name].format(count(int(r.estimate or 0)), words) for name, r in found.items())
+    return "; ".join(PAIR_COUNTS[name].format(count(int(r.estimate or 0)), words) for name, r in counts.items())
 
 
 def _scorers(data: ReportData) -> list[Result]:

@@ -66,7 +66,7 @@ class Headline:
 
 def _headlines(data: ReportData) -> list[Headline]:
     """Return the headlines beside what they are in each other way."""
-    posts, found = data.of_role("posts"), []
+    posts, headlines = data.of_role("posts"), []
     for analysis, metric in HEADLINES:
         entry = find(analysis, metric)
         for other in data.select("sensitivity", metric):
@@ -77,8 +77,8 @@ def _headlines(data: ReportData) -> list[Headline]:
             own = data.get(analysis, metric, **({"variant": AS_IT_IS} if analysis == "sensitivity" else {}), **labels)
             if own is not None and entry is not None:
                 of = ", ".join(f"{name} {value}" for name, value in labels.items())
-                found.append(Headline(variant, entry.title, of, _ends(own), _ends(other), _compare(own, other)))
-    return found
+                headlines.append(Headline(variant, entry.title, of, _ends(own), _ends(other), _compare(own, other)))
+    return headlines
 
 
 def _leads(labels: Mapping[str, str], posts: Sequence[str]) -> bool:

@@ -30,8 +30,8 @@ def _limits(data: ReportData) -> list[float]:
 
 def distributions(data: ReportData) -> Figure | None:
     """Return the distribution of the scores of each corpus, one ridge a corpus; None where none is scored."""
-    found = {c.name: data.by_label("nsfw", "share_between", "score", corpus=c.name) for c in data.corpora}
-    known = {name: sorted(bins.items(), key=lambda bin: float(bin[0])) for name, bins in found.items() if bins}
+    shares = {c.name: data.by_label("nsfw", "share_between", "score", corpus=c.name) for c in data.corpora}
+    known = {name: sorted(bins.items(), key=lambda bin: float(bin[0])) for name, bins in shares.items() if bins}
     if not known:
         return None
     traces = [
@@ -75,18 +75,18 @@ def _ridge(name: str, bins: list[tuple[str, Result]], place: int, many: int) -> 
 def thresholds(data: ReportData) -> Figure | None:
     """Return points with intervals: the share of each corpus above each threshold; None where none is scored."""
     limits = _limits(data)
-    found = [(limit, data.by_label("nsfw", "share_above", "corpus", threshold=limit)) for limit in limits]
-    names = [c.name for c in data.corpora if any(c.name in rows for _, rows in found)]
+    shares = [(limit, data.by_label("nsfw", "share_above", "corpus", threshold=limit)) for limit in limits]
+    names = [c.name for c in data.corpora if any(c.name in rows for _, rows in shares)]
     if not names:
         return None
-    rows = {name: [(limit, r[name]) for limit, r in found if name in r] for name in names}
+    rows = {name: [(limit, r[name]) for limit, r in shares if name in r] for name in names}
     traces = [_points(name, i, rows[name]) for i, name in enumerate(names)]
     layout = {
         "height": 340,
         "yaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": {"text": "share of the scored images"}},
         "xaxis": {"tickvals": limits, "title": {"text": "NSFW score above"}, "showgrid": False},
     }
-    first = found[0][1]
+    first = shares[0][1]
     sizes = ", ".join(f"{name} {count(first[name].n)}" for name in names if name in first)
     top = max((n for n in names if n in first), key=lambda n: first[n].estimate or 0)
     caption = (

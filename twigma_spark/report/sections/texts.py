@@ -34,11 +34,11 @@ def findings(data: ReportData) -> list[Finding]:
 def _describe(data: ReportData) -> str:
     """Return what is certain of all kinds, and which cannot be decided."""
     pairs = _pairs(data)
-    said = [text for one, other in pairs if (text := _compare(one, other))]
+    sentences = [text for one, other in pairs if (text := _compare(one, other))]
     unsure = [one.labels["kind"] for one, other in pairs if not _compare(one, other)]
     if unsure:
-        said.append(f"For {', '.join(unsure)} the intervals overlap with those of what they are matched to.")
-    return " ".join(said)
+        sentences.append(f"For {', '.join(unsure)} the intervals overlap with those of what they are matched to.")
+    return " ".join(sentences)
 
 
 def _pairs(data: ReportData) -> list[tuple[Result, Result]]:

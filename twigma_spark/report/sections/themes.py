@@ -53,16 +53,16 @@ def groups(data: ReportData) -> list[tuple[ThemeSummary, ...]]:
 
 def context(data: ReportData) -> dict[str, object]:
     """Return cards and charts of each clustering; the trends are of the first."""
-    found = groups(data)
-    first = [t.cluster for t in found[0]] if found else []
+    clusterings = groups(data)
+    first = [t.cluster for t in clusterings[0]] if clusterings else []
     rules = {arrow.rule for arrow in arrows(data).values()}
     return {
-        "groups": [(_cards(data, themes, i), _charts(data, themes, i)) for i, themes in enumerate(found)],
+        "groups": [(_cards(data, themes, i), _charts(data, themes, i)) for i, themes in enumerate(clusterings)],
         "words": WORDS,
         "strata": strata(data, first),
         "clusters": first,
         "rule": next(iter(rules), ""),
-        "unit": _unit(_month_intervals(data, found[0])) if found else "",
+        "unit": _unit(_month_intervals(data, clusterings[0])) if clusterings else "",
     }
 
 
@@ -193,10 +193,10 @@ def months(data: ReportData, themes: tuple[ThemeSummary, ...], index: int) -> Fi
         },
         **(marks(data.events, next(iter(totals)), next(reversed(totals))) if totals else {}),
     }
-    how = f"95% interval over {_unit(intervals)}" if intervals else WILSON
+    interval = f"95% interval over {_unit(intervals)}" if intervals else WILSON
     caption = (
         f"Share of each theme among the images of a month; n = {count(sum(totals.values()))} dated images in "
-        f"{sum(1 for n in totals.values() if n)} months. Point at a month for its {how}; click a name to hide its "
+        f"{sum(1 for n in totals.values() if n)} months. Point at a month for its {interval}; click a name to hide its "
         f"line, double-click to see it alone. Pale points are of months with fewer "
         f"than {FEW} images. {_moved_words(data, themes, index)}"
     )
@@ -253,8 +253,8 @@ def _share(theme: ThemeSummary, hits: int, n: int, intervals: Result | None) -> 
 
 def findings(data: ReportData) -> list[Finding]:
     """Return the largest theme, and the ones that rose and fell most by the rule of the arrows."""
-    found = [f(data, themes) for themes in groups(data)[:1] for f in (_rising, _falling)]
-    return [f for f in [*found, *(_largest(themes) for themes in groups(data))] if f]
+    trends = [f(data, themes) for themes in groups(data)[:1] for f in (_rising, _falling)]
+    return [f for f in [*trends, *(_largest(themes) for themes in groups(data))] if f]
 
 
 def _largest(themes: tuple[ThemeSummary, ...]) -> Finding | None:

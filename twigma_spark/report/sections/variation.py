@@ -85,11 +85,11 @@ def _ridge(name: str, curve: list[tuple[float, Result]], base: float, scale: flo
     """Return a base line and a filled curve above it; bins without pairs are 0."""
     width = 0.05
     first, last = curve[0][0], curve[-1][0]
-    found = {round(edge / width): r for edge, r in curve}
+    shares = {round(edge / width): r for edge, r in curve}
     places = range(round(first / width) - 1, round(last / width) + 2)
     x = [round((place + 0.5) * width, 4) for place in places]
-    value = [(found[p].estimate or 0.0) if p in found else 0.0 for p in places]
-    labels = [f"{percent(v)} {_ends(found.get(p))}" for p, v in zip(places, value, strict=True)]
+    value = [(shares[p].estimate or 0.0) if p in shares else 0.0 for p in places]
+    labels = [f"{percent(v)} {_ends(shares.get(p))}" for p, v in zip(places, value, strict=True)]
     return ridge(
         x, base, [scale * v for v in value], name=label(name), customdata=labels,
         line={"color": paint, "width": 1.6, "shape": "spline", "smoothing": 0.5},
@@ -113,8 +113,8 @@ def _ends(row: Result | None) -> str:
 
 def findings(data: ReportData) -> list[Finding]:
     """Return which corpus varies most, and how much of the variation prompts explain."""
-    found = data.by_label(ANALYSIS, "pair_distance", "corpus")
-    ranked = sorted((r for r in found.values() if r.estimate is not None), key=_estimate)
+    distances = data.by_label(ANALYSIS, "pair_distance", "corpus")
+    ranked = sorted((r for r in distances.values() if r.estimate is not None), key=_estimate)
     claims = []
     if len(ranked) > 1 and apart(ranked[0], ranked[1]):
         least, rest = ranked[0], "; ".join(f"{r.labels['corpus']} {_value(r)}" for r in ranked[1:])

@@ -49,7 +49,7 @@ def measure_traits(images: Sequence[Image.Image]) -> list[Traits]:
     return [Traits(float(brightness), float(warmth)) for brightness, warmth in values - values.mean(axis=0)]
 
 
-def post_row(traits: Traits, asked: datetime, members: int, generator: np.random.Generator) -> Row:
+def post_row(traits: Traits, asked_at: datetime, members: int, generator: np.random.Generator) -> Row:
     """The metadata of a post: author_id, author_followers, created_at and like_count.
 
     Authors with many followers tend to post warm pictures and get more likes, as do posts of the evening; of two
@@ -57,7 +57,7 @@ def post_row(traits: Traits, asked: datetime, members: int, generator: np.random
 
     Args:
         traits: of the picture.
-        asked: when its prompt was made.
+        asked_at: when its prompt was made.
         members: of the community.
         generator: what is drawn from.
     """
@@ -68,7 +68,7 @@ def post_row(traits: Traits, asked: datetime, members: int, generator: np.random
     followers = draw_followers(band, Dice(stream(member, "followers")))
     evening = dice.chance(0.5)
     hour = dice.choice(_EVENING) if evening else dice.choice(_DAY)
-    when = asked.replace(hour=hour, minute=dice.integer(0, 59)) + timedelta(days=dice.integer(0, 6))
+    when = asked_at.replace(hour=hour, minute=dice.integer(0, 59)) + timedelta(days=dice.integer(0, 6))
     log_mean = (
         MODEL.intercept
         + MODEL.bands[band]

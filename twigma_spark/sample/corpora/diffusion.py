@@ -65,8 +65,8 @@ def _draw_prompt(serial: int, seed: int, grey: bool = False) -> _Prompt:
     theme = THEMES[dice.choose_weighted(list(THEME_WEIGHTS), list(THEME_WEIGHTS.values()))]
     spec = draw_spec(theme, "generated", dice, grey)
     text, named = draw_prompt(theme, spec.traits, spec.look.medium, dice)
-    asked = _START + timedelta(minutes=int(dice.unit() * 200_000))
-    return _Prompt(serial, text, spec, named, wobble_of(len(text.split())), asked)
+    time = _START + timedelta(minutes=int(dice.unit() * 200_000))
+    return _Prompt(serial, text, spec, named, wobble_of(len(text.split())), time)
 
 
 def _draw_tiles(album: Album, prompt: _Prompt, members: int, seed: int) -> None:

@@ -86,12 +86,12 @@ def check(corpus: Corpus) -> int | None:
 
 def find_genres(path: Path) -> list[Path]:
     """Return the folders of the genres, in a folder or up to two levels below; none where there are too few."""
-    level, found = [path] if path.is_dir() else [], []
+    level, genres = [path] if path.is_dir() else [], []
     for _ in range(3):
         below = [place for folder in level[:50] for place in sorted(folder.iterdir()) if place.is_dir()]
-        found += [place for place in below if place.name.replace("-", "_") in GENRES]
-        level = [place for place in below if place not in found]
-    return found if len({place.name for place in found}) >= FEWEST_GENRES else []
+        genres += [place for place in below if place.name.replace("-", "_") in GENRES]
+        level = [place for place in below if place not in genres]
+    return genres if len({place.name for place in genres}) >= FEWEST_GENRES else []
 
 
 def inspect(path: Path) -> Inspection | None:

@@ -33,8 +33,8 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     if not described.fields.isdisjoint(candidates.OF_POST):
         rows = posts_in_folder.with_posts(rows, corpus.name)
         posts = posts_in_folder.group_posts(rows, corpus.name, POSTS.schema)
-    found = candidates.complete(rows.withColumn("source_key", F.col("file")))
-    images = imported.judge_vectors(candidates.limit_images(found, corpus.limit), files)
+    complete = candidates.complete(rows.withColumn("source_key", F.col("file")))
+    images = imported.judge_vectors(candidates.limit_images(complete, corpus.limit), files)
     return CorpusFrames(images, metadata_rejects(corpus, described, METADATA), posts)
 
 

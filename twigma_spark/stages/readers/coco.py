@@ -38,8 +38,8 @@ def describe(spark: SparkSession, corpus: Corpus, files: DataFrame) -> corpora.M
     """Return the images of the JSON with the caption of the lowest id; an image without a file is missed."""
     corpus = preset_columns(corpus, file="file_name", url="coco_url", created_at="date_captured")
     whole = corpora.read_json(spark, corpus, _table(corpus), CAPTIONS)
-    said = whole.select(F.explode("annotations").alias("it")).select("it.*")
-    first = said.groupBy("image_id").agg(F.min_by(F.trim("caption"), "id").alias("caption"))
+    annotations = whole.select(F.explode("annotations").alias("it")).select("it.*")
+    first = annotations.groupBy("image_id").agg(F.min_by(F.trim("caption"), "id").alias("caption"))
     images = whole.select(F.explode_outer("images").alias("it"), F.substring(corpora.BAD, 1, 200).alias(corpora.BAD))
     rows = images.select("it.*", corpora.BAD).join(first, F.col("id") == F.col("image_id"), "left")
     rows = described.match_files(rows, "file_name", files.select("source_key"))
@@ -49,8 +49,8 @@ def describe(spark: SparkSession, corpus: Corpus, files: DataFrame) -> corpora.M
 
 
 def _table(corpus: Corpus) -> str:
-    found = find_captions(Path(corpus.path))
-    return corpus.metadata or str(found[0] if found else Path(corpus.path) / "annotations" / "captions.json")
+    captions = find_captions(Path(corpus.path))
+    return corpus.metadata or str(captions[0] if captions else Path(corpus.path) / "annotations" / "captions.json")
 
 
 def find_captions(path: Path) -> list[Path]:

@@ -30,9 +30,9 @@ def describe_images(corpus: Corpus, files: ImageFiles, described: Metadata, name
     if not described.fields.isdisjoint(candidates.OF_POST):
         rows = posts_in_folder.with_posts(rows, corpus.name)
         posts = posts_in_folder.group_posts(rows, corpus.name, POSTS.schema)
-    found = candidates.from_folder(files.rows, rows)
+    images = candidates.from_folder(files.rows, rows)
     rejects = metadata_rejects(corpus, described, name)
-    return CorpusFrames(candidates.limit_images(found, corpus.limit), rejects, posts, n_bytes=files.n_bytes)
+    return CorpusFrames(candidates.limit_images(images, corpus.limit), rejects, posts, n_bytes=files.n_bytes)
 
 
 def metadata_rejects(corpus: Corpus, described: Metadata, name: str) -> DataFrame:
@@ -66,8 +66,8 @@ def described_addresses(described: Metadata) -> DataFrame:
 def flag_of(rows: DataFrame) -> Column | None:
     """Return what LAION says of an image as a flag, true or false as text; UNSURE is null. None without a column."""
     name = next((name for name in ("NSFW", "nsfw") if name in rows.columns), None)
-    said = F.upper(F.col(name)) if name else F.lit(None)
-    return F.when(said == "NSFW", "true").when(said == "UNLIKELY", "false") if name else None
+    flag = F.upper(F.col(name)) if name else F.lit(None)
+    return F.when(flag == "NSFW", "true").when(flag == "UNLIKELY", "false") if name else None
 
 
 def without_ending(files: DataFrame) -> DataFrame:

@@ -24,8 +24,8 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     """Return the images of the folder, the posts in its metadata, and the lines of it that cannot be used."""
     files = corpora.read_images(spark, corpus, corpus.path, cfg.ingest)
     if corpus.metadata is None:
-        found = candidates.limit_images(candidates.from_folder(files.rows, None), corpus.limit)
-        return CorpusFrames(found, n_bytes=files.n_bytes)
+        images = candidates.limit_images(candidates.from_folder(files.rows, None), corpus.limit)
+        return CorpusFrames(images, n_bytes=files.n_bytes)
     return describe_images(corpus, files, corpora.read_metadata(spark, corpus), corpus.metadata.rsplit("/", 1)[-1])
 
 

@@ -49,8 +49,8 @@ def _with_columns(corpus: Corpus) -> Corpus:
 def _with_image(corpus: Corpus, rows: DataFrame) -> Corpus:
     """Return the corpus with the column of pictures, which is named by its encoding."""
     there = next((name for name in ENCODINGS if type_of(rows, name) is not None), corpus.columns.image)
-    given = corpus.columns.model_fields_set
-    return corpus if "image" in given else preset_columns(corpus, **{**corpus.columns.model_dump(), "image": there})
+    named = corpus.columns.model_fields_set
+    return corpus if "image" in named else preset_columns(corpus, **{**corpus.columns.model_dump(), "image": there})
 
 
 def _form(spark: SparkSession, corpus: Corpus) -> str:
@@ -86,11 +86,11 @@ def _read_tars(spark: SparkSession, corpus: Corpus) -> CorpusFrames:
     columns = {name: wanted[name] for name in candidates.DESCRIBED if name in wanted}
     tars = archives.list_tars(corpus.name, corpus.path)
     members = archives.read_members(spark, tars, columns)
-    found = candidates.complete(members)
+    images = candidates.complete(members)
     if (failed := _failures(spark, corpus)) is not None:
-        found = found.unionByName(candidates.complete(failed))
+        images = images.unionByName(candidates.complete(failed))
     return CorpusFrames(
-        candidates.limit_images(found, corpus.limit),
+        candidates.limit_images(images, corpus.limit),
         _rejected_texts(members, corpus),
         n_bytes=sum(tar.stat().st_size for tar in tars),
     )

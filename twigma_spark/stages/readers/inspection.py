@@ -97,10 +97,10 @@ def preset_columns(corpus: Corpus, **names: str | None) -> Corpus:
 
     What the reader knows may be missing without a word, unlike what the configuration names.
     """
-    given = corpus.columns.model_dump(exclude_unset=True)
-    values = {**Columns().model_dump(), **names, **given}
-    made = Columns.model_construct(_fields_set=set(corpus.columns.model_fields_set), **values)
-    return corpus.model_copy(update={"columns": made})
+    named = corpus.columns.model_dump(exclude_unset=True)
+    values = {**Columns().model_dump(), **names, **named}
+    columns = Columns.model_construct(_fields_set=set(corpus.columns.model_fields_set), **values)
+    return corpus.model_copy(update={"columns": columns})
 
 
 def require_layout(fits: bool, corpus: Corpus, key: str, expected: str) -> None:

@@ -46,10 +46,10 @@ def describe(spark: SparkSession, corpus: Corpus) -> corpora.Metadata:
     if "sensitive" not in columns and (flag := described.flag_of(rows)) is not None:
         columns["sensitive"] = flag
     columns["url"] = F.trim(columns["url"])
-    made = corpora.as_metadata(corpus, rows, name_of(columns["url"]), columns, [*there, wanted["file"]])
+    metadata = corpora.as_metadata(corpus, rows, name_of(columns["url"]), columns, [*there, wanted["file"]])
     bad = F.when(F.col("file").isNull(), "metadata_unreadable")
     line = F.when(F.col("file").isNull(), "a row without an address")
-    return corpora.Metadata(made.rows.withColumns({"bad": bad, "line": line}), made.missing, made.fields)
+    return corpora.Metadata(metadata.rows.withColumns({"bad": bad, "line": line}), metadata.missing, metadata.fields)
 
 
 def name_of(url: Column) -> Column:

@@ -32,9 +32,9 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> SplitPages:
         raw = raw_posts.usable_raw_posts(split)
         parsed = parsed_posts.parse_posts(raw)
         used, shown = parsed_posts.posts_of(parsed), parsed_posts.media_of(parsed)
-        found = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
+        images = candidates.limit_images(candidates.from_posts(files.rows, shown, used), corpus.limit)
         rejects = raw_posts.page_rejects(split).unionByName(parsed_posts.value_rejects(parsed))
-        return CorpusFrames(found, rejects, used, shown, files.n_bytes, raw)
+        return CorpusFrames(images, rejects, used, shown, files.n_bytes, raw)
 
     return SplitPages(raw_posts.split_pages(read_pages(spark, corpus), corpus.name), parse)
 
@@ -74,8 +74,8 @@ def _first_posts(page: Path) -> list[dict[str, object]] | None:
     """Return the posts of a page, or of the first one of a file with one a line; None where it is no page."""
     try:
         with page.open(encoding="utf-8") as file:
-            found = json.loads(file.readline() if page.suffix == ".jsonl" else file.read())
-        first = found[0] if isinstance(found, list) else found
+            parsed = json.loads(file.readline() if page.suffix == ".jsonl" else file.read())
+        first = parsed[0] if isinstance(parsed, list) else parsed
         posts = [post for post in first["data"] if "id" in post]
     except (ValueError, KeyError, TypeError, IndexError, OSError):
         return None
