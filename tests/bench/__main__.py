@@ -6,6 +6,7 @@ from tests.bench import (
     gpu,
     imported_vectors,
     inference,
+    paper,
     release,
     reward,
     reward_feeds,
@@ -23,6 +24,7 @@ if __name__ == "__main__":
     imported_vectors.main([])
     statistics.main()
     release.main([])
+    paper.main([])
     coverage.main([])
     reward.main()
     reward_feeds.main()

@@ -10,7 +10,6 @@ with vectors of 8 elements, since nothing here reads them. Pictures are 200 draw
 from __future__ import annotations
 
 import argparse
-import io
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -26,21 +24,17 @@ from tests.bench.book import progress, timed
 from tests.bench.memory import watched
 from tests.bench.records import FOLDER, Record, keep
 from tests.bench.statistics import Bench
-from tests.bench.statistics_data import THEMES, WORDS, Size, stored
+from tests.bench.statistics_data import THEMES, WORDS, Size, stored, with_pictures
 from twigma_spark.atlas import build_atlas
 from twigma_spark.config.release import Release
-from twigma_spark.io import arrow
 from twigma_spark.io.session import open_session, picture_batches, small_pages
 from twigma_spark.io.tables import Store
 from twigma_spark.release.build import build_release
 from twigma_spark.report.render import render
 from twigma_spark.schemas import TABLES
-from twigma_spark.stages.ingest import FILE_BYTES
 from twigma_spark.stages.report import STAGE, collect
-from twigma_spark.transforms.images import in_order
 
-# A picture has about BYTES.
-DRIVER, PICTURES, SIDE, BYTES, DIM = 2.0, 200, 256, 15_000, 8
+DRIVER, DIM = 2.0, 8
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,8 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the paper's size")
     parser.add_argument("--only", action="append", choices=list(PARTS), help="one of them; may be repeated")
     asked = parser.parse_args(arguments)
-    full = Size()
-    size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.posts, full.reference)), DIM)
+    size = Size(dim=DIM).scaled(asked.share)
     spark, _ = open_session("bench", master="local[2]", conf={"spark.driver.memory": "1g"})
     bench = Bench(spark, FOLDER / "statistics", size)
     frames = _frames(spark, bench)
@@ -85,7 +78,7 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
         ("themes", k, n + 1, WORDS[(7 * k + n) % len(WORDS)], 1.0 / (n + 1)) for k in range(THEMES) for n in range(5)
     ]
     empty = {name: spark.createDataFrame([], TABLES[name].schema) for name in TABLES}
-    drawn = {"projection": place, "media": served, "images": _with_pictures(spark, images)}
+    drawn = {"projection": place, "media": served, "images": with_pictures(spark, images)}
     known = {}
     for name, made in drawn.items():
         with picture_batches(spark, 128), small_pages(spark, TABLES[name].page_rows):
@@ -96,27 +89,6 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
 def _dice(salt: str, of: str | Column) -> Column:
     """Return a number from 0 (never that itself) to 1 that depends on the row alone."""
     return (F.pmod(F.xxhash64(of, F.lit(salt)), F.lit(1_000_003)) + 0.5) / 1_000_003
-
-
-def _with_pictures(spark: SparkSession, images: DataFrame) -> DataFrame:
-    """Return images with files; the bytes of each are one of a few drawings."""
-    drawn = arrow.local_frame(spark, [(n, _drawing(n)) for n in range(PICTURES)], "drawing INT, bytes BINARY")
-    number = F.pmod(F.xxhash64("image_id"), F.lit(PICTURES)).cast("int").alias("drawing")
-    others = [name for name in images.columns if name != "content"]
-    # In files as ingest writes them; the order first, which the pictures need not pass through.
-    placed = in_order(images.select(*others, number), max(2, images.count() * BYTES // FILE_BYTES))
-    found = placed.join(F.broadcast(drawn), "drawing")
-    return found.select(*others, F.col("bytes").alias("content")).select(*images.columns)
-
-
-def _drawing(number: int) -> bytes:
-    """Return a JPEG file of smooth colours with some noise, as photographs compress: about 15 kB."""
-    rng = np.random.default_rng(number)
-    few = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    noisy = np.asarray(few, np.int16) + rng.integers(-12, 13, (SIDE, SIDE, 1))
-    out = io.BytesIO()
-    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 def _store(bench: Bench, frames: dict[str, DataFrame]) -> Store:

@@ -38,7 +38,7 @@ class Bench:
         self.spark, self.root = spark, root
         self.cfg: Config = load([Path("conf/sample.yaml")])
         progress(f"tables for {size.rows:,} images and {size.posts:,} posts")
-        self.folder = root / f"{size.images}-{size.posts}-{size.reference}-{size.dim}"
+        self.folder = root / f"{size.images}-{size.posts}-{size.rows}-{size.dim}"
         self.tables = tables(spark, self.folder, self.cfg, size)
 
     def stage(self, stage: Stage) -> int:
@@ -87,8 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", action="append", help="the name of an analysis")
     parser.add_argument("--share", type=float, default=1.0, help="of the paper's size")
     asked = parser.parse_args(arguments)
-    full = Size()
-    size = Size(*(max(400, int(n * asked.share)) for n in (full.images, full.posts, full.reference)), full.dim)
+    size = Size().scaled(asked.share)
     conf = {"spark.sql.shuffle.partitions": "8", "spark.driver.memory": "1500m"}
     spark, _ = open_session("bench", master="local[2]", conf=conf)
     bench, spent, peak = Bench(spark, FOLDER / "statistics", size), 0.0, 0

@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "bench"
 START, END = "<!-- performance: python -m tests.bench.table -->\n", "<!-- end of performance -->\n"
-ORDER = ("small_world", "vectors", "statistics", "release", "reward", "fetch", "inference", "gpu")
+ORDER = ("small_world", "vectors", "statistics", "release", "paper", "reward", "fetch", "inference", "gpu")
 PAGE = ROOT / "docs" / "performance.md"
 HEAD = "| what | here | beside it | ratio | target |\n|---|---|---|---|---|\n"
 

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from twigma_spark.errors import ModelError
 from twigma_spark.estimators import components, near, near_recall
 from twigma_spark.estimators.duplicates import DuplicateRule, find_duplicates
+from twigma_spark.estimators.identical import edges_by_vector
 from twigma_spark.estimators.lookalikes import Likeness
 from twigma_spark.estimators.near import Reach, close_pairs, exact_pairs
 from twigma_spark.estimators.shared_images import find_shared_images, shared_image_results
@@ -99,6 +100,19 @@ def test_duplicates_of_every_tier(spark: SparkSession, driver_bytes: float) -> N
 
 def test_the_tolerance_is_kept_and_near_is_left_out_where_there_is_no_rule(spark: SparkSession) -> None:
     assert set(found(spark, DuplicateRule(1e-6))) == {"b", "c", "f"}
+
+
+def test_vectors_are_not_shuffled_to_find_equal_ones(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a hint Spark joins so that each vector is written, whether it shares a cell or not."""
+    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
+    try:
+        edges = edges_by_vector(vectors(spark), 1e-4, once)
+        edges.explain()
+        assert {row.a for row in edges.collect()} == {"b", "c", "d", "g"}
+    finally:
+        spark.conf.unset("spark.sql.autoBroadcastJoinThreshold")
+    plan = capsys.readouterr().out
+    assert "BroadcastHashJoin" in plan and "SortMergeJoin" not in plan
 
 
 def test_no_duplicates_give_an_empty_table(spark: SparkSession) -> None:

@@ -81,7 +81,7 @@ def find_duplicates(
     """
     usable = images.join(vectors.select("image_id"), "image_id", "left_semi")
     tiers = {name: edges_by_key(usable, key) for name, key in KEYS.items()}
-    tiers["embedding"] = edges_by_vector(vectors, rule.tolerance)
+    tiers["embedding"] = edges_by_vector(vectors, rule.tolerance, once)
     strict = once(_union_tiers(tiers))
     others = vectors.join(strict.select(F.col("a").alias("image_id")), "image_id", "left_anti")
     near = find_lookalikes(hashes, others, rule.near, once)

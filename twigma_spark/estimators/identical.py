@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from twigma_spark.estimators.components import Once
 from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 from twigma_spark.vectors import unit_rows
 
 EDGES = "a STRING, b STRING"
@@ -28,6 +30,8 @@ EDGES = "a STRING, b STRING"
 DIRECTIONS, WIDTH = 8, 32.0
 # What 32-bit projections of equal vectors differ by in two batches.
 ROUNDING = 1e-6
+# Rows that share a cell and are sent to every task, 40 MB; where there are more, the vectors are shuffled to them.
+FEW = 500_000
 # Rows of one key compared at once.
 BLOCK = 4096
 
@@ -39,7 +43,7 @@ def edges_by_key(images: DataFrame, key: str) -> DataFrame:
     return keyed.join(least, ["corpus", key]).where("image_id <> b").select(F.col("image_id").alias("a"), "b")
 
 
-def edges_by_vector(vectors: DataFrame, tolerance: float) -> DataFrame:
+def edges_by_vector(vectors: DataFrame, tolerance: float, once: Once) -> DataFrame:
     """Return edges a, b between images of a corpus whose directions differ by at most `tolerance`.
 
     Every image of such a pair has an edge, though not to every other one of a group. Vectors are read once to
@@ -48,13 +52,16 @@ def edges_by_vector(vectors: DataFrame, tolerance: float) -> DataFrame:
     Args:
         vectors: image_id, corpus, embedding; usable vectors of one length.
         tolerance: length of the difference of two unit vectors; a cosine of 1 - tolerance²/2.
+        once: computes a frame one time and returns what was computed.
     """
     cells = vectors.select("image_id", "corpus", "embedding").mapInArrow(
         partial(_cells, tolerance=tolerance), "image_id STRING, corpus STRING, cell BINARY"
     )
     own = cells.withColumn("cell", F.concat("cell", F.encode("corpus", "utf-8")))
     crowded = own.groupBy("cell").agg(F.collect_list("image_id").alias("ids")).where("size(ids) > 1")
-    together = crowded.select("cell", F.explode("ids").alias("image_id"))
+    together = once(crowded.select("cell", F.explode("ids").alias("image_id")))
+    # Spark knows not how few they are before it has shuffled all vectors to join them.
+    together = F.broadcast(together) if count_rows(together) <= FEW else together
     held = vectors.select("image_id", "embedding").join(together, "image_id")
     sorted_cells = held.select("cell", "image_id", "embedding").repartition("cell").sortWithinPartitions("cell")
     return sorted_cells.mapInArrow(partial(_same, tolerance=tolerance), EDGES).distinct()
