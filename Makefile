@@ -43,7 +43,8 @@ test-spark4: .venv-spark4/.ready  ## run the tests on Spark 4.1
 	@.venv-spark4/bin/python -m pytest -m "not faults" --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-spark4-part: .venv-spark4/.ready  ## run the tests on Spark 4.1 in which versions may differ
-	@.venv-spark4/bin/python -m pytest -m spark4 tests/spark tests/jobs
+	@.venv-spark4/bin/python -m pytest -m spark4 --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  tests/spark tests/jobs
 
 faults: .venv/.ready  ## kill processes, lose workers, run on a cluster: the tests that make test leaves out
 	@$(BIN)/python -m tests.bench.faults

@@ -17,7 +17,8 @@ from twigma_spark.io.session import SHORT_JVM, open_session
 from twigma_spark.io.tables import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks")
+# Those that look at the one finished run, and the one that has Numba compile UMAP as that run does.
+OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks", "test_projection")
 WITH_SPARK = ("jobs", "realdata", "spark")
 # No test is about its time, and machines are shared.
 settings.register_profile("no_deadline", deadline=None)
@@ -30,7 +31,7 @@ WORKER_IMPORTS = (OpenClip.worker_import, Blip.worker_import)
 
 
 class ByFile(LoadFileScheduling):
-    """The tests of one file in one process, and those that look at the one finished run."""
+    """The tests of one file in one process, and those of OF_THE_RUN."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
@@ -56,6 +57,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session, _ = open_session("tests", master="local[2]", conf=conf, short=True, worker_imports=WORKER_IMPORTS)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_cached_frames() -> Iterator[None]:
+    """What a module has cached goes with it: Spark compares the plan of every later query with all that is cached."""
+    yield
+    if (session := SparkSession.getActiveSession()) is not None:
+        session.catalog.clearCache()
 
 
 @pytest.fixture

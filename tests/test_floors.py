@@ -22,7 +22,13 @@ FLOORS = {
     "cli": 7,
 }  # fmt: skip
 ONLY_IN = {
-    "torch": ("models/", "estimators/reward.py", "estimators/torch_index.py", "estimators/bf16_index.py"),
+    "torch": (
+        "models/",
+        "estimators/reward.py",
+        "estimators/torch_index.py",
+        "estimators/bf16_index.py",
+        "estimators/bf16_products.py",
+    ),
     "torchvision": ("models/",),
     "open_clip": ("models/",),
     "transformers": ("models/",),

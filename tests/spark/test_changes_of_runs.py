@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
+from tests.stores import copy_store
 from tests.tables import table
 from twigma_spark.changes import PastRun, choose_run, past_runs, write_changes
 from twigma_spark.config.settings import Config
@@ -27,9 +29,10 @@ def made(estimate: float, of: str = EVIL) -> Result:
     return Result.of("distinctiveness", "js", value, p=of, q="q")
 
 
-@pytest.fixture
-def two_runs(store: Store) -> Store:
+@pytest.fixture(scope="module")
+def two_runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Runs `a` and `b`: the value rises from 1 to 2, another one is gone."""
+    store = Store(spark, str(tmp_path_factory.mktemp("two_runs")))
     for day, (run_id, results) in enumerate({"a": [made(1.0), made(5.0, "gone")], "b": [made(2.0)]}.items(), start=1):
         store.write("results", result_rows(store.spark, "distinctiveness", results), stage="distinctiveness")
         row = {"run_id": run_id, "stage": "distinctiveness", "status": "ok", "started_at": datetime(2023, 1, day),
@@ -59,9 +62,10 @@ def test_what_changed_since_a_run(two_runs: Store, tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_vacuumed_is_said(two_runs: Store, tmp_path: Path) -> None:
-    two_runs.vacuum(["results"], 0)
+    store = copy_store(two_runs, tmp_path / "store")
+    store.vacuum(["results"], 0)
     with pytest.raises(ConfigError, match="its files were removed, as twigma maintain does"):
-        write_changes(Config(), two_runs, "a", str(tmp_path / "c.html"))
+        write_changes(Config(), store, "a", str(tmp_path / "c.html"))
     assert not (tmp_path / "c.html").exists()
 
 

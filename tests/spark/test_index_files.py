@@ -105,3 +105,20 @@ def test_a_string_that_faiss_does_not_know_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match=r"neighbours\.index\.factory must be a string .* Got 'IVFx'"):
         index_files.prepare_index(sides[1], Choice("IVFx", "asked for", 10), ArtifactFolder(str(tmp_path)), [])
+
+
+def test_many_shards_lie_in_folders_and_answer_as_one(
+    sides: tuple[DataFrame, index_files.IndexSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_files, "FOLDER", 10)
+    monkeypatch.setattr(neighbour_search, "MERGED", 3)
+    queries, source = sides
+    made, _ = index_files.prepare_index(source, Choice("Flat", "small", 14), ArtifactFolder(str(tmp_path)), [])
+    assert len(made) == 43 and {Path(a.path).parent.name for a in made} == {f"{n:04d}" for n in range(5)}
+    assert index_files.prepare_index(
+        source, Choice("Flat", "small", 14), ArtifactFolder(str(tmp_path)), made[::-1]
+    ) == (made, True)
+    shards = [shard.load() for shard in index_files.shard_files(made, 1, ArtifactFolder(str(tmp_path)))]
+    asked = arrow.collect(queries).to_batches()
+    one = list(neighbour_search.answers(asked, [faiss_index.build(source.vectors)], 5, 64))
+    assert list(neighbour_search.answers(asked, shards, 5, 64)) == one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from twigma_spark.errors import ModelError, TwigmaError
 from twigma_spark.estimators import clustering
+from twigma_spark.estimators.coreset import Metric
 from twigma_spark.estimators.drawing import draw_evenly
 from twigma_spark.estimators.engines import ENGINES
 from twigma_spark.estimators.kmeans import KMeansModel, KMeansSpec, assign, assign_clusters, fit, refine, summarise
@@ -233,3 +235,28 @@ def test_rapids_is_asked_for_unit_vectors_and_refused_where_it_is_not_installed(
     monkeypatch.setitem(sys.modules, "spark_rapids_ml.clustering", SimpleNamespace(KMeans=Estimator))
     found = ENGINES["rapids"](frame, KMeansSpec(2, 0)).centroids
     assert sorted(found.tolist()) == [[0.0, 1.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_many_clusters_are_fitted_to_rows_that_are_drawn_and_refined_on_all(
+    spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, metric: Metric
+) -> None:
+    monkeypatch.setattr(clustering, "LEAST_ROWS", 50)
+    monkeypatch.setattr(clustering, "MOST_SUMMARISED", 3)
+    monkeypatch.setattr(clustering, "DRAWN", 50)
+    bad = [("zero", "p", [0.0] * 12), ("long", "p", [1.0] * 13), ("none", "p", []), ("null", "p", None)]
+    frame, spec = table(spark, planted[0]), KMeansSpec(4, 1, metric)
+    assert (spec.draws, spec.rounds, len(spec.seeds), KMeansSpec(3, 1).rounds) == (True, 2, 1, 0)
+    drawn = summarise(frame.unionByName(local_frame(spark, bad, SCHEMA)).repartition(3), spec)
+    again = summarise(frame.coalesce(1), spec)
+    assert 150 < drawn.rows < 250 and (drawn.weights == 1).all()
+    of = unit_rows(planted[0]) if metric == "cosine" else planted[0]
+    place = {row.tobytes(): n for n, row in enumerate(of)}
+    # Other rows of the table change how many are drawn, not which come first.
+    assert sorted(place[row.tobytes()] for row in drawn.points) == [place[row.tobytes()] for row in drawn.points]
+    assert {row.tobytes() for row in again.points} >= {row.tobytes() for row in drawn.points}
+    cost = [
+        assign(frame, fit(frame, replace(spec, refine=rounds, tol=0))).toPandas().distance.pow(power).mean()
+        for rounds, power in ((0, 1 if metric == "cosine" else 2), (2, 1 if metric == "cosine" else 2))
+    ]
+    assert cost[1] <= cost[0]

@@ -217,7 +217,9 @@ def test_a_raw_post_is_what_the_page_has(spark: SparkSession, tmp_path: Path) ->
     rows = raw_posts.usable_raw_posts(split_folder(spark, tmp_path)).collect()
     one, two, three = sorted(rows, key=lambda row: row.position)
     assert json.loads(one.json) == given and (one.file, one.position) == ("a.json", 0)
-    assert one.author == {"id": "9", "username": "nobody", "public_metrics": '{"followers_count":12}'}
+    assert {**one.author, "public_metrics": json.loads(one.author["public_metrics"])} == {
+        "id": "9", "username": "nobody", "public_metrics": {"followers_count": 12},
+    }  # fmt: skip
     assert [each["media_key"] for each in one.media] == ["3_1", "3_2"]
     assert json.loads(one.media[0]["variants"]) == [{"bit_rate": 5}]
     assert (two.author["name"], [each["media_key"] for each in two.media]) == ("other", ["3_2"])
@@ -247,7 +249,8 @@ def test_a_post_of_another_form_spoils_no_other(spark: SparkSession, tmp_path: P
         ("metadata", "0.json#3", "post_without_id"), ("post", "3", "unknown_platform"),
     ]  # fmt: skip
     (value,) = parsed_posts.value_rejects(parsed).collect()
-    assert value.key == "1" and value.detail.startswith('json: {"id":"1"')
+    # Spark 3.5 writes the text of an object anew, 4.1 leaves it as it was.
+    assert value.key == "1" and value.detail.replace(" ", "").startswith('json:{"id":"1"')
     (picture,) = parsed_posts.media_of(parsed).where("post_id = '4'").collect()
     assert (picture.width, picture.height, picture.type) == (None, None, None)
 

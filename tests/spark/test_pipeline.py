@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pyspark
 import pytest
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from tests.stores import copy_store
 from tests.tables import table
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
@@ -37,11 +38,31 @@ def scores(cfg: Config, context: StageContext, captions: DataFrame) -> Mapping[s
 SCORE = Stage("score", "", ("captions",), ("scores", "rejects"), ("seed",), scores)
 
 
-@pytest.fixture
-def ready(store: Store) -> Store:
-    """A store with two captions."""
+@pytest.fixture(scope="module")
+def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with two captions, which tests do not change."""
+    store = Store(spark, str(tmp_path_factory.mktemp("filled")))
     store.write("captions", captions(store, "a", "b"), stage="caption")
     return store
+
+
+@pytest.fixture(scope="module")
+def scored(filled: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Outcome], list[str]]:
+    """The same after a run of SCORE, how that went and what it said."""
+    store, said = copy_store(filled, tmp_path_factory.mktemp("scored") / "store"), []
+    return store, runner(store, said)(SCORE), said
+
+
+@pytest.fixture
+def ready(filled: Store, tmp_path: Path) -> Store:
+    """A store with two captions."""
+    return copy_store(filled, tmp_path / "store")
+
+
+@pytest.fixture
+def ran(scored: tuple[Store, list[Outcome], list[str]], tmp_path: Path) -> Store:
+    """A store with two captions after a run of SCORE."""
+    return copy_store(scored[0], tmp_path / "store")
 
 
 def runner(store: Store, said: list[str]) -> Callable[..., list[Outcome]]:
@@ -52,33 +73,31 @@ def runner(store: Store, said: list[str]) -> Callable[..., list[Outcome]]:
 
 
 @pytest.mark.spark4
-def test_a_stage_runs_once_and_is_skipped_until_something_changes(ready: Store) -> None:
+def test_a_stage_runs_once_and_is_skipped_until_something_changes(
+    ran: Store, scored: tuple[Store, list[Outcome], list[str]]
+) -> None:
+    _, first, said_first = scored
     said: list[str] = []
-    go = runner(ready, said)
-    first, second = go(SCORE), go(SCORE)
+    go = runner(ran, said)
     assert (first[0].skipped, first[0].rows) == (False, {"scores": 2, "rejects": 0})
-    assert second[0].skipped
-    assert "2 scores" in said[0] and "skipped" in said[1]
+    assert go(SCORE)[0].skipped
+    assert "2 scores" in said_first[0] and "skipped" in said[0]
     assert go(SCORE, load([], ["seed=1"]))[0].skipped is False
     assert go(SCORE, load([], ["seed=1", "report.title=other"]))[0].skipped
-    ready.write("captions", captions(ready, "c"), stage="caption")
+    ran.write("captions", captions(ran, "c"), stage="caption")
     assert go(SCORE, load([], ["seed=1"]))[0].rows["scores"] == 1
 
 
-def test_force_runs_what_is_unchanged(ready: Store) -> None:
-    go = runner(ready, [])
-    go(SCORE)
-    assert not pipeline.run(Config(), ready, [SCORE], lambda text: None, force=True)[0].skipped
+def test_force_runs_what_is_unchanged(ran: Store) -> None:
+    assert not pipeline.run(Config(), ran, [SCORE], lambda text: None, force=True)[0].skipped
 
 
-def test_a_table_that_was_made_anew_is_not_taken_for_the_old_one(ready: Store) -> None:
-    go = runner(ready, [])
-    go(SCORE)
-    version = ready.version("captions")
-    drop(ready, "captions")
-    ready.write("captions", captions(ready, "x", "y"), stage="caption")
-    assert ready.version("captions") == version
-    assert go(SCORE)[0].rows["scores"] == 2
+def test_a_table_that_was_made_anew_is_not_taken_for_the_old_one(ran: Store) -> None:
+    version = ran.version("captions")
+    drop(ran, "captions")
+    ran.write("captions", captions(ran, "x", "y"), stage="caption")
+    assert ran.version("captions") == version
+    assert runner(ran, [])(SCORE)[0].rows["scores"] == 2
 
 
 def test_what_lies_outside_the_tables_counts_too(ready: Store) -> None:
@@ -88,7 +107,6 @@ def test_what_lies_outside_the_tables_counts_too(ready: Store) -> None:
     assert not go(replace(SCORE, sources=lambda cfg, spark: "two"))[0].skipped
 
 
-@pytest.mark.spark4
 def test_a_run_is_recorded(ready: Store) -> None:
     runner(ready, [])(replace(SCORE, versions=lambda cfg: {"nsfw_model": "tiny@1"}))
     row = ready.read("runs").collect()[0]
@@ -165,18 +183,17 @@ def test_files_that_came_while_they_were_read_are_no_lost_images(ready: Store) -
 
 
 @pytest.mark.parametrize("cut", [0, 200])
-def test_a_damaged_output_is_named_and_not_skipped(ready: Store, cut: int) -> None:
-    go = runner(ready, [])
-    go(SCORE)
-    (newest,) = sorted(Path(ready.path("scores"), "_delta_log").glob("*.json"))[-1:]
+def test_a_damaged_output_is_named_and_not_skipped(ran: Store, cut: int) -> None:
+    go = runner(ran, [])
+    (newest,) = sorted(Path(ran.path("scores"), "_delta_log").glob("*.json"))[-1:]
     newest.write_bytes(newest.read_bytes()[:cut])
     with pytest.raises(StageError, match="newest commit of table 'scores' must be whole"):
         go(SCORE)
     for path in (newest, newest.with_name(f".{newest.name}.crc")):  # as the message says
         path.unlink()
-    ready.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr] # a run of its own
+    ran.spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr] # a run of its own
     assert go(SCORE)[0].rows["scores"] == 2
-    assert ready.read("scores").count() == 2 and go(SCORE)[0].skipped
+    assert ran.read("scores").count() == 2 and go(SCORE)[0].skipped
 
 
 def test_publish_is_repeated_where_the_stage_is_skipped(ready: Store) -> None:
@@ -237,14 +254,14 @@ def test_a_tenth_of_rejects_is_not_worth_a_word(store: Store) -> None:
     assert len(said) == 1
 
 
-def test_an_output_that_was_made_anew_is_computed_again(ready: Store) -> None:
-    go = runner(ready, [])
-    go(SCORE)
-    state = ready.state("scores")
-    drop(ready, "scores")
-    time.sleep(5.5)  # more than clocks may differ by
-    other = local_frame(ready.spark, [("z", "m", "nsfw", 0.5)], TABLES["scores"].schema)
-    ready.write("scores", other, stage="score")
-    assert (ready.version("scores"), ready.count("scores")) == (state.version, 1)
+def test_an_output_that_was_made_anew_is_computed_again(ran: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twigma_spark.io.runs.CLOCKS", timedelta(0))
+    go = runner(ran, [])
+    assert go(SCORE)[0].skipped
+    state = ran.state("scores")
+    drop(ran, "scores")
+    other = local_frame(ran.spark, [("z", "m", "nsfw", 0.5)], TABLES["scores"].schema)
+    ran.write("scores", other, stage="score")
+    assert (ran.version("scores"), ran.count("scores")) == (state.version, 1)
     assert go(SCORE)[0].rows["scores"] == 2
     assert go(SCORE)[0].skipped

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -81,17 +80,6 @@ def test_posts_and_media_are_parsed_from_raw_posts_alone(filled: Store) -> None:
 
 def test_a_table_of_others_is_left_alone(filled: Store) -> None:
     assert Path(filled.path("tweets")).exists()
-
-
-def test_a_purged_post_is_in_no_file_of_the_store(filled: Store, cfg: Config) -> None:
-    done = purge(cfg, filled, Request(authors=("author10",)), lambda text: None, files=False, hours=0, dry_run=False)
-    assert done.rows == {"raw_posts": 1, "posts": 1, "media": 1, "images": 1, "rejects": 1}
-    run_ingest(filled, cfg)
-    files = [path for path in Path(filled.root).rglob("*.parquet") if "_delta_log" not in path.parts]
-    text = "".join(str(pq.read_table(path).to_pylist()) for path in files)
-    assert "words 11" in text and "name of 11" in text and "alt 11" in text
-    assert not [word for word in ("words 10", "author10", "name of 10", "alt 10") if word in text]
-    assert [row.post_id for row in filled.read("raw_posts").collect()] == ["11"]
 
 
 def older(store: Store) -> None:

@@ -27,8 +27,6 @@ from twigma_spark.stages.readers import artbench, coco, described, diffusiondb, 
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import StageContext
 
-pytestmark = pytest.mark.spark4
-
 PLACE = "train-00000-of-00001.parquet"
 
 
@@ -84,11 +82,13 @@ def taken(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Simp
     )
 
 
+@pytest.mark.spark4
 def test_no_image_is_lost(taken: SimpleNamespace) -> None:
     assert taken.account.lost == 0
     assert taken.account.images == 60 + 5 + 3 + 3 + 3 + 3 + 2
 
 
+@pytest.mark.spark4
 def test_vectors_of_clip_retrieval_are_images_without_bytes(taken: SimpleNamespace) -> None:
     found = taken.images["vectors"]
     assert len(found) == 58 and {row.n_bytes for row in found.values()} == {None}
@@ -100,6 +100,7 @@ def test_vectors_of_clip_retrieval_are_images_without_bytes(taken: SimpleNamespa
     }
 
 
+@pytest.mark.spark4
 def test_vectors_of_clip_retrieval_go_through_the_stages(spark: SparkSession, taken: SimpleNamespace) -> None:
     """They are imported, also those of their captions; one that has changed since is a reject, and copies are found."""
     cfg, images = taken.cfg, taken.frames["images"].where("corpus = 'vectors'").cache()
@@ -135,6 +136,7 @@ def test_vectors_of_clip_retrieval_go_through_the_stages(spark: SparkSession, ta
     np.testing.assert_allclose(made_of["theme 4 picture 59"], captions[19] / np.linalg.norm(captions[19]), atol=1e-6)
 
 
+@pytest.mark.spark4
 def test_tars_of_img2dataset(taken: SimpleNamespace) -> None:
     found = {key: (row.caption, row.n_bytes) for key, row in taken.images["tars"].items()}
     assert found == {
@@ -159,6 +161,7 @@ def test_parquet_and_files_of_img2dataset(taken: SimpleNamespace, corpus: str, n
     assert set(taken.rejects[corpus]) == {("image", "000000002", "missing_file")}
 
 
+@pytest.mark.spark4
 def test_a_data_set_of_hugging_face(taken: SimpleNamespace) -> None:
     assert {key: row.prompt for key, row in taken.images["hub"].items()} == {
         f"{PLACE}/{n}": f"prompt {n}" for n in range(2)
@@ -167,6 +170,7 @@ def test_a_data_set_of_hugging_face(taken: SimpleNamespace) -> None:
     assert [taken.posts[f"hub/{PLACE}/{n}"].like_count for n in range(3)] == [0, 1, 2]
 
 
+@pytest.mark.spark4
 def test_a_delta_table_by_a_mapping(taken: SimpleNamespace) -> None:
     assert {key: row.n_bytes for key, row in taken.images["delta"].items()} == {"k1": len(made.picture(1))}
     assert set(taken.rejects["delta"]) == {("image", "k1", "duplicate_key"), ("image", "k2", "missing_file")}
@@ -245,6 +249,7 @@ def test_a_release_of_twigma(spark: SparkSession, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.spark4
 def test_a_release_of_ours_comes_back(taken: SimpleNamespace) -> None:
     found = {key: (row.post_id, row.caption) for key, row in taken.images["released"].items()}
     assert found == {"a.jpg": ("1600000000000000009", 'a "cat",\nsitting'), "sub/b.png": ("0f" * 16, None)}

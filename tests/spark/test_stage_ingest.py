@@ -25,8 +25,6 @@ from twigma_spark.stages import ingest
 from twigma_spark.stages.stage import StageContext
 from twigma_spark.transforms.chunks import chunks
 
-pytestmark = pytest.mark.spark4
-
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (8, 6), form: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()
@@ -72,6 +70,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.spark4
 def test_usable_files_become_images_and_the_rest_rejects(spark: SparkSession, folder: Path) -> None:
     cfg = Config(corpora=(Corpus(name="mine", role="posts", path=str(folder)),))
     out = taken(spark, cfg)
@@ -176,6 +175,7 @@ def test_the_heap_of_a_task_is_the_sessions_over_its_slots(spark: SparkSession) 
     assert task_heap(cluster) is None  # type: ignore[arg-type]
 
 
+@pytest.mark.spark4
 def test_metadata_in_latin_1_without_columns_and_with_missing_files(spark: SparkSession, folder: Path) -> None:
     table = folder.parent / "m.csv"
     table.write_bytes("file,title\ngood.jpg,fine\ngrey.png,caf\xe9\ngone.jpg,x\ngood.jpg,twice\n".encode("latin-1"))
@@ -284,6 +284,7 @@ def test_what_changed_since_the_last_run_is_shown(spark: SparkSession, tmp_path:
     assert shown[1:] == ["ingest: 2 new, 1 gone, 1 changed since the last run"]
 
 
+@pytest.mark.spark4
 def test_likes_and_followers_of_a_folder_become_posts(spark: SparkSession, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png"):
         (tmp_path / name).write_bytes(picture())

@@ -23,8 +23,6 @@ from twigma_spark.schemas import REPORTS
 from twigma_spark.stages.report import STAGE, _link, collect, publish, run
 from twigma_spark.stages.stage import StageContext
 
-pytestmark = pytest.mark.spark4
-
 NOW = datetime(2026, 3, 14, 9, 26)
 
 
@@ -145,6 +143,7 @@ def test_there_is_no_report_while_a_purge_has_left_images(
         run(cfg, context, **tables({**WORLD, "tombstones": [post]}))
 
 
+@pytest.mark.spark4
 def test_the_data_of_the_page(cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:
     data = collect(cfg, context.spark, tables(WORLD), NOW)
     posts, art = data.corpora
@@ -193,6 +192,7 @@ def test_the_data_of_the_page(cfg: Config, context: StageContext, tables: Callab
     assert near == {"1": [("5", 0.75)], "2": [], "5": [("1", 0.75)]}
 
 
+@pytest.mark.spark4
 def test_one_row_that_fits_the_table_comes_out(made: DataFrame) -> None:
     (row,) = fit(made, REPORTS).collect()
     assert row["report_id"] == "report"

@@ -21,8 +21,6 @@ from twigma_spark.models.reward_head import Head
 from twigma_spark.stages import score
 from twigma_spark.stages.stage import StageContext
 
-pytestmark = pytest.mark.spark4
-
 # Number of the image, its prompt, whether it repeats the first image.
 IMAGES = ((1, "a castle at night ", False), (2, "a red flower", True), (3, None, False), (4, "...", False))
 
@@ -70,6 +68,7 @@ def run(
     return found, said
 
 
+@pytest.mark.spark4
 def test_a_head_scores_duplicates_and_no_image_that_is_gone(
     spark: SparkSession, tables: dict[str, DataFrame], tmp_path: Path
 ) -> None:

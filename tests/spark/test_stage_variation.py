@@ -29,8 +29,6 @@ from twigma_spark.transforms.moments import block_moments, from_triangle, triang
 from twigma_spark.transforms.samples import in_groups
 from twigma_spark.transforms.texts import sample_texts
 
-pytestmark = pytest.mark.spark4
-
 Table = Callable[[str, list[dict[str, Any]]], DataFrame]
 VECTORS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>"
 
@@ -50,6 +48,7 @@ def unit(seed: int, d: int = 4) -> list[float]:
     return [float(v) for v in row / np.linalg.norm(row)]
 
 
+@pytest.mark.spark4
 def test_groups_come_whole_with_their_words(spark: SparkSession, table: Table) -> None:
     rows = [image(i, "d", prompt_id=f"p{i // 3}", prompt=" a  red castle ") for i in range(9)]
     images = table("images", [*rows, image(9, "d", prompt="x")])
@@ -157,6 +156,7 @@ def all_are_stated(rows: list[Any]) -> None:
         assert row.low is not None or row.estimate is None or "no interval" in row.method
 
 
+@pytest.mark.spark4
 def test_variation_of_a_world_with_an_empty_and_a_tiny_corpus(run: Callable[..., dict[str, list[Any]]]) -> None:
     made = run(variation.STAGE, *world())
     all_are_stated(made["results"])

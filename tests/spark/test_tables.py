@@ -16,6 +16,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from tests.stores import copy_store
 from twigma_spark.errors import ConfigError, SchemaError
 from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.delta_log import commits
@@ -25,8 +26,6 @@ from twigma_spark.results import Result, Value
 from twigma_spark.schemas import IMAGES, TABLES, Column, Table
 from twigma_spark.stages.records import read_results, result_rows
 from twigma_spark.transforms.columns import is_one_of
-
-pytestmark = pytest.mark.spark4
 
 
 def vectors(spark: SparkSession, *ids: str, dim: int = 2) -> DataFrame:
@@ -40,12 +39,28 @@ def rejects(spark: SparkSession, stage: str, *keys: str) -> DataFrame:
     )
 
 
+@pytest.fixture(scope="module")
+def refused(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a reject of ingest and one of embed, which tests do not change."""
+    store = Store(spark, str(tmp_path_factory.mktemp("refused")))
+    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
+    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+    return store
+
+
+@pytest.fixture
+def with_rejects(refused: Store, tmp_path: Path) -> Store:
+    """A store with a reject of ingest and one of embed."""
+    return copy_store(refused, tmp_path / "with_rejects")
+
+
 def test_a_missing_table_reads_as_empty(store: Store) -> None:
     assert store.read("images").count() == 0
     assert store.read("images").columns == TABLES["images"].column_names
     assert (store.version("images"), store.count("images")) == (-1, 0)
 
 
+@pytest.mark.spark4
 def test_a_created_table_has_comments_keys_and_checks(store: Store, spark: SparkSession) -> None:
     store.create(TABLES["embeddings"])
     described = {r.col_name: r.comment for r in spark.sql(f"DESCRIBE {store.location('embeddings')}").collect()}
@@ -56,6 +71,7 @@ def test_a_created_table_has_comments_keys_and_checks(store: Store, spark: Spark
     assert (fields["image_id"], fields["corpus"]) == (False, True)
 
 
+@pytest.mark.spark4
 def test_merge_inserts_only_what_is_missing(store: Store, spark: SparkSession) -> None:
     assert store.write("embeddings", vectors(spark, "a", "b"), stage="embed") == 2
     changed = vectors(spark, "b", "c", "c").withColumn("corpus", F.lit("art"))
@@ -64,6 +80,7 @@ def test_merge_inserts_only_what_is_missing(store: Store, spark: SparkSession) -
     assert rows == {"a": "posts", "b": "posts", "c": "art"}
 
 
+@pytest.mark.spark4
 def test_a_writer_that_comes_between_is_a_conflict_and_no_key_comes_twice(
     store: Store, spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -105,9 +122,9 @@ def test_a_merge_of_a_stored_frame_reads_only_files_of_its_range_of_keys(store: 
     assert sorted(r.image_id for r in store.read("embeddings").collect()) == ["a1", "a2", "f'3", "f1", "f2"]
 
 
-def test_by_stage_replaces_the_rows_of_one_stage(store: Store, spark: SparkSession) -> None:
-    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
-    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+@pytest.mark.spark4
+def test_by_stage_replaces_the_rows_of_one_stage(with_rejects: Store, spark: SparkSession) -> None:
+    store = with_rejects
     store.write("rejects", rejects(spark, "embed", "z"), stage="embed")
     store.write("rejects", rejects(spark, "embed", "w"), stage="embed", again=True)
     assert sorted(r.key for r in store.read("rejects").collect()) == ["w", "x", "z"]
@@ -115,11 +132,13 @@ def test_by_stage_replaces_the_rows_of_one_stage(store: Store, spark: SparkSessi
     assert [r.key for r in store.read("rejects").collect()] == ["x"]
 
 
-def test_clearing_removes_what_a_write_would_replace(store: Store, spark: SparkSession) -> None:
+def test_clearing_creates_what_is_missing(store: Store) -> None:
     store.clear("rejects", stage="embed")
     assert store.exists("rejects") and store.count("rejects") == 0
-    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
-    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+
+
+def test_clearing_removes_what_a_write_would_replace(with_rejects: Store, spark: SparkSession) -> None:
+    store = with_rejects
     store.clear("rejects", stage="embed")
     assert [r.key for r in store.read("rejects").collect()] == ["x"]
     before = store.version("rejects")
@@ -163,12 +182,14 @@ def test_a_frame_that_does_not_fit_is_refused_before_anything_is_written(store: 
     assert not store.exists("embeddings")
 
 
+@pytest.mark.spark4
 def test_a_row_that_breaks_a_check_is_refused(store: Store, spark: SparkSession) -> None:
     with pytest.raises(Exception, match="embedding_length"):
         store.write("embeddings", vectors(spark, "a", dim=3), stage="embed")
     assert store.count("embeddings") == 0
 
 
+@pytest.mark.spark4
 def test_a_null_key_is_refused(store: Store, spark: SparkSession) -> None:
     frame = vectors(spark, "a").withColumn("image_id", F.lit(None).cast("string"))
     with pytest.raises(Exception, match=r"(?i)not null"):
@@ -180,6 +201,7 @@ def test_columns_in_another_order_fit(spark: SparkSession) -> None:
     assert fit(vectors(spark, "a").select(*reversed(table.column_names)), table).columns == table.column_names
 
 
+@pytest.mark.spark4
 def test_a_table_grows_by_columns_declared_later(store: Store, spark: SparkSession) -> None:
     new = TABLES["captions"]
     store.create(Table(new.name, "", new.columns[:-1], new.key))
@@ -209,6 +231,7 @@ def test_results_of_an_older_version_are_refused_until_their_stage_has_run_again
     assert read_results(store.read("results")) == [made]
 
 
+@pytest.mark.spark4
 def test_checks_of_an_older_version_give_way_to_those_declared(store: Store, spark: SparkSession) -> None:
     new = TABLES["embeddings"]
     older = {"embedding_length": "size(embedding) = dim", "model_known": "model_id IN ('old')"}
@@ -219,6 +242,7 @@ def test_checks_of_an_older_version_give_way_to_those_declared(store: Store, spa
     assert store.count("embeddings") == 1
 
 
+@pytest.mark.spark4
 def test_the_same_store_in_a_catalog_schema(spark: SparkSession) -> None:
     store = Store(spark, "spark_catalog.twigma_test")
     try:
@@ -238,6 +262,7 @@ def is_there(store: Store, name: str) -> bool:
     return Path(store.path(name)).exists()
 
 
+@pytest.mark.spark4
 def test_staged_frames_are_computed_once_and_dropped(store: Store, spark: SparkSession) -> None:
     staging = Staging(store, "embed", "x")
     staged = staging.keep(spark.range(3).withColumn("r", F.rand()))
@@ -296,26 +321,24 @@ def test_a_root_that_cannot_be_named_in_sql_is_refused(spark: SparkSession, root
         Store(spark, root)
 
 
-def test_the_logs_files_say_what_deltas_history_says(store: Store) -> None:
-    spark = store.spark
-    store.write("rejects", rejects(spark, "ingest", "x", "y"), stage="ingest")
-    store.write("rejects", rejects(spark, "embed", "z"), stage="embed")
-    history = spark.sql(f"DESCRIBE HISTORY {store.location('rejects')} LIMIT 1").collect()[0]
+@pytest.mark.spark4
+def test_the_logs_files_say_what_deltas_history_says(refused: Store) -> None:
+    store = refused
+    history = store.spark.sql(f"DESCRIBE HISTORY {store.location('rejects')} LIMIT 1").collect()[0]
     (commit,) = commits(Path(store.path("rejects")), 1)
     assert commit.version == history["version"] == store.version("rejects")
     assert (commit.rows, commit.token) == (int(history["operationMetrics"]["numOutputRows"]), history["userMetadata"])
     assert abs((commit.committed - history["timestamp"]).total_seconds()) < 5
 
 
-def test_replacing_one_stages_rows_leaves_the_files_of_the_others(store: Store) -> None:
-    spark = store.spark
-    store.write("rejects", rejects(spark, "ingest", "x"), stage="ingest")
-    store.write("rejects", rejects(spark, "embed", "y"), stage="embed")
+def test_replacing_one_stages_rows_leaves_the_files_of_the_others(with_rejects: Store) -> None:
+    store, spark = with_rejects, with_rejects.spark
     before = set(store.read("rejects").where("stage = 'ingest'").inputFiles())
     assert store.write("rejects", rejects(spark, "embed", "z"), stage="embed") == 1
     assert set(store.read("rejects").where("stage = 'ingest'").inputFiles()) == before
 
 
+@pytest.mark.spark4
 def test_small_files_are_put_together_and_old_ones_removed(store: Store, spark: SparkSession) -> None:
     for name in ("a", "b", "c"):
         store.write("embeddings", vectors(spark, name), stage="embed")

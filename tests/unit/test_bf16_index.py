@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twigma_spark.estimators import bf16_index, faiss_index, neighbour_search
+from tests.unit.vector_kinds import axes, clusters, copies, grid, halves, normal, shifted
+from twigma_spark.estimators import bf16_index, bf16_products, faiss_index, neighbour_search
 from twigma_spark.estimators.best_rows import BestRows
 from twigma_spark.estimators.bf16_index import Bf16Index
 from twigma_spark.estimators.faiss_index import NeighbourIndex
@@ -31,38 +32,8 @@ def small_rounds() -> Iterator[None]:
         yield
 
 
-def normal(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    return rng.standard_normal((n, d))
-
-
-def grid(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    return rng.integers(-1, 2, (n, d)) + 0.25  # many equal cosines
-
-
-def copies(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    return normal(rng, 7, d)[rng.integers(0, 7, n)]
-
-
-def clusters(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    spread = 10.0 ** rng.integers(-7, 0, (n, 1))
-    return normal(rng, 5, d)[np.sort(rng.integers(0, 5, n))] + spread * normal(rng, n, d)
-
-
 def lengths(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
     return normal(rng, n, d) * 10.0 ** rng.integers(-24, 19, (n, 1))
-
-
-def axes(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    return np.eye(d)[rng.integers(0, d, n)] * rng.integers(0, 2, (n, 1))  # and vectors of length 0
-
-
-def halves(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    """Elements half way between two bf16 numbers, so that each rounding takes the most, and in one direction."""
-    return (1 + 2.0**-8 * (2 * rng.integers(0, 60, (n, d)) + 1)) * np.where(rng.random((n, 1)) < 0.5, 1, -1)
-
-
-def shifted(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
-    return normal(rng, n, d) + 2.0  # cosines about 0.8, as CLIP's are
 
 
 KINDS = (normal, grid, copies, clusters, lengths, axes, halves, shifted)
@@ -152,10 +123,10 @@ def test_threads_answer_as_one_and_torch_has_its_threads_back(monkeypatch: pytes
 
 
 def test_products_are_added_as_the_bound_has_it() -> None:
-    assert bf16_index.adds_in_float32()
+    assert bf16_products.adds_in_float32()
 
 
 def test_products_rounded_on_the_way_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = torch.mm
     monkeypatch.setattr(torch, "mm", lambda a, b: exact(a[:, :400], b[:400]) + exact(a[:, 400:], b[400:]))
-    assert not bf16_index.adds_in_float32()
+    assert not bf16_products.adds_in_float32()

@@ -21,15 +21,18 @@ def cpuinfo(vendor: str, family: int, flags: str) -> str:
     ("said", "wanted"),
     [
         (cpuinfo("AuthenticAMD", 25, "fpu avx2 fma"), "Haswell"),
-        (cpuinfo("AuthenticAMD", 26, "avx2 avx512f"), "Haswell"),
-        (cpuinfo("AuthenticAMD", 23, "avx2"), None),
+        (cpuinfo("AuthenticAMD", 26, "avx2 fma avx512f"), "Haswell"),
+        (cpuinfo("AuthenticAMD", 23, "avx2 fma"), None),
         (cpuinfo("AuthenticAMD", 25, "sse4_2"), None),
-        (cpuinfo("GenuineIntel", 26, "avx2"), None),
+        (cpuinfo("GenuineIntel", 6, "avx2 fma"), "Haswell"),
+        (cpuinfo("GenuineIntel", 6, "avx2 fma avx512f"), "Haswell"),
+        (cpuinfo("GenuineIntel", 6, "avx2 fma avx512f avx512cd avx512bw avx512dq avx512vl amx_bf16"), "SkylakeX"),
+        (cpuinfo("GenuineIntel", 6, "sse4_2"), None),
         ("Processor\t: ARMv8\nFeatures\t: asimd\n", None),
         ("", None),
     ],
 )
-def test_newer_amd_processors_get_the_haswell_kernels(said: str, wanted: str | None) -> None:
+def test_processors_get_kernels_that_they_can_run(said: str, wanted: str | None) -> None:
     assert core_type(said) == wanted
 
 

@@ -9,7 +9,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.proportion import proportion_confint
 
-from twigma_spark.stats.association import kendall
+from twigma_spark.stats.association import _bootstrap_tau, kendall
 from twigma_spark.stats.explained import explain_by_groups, explain_variance, group_sums
 from twigma_spark.stats.intervals import wilson
 from twigma_spark.stats.prompts import length_and_distance
@@ -99,6 +99,18 @@ def test_tau_is_scipys_and_its_interval_holds_it() -> None:
     alone = kendall(x, y, np.arange(len(x)), 200, 0.95, 0)
     assert alone is not None and alone.p == truth.pvalue
     assert alone.high - alone.low < found.high - found.low, "rows of one group say less"
+
+
+def test_samples_have_scipys_tau_ties_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By all pairs of rows at once, and by SciPy one after the other."""
+    x, y, codes = clustered(30, 2, slope=1.0)
+    x, y = x.round(), y.round(1)
+    by_pairs = _bootstrap_tau(x, y, codes, 30, 50, np.random.default_rng(0))
+    monkeypatch.setattr("twigma_spark.stats.association.MOST_ROWS_BY_PAIRS", 0)
+    np.testing.assert_allclose(by_pairs, _bootstrap_tau(x, y, codes, 30, 50, np.random.default_rng(0)), rtol=1e-12)
+    assert np.ptp(by_pairs) > 0.1
+    two = np.array([0.0, 1.0])
+    assert set(_bootstrap_tau(two, two, np.arange(2), 2, 20, np.random.default_rng(0))) == {0.0, 1.0}
 
 
 def test_what_does_not_vary_has_no_tau() -> None:

@@ -68,7 +68,7 @@ def test_what_needs_no_probe() -> None:
 def test_a_cpu_without_units_is_not_probed_but_searches_by_bf16_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_engines, "cpu_features", lambda: frozenset({"avx2"}))
     index = index_of(3000)
-    assert choose_engine("auto", [index], MANY, 1e9).reason == "the CPU has no bf16 units"
+    assert choose_engine("auto", [index], MANY, 1e9).reason == "the CPU multiplies bf16 no faster than float32"
     choice = choose_engine("bf16", [index], 10, 1e9)
     (proposing,) = choice.prepare([index])
     queries = unit_rows(np.random.default_rng(1).standard_normal((50, 16), dtype=np.float32))
@@ -81,7 +81,7 @@ def test_a_cpu_without_units_is_not_probed_but_searches_by_bf16_where_asked(monk
 
 def test_without_torch_bf16_is_refused_and_auto_is_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_engines, "find_spec", lambda name: None)
-    monkeypatch.setattr(search_engines, "cpu_features", lambda: frozenset({"avx512_bf16"}))
+    monkeypatch.setattr(search_engines, "cpu_features", lambda: frozenset({"amx_bf16"}))
     assert choose_engine("auto", [index_of(3000)], MANY, 1e9).reason == "torch is not installed"
     with pytest.raises(ModelError, match=r"must be faiss or auto where torch is not installed\. Got 'bf16'"):
         choose_engine("bf16", [index_of(3000)], 10, 1e9)
@@ -101,3 +101,20 @@ def test_a_worker_searches_files_by_bf16_where_its_cpu_can(
     queries = pa.record_batch([ids, vectors], ["image_id", "embedding"])
     found = neighbour_search._answers_of_files([queries], (shard,), 5, 64)
     assert list(found) == list(neighbour_search.answers([queries], [index], 5, 64))
+
+
+def test_a_probe_ends_where_it_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products alone that take longer decide; else a round that is clear; else the median of three."""
+    index, looked = index_of(3000), []
+
+    def share_of(bare: float, *rounds: float) -> float:
+        seconds = iter([each for share in rounds for each in (share, 1.0)])
+        monkeypatch.setattr(search_engines, "_share_of_products", lambda vectors, queries: bare)
+        monkeypatch.setattr(search_engines, "_seconds", lambda *_: looked.append(1) or next(seconds))
+        looked.clear()
+        return search_engines.probe(index)
+
+    assert (share_of(1.5), len(looked)) == (1.5, 0)
+    assert (share_of(0.5, 0.4), len(looked)) == (0.4, 2)
+    assert (share_of(1.1, 1.4), len(looked)) == (1.4, 2)
+    assert (share_of(0.8, 0.85, 0.95, 0.88), len(looked)) == (0.88, 6)

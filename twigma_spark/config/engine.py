@@ -108,7 +108,7 @@ class Cluster(StageSection):
     rows_a_cluster: int = Field(1000, ge=1)
     summaries: int = Field(512, ge=2)
     restarts: int = Field(5, ge=1)
-    refine: int = Field(0, ge=0)
+    refine: int | None = Field(None, ge=0)
     tol: float = Field(1e-4, ge=0)
     grid: tuple[Annotated[int, Field(ge=2)], ...] = (2, 3, 4, 6, 8, 10, 12, 15, 20)
     sample: int = Field(2000, ge=10, le=20_000)

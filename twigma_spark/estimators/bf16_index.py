@@ -26,18 +26,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twigma_spark.estimators.best_rows import MOST, SPARE, BestRows
+from twigma_spark.estimators.bf16_products import TILE, TINY, round_rows, up_to, upper_lengths
 from twigma_spark.estimators.blas import faiss
+from twigma_spark.estimators.products import gamma
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# Elements beside a vector's own: two norms and two parts of the floor; lengths are multiples of 32, a tile of AMX.
-EXTRA, TILE = 4, 32
+# Elements beside a vector's own: two norms and two parts of the floor.
+EXTRA = 4
 # Rows that are searched in float32 first, for a floor to begin with; rows of one product; rows of one maximum.
 SAMPLE, CHUNK, GROUP = 512, 2048, 32
-# Below what bf16 and float32 flush to zero, times any length.
-TINY = 1e-9
 # Queries after which fewer than half of them proved ends the proposals.
 TRIED = 8192
 
@@ -66,14 +66,14 @@ class Bf16Index:
         self._sample = faiss.IndexFlatIP(d)
         self._sample.add(np.ascontiguousarray(vectors[self._sampled]))
         self._centre = vectors[order[:CHUNK]].mean(axis=0, dtype=np.float64)
-        padded = _up_to(len(self._rows), GROUP)
+        padded = up_to(len(self._rows), GROUP)
         # Rows of zeros at the end are above no floor.
-        self._packed = torch.zeros((padded, _up_to(d + EXTRA, TILE)), dtype=torch.bfloat16)
-        self._longest = _lengths(vectors[self._sampled]).max(initial=0.0)
+        self._packed = torch.zeros((padded, up_to(d + EXTRA, TILE)), dtype=torch.bfloat16)
+        self._longest = upper_lengths(vectors[self._sampled]).max(initial=0.0)
         for at in range(0, len(self._rows), CHUNK):
             part = vectors[self._rows[at : at + CHUNK]]
-            self._longest = max(self._longest, _lengths(part).max())
-            rounded, lengths, errors = _round_rows(part - self._centre)
+            self._longest = max(self._longest, upper_lengths(part).max())
+            rounded, lengths, errors = round_rows(part - self._centre)
             _fill(self._packed[at : at + len(part)], rounded, _above(errors), _above(lengths), 1.0, 1.0)
         self._largest = self._packed[:, d : d + 2].float().numpy().max(axis=0, initial=0.0)
 
@@ -103,9 +103,9 @@ class Bf16Index:
         at = 0
         while at < len(self._rows) and best.open.size:
             end = min(len(self._rows), 2 * at + SAMPLE)
-            query, row = self._above_floor(asked, best, at, _up_to(end, GROUP))
+            query, row = self._above_floor(asked, best, at, up_to(end, GROUP))
             best.add(query, row, self._cosines(queries, query, row))
-            at = _up_to(end, GROUP)
+            at = up_to(end, GROUP)
         return best.rows, best.ceiling()
 
     def _above_floor(self, asked: _Queries, best: BestRows, start: int, end: int) -> tuple[Rows, Rows]:
@@ -147,17 +147,17 @@ class _Queries:
 
         n, d = queries.shape
         self._dim = d
-        rounded, shorter, errors = _round_rows(queries.astype(np.float64))
-        lengths = _lengths(queries)
+        rounded, shorter, errors = round_rows(queries.astype(np.float64))
+        lengths = upper_lengths(queries)
         # A product of so few elements that torch keeps it from oneDNN is none of those that were checked.
-        self._packed = torch.zeros((_up_to(n, TILE), index._packed.shape[1]), dtype=torch.bfloat16)
+        self._packed = torch.zeros((up_to(n, TILE), index._packed.shape[1]), dtype=torch.bfloat16)
         _fill(self._packed[:n], rounded, _above(lengths), _above(errors), 0.0, 0.0)
         kept = self._packed[:n, d : d + 2].double().numpy()
         off, far = index._largest.astype(np.float64)
         self._centre = queries @ index._centre
         self._sum = shorter * far + kept[:, 0] * off + kept[:, 1] * far
-        self._gamma = _gamma(self._packed.shape[1], 2.0**-23)
-        self.rounding = _gamma(d, 2.0**-24) * lengths * index._longest + TINY
+        self._gamma = gamma(self._packed.shape[1], 2.0**-23)
+        self.rounding = gamma(d, 2.0**-24) * lengths * index._longest + TINY
 
     def with_floor(self, some: Rows, floor: Floats) -> Any:
         """Return some of the queries packed, so that a product with a row that is above the floor is positive."""
@@ -169,7 +169,7 @@ class _Queries:
         wanted -= self._gamma * sizes / (1 - 1.01 * self._gamma) + TINY
         packed = self._packed
         if len(some) < len(self._centre):
-            packed = torch.zeros((_up_to(len(some), TILE), packed.shape[1]), dtype=torch.bfloat16)
+            packed = torch.zeros((up_to(len(some), TILE), packed.shape[1]), dtype=torch.bfloat16)
             packed[: len(some)] = self._packed[torch.from_numpy(some)]
         high = torch.from_numpy(wanted).bfloat16()
         rest = wanted - high.double().numpy()
@@ -188,35 +188,6 @@ def one_thread_each() -> Iterator[Any]:
         yield lambda: torch.set_num_threads(1)
     finally:
         torch.set_num_threads(threads)
-
-
-def adds_in_float32() -> bool:
-    """Return whether products of bf16 are as the bound has them here, seen where large sums cancel."""
-    import torch
-
-    rng = np.random.default_rng(0)
-    for rows, columns in ((TILE, TILE), (CHUNK, 8 * TILE)):
-        a, b = (torch.from_numpy(rng.uniform(1, 2, (n, 800))).bfloat16() for n in (rows, columns))
-        a[:, 400:] *= -1
-        true, sizes = (a.double() @ b.double().T).numpy(), (a.abs().double() @ b.double().T).numpy()
-        off = np.abs(torch.mm(a, b.T).double().numpy() - true)
-        if not (off <= _gamma(800, 2.0**-23) * sizes + 2.0**-8 * np.abs(true)).all():
-            return False
-    return True
-
-
-def _round_rows(vectors: Floats) -> tuple[Any, Floats, Floats]:
-    """Return vectors (n, d) as bf16, the lengths of those, and of what rounding took; both not below the true ones."""
-    import torch
-
-    rounded = torch.from_numpy(vectors.astype(np.float32)).bfloat16()
-    kept = rounded.double().numpy()
-    return rounded, _lengths(kept), _lengths(vectors - kept)
-
-
-def _lengths(vectors: NDArray[Any]) -> Floats:
-    """Return lengths (n,) that are not below the true ones, of which one that is flushed to zero is `TINY`."""
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)) * (1 + 1e-6) + TINY)
 
 
 def _above(values: Floats) -> Floats:
@@ -238,12 +209,3 @@ def _where(holds: NDArray[np.bool_]) -> tuple[Rows, Rows]:
     """Return rows and columns of a matrix's true elements; `nonzero` of two dimensions takes four times as long."""
     row, column = np.divmod(np.flatnonzero(holds), holds.shape[1])
     return row, column
-
-
-def _gamma(terms: int, unit: float) -> float:
-    """Return γ of a sum of products."""
-    return terms * unit / (1 - terms * unit)
-
-
-def _up_to(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple

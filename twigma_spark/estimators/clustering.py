@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.coreset import Metric, Vectors, nearest
+from twigma_spark.estimators.coreset import Metric, Vectors
+from twigma_spark.estimators.nearest_centres import Centres
 
 # What comes from the partitions is merged in so many tasks, so that the driver's share is bounded.
 MERGERS = 4
 # Fewer rows cost next to nothing to fit.
 LEAST_ROWS = 50_000
+# Clusters up to which the means of a summary are fine enough: 128 and more for each. For more clusters the fit is made
+# on the driver on rows that were drawn, so many for each, and at most so many in all (805 MB at 768 elements). After so
+# many rounds on them, two over the table gain more than further ones.
+MOST_SUMMARISED, DRAWN, MOST_DRAWN, DRAWN_ROUNDS = 256, 128, 262_144, 20
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,11 @@ class KMeansSpec:
         k: clusters.
         seed: of the groups in the blocks; the driver's starts use seed, seed + 1, ...
         metric: "cosine" clusters directions, "euclidean" points.
-        rows_a_cluster: vectors that the fit is made on, for each cluster; `LEAST_ROWS` in all at least.
+        rows_a_cluster: vectors that the fit is made on, for each cluster; `LEAST_ROWS` in all at least. `DRAWN` at most
+            where it is made on rows that were drawn.
         summaries: weighted means that a block of rows is reduced to; raised to 2 k where that is more.
-        restarts: starts on the driver, the best is kept.
-        refine: exact Lloyd rounds over the table at most, one pass each.
+        restarts: starts on the driver, the best is kept; one where rows were drawn, which takes longer and varies less.
+        refine: exact Lloyd rounds over the table at most, one pass each; None for two where rows were drawn, else none.
         tol: relative gain that ends them.
     """
 
@@ -38,13 +44,25 @@ class KMeansSpec:
     rows_a_cluster: int = 1000
     summaries: int = 512
     restarts: int = 5
-    refine: int = 0
+    refine: int | None = None
     tol: float = 1e-4
 
     @property
     def rows(self) -> int:
         """Vectors that the fit is made on."""
+        if self.draws:
+            return min(MOST_DRAWN, max(LEAST_ROWS, min(self.rows_a_cluster, DRAWN) * self.k))
         return max(LEAST_ROWS, self.rows_a_cluster * self.k)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the fit is made on rows and not on means of them."""
+        return self.k > MOST_SUMMARISED
+
+    @property
+    def rounds(self) -> int:
+        """Exact Lloyd rounds over the table at most."""
+        return 2 * self.draws if self.refine is None else self.refine
 
     @property
     def groups(self) -> int:
@@ -54,7 +72,7 @@ class KMeansSpec:
     @property
     def seeds(self) -> range:
         """Seeds of the driver's starts."""
-        return range(self.seed, self.seed + self.restarts)
+        return range(self.seed, self.seed + (1 if self.draws else self.restarts))
 
 
 @dataclass(frozen=True)
@@ -65,13 +83,13 @@ class KMeansModel:
     metric: Metric = "cosine"
 
 
-def assign_rows(rows: Vectors, norms: Vectors, model: KMeansModel) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def assign_rows(rows: Vectors, norms: Vectors, centres: Centres) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the nearest centre and the distance to it of rows (n, d) of lengths (n,); of equals the first."""
-    found = nearest(rows, model.centroids, model.metric)
-    own = np.einsum("ij,ij->i", rows, model.centroids[found], dtype=np.float32).astype(np.float64)
-    if model.metric == "cosine":
+    found = centres.nearest(rows, norms)
+    own = np.einsum("ij,ij->i", rows, centres.found[found], dtype=np.float32).astype(np.float64)
+    if centres.metric == "cosine":
         return found, (1.0 - own / norms).clip(0.0, 2.0)
-    squares = np.einsum("ij,ij->i", model.centroids, model.centroids)[found]
+    squares = np.einsum("ij,ij->i", centres.found, centres.found)[found]
     return found, np.sqrt(np.maximum(norms.astype(np.float64) ** 2 - 2 * own + squares, 0.0))
 
 

@@ -8,12 +8,13 @@ of Har-Peled & Mazumdar (2004): weighted means of small groups of like vectors.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from twigma_spark.estimators.products import inner_products
 from twigma_spark.vectors import unit_rows
 
 Vectors = NDArray[np.float32]
@@ -29,7 +30,14 @@ DRIVER_ROUNDS, DRIVER_TOL = 50, 1e-5
 START_POINTS = 8192
 
 
-def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int], metric: Metric = "cosine") -> Vectors:
+def centres(
+    points: Vectors,
+    weights: Vectors,
+    k: int,
+    seeds: Iterable[int],
+    metric: Metric = "cosine",
+    rounds: int = DRIVER_ROUNDS,
+) -> Vectors:
     """Return the best centres (k, d) float32 of weighted k-means over starts by k-means++ from some seeds.
 
     Points may be shorter than 1 under the cosine: a mean of unit vectors weighs as its rows together would,
@@ -41,21 +49,24 @@ def centres(points: Vectors, weights: Vectors, k: int, seeds: Iterable[int], met
         k: centres; where there are no more points than that, points repeat.
         seeds: of the starts; of equally good ones the first is kept.
         metric: "cosine" or "euclidean".
+        rounds: of a start at most.
     """
     if len(points) <= k:
         return _scale(np.resize(points, (k, points.shape[1])), metric)
-    fits = [lloyd(points, weights, starts(points, weights, k, seed, metric), metric) for seed in seeds]
+    fits = [lloyd(points, weights, starts(points, weights, k, seed, metric), metric, rounds) for seed in seeds]
+    if len(fits) == 1:
+        return fits[0]
     return fits[int(np.argmax([gain(points, weights, fit, metric) for fit in fits]))]
 
 
 def gain(points: Vectors, weights: Vectors, found: Vectors, metric: Metric) -> float:
     """Return what k-means maximises: the weighted sum of each point's closeness to its nearest centre."""
-    return float(weights.astype(np.float64) @ _closeness(points, found, metric).max(axis=1))
+    return float(weights.astype(np.float64) @ _nearest(points, found, metric)[1])
 
 
 def nearest(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.int64]:
     """Return the nearest centre of each vector (n,); of equals the first. Lengths do not matter to the cosine."""
-    return np.asarray(_closeness(vectors, found, metric).argmax(axis=1), np.int64)
+    return _nearest(vectors, found, metric)[0]
 
 
 def starts(points: Vectors, weights: Vectors, k: int, seed: int, metric: Metric) -> Vectors:
@@ -91,14 +102,13 @@ def lloyd(points: Vectors, weights: Vectors, found: Vectors, metric: Metric, rou
     """
     before = -np.inf
     for _ in range(rounds):
-        close = _closeness(points, found, metric)
-        labels = close.argmax(axis=1)
-        best = close[np.arange(len(points)), labels]
+        labels, best = _nearest(points, found, metric)
         now = float(weights.astype(np.float64) @ best)
         if now <= before + DRIVER_TOL * abs(now):
             break
         before = now
-        sums, totals = _sums(points, weights, labels, len(found))
+        sums = sums_by_label(points, weights, labels, len(found))
+        totals = np.bincount(labels, weights, len(found)).astype(np.float64)
         found = move_centres(found, sums, totals, metric)
         for empty in np.flatnonzero(totals == 0):
             worst = int((weights * _cost(points, best, metric)).argmax())
@@ -133,12 +143,8 @@ def summary(
     if len(vectors) <= most:
         return vectors * ones[:, None], weights
     found = groups(vectors, ones, most, seed, metric)
-    sums, totals = np.zeros((most, vectors.shape[1])), np.zeros(most)
-    for start in range(0, len(vectors), CHUNK):
-        part = slice(start, start + CHUNK)
-        labels = nearest(vectors[part], found, metric)
-        sums += _shares(labels, weights[part] * ones[part], most) @ vectors[part]
-        totals += np.bincount(labels, weights[part], most)
+    labels, _ = _nearest(vectors, found, metric)
+    sums, totals = sums_by_label(vectors, weights * ones, labels, most), np.bincount(labels, weights, most)
     taken = totals > 0
     return (sums[taken] / totals[taken, None]).astype(np.float32), totals[taken].astype(np.float32)
 
@@ -153,9 +159,20 @@ def groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metri
     return lloyd(sample, np.ones(len(sample), np.float32), _scale(sample[:most], metric), metric, ROUNDS)
 
 
+def _nearest(vectors: Vectors, found: Vectors, metric: Metric) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the nearest centre of each vector (n,), of equals the first, and how close it is (n,)."""
+    labels, best = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), CHUNK):
+        part = slice(start, start + CHUNK)
+        close = _closeness(vectors[part], found, metric)
+        labels[part] = close.argmax(axis=1)
+        best[part] = np.take_along_axis(close, labels[part, None], axis=1)[:, 0]
+    return labels, best
+
+
 def _closeness(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.float32]:
     """Return (n, k), larger is nearer: <v, c>, and for the Euclidean metric <v, c> - |c|²/2."""
-    close: NDArray[np.float32] = vectors @ found.T
+    close = inner_products(vectors, found)
     if metric == "euclidean":
         close -= np.einsum("ij,ij->i", found, found) / 2
     return close
@@ -167,16 +184,19 @@ def _cost(points: Vectors, best: NDArray[np.float32], metric: Metric) -> NDArray
     return np.asarray(squares / 2 - best if metric == "euclidean" else np.sqrt(squares) - best, np.float32)
 
 
-def _sums(
-    points: Vectors, weights: Vectors, labels: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    totals = np.bincount(labels, weights, k).astype(np.float64)
-    return np.asarray(_shares(labels, weights, k) @ points, np.float64), totals
+def sums_by_label(vectors: Vectors, factors: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Return the sum of the vectors (n, d) of each label (k, d), each times its factor (n,).
 
-
-def _shares(labels: NDArray[np.int64], weights: Vectors, k: int) -> sparse.csr_matrix:
-    """Return the sparse matrix (k, n) that sums rows by label."""
-    return sparse.csr_matrix((weights, (labels, np.arange(len(labels)))), shape=(k, len(labels)))
+    Rows of a label are summed in float32 within a block of `CHUNK`, and the blocks in float64.
+    """
+    sums = np.zeros((k, vectors.shape[1]))
+    for start in range(0, len(vectors), CHUNK):
+        part = slice(start, start + CHUNK)
+        own = labels[part]
+        shares = sparse.csr_matrix((factors[part].astype(np.float32), (own, np.arange(len(own)))), shape=(k, len(own)))
+        there = np.flatnonzero(np.diff(shares.indptr))
+        sums[there] += shares[there] @ vectors[part]
+    return sums
 
 
 def _scale(found: Vectors, metric: Metric) -> Vectors:

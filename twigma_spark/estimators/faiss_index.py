@@ -18,10 +18,8 @@ from twigma_spark.estimators.blas import faiss
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
 from twigma_spark.io.url_files import Settings
-from twigma_spark.models.device import cpu_features
+from twigma_spark.models.device import cpu_features, multiplies_bf16_fast
 from twigma_spark.vectors import unit_rows
-
-BF16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 @dataclass(frozen=True)
@@ -61,10 +59,8 @@ class ShardFile:
         path: of the file that `save` wrote, or its URL.
         checksum: of the file and its companion.
         nprobe: inverted lists searched; without a meaning to a flat index.
-        cache: folder on a node's own disk for its copy; None reads the file where it is, and has one of the system's
-            temporary files for what is at a URL.
-        bf16: whether a CPU that has units for it searches by bf16 products; each process has a copy for that.
-        settings: how S3 is reached.
+        cache: folder on a node's own disk for its copy; None reads the file where it is.
+        bf16: whether a CPU that multiplies bf16 fast searches by bf16 products; each process has a copy for that.
     """
 
     path: str
@@ -77,7 +73,7 @@ class ShardFile:
     def load(self) -> NeighbourIndex:
         """Return the index, memory-mapped: processes of one node share the pages of one file."""
         index = load(local_copy(self.path, self.checksum, self.cache, self.settings), self.nprobe)
-        return with_proposer(index) if self.bf16 and cpu_features() & BF16_UNITS else index
+        return with_proposer(index) if self.bf16 and multiplies_bf16_fast(cpu_features()) else index
 
 
 def build(references: DataFrame) -> NeighbourIndex:

@@ -27,6 +27,8 @@ KIND = "faiss_index"
 # Vectors that an index with inverted lists or quantisers is trained on, a list.
 TRAINING = 64
 MOST_TRAINING = 262_144
+# Shards of one folder.
+FOLDER = 100
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,10 @@ def prepare_index(
     count = max(1, ceil(source.rows / choice.shard_rows))
     wanted = [manifest({**facts, "shard": n, "shards": count}) for n in range(count)]
     names = [f"neighbours/{source.name}/{n}" for n in range(count)]
-    known = list(known)
-    there = [reusable(known, name, text, folder) for name, text in zip(names, wanted, strict=True)]
+    by_name: dict[str, list[Artifact]] = {}
+    for each in known:
+        by_name.setdefault(each.artifact_id, []).append(each)
+    there = [reusable(by_name.get(name, ()), name, text, folder) for name, text in zip(names, wanted, strict=True)]
     if all(there):
         return [artifact for artifact in there if artifact is not None], True
     made = _write_shards(source, choice, folder.local, count)
@@ -78,7 +82,7 @@ def shard_files(artifacts: Iterable[Artifact], nprobe: int, folder: ArtifactFold
 
 def _write_shards(source: IndexSource, choice: Choice, folder: Path, count: int) -> list[Path]:
     """Return the files of the shards; one shard at a time is in memory."""
-    shards = _Shards(_train_index(source, choice), [folder / f"{source.name}-{n}.faiss" for n in range(count)])
+    shards = _Shards(_train_index(source, choice), [_path(folder, source.name, n, count) for n in range(count)])
     room = ceil(source.rows / count)
     for batch in arrow.stream(source.vectors.select("image_id", "embedding")):
         start = 0
@@ -91,6 +95,12 @@ def _write_shards(source: IndexSource, choice: Choice, folder: Path, count: int)
     while shards.open:
         shards.close()
     return shards.paths
+
+
+def _path(folder: Path, name: str, number: int, count: int) -> Path:
+    """Return where a shard lies; many are in folders of `FOLDER`, in which a file's companions are soon found."""
+    place = folder if count <= FOLDER else folder / name / f"{number // FOLDER:04d}"
+    return place / f"{name}-{number}.faiss"
 
 
 class _Shards:

@@ -12,6 +12,9 @@ FEW = 10_000
 # Bytes of a product-quantised vector, best first; OPQ needs them to divide the dimension.
 CODES = (96, 64, 48, 32, 24, 16, 8)
 ID = 8
+# How many times the memory inverted lists of whole vectors may take: they are mapped from files, and what is searched
+# often stays in the page cache. Bytes of such a file at most.
+MAPPED, FILE = 8, 2e9
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ def choose(rows: int, dim: int, queries: int, memory: float, seconds: float, fac
     if rows * flat <= memory:
         why = f"exact search would take about {took:.0f} s, and {rows * flat / 1e9:.1f} GB of vectors fit the memory"
         return Choice(f"{lists},Flat", why, _fits(flat, memory))
+    if rows * flat <= MAPPED * memory:
+        size, most = rows * flat / 1e9, memory / 1e9
+        why = f"{size:.1f} GB of vectors exceed the memory of {most:.1f} GB and are mapped from files"
+        # A file is filled in memory, where lists that grow take up to twice their size.
+        return Choice(f"{lists},Flat", why, _fits(flat, min(memory / 3, FILE)))
     code = _code(rows, dim, memory)
     why = f"{rows * flat / 1e9:.1f} GB of vectors exceed the memory of {memory / 1e9:.1f} GB; {code} bytes a vector"
     return Choice(f"OPQ{code},{lists},PQ{code}", why, _fits(code + ID, memory))

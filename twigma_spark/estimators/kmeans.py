@@ -1,9 +1,11 @@
-"""k-means in two passes over the table: a weighted summary of rows of each partition, then assignment.
+"""k-means in two passes over the table, or four: a weighted summary of rows of each partition, then assignment.
 
 Of a large table, rows drawn by the hash of their id take part in the fit: with m rows a cluster the mean squared
 distance is about 1/m above that of fitting all. Each partition is reduced to weighted means of small groups of
-like vectors; weighted k-means of all those on the driver, from several seeds, gives the centres. What comes to
-the driver is bounded whatever the table's size. Exact Lloyd rounds over the table, one pass each, can follow.
+like vectors; weighted k-means of all those on the driver, from several seeds, gives the centres. For many clusters
+the means would be too few for each: then rows are drawn and fitted on the driver. What comes there is bounded
+whatever the table's size. Exact Lloyd rounds over the table, one pass each, can follow; after a fit of drawn rows
+two of them do.
 
 The result is the same for a seed and a partitioning, in whatever order the rows of a partition arrive, as
 long as what is drawn of a partition fits one block (`BLOCK` bytes of vectors); more is cut into blocks as it
@@ -20,9 +22,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from twigma_spark.errors import ModelError
-from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows
-from twigma_spark.estimators.coreset import centres
+from twigma_spark.estimators.clustering import DRAWN_ROUNDS, KMeansModel, KMeansSpec, assign_rows
+from twigma_spark.estimators.coreset import DRIVER_ROUNDS, centres
 from twigma_spark.estimators.lloyd import refine
+from twigma_spark.estimators.nearest_centres import Centres
 from twigma_spark.estimators.table_summary import Summary, summarise
 from twigma_spark.io import arrow
 
@@ -40,7 +43,7 @@ __all__ = [
 
 
 def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
-    """Return the centres of the vectors; one pass over the table, and one for each round of `spec.refine`.
+    """Return the centres of the vectors; one pass over the table, and one for each round of `spec.rounds`.
 
     Where there are fewer different vectors than clusters, the spare centres repeat others and stay empty.
 
@@ -65,7 +68,8 @@ def of_summary(found: Summary, spec: KMeansSpec) -> KMeansModel:
             f"k must be at most the number of vectors. Got k={spec.k} and {found.rows} vectors; "
             "choose fewer clusters or more images."
         )
-    return KMeansModel(centres(found.points, found.weights, spec.k, spec.seeds, spec.metric), spec.metric)
+    rounds = DRAWN_ROUNDS if spec.draws else DRIVER_ROUNDS
+    return KMeansModel(centres(found.points, found.weights, spec.k, spec.seeds, spec.metric, rounds), spec.metric)
 
 
 def assign(vectors: DataFrame, model: KMeansModel) -> DataFrame:
@@ -88,11 +92,12 @@ def assign_clusters(vectors: DataFrame, model: KMeansModel) -> DataFrame:
 
 
 def _assign_batches(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
+    own = Centres(model.centroids, model.metric)
     for batch in batches:
         if not batch.num_rows:
             continue
         found = arrow.check_vectors(batch.column(2), model.centroids.shape[1])
-        cluster, distance = assign_rows(found.rows, found.norms, model)
+        cluster, distance = assign_rows(found.rows, found.norms, own)
         bad = ~found.usable
         columns = [
             batch.column(0), batch.column(1), pa.array(cluster.astype(np.int32), mask=bad),

@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.clustering import KMeansModel, KMeansSpec, assign_rows, in_parts
-from twigma_spark.estimators.coreset import Vectors, move_centres
+from twigma_spark.estimators.coreset import Vectors, move_centres, sums_by_label
+from twigma_spark.estimators.nearest_centres import Centres
 from twigma_spark.io import arrow
 from twigma_spark.vectors import unit_rows
 
@@ -20,12 +21,12 @@ SUMS = "cluster INT, mean ARRAY<FLOAT>, weight DOUBLE, cost DOUBLE"
 
 
 def refine(vectors: DataFrame, model: KMeansModel, spec: KMeansSpec) -> KMeansModel:
-    """Return the model after exact Lloyd rounds over the table, until a round gains less than `spec.tol`.
+    """Return the model after `spec.rounds` exact Lloyd rounds over the table, or until one gains less than `spec.tol`.
 
     The mean distance never grows. A centre without vectors moves to the worst served one of all.
     """
     before = np.inf
-    for _ in range(spec.refine):
+    for _ in range(spec.rounds):
         model, cost = _round(vectors, model)
         if before - cost <= spec.tol * before:
             break
@@ -93,21 +94,19 @@ class ClusterSums:
 
 def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
     """Yield the sums of a partition's rows, and its worst served row."""
-    part = ClusterSums(*model.centroids.shape)
+    part, centres = ClusterSums(*model.centroids.shape), Centres(model.centroids, model.metric)
     for batch in batches:
         found = arrow.check_vectors(batch.column(0), model.centroids.shape[1])
         used = found.usable
         if not used.any():
             continue
         rows, norms = found.rows[used], found.norms[used]
-        cluster, distance = assign_rows(rows, norms, model)
+        cluster, distance = assign_rows(rows, norms, centres)
         cost = distance if model.metric == "cosine" else distance**2
         scale = 1.0 / norms if model.metric == "cosine" else np.ones(len(rows))
         np.add.at(part.weights, cluster, 1.0)
         np.add.at(part.costs, cluster, cost)
-        for label in np.unique(cluster):
-            own = cluster == label
-            part.vectors[label] += scale[own].astype(np.float64) @ rows[own]
+        part.vectors += sums_by_label(rows, scale, cluster, len(part.weights))
         if not part.worst or cost.max() > part.worst[0][0]:
             part.worst = [(float(cost.max()), rows[int(cost.argmax())])]
     yield from part.pack_sums()

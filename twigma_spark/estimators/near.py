@@ -20,6 +20,8 @@ from pyspark.sql import DataFrame
 
 from twigma_spark.estimators.coreset import Vectors, groups
 from twigma_spark.estimators.drawing import draw_rows
+from twigma_spark.estimators.pair_products import pairs_at_least
+from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
 from twigma_spark.vectors import unit_rows
 
@@ -120,7 +122,7 @@ def _nearest(rows: Vectors, pivots: Vectors, buckets: int) -> NDArray[np.int64]:
     """Return the `buckets` nearest pivots of each row (n, buckets), in no order."""
     if len(pivots) == buckets:
         return np.broadcast_to(np.arange(buckets), (len(rows), buckets))
-    return np.argpartition(-(rows @ pivots.T), buckets - 1, axis=1)[:, :buckets]
+    return np.argpartition(-inner_products(rows, pivots), buckets - 1, axis=1)[:, :buckets]
 
 
 def _pack_vectors(rows: Vectors) -> pa.Array:
@@ -190,10 +192,9 @@ def _closest_pairs(rows: _Block, others: _Block, reach: Reach, once: bool = Fals
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = [_NO_PAIRS]
     for start in range(0, len(rows.ids), BLOCK):
         first = start if once else 0
-        cosine = rows.vectors[start : start + BLOCK] @ others.vectors[first:].T
-        close = cosine >= reach.similarity
-        one, other = np.nonzero(np.triu(close, 1) if once else close)
-        found.append((one + start, other + first, cosine[one, other]))
+        part, whole = rows.vectors[start : start + BLOCK], others.vectors[first:]
+        one, other, cosine = pairs_at_least(part, whole, reach.similarity, later=once)
+        found.append((one + start, other + first, cosine))
     one, other, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
     kept = _closest(one, cosine, reach.most)
     return _batch(rows, one[kept], others, other[kept], cosine[kept])
@@ -227,9 +228,8 @@ def _against(batches: Iterable[pa.RecordBatch], queries: _Block, reach: Reach) -
     for batch in batches:
         if batch.num_rows:
             images = _block(batch)
-            close = queries.vectors @ images.vectors.T
-            row, column = np.nonzero(close >= reach.similarity)
+            row, column, cosine = pairs_at_least(queries.vectors, images.vectors, reach.similarity)
             if not reach.across:
                 same = queries.corpora[row] == images.corpora[column]
-                row, column = row[same], column[same]
-            yield _batch(queries, row, images, column, close[row, column])
+                row, column, cosine = row[same], column[same], cosine[same]
+            yield _batch(queries, row, images, column, cosine)

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.estimators.near import Reach, exact_pairs
 from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
+from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
 from twigma_spark.models.hashes import BITS, FLIP, NEGATIVE
 from twigma_spark.results import Result, Value
@@ -114,5 +115,5 @@ def _compare_unrelated(table: pa.Table, alike: float) -> NDArray[np.float32]:
         unit_rows(arrow.matrix(table.column(name).combine_chunks())) if len(table) else np.empty((0, 1), np.float32)
         for name in ("embedding", "pixels")
     )
-    same = np.triu(corpus[:, None] == corpus[None, :], 1) & (pixels @ pixels.T < alike)
-    return np.asarray((embeddings @ embeddings.T)[same], np.float32)
+    same = np.triu(corpus[:, None] == corpus[None, :], 1) & (inner_products(pixels, pixels) < alike)
+    return np.asarray(inner_products(embeddings, embeddings)[same], np.float32)

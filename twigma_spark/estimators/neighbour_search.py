@@ -33,6 +33,8 @@ ROUNDED = 1e-6
 SPARE = 3
 # Candidates held at once; bounds the memory where thousands of references tie.
 CELLS = 1 << 22
+# Shards whose answers are held before the best of them are kept.
+MERGED = 16
 # Elements of queries below which FAISS computes product by product: three to nine times slower.
 LEAST = 1 << 17
 
@@ -187,7 +189,12 @@ def _precise(
 
 def _answer(shards: Sequence[NeighbourIndex], batch: pa.RecordBatch, k: int) -> pa.RecordBatch:
     queries = unit_rows(arrow.matrix(batch.column(1)))
-    found = [_of_shard(shard, queries, k) for shard in shards if shard.size]
+    found: list[tuple[NDArray[np.object_], NDArray[np.float64]]] = []
+    for shard in shards:
+        if shard.size:
+            found.append(_of_shard(shard, queries, k))
+        if len(found) > MERGED:
+            found = [_merge_shards(found, k)]
     ids, cosines = (
         _merge_shards(found, k) if found else (np.empty((len(queries), 0), object), np.empty((len(queries), 0)))
     )

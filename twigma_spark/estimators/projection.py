@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from twigma_spark.estimators.coreset import Vectors
+from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
 from twigma_spark.vectors import unit_rows
 
@@ -112,7 +113,7 @@ def _project_batches(batches: Iterable[pa.RecordBatch], model: Projection) -> It
 
 
 def _place_rows(model: Projection, rows: Vectors) -> NDArray[np.float64]:
-    apart = np.maximum(1.0 - (rows @ model.landmarks.T).astype(np.float64), 0.0)
+    apart = np.maximum(1.0 - inner_products(rows, model.landmarks).astype(np.float64), 0.0)
     k = model.neighbours
     near = np.argpartition(apart, k - 1, axis=1)[:, :k]
     near = np.take_along_axis(near, np.argsort(np.take_along_axis(apart, near, axis=1), axis=1, kind="stable"), axis=1)

@@ -18,6 +18,7 @@ from twigma_spark.errors import ModelError
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import ShardFile
 from twigma_spark.estimators.neighbour_search import DECIMALS, SCHEMA, answers, best_of
+from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
 from twigma_spark.results import Value
 from twigma_spark.stats.intervals import wilson
@@ -90,7 +91,8 @@ def _best(
     names = np.empty((len(queries), 0), object)
     for batch in batches:
         if batch.num_rows:
-            close = np.round((queries @ unit_rows(arrow.matrix(batch.column(1))).T).astype(np.float64), DECIMALS)
+            rough = inner_products(queries, unit_rows(arrow.matrix(batch.column(1))))
+            close = np.round(rough.astype(np.float64), DECIMALS)
             first = np.argpartition(-close, min(TIES * k, close.shape[1]) - 1, axis=1)[:, : TIES * k]
             own = batch.column(0).to_numpy(zero_copy_only=False)[first]
             cosines = np.concatenate([cosines, np.take_along_axis(close, first, axis=1)], axis=1)

@@ -16,6 +16,7 @@ from twigma_spark.estimators.coreset import Metric, Vectors, summary
 from twigma_spark.estimators.drawing import draw_rows
 from twigma_spark.io import arrow
 from twigma_spark.io.frames import count_rows
+from twigma_spark.vectors import unit_rows
 
 # Vectors that a worker holds, in bytes; a partition of a file scan (128 MB) is one block.
 BLOCK = 160 << 20
@@ -55,6 +56,8 @@ def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
         spec: metric, seed and how fine.
     """
     some = draw_rows(vectors, spec.rows / max(count_rows(vectors), 1), spec.seed).select("image_id", "embedding")
+    if spec.draws:
+        return _bring(some, spec.metric)
     passed = some.mapInArrow(partial(_summaries, spec=spec), SUMMARY)
     # The rows of a partition stay together and in order, so that the merged summaries are always the same.
     parts = passed.withColumn("part", F.spark_partition_id())
@@ -67,6 +70,38 @@ def summarise(vectors: DataFrame, spec: KMeansSpec) -> Summary:
         return Summary(np.empty((0, 1), np.float32), weights)
     usual = lengths == np.bincount(lengths, weights).argmax()
     return Summary(arrow.matrix(means.filter(pa.array(usual))), weights[usual])
+
+
+def _bring(rows: DataFrame, metric: Metric) -> Summary:
+    """Return rows (image_id, embedding) that were drawn, each standing for itself, in order of their ids."""
+    ready = rows.mapInArrow(partial(_ready, metric=metric), "image_id STRING, embedding ARRAY<FLOAT>")
+    batches = list(arrow.stream(ready))
+    lengths = [pa.compute.list_value_length(b.column(1)).to_numpy(zero_copy_only=False) for b in batches]
+    if not lengths:
+        return Summary(np.empty((0, 1), np.float32), np.empty(0, np.float32))
+    usual = int(np.bincount(np.concatenate(lengths)).argmax())
+    batches = [b.filter(pa.array(own == usual)) for b, own in zip(batches, lengths, strict=True)]
+    place = arrow.ranks(pa.concat_arrays([b.column(0) for b in batches]))
+    points, at = np.empty((len(place), usual), np.float32), 0
+    while batches:
+        batch = batches.pop()
+        at += batch.num_rows
+        points[place[len(place) - at : len(place) - at + batch.num_rows]] = arrow.matrix(batch.column(1))
+    return Summary(points, np.ones(len(points), np.float32))
+
+
+def _ready(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[pa.RecordBatch]:
+    """Yield the rows that can be used, under the cosine with length 1."""
+    for batch in batches:
+        lengths = pa.compute.list_value_length(batch.column(1)).fill_null(0).to_numpy(zero_copy_only=False)
+        for length in np.unique(lengths[lengths > 0]):
+            found = arrow.check_vectors(batch.column(1), int(length))
+            if found.usable.any():
+                rows = found.rows[found.usable]
+                ids = batch.column(0).filter(pa.array(found.usable))
+                yield pa.record_batch(
+                    [ids, arrow.lists(unit_rows(rows) if metric == "cosine" else rows)], ["image_id", "embedding"]
+                )
 
 
 def _summaries(batches: Iterable[pa.RecordBatch], spec: KMeansSpec) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,7 @@ from twigma_spark.config.data import Texts
 from twigma_spark.errors import CorpusError
 from twigma_spark.io import arrow, local_files, remote_files
 from twigma_spark.io.frames import union
+from twigma_spark.io.spark_versions import replace_broken_utf8
 
 
 def read_texts(spark: SparkSession, files: Sequence[Texts]) -> DataFrame:
@@ -33,8 +34,8 @@ def fingerprint(spark: SparkSession, files: Sequence[Texts]) -> str:
 
 
 def _lines(spark: SparkSession, file: Texts) -> DataFrame:
-    # Spark takes a line's bytes as they are; only decoding them shows what is not UTF-8.
-    text = F.decode(F.col("value").cast("binary"), "UTF-8")
+    # Spark takes a line's bytes as they are.
+    text = replace_broken_utf8(F.col("value"))
     return _load(spark, file, "text").select(F.lit(file.name).alias("corpus"), text.alias("text"))
 
 

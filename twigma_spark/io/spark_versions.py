@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark import accumulators
+from pyspark.sql import Column
+from pyspark.sql import functions as F
 
 from twigma_spark.errors import ConfigError
 
@@ -61,6 +63,14 @@ def find_delta(spark_version: str) -> Delta:
 
 def _minor(spark_version: str) -> str:
     return ".".join(spark_version.split(".")[:2])
+
+
+def replace_broken_utf8(text: Column) -> Column:
+    """Return a text as it was read from a file, with U+FFFD for bytes that are not UTF-8."""
+    # Spark 4 refuses to decode such bytes, and 3.5 has no function that only replaces them.
+    if replace := getattr(F, "make_valid_utf8", None):
+        return replace(text)  # type: ignore[no-any-return]
+    return F.decode(text.cast("binary"), "UTF-8")
 
 
 def silence_accumulators() -> None:

@@ -36,8 +36,9 @@ MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "D
 CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
 # How Delta says that a row breaks a CHECK.
 VIOLATED = "DELTA_VIOLATE_CONSTRAINT"
-# Tasks that list the folders of a table before its old files are removed.
-LISTING_TASKS = 32
+# Tasks that list the folders of a table before its old files are removed: in an object store, which answers slowly,
+# and in a folder, where a task takes longer than a list.
+LISTING_TASKS, LISTING_TASKS_OF_FOLDERS = 32, 2
 # Tables whose old files are removed side by side.
 VACUUMS = 4
 # Ids that a DELETE lists one by one, for all columns of a table at once; a MERGE is made for each column.
@@ -293,7 +294,9 @@ class Store:
         # Delta lists a table's folders in as many tasks as the second says, 10,000 by default; ours have few folders.
         asked = {
             "spark.databricks.delta.retentionDurationCheck.enabled": "false",
-            "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(LISTING_TASKS),
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(
+                LISTING_TASKS_OF_FOLDERS if is_folder(self.root) else LISTING_TASKS
+            ),
         }
         before = {key: self.spark.conf.get(key, None) for key in asked}
         for key, value in asked.items():

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from twigma_spark.config.engine import Clustering
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators import kmeans
-from twigma_spark.estimators.coreset import centres, nearest
+from twigma_spark.estimators.coreset import centres, gain, nearest
 from twigma_spark.io import arrow
 from twigma_spark.results import Result
 from twigma_spark.stats.clusters import distances, silhouette, stability
@@ -47,7 +47,7 @@ def _evaluate_k(
     seeds = range(cfg.seed, cfg.seed + how.restarts)
     fits = [centres(summary.points, summary.weights, k, [seed], how.metric) for seed in seeds]
     labelings = [nearest(sample, fit, how.metric) for fit in fits]
-    best = nearest(sample, centres(summary.points, summary.weights, k, seeds, how.metric), how.metric)
+    best = labelings[int(np.argmax([gain(summary.points, summary.weights, fit, how.metric) for fit in fits]))]
     values = {
         "silhouette": silhouette(apart, best, rng, how.bootstrap),
         "adjusted_rand": stability(labelings, rng, how.bootstrap),

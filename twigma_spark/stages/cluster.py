@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +76,14 @@ def _fit(cfg: Config, clustering: Clustering, members: DataFrame) -> tuple[kmean
         refine=how.refine,
         tol=how.tol,
     )
+    of_all = replace(spec, refine=how.refine or 0)  # the other engines fit all rows
     if how.engine != "native" and not how.grid:
-        return kmeans.refine(members, ENGINES[how.engine](members, spec), spec), []
+        return kmeans.refine(members, ENGINES[how.engine](members, spec), of_all), []
     summary = kmeans.summarise(members, spec)
     is_own = how.engine == "native"
     model = kmeans.of_summary(summary, spec) if is_own else ENGINES[how.engine](members, spec)
-    return kmeans.refine(members, model, spec), choice.k_results(cfg, clustering, members, summary)
+    refined = kmeans.refine(members, model, spec if is_own else of_all)
+    return refined, choice.k_results(cfg, clustering, members, summary)
 
 
 def _centroids(

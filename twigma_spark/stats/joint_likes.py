@@ -12,7 +12,7 @@ from sklearn.preprocessing import SplineTransformer
 
 from twigma_spark.results import Result, Value, not_computed
 from twigma_spark.stats import counts
-from twigma_spark.stats.score_tests import Cells, SignFlips, fit_cells, score_interval, term_p_value
+from twigma_spark.stats.score_tests import Cells, SignFlips, fit_cells, score_interval, sign_flips, term_p_value
 from twigma_spark.stats.shares import Floats, dense
 from twigma_spark.stats.trends import clustered_error
 
@@ -138,7 +138,7 @@ def _model(
     cells = Cells(x, author, np.arange(len(y)), y, np.ones(len(y)), "poisson")
     # Starting from the mean, Newton's steps do not overshoot.
     begin = np.concatenate([[np.log(y.mean())], np.zeros(x.shape[1] - 1)])
-    fit = _Fit(cells, fit_cells(cells, np.zeros(len(y)), begin), SignFlips(rule.seed), outcome, rule)
+    fit = _Fit(cells, fit_cells(cells, np.zeros(len(y)), begin), sign_flips(rule.seed), outcome, rule)
     start = 1
     for term in terms:
         columns = slice(start, start + term.columns.shape[1])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -78,6 +79,12 @@ class SignFlips:
             return 1.0
         seen = abs(float(contributions.sum())) / norm
         return (1 + int((self.sums(contributions) >= seen - 1e-12).sum())) / (1 + SIGNS)
+
+
+@lru_cache(maxsize=2)
+def sign_flips(seed: int) -> SignFlips:
+    """Return the signs of a seed; to draw them takes as long as a test of a few hundred groups."""
+    return SignFlips(seed)
 
 
 def fit_cells(data: Cells, offset: Floats, start: Floats) -> Floats:

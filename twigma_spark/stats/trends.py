@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
 from twigma_spark.results import Value, not_computed
-from twigma_spark.stats.score_tests import Cells, SignFlips, fit_cells, score_interval
+from twigma_spark.stats.score_tests import Cells, SignFlips, fit_cells, score_interval, sign_flips
 from twigma_spark.stats.shares import Codes, Floats, dense, group_sums
 
 ARROWS = {1: "rising", 0: "steady", -1: "falling"}
@@ -77,7 +77,7 @@ def trend(
     error = clustered_error(data, params, 1)
     if not error > 0:
         return "its share has no error to test against"
-    interval = score_interval(data, 1, params, 2 * error, flips or SignFlips(0), confidence)
+    interval = score_interval(data, 1, params, 2 * error, flips or sign_flips(0), confidence)
     slopes = (float(params[1]), interval.low, interval.high)
     changes = [_change(data, slope, params[:1], half) for slope in slopes]
     return Trend(slopes, (changes[0], changes[1], changes[2]), interval.p, int(n.sum()), count, len(there))
