@@ -2,8 +2,8 @@
 
 Master and two workers are processes of the pyspark package, each worker in a Python environment of its own that is
 built from requirements.lock. Driver and workers share the disk. Fails where a table is another than that of the demo;
-the tolerance of real numbers is in tests/stores.py. `--size 160` takes a smaller world, and other arguments are those
-of `twigma run`.
+the tolerance of real numbers is in tests/same_tables.py. `--size 160` takes a smaller world, and other arguments
+are those of `twigma run`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.stores import OTHER_EACH_TIME, TOLERANCE, differences
+from tests.same_tables import OTHER_EACH_TIME, TOLERANCE, differences
 from twigma_spark.io.tables import Store
 from twigma_spark.schemas import TABLES
 

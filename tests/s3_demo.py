@@ -1,8 +1,8 @@
 """`make s3-demo`: the sample world with its files, tables, models and report in S3, beside the store of `make demo`.
 
 S3 is moto's server on this machine. Fails where a table is another than that of the demo; the tolerance of real
-numbers is in tests/stores.py. `--size 160` takes a smaller world, and other arguments are those of `twigma run`, such
-as `--to embed`.
+numbers is in tests/same_tables.py. `--size 160` takes a smaller world, and other arguments are those of `twigma
+run`, such as `--to embed`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -229,7 +229,7 @@ def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[s
     return removed + (remove_url(report, settings) if URL.match(report) else _unlink(Path(report)))
 
 
-def _remove_unnamed(cfg: Config, references: Iterable[str], settings: Settings) -> int:
+def _remove_unnamed(cfg: Config, references: Collection[str], settings: Settings) -> int:
     """Return how many files were removed that no row names: of runs that were cut off, and copies on this machine."""
     try:
         where = artifacts.folder(cfg.store.root, cfg.store.artifacts, settings)
@@ -240,6 +240,8 @@ def _remove_unnamed(cfg: Config, references: Iterable[str], settings: Settings) 
     place = where.place.rstrip("/")
     removed += artifacts.remove(f"{place}/{project.FILE}", settings)
     removed += artifacts.remove_all(f"{place}/{FOLDER}", settings)
+    # Many shards of an index are in folders of their own.
+    removed += sum(artifacts.remove_all(f"{place}/{reference}", settings) for reference in references)
     shards = [re.compile(rf"{re.escape(reference)}-\d+\..+") for reference in references]
     named = [name for name in artifacts.names(where) if any(shard.fullmatch(name) for shard in shards)]
     removed += sum(artifacts.remove(f"{place}/{name}", settings) for name in named)

@@ -18,7 +18,7 @@ from twigma_spark.estimators import faiss_index, index_files, neighbour_search, 
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.index_types import Choice, choose
 from twigma_spark.io import arrow
-from twigma_spark.io.artifacts import Artifact
+from twigma_spark.io.artifacts import Artifact, ArtifactFolder
 
 K, BATCH, SAMPLE, RECALL = 5, 4096, 1000, 0.95
 # What the neighbours stage may take for an index of so many references, and the largest file.
@@ -44,7 +44,9 @@ def large(b: Any) -> Iterator[Record]:
         source = index_files.IndexSource("large", table, rows, {}, 7)
         progress(f"large: {choice.factory}, {choice.shard_rows:,} rows a file ({choice.reason})")
         with watched() as peak:
-            building, (files, _) = timed(lambda: index_files.prepare_index(source, choice, Path(place) / "index", []))
+            building, (files, _) = timed(
+                lambda: index_files.prepare_index(source, choice, ArtifactFolder(str(Path(place) / "index")), [])
+            )
         name = f"{choice.factory} of {rows:,} x {dim} in {len(files)} files"
         yield printed(f"{name}: trained and written", building, "s")
         yield _within(f"{name}: driver's peak while it is written", peak.driver, MEMORY, "<= 4 GB")
@@ -58,12 +60,12 @@ def _searched(name: str, table: Any, queries: Any, files: list[Artifact]) -> Ite
     """Yield the recall at the nprobe at which it holds, the rate there and the driver's memory."""
     sample = queries.limit(SAMPLE)
     exact, _ = timed(lambda: recall.exact(arrow.collect(sample), table, K).count())
-    shards = index_files.shard_files(files, 8, None)
+    shards = index_files.shard_files(files, 8, ArtifactFolder(""))
     with watched() as peak:
         curve = recall.tune_nprobe(shards, sample, table, K, RECALL)
         nprobe, value = list(curve.items())[-1]
         progress("large: " + ", ".join(f"nprobe {n}: {each.estimate:.4f}" for n, each in curve.items()))
-        indexes = [shard.load() for shard in index_files.shard_files(files, nprobe, None)]
+        indexes = [shard.load() for shard in index_files.shard_files(files, nprobe, ArtifactFolder(""))]
         seconds, _ = timed(lambda: neighbour_search.search(indexes, queries, K, BATCH))
     found = float(value.estimate or 0.0)
     yield Record(f"{name}: recall@{K}, nprobe {nprobe}", found, f"of {SAMPLE} queries", None, None, ">= 0.95",
@@ -89,10 +91,12 @@ def plan(b: Any) -> Iterator[Record]:
     asked = pa.record_batch([pa.array([f"q{n}" for n in range(1000)]), queries], ["image_id", "embedding"])
     choice, name = Choice("Flat", "small", EACH), f"plan of {count:,} shards"
     with tempfile.TemporaryDirectory(dir=b.root) as place:
-        building, (made, _) = timed(lambda: index_files.prepare_index(source, choice, Path(place), []))
-        again, (_, there) = timed(lambda: index_files.prepare_index(source, choice, Path(place), made))
+        building, (made, _) = timed(lambda: index_files.prepare_index(source, choice, ArtifactFolder(place), []))
+        again, (_, there) = timed(lambda: index_files.prepare_index(source, choice, ArtifactFolder(place), made))
         with watched() as peak:
-            loading, shards = timed(lambda: [each.load() for each in index_files.shard_files(made, 1, None)])
+            loading, shards = timed(
+                lambda: [each.load() for each in index_files.shard_files(made, 1, ArtifactFolder(place))]
+            )
             seconds, found = timed(lambda: list(neighbour_search.answers([asked], shards, K, BATCH)))
         same = found == list(neighbour_search.answers([asked], [faiss_index.build(frame)], K, BATCH))
         yield printed(f"{name}: written", building, "s")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.stores import OTHER_EACH_TIME, differences
+from tests.same_tables import OTHER_EACH_TIME, differences
 from twigma_spark import pipeline
 from twigma_spark.config.overlays import load
 from twigma_spark.io.tables import Store
