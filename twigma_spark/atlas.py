@@ -212,6 +212,6 @@ def _remarks(written: Written, on_map: int, show_hidden: bool) -> list[str]:
     elif undrawn := written.rows - written.drawn:
         remarks.append(f"{undrawn:,} images cannot be drawn and have no picture")
     if written.hidden:
-        how = "shown as they are" if show_hidden else "blurred; --show-nsfw shows them"
-        remarks.append(f"{written.hidden:,} pictures that are NSFW, flagged or not scored are {how}")
+        hidden = "shown as they are" if show_hidden else "blurred; --show-nsfw shows them"
+        remarks.append(f"{written.hidden:,} pictures that are NSFW, flagged or not scored are {hidden}")
     return remarks

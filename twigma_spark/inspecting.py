@@ -47,15 +47,15 @@ def inspect(path: str) -> str:
             f"PATH must be an existing file or folder of this machine. Got {path!r}; a URL or a table of the catalog "
             "goes into corpora[].path as it is (docs/corpora.md)."
         )
-    found = find_corpora(Path(path))
-    if not found:
+    listed = find_corpora(Path(path))
+    if not listed:
         looked = "; ".join(f"{name}: {reader_named(name).expects}" for name in READERS if name != OLDER_NAME)
         raise CorpusError(
             f"PATH must be what a reader knows. Got {path!r}, {peek.describe(Path(path))}; looked for {looked}."
         )
-    names = _names(found)
-    corpora = [each.corpus(name) for each, name in zip(found, names, strict=True)]
-    text = "\n".join(_describe(each, corpus) for each, corpus in zip(found, corpora, strict=True))
+    names = _names(listed)
+    corpora = [each.corpus(name) for each, name in zip(listed, names, strict=True)]
+    text = "\n".join(_describe(each, corpus) for each, corpus in zip(listed, corpora, strict=True))
     pasted = yaml.safe_dump({"corpora": corpora}, sort_keys=False, allow_unicode=True)
     return f"{text}\nPaste into a configuration, and correct the role:\n\n{pasted}"
 
@@ -100,9 +100,9 @@ def _names(corpora: Sequence[Found]) -> list[str]:
     return names
 
 
-def _describe(found: Found, corpus: dict[str, object]) -> str:
-    inspection = found.inspection
-    lines = [f"{found.path}: reader {found.reader}"]
+def _describe(guess: Found, corpus: dict[str, object]) -> str:
+    inspection = guess.inspection
+    lines = [f"{guess.path}: reader {guess.reader}"]
     lines.append("  " + ", ".join(f"{what}: {_count(n)}" for what, n in inspection.counts.items()))
     if inspection.columns:
         lines.append(f"  columns: {_printable(', '.join(inspection.columns), 400)}")

@@ -80,11 +80,11 @@ def read_ids(file: Path | None) -> tuple[str, ...]:
         lines = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"a file of ids must be readable text. Got {str(file)!r}: {error}.") from error
-    found = [line[0].strip() for line in lines if line and line[0].strip()]
-    found = found[1:] if found and found[0].lower() in ("id", "post_id", "tweet_id", "author_id", "image_id") else found
-    if wrong := [name for name in found if len(name) > LONGEST_ID or not name.isprintable()]:
+    ids = [line[0].strip() for line in lines if line and line[0].strip()]
+    ids = ids[1:] if ids and ids[0].lower() in ("id", "post_id", "tweet_id", "author_id", "image_id") else ids
+    if wrong := [name for name in ids if len(name) > LONGEST_ID or not name.isprintable()]:
         raise ConfigError(f"ids in {file} must be of {LONGEST_ID} printable characters at most. Got {wrong[0][:80]!r}.")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(ids))
 
 
 def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, hours: int, dry_run: bool) -> Purged:
@@ -103,10 +103,10 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
         dry_run: whether it is only counted.
     """
     ids = _resolve(store, request)
-    found: dict[str, int] = {kind: len(each) for kind, each in ids.items()}
-    log("purge: " + ", ".join(f"{n:,} {kind}s" for kind, n in found.items()) + " in the store")
+    counts: dict[str, int] = {kind: len(each) for kind, each in ids.items()}
+    log("purge: " + ", ".join(f"{n:,} {kind}s" for kind, n in counts.items()) + " in the store")
     if dry_run:
-        return Purged(found)
+        return Purged(counts)
     files_of = _select(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key").collect()
     # First, so that a run that begins meanwhile leaves them out.
     _bury(store, ids)
@@ -128,7 +128,7 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
             *left,
             f"older versions of the tables hold the rows for {hours} hours more (--vacuum-hours 0 ends that)",
         )
-    return Purged(found, rows, removed, left)
+    return Purged(counts, rows, removed, left)
 
 
 def rewrite_files(cfg: Config, store: Store, names: Iterable[str]) -> Iterator[str]:
@@ -159,9 +159,9 @@ def _resolve(store: Store, request: Request) -> dict[Kind, list[str]]:
     return {"post": posts, "image": gone, "picture": _distinct((), keys), "text": _texts(store, posts, gone)}
 
 
-def _distinct(names: Iterable[str], found: DataFrame | None) -> list[str]:
+def _distinct(names: Iterable[str], rows: DataFrame | None) -> list[str]:
     """Return names and those of a frame of one column, each once, in order."""
-    more = [] if found is None else arrow.collect(found.distinct()).column(0).to_pylist()
+    more = [] if rows is None else arrow.collect(rows.distinct()).column(0).to_pylist()
     return sorted({*names, *more})
 
 
@@ -180,10 +180,10 @@ def _texts(store: Store, posts: Sequence[str], images: Sequence[str]) -> list[st
         [_select(store.read(name), key, ids, others) for name, key, ids in tables] for others in (False, True)
     )
     found = [
-        texts(gone[0], gone[1], gone[2], mentions=how)
+        texts(gone[0], gone[1], gone[2], mentions=action)
         .select("text_id")
-        .join(texts(kept[0], kept[1], kept[2], mentions=how).select("text_id"), "text_id", "left_anti")
-        for how in ("keep", "drop")
+        .join(texts(kept[0], kept[1], kept[2], mentions=action).select("text_id"), "text_id", "left_anti")
+        for action in ("keep", "drop")
     ]
     return _distinct((), union(found))
 

@@ -147,7 +147,7 @@ class Runner:
             rows_in=rows_in,
             rejects=rejects,
             account=asdict(account) if account else {},
-            input_versions={name: found.version for name, found in states.items()},
+            input_versions={name: before.version for name, before in states.items()},
             output_versions=output_versions,
             versions={**package_versions(), **self.stage.versions(self.cfg)},
         )

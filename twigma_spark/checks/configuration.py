@@ -52,13 +52,13 @@ def check(cfg: Config, stages: Collection[str], log: Callable[[str], None]) -> N
 
 def find_problems(cfg: Config, stages: Collection[str]) -> list[Problem]:
     """Return the faults and warnings of a configuration; a path that is not on this machine is not looked at."""
-    found = list(check_urls(cfg, stages))
+    problems = list(check_urls(cfg, stages))
     if not _is_on_cluster():
-        found += check_folders(cfg, stages)
+        problems += check_folders(cfg, stages)
         if cfg.sample.out is None or Path(cfg.sample.out).exists():  # else it is drawn before the first stage
-            found += _check_corpora(cfg, stages) if "ingest" in stages else []
-            found += _check_inputs(cfg, stages)
-    return [*found, *_check_models(cfg, stages), *(_check_feed(cfg) if "reward" in stages else [])]
+            problems += _check_corpora(cfg, stages) if "ingest" in stages else []
+            problems += _check_inputs(cfg, stages)
+    return [*problems, *_check_models(cfg, stages), *(_check_feed(cfg) if "reward" in stages else [])]
 
 
 def _check_feed(cfg: Config) -> Iterator[Problem]:

@@ -97,13 +97,13 @@ class Bf16Index:
             queries: (n, d) float32.
             k: neighbours, of which `worth_asking` says that they can be proved.
         """
-        asked = _Queries(self, queries)
-        cosines, found = self._sample.search(queries, k + SPARE)
-        best = BestRows(cosines, self._sampled[found], k, asked.rounding)
+        packed = _Queries(self, queries)
+        cosines, nearest = self._sample.search(queries, k + SPARE)
+        best = BestRows(cosines, self._sampled[nearest], k, packed.rounding)
         at = 0
         while at < len(self._rows) and best.open.size:
             end = min(len(self._rows), 2 * at + SAMPLE)
-            query, row = self._above_floor(asked, best, at, up_to(end, GROUP))
+            query, row = self._above_floor(packed, best, at, up_to(end, GROUP))
             best.add(query, row, self._cosines(queries, query, row))
             at = up_to(end, GROUP)
         return best.rows, best.ceiling()
@@ -113,7 +113,7 @@ class Bf16Index:
         import torch
 
         packed = asked.with_floor(best.open, best.floor())
-        found: list[tuple[Rows, Rows]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+        parts: list[tuple[Rows, Rows]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
         for at in range(start, end, CHUNK):
             rows = self._packed[at : min(at + CHUNK, end)]
             # A row of products a reference: the maxima of groups then run along the queries.
@@ -123,8 +123,8 @@ class Bf16Index:
             best.give_up(best.open[many])
             group, query = group[~many[query]], query[~many[query]]
             hit, place = _where(products.numpy()[group, :, query] > 0)
-            found.append((best.open[query[hit]], self._rows[at + group[hit] * GROUP + place]))
-        query, row = (np.concatenate(part) for part in zip(*found, strict=True))
+            parts.append((best.open[query[hit]], self._rows[at + group[hit] * GROUP + place]))
+        query, row = (np.concatenate(part) for part in zip(*parts, strict=True))
         return query, row
 
     def _cosines(self, queries: Vectors, query: Rows, row: Rows) -> Vectors:

@@ -29,11 +29,11 @@ def core_type(cpuinfo: str) -> str | None:
         cpuinfo: what Linux says in /proc/cpuinfo.
     """
     lines = (line.partition(":") for line in cpuinfo.split("\n\n")[0].splitlines())
-    said = {key.strip(): value.strip() for key, _, value in lines}
-    maker, flags = said.get("vendor_id"), set(said.get("flags", "").split())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    maker, flags = fields.get("vendor_id"), set(fields.get("flags", "").split())
     if maker == "GenuineIntel" and flags >= SKYLAKE_X:
         return "SkylakeX"
-    newer = maker == "GenuineIntel" or (maker == "AuthenticAMD" and int(said.get("cpu family", 0)) >= ZEN_3)
+    newer = maker == "GenuineIntel" or (maker == "AuthenticAMD" and int(fields.get("cpu family", 0)) >= ZEN_3)
     return "Haswell" if newer and flags >= {"avx2", "fma"} else None
 
 

@@ -85,12 +85,12 @@ class KMeansModel:
 
 def assign_rows(rows: Vectors, norms: Vectors, centres: Centres) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the nearest centre and the distance to it of rows (n, d) of lengths (n,); of equals the first."""
-    found = centres.nearest(rows, norms)
-    own = np.einsum("ij,ij->i", rows, centres.found[found], dtype=np.float32).astype(np.float64)
+    nearest = centres.nearest(rows, norms)
+    own = np.einsum("ij,ij->i", rows, centres.vectors[nearest], dtype=np.float32).astype(np.float64)
     if centres.metric == "cosine":
-        return found, (1.0 - own / norms).clip(0.0, 2.0)
-    squares = np.einsum("ij,ij->i", centres.found, centres.found)[found]
-    return found, np.sqrt(np.maximum(norms.astype(np.float64) ** 2 - 2 * own + squares, 0.0))
+        return nearest, (1.0 - own / norms).clip(0.0, 2.0)
+    squares = np.einsum("ij,ij->i", centres.vectors, centres.vectors)[nearest]
+    return nearest, np.sqrt(np.maximum(norms.astype(np.float64) ** 2 - 2 * own + squares, 0.0))
 
 
 def in_parts(parts: DataFrame, *order: str) -> DataFrame:

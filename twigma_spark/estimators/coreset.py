@@ -59,14 +59,14 @@ def centres(
     return fits[int(np.argmax([gain(points, weights, fit, metric) for fit in fits]))]
 
 
-def gain(points: Vectors, weights: Vectors, found: Vectors, metric: Metric) -> float:
+def gain(points: Vectors, weights: Vectors, centres: Vectors, metric: Metric) -> float:
     """Return what k-means maximises: the weighted sum of each point's closeness to its nearest centre."""
-    return float(weights.astype(np.float64) @ _nearest(points, found, metric)[1])
+    return float(weights.astype(np.float64) @ _nearest(points, centres, metric)[1])
 
 
-def nearest(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.int64]:
+def nearest(vectors: Vectors, centres: Vectors, metric: Metric) -> NDArray[np.int64]:
     """Return the nearest centre of each vector (n,); of equals the first. Lengths do not matter to the cosine."""
-    return _nearest(vectors, found, metric)[0]
+    return _nearest(vectors, centres, metric)[0]
 
 
 def starts(points: Vectors, weights: Vectors, k: int, seed: int, metric: Metric) -> Vectors:
@@ -94,7 +94,7 @@ def starts(points: Vectors, weights: Vectors, k: int, seed: int, metric: Metric)
     return scaled[chosen]
 
 
-def lloyd(points: Vectors, weights: Vectors, found: Vectors, metric: Metric, rounds: int = DRIVER_ROUNDS) -> Vectors:
+def lloyd(points: Vectors, weights: Vectors, centres: Vectors, metric: Metric, rounds: int = DRIVER_ROUNDS) -> Vectors:
     """Return centres (k, d) after rounds of assignment and weighted means, until the gain stands still.
 
     A centre that loses all its points moves to the worst served one. Where every point is a centre, as with
@@ -102,24 +102,24 @@ def lloyd(points: Vectors, weights: Vectors, found: Vectors, metric: Metric, rou
     """
     before = -np.inf
     for _ in range(rounds):
-        labels, best = _nearest(points, found, metric)
+        labels, best = _nearest(points, centres, metric)
         now = float(weights.astype(np.float64) @ best)
         if now <= before + DRIVER_TOL * abs(now):
             break
         before = now
-        sums = sums_by_label(points, weights, labels, len(found))
-        totals = np.bincount(labels, weights, len(found)).astype(np.float64)
-        found = move_centres(found, sums, totals, metric)
+        sums = sums_by_label(points, weights, labels, len(centres))
+        totals = np.bincount(labels, weights, len(centres)).astype(np.float64)
+        centres = move_centres(centres, sums, totals, metric)
         for empty in np.flatnonzero(totals == 0):
             worst = int((weights * _cost(points, best, metric)).argmax())
-            found[empty] = _scale(points[worst][None], metric)[0]
+            centres[empty] = _scale(points[worst][None], metric)[0]
             best[worst] = np.inf if metric == "euclidean" else np.linalg.norm(points[worst])
-    return found
+    return centres
 
 
-def move_centres(found: Vectors, sums: NDArray[np.float64], totals: NDArray[np.float64], metric: Metric) -> Vectors:
+def move_centres(centres: Vectors, sums: NDArray[np.float64], totals: NDArray[np.float64], metric: Metric) -> Vectors:
     """Return the centres of weighted sums (k, d); one without weight stays where it was."""
-    means = np.where(totals[:, None] > 0, sums / np.where(totals > 0, totals, 1.0)[:, None], found)
+    means = np.where(totals[:, None] > 0, sums / np.where(totals > 0, totals, 1.0)[:, None], centres)
     return _scale(means.astype(np.float32), metric)
 
 
@@ -142,8 +142,8 @@ def summary(
     ones = np.ones(len(vectors), np.float32) if scale is None else scale
     if len(vectors) <= most:
         return vectors * ones[:, None], weights
-    found = groups(vectors, ones, most, seed, metric)
-    labels, _ = _nearest(vectors, found, metric)
+    centres = groups(vectors, ones, most, seed, metric)
+    labels, _ = _nearest(vectors, centres, metric)
     sums, totals = sums_by_label(vectors, weights * ones, labels, most), np.bincount(labels, weights, most)
     taken = totals > 0
     return (sums[taken] / totals[taken, None]).astype(np.float32), totals[taken].astype(np.float32)
@@ -159,22 +159,22 @@ def groups(vectors: Vectors, scale: Vectors, most: int, seed: int, metric: Metri
     return lloyd(sample, np.ones(len(sample), np.float32), _scale(sample[:most], metric), metric, ROUNDS)
 
 
-def _nearest(vectors: Vectors, found: Vectors, metric: Metric) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _nearest(vectors: Vectors, centres: Vectors, metric: Metric) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the nearest centre of each vector (n,), of equals the first, and how close it is (n,)."""
     labels, best = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), CHUNK):
         part = slice(start, start + CHUNK)
-        close = _closeness(vectors[part], found, metric)
+        close = _closeness(vectors[part], centres, metric)
         labels[part] = close.argmax(axis=1)
         best[part] = np.take_along_axis(close, labels[part, None], axis=1)[:, 0]
     return labels, best
 
 
-def _closeness(vectors: Vectors, found: Vectors, metric: Metric) -> NDArray[np.float32]:
+def _closeness(vectors: Vectors, centres: Vectors, metric: Metric) -> NDArray[np.float32]:
     """Return (n, k), larger is nearer: <v, c>, and for the Euclidean metric <v, c> - |c|²/2."""
-    close = inner_products(vectors, found)
+    close = inner_products(vectors, centres)
     if metric == "euclidean":
-        close -= np.einsum("ij,ij->i", found, found) / 2
+        close -= np.einsum("ij,ij->i", centres, centres) / 2
     return close
 
 
@@ -199,5 +199,5 @@ def sums_by_label(vectors: Vectors, factors: NDArray[Any], labels: NDArray[np.in
     return sums
 
 
-def _scale(found: Vectors, metric: Metric) -> Vectors:
-    return unit_rows(found) if metric == "cosine" else np.ascontiguousarray(found, np.float32)
+def _scale(centres: Vectors, metric: Metric) -> Vectors:
+    return unit_rows(centres) if metric == "cosine" else np.ascontiguousarray(centres, np.float32)

@@ -80,8 +80,8 @@ def _ready(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[pa.Rec
             yield pa.record_batch([arrow.lists(unit_rows(rows) if metric == "cosine" else rows)], ["embedding"])
 
 
-def _model(found: Iterable[object], spec: KMeansSpec) -> KMeansModel:
+def _model(models: Iterable[object], spec: KMeansSpec) -> KMeansModel:
     """Return the model of an engine's centres; one that finds fewer than k has its last centres repeated."""
-    rows = np.asarray(list(found), np.float32)
+    rows = np.asarray(list(models), np.float32)
     rows = rows[np.minimum(np.arange(spec.k), len(rows) - 1)]
     return KMeansModel(unit_rows(rows) if spec.metric == "cosine" else rows, spec.metric)

@@ -119,14 +119,14 @@ def fine_tune(
     error = job.checkpoints / ERROR
     error.unlink(missing_ok=True)
     try:
-        found = TorchDistributor(num_processes=processes, local_mode=local, use_gpu=gpu).run(_train_as_one, job, pairs)
+        fitted = TorchDistributor(num_processes=processes, local_mode=local, use_gpu=gpu).run(_train_as_one, job, pairs)
     except Exception as failure:  # what a process failed of is in the log of the distributor only
         if error.is_file():
             raise ModelError(error.read_text(encoding="utf-8")) from failure
         raise
-    if not isinstance(found, FineTuned):
+    if not isinstance(fitted, FineTuned):
         raise ModelError("a process of the training must return a model. Got none; see the log of the processes.")
-    return found
+    return fitted
 
 
 def _train_as_one(job: FineTuning, pairs: int) -> FineTuned:

@@ -169,8 +169,8 @@ def _sample(source: IndexSource, wanted: int) -> NDArray[np.float32]:
     # Streamed: 800 MB at 768 elements are more than Spark lets a job bring to the driver.
     batches = list(arrow.stream(some.select("image_id", "embedding")))
     place = arrow.ranks(pa.concat_arrays([batch.column(0) for batch in batches]))
-    found, at = np.empty((len(place), arrow.matrix(batches[0].column(1)).shape[1]), np.float32), 0
+    sample, at = np.empty((len(place), arrow.matrix(batches[0].column(1)).shape[1]), np.float32), 0
     for batch in batches:
-        found[place[at : at + batch.num_rows]] = unit_rows(arrow.matrix(batch.column(1)))
+        sample[place[at : at + batch.num_rows]] = unit_rows(arrow.matrix(batch.column(1)))
         at += batch.num_rows
-    return found
+    return sample

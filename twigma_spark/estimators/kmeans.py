@@ -57,19 +57,19 @@ def fit(vectors: DataFrame, spec: KMeansSpec) -> KMeansModel:
     return refine(vectors, of_summary(summarise(vectors, spec), spec), spec)
 
 
-def of_summary(found: Summary, spec: KMeansSpec) -> KMeansModel:
+def of_summary(summary: Summary, spec: KMeansSpec) -> KMeansModel:
     """Return the centres of a summary's weighted k-means; no pass over the table.
 
     Raises:
         ModelError: fewer vectors than clusters.
     """
-    if found.rows < spec.k:
+    if summary.rows < spec.k:
         raise ModelError(
-            f"k must be at most the number of vectors. Got k={spec.k} and {found.rows} vectors; "
+            f"k must be at most the number of vectors. Got k={spec.k} and {summary.rows} vectors; "
             "choose fewer clusters or more images."
         )
     rounds = DRAWN_ROUNDS if spec.draws else DRIVER_ROUNDS
-    return KMeansModel(centres(found.points, found.weights, spec.k, spec.seeds, spec.metric, rounds), spec.metric)
+    return KMeansModel(centres(summary.points, summary.weights, spec.k, spec.seeds, spec.metric, rounds), spec.metric)
 
 
 def assign(vectors: DataFrame, model: KMeansModel) -> DataFrame:
@@ -96,11 +96,11 @@ def _assign_batches(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> It
     for batch in batches:
         if not batch.num_rows:
             continue
-        found = arrow.check_vectors(batch.column(2), model.centroids.shape[1])
-        cluster, distance = assign_rows(found.rows, found.norms, own)
-        bad = ~found.usable
+        checked = arrow.check_vectors(batch.column(2), model.centroids.shape[1])
+        cluster, distance = assign_rows(checked.rows, checked.norms, own)
+        bad = ~checked.usable
         columns = [
             batch.column(0), batch.column(1), pa.array(cluster.astype(np.int32), mask=bad),
-            pa.array(distance, mask=bad), pa.array(found.reasons, pa.string()),
+            pa.array(distance, mask=bad), pa.array(checked.reasons, pa.string()),
         ]  # fmt: skip
         yield pa.record_batch(columns, ["image_id", "corpus", "cluster", "distance", "reason"])

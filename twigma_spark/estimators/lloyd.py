@@ -43,10 +43,10 @@ def _round(vectors: DataFrame, model: KMeansModel) -> tuple[KMeansModel, float]:
         whole.add(batch)
     if not whole.weights.any():
         return model, 0.0
-    found = move_centres(model.centroids, whole.vectors, whole.weights, model.metric)
+    moved = move_centres(model.centroids, whole.vectors, whole.weights, model.metric)
     for empty, (_, row) in zip(np.flatnonzero(whole.weights == 0), whole.worst, strict=False):
-        found[empty] = unit_rows(row[None])[0] if model.metric == "cosine" else row
-    return KMeansModel(found, model.metric), float(whole.costs.sum() / whole.weights.sum())
+        moved[empty] = unit_rows(row[None])[0] if model.metric == "cosine" else row
+    return KMeansModel(moved, model.metric), float(whole.costs.sum() / whole.weights.sum())
 
 
 class ClusterSums:
@@ -96,11 +96,11 @@ def _sums(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.
     """Yield the sums of a partition's rows, and its worst served row."""
     part, centres = ClusterSums(*model.centroids.shape), Centres(model.centroids, model.metric)
     for batch in batches:
-        found = arrow.check_vectors(batch.column(0), model.centroids.shape[1])
-        used = found.usable
+        checked = arrow.check_vectors(batch.column(0), model.centroids.shape[1])
+        used = checked.usable
         if not used.any():
             continue
-        rows, norms = found.rows[used], found.norms[used]
+        rows, norms = checked.rows[used], checked.norms[used]
         cluster, distance = assign_rows(rows, norms, centres)
         cost = distance if model.metric == "cosine" else distance**2
         scale = 1.0 / norms if model.metric == "cosine" else np.ones(len(rows))

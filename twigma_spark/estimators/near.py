@@ -87,9 +87,9 @@ def exact_pairs(queries: DataFrame, vectors: DataFrame, reach: Reach) -> DataFra
     table = arrow.collect(queries.select(*COLUMNS))
     if not len(table):
         return arrow.local_frame(queries.sparkSession, [], PAIRS)
-    asked = partial(_against, queries=_block(table.combine_chunks().to_batches()[0]), reach=reach)
-    found = vectors.where("turn = 0").select(*COLUMNS).mapInArrow(asked, PAIRS)
-    return found.dropDuplicates(["a", "b", "turn"])
+    against = partial(_against, queries=_block(table.combine_chunks().to_batches()[0]), reach=reach)
+    pairs = vectors.where("turn = 0").select(*COLUMNS).mapInArrow(against, PAIRS)
+    return pairs.dropDuplicates(["a", "b", "turn"])
 
 
 def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
@@ -189,13 +189,13 @@ def _within(block: _Block, reach: Reach) -> Iterator[pa.RecordBatch]:
 
 def _closest_pairs(rows: _Block, others: _Block, reach: Reach, once: bool = False) -> pa.RecordBatch:
     """Return the close pairs, of each row the closest `reach.most`; with `once` each row with later ones alone."""
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = [_NO_PAIRS]
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = [_NO_PAIRS]
     for start in range(0, len(rows.ids), BLOCK):
         first = start if once else 0
         part, whole = rows.vectors[start : start + BLOCK], others.vectors[first:]
         one, other, cosine = pairs_at_least(part, whole, reach.similarity, later=once)
-        found.append((one + start, other + first, cosine))
-    one, other, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
+        parts.append((one + start, other + first, cosine))
+    one, other, cosine = (np.concatenate(part) for part in zip(*parts, strict=True))
     kept = _closest(one, cosine, reach.most)
     return _batch(rows, one[kept], others, other[kept], cosine[kept])
 

@@ -33,19 +33,19 @@ class Centres:
     """Centres (k, d) float32 and the nearest of them.
 
     Args:
-        found: the centres; under the cosine of length 1.
+        centres: their vectors; under the cosine of length 1.
         metric: "cosine" or "euclidean".
         bf16: whether products are of bf16; None finds out which is quicker. Under the Euclidean metric never.
     """
 
-    def __init__(self, found: Vectors, metric: Metric, bf16: bool | None = None) -> None:
-        self.found, self.metric = np.ascontiguousarray(found, np.float32), metric
+    def __init__(self, centres: Vectors, metric: Metric, bf16: bool | None = None) -> None:
+        self.vectors, self.metric = np.ascontiguousarray(centres, np.float32), metric
         self._bf16 = bf16 if metric == "cosine" else False
-        self._exact = self.found.astype(np.float64)
+        self._exact = self.vectors.astype(np.float64)
         self._lengths = np.sqrt(np.einsum("ij,ij->i", self._exact, self._exact))
-        self._halves = self._lengths**2 / 2 if metric == "euclidean" else np.zeros(len(self.found))
-        _, first = np.unique(self.found, axis=0, return_index=True)
-        self._repeats = np.setdiff1d(np.arange(len(self.found)), first)
+        self._halves = self._lengths**2 / 2 if metric == "euclidean" else np.zeros(len(self.vectors))
+        _, first = np.unique(self.vectors, axis=0, return_index=True)
+        self._repeats = np.setdiff1d(np.arange(len(self.vectors)), first)
         self._packed: Bf16Rows | None = None
 
     def nearest(self, rows: Vectors, lengths: NDArray[Any] | None = None) -> NDArray[np.int64]:
@@ -59,7 +59,7 @@ class Centres:
             lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
         may_be = self._may_be(rows, lengths.astype(np.float64))
         may_be[:, self._repeats] = False
-        row, centre = np.divmod(np.flatnonzero(may_be), len(self.found))
+        row, centre = np.divmod(np.flatnonzero(may_be), len(self.vectors))
         begins = np.flatnonzero(np.diff(row, prepend=-1))
         several = np.repeat(np.diff(begins, append=len(row)) > 1, np.diff(begins, append=len(row)))
         nearest = centre[begins]
@@ -71,15 +71,15 @@ class Centres:
         """Return which centres may be the nearest of each row (n, k): the nearest one is among them."""
         if self._bf16 is not None:
             return self._by_bf16(rows, lengths) if self._bf16 else self._by_float32(rows, lengths)
-        if self.found.size < LEAST_CELLS:
+        if self.vectors.size < LEAST_CELLS:
             return self._by_float32(rows, lengths)
-        trial = _trial(*self.found.shape)
+        trial = _trial(*self.vectors.shape)
         return trial.run(
             float(len(rows)), lambda: self._by_float32(rows, lengths), lambda: self._by_bf16(rows, lengths)
         )
 
     def _by_float32(self, rows: Vectors, lengths: Floats) -> Mask:
-        close = inner_products(rows, self.found)
+        close = inner_products(rows, self.vectors)
         off = rounding_of_products(rows.shape[1])
         if self.metric == "cosine":
             best = close.max(axis=1).astype(np.float64)
@@ -99,7 +99,7 @@ class Centres:
         first = products.values.argmax(axis=1)
         off = rounding_of_products(rows.shape[1])
         size = lengths * (self._lengths.max() + float(np.linalg.norm(mean)))
-        own = np.einsum("ij,ij->i", rows, self.found[first]) - rows @ mean
+        own = np.einsum("ij,ij->i", rows, self.vectors[first]) - rows @ mean
         least = own.astype(np.float64) - 2 * off * size - TINY
         return np.asarray(products.values >= products.limits(least)[:, None])
 

@@ -148,9 +148,9 @@ def _rank_candidates(
     index: NeighbourIndex, queries: NDArray[np.float32], k: int, fetch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
-    rough, found = (index.searcher or index.vectors).search(queries, fetch)
-    rows, best = _best(index, found, _precise(index, queries, rough, found), k)
-    settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | (found[:, -1] < 0)
+    rough, nearest = (index.searcher or index.vectors).search(queries, fetch)
+    rows, best = _best(index, nearest, _precise(index, queries, rough, nearest), k)
+    settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | (nearest[:, -1] < 0)
     return rows, best, settled
 
 
@@ -158,31 +158,31 @@ def _rank_proposed(
     index: NeighbourIndex, proposer: Bf16Index, queries: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of the candidates, their cosines, and whether no other row can be among them."""
-    found, ceiling = proposer.propose(queries, k)
-    rows, best = _best(index, found, _precise(index, queries, np.empty(found.shape, np.float32), found), k)
+    proposed, ceiling = proposer.propose(queries, k)
+    rows, best = _best(index, proposed, _precise(index, queries, np.empty(proposed.shape, np.float32), proposed), k)
     proved = ceiling < best[:, -1] - ROUNDED
     proposer.count(proved)
     return rows, best, proved
 
 
 def _best(
-    index: NeighbourIndex, found: NDArray[np.int64], precise: NDArray[np.float32], k: int
+    index: NeighbourIndex, candidates: NDArray[np.int64], precise: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the best k of rows that were found (n, width), and their cosines, to `DECIMALS`."""
-    cosine = np.where(found < 0, -np.inf, np.round(precise.astype(np.float64), DECIMALS))
-    order = np.lexsort((index.places[found], -cosine), axis=-1)[:, :k]
-    return np.take_along_axis(found, order, axis=1), np.take_along_axis(cosine, order, axis=1)
+    cosine = np.where(candidates < 0, -np.inf, np.round(precise.astype(np.float64), DECIMALS))
+    order = np.lexsort((index.places[candidates], -cosine), axis=-1)[:, :k]
+    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(cosine, order, axis=1)
 
 
 def _precise(
-    index: NeighbourIndex, queries: NDArray[np.float32], rough: NDArray[np.float32], found: NDArray[np.int64]
+    index: NeighbourIndex, queries: NDArray[np.float32], rough: NDArray[np.float32], candidates: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return the candidates' cosines, one pair at a time where the vectors are there to compute them from."""
     if not index.exact:
         return rough
     precise = np.empty_like(rough)
     index.vectors.compute_distance_subset(
-        len(queries), faiss.swig_ptr(queries), found.shape[1], faiss.swig_ptr(precise), faiss.swig_ptr(found)
+        len(queries), faiss.swig_ptr(queries), candidates.shape[1], faiss.swig_ptr(precise), faiss.swig_ptr(candidates)
     )
     return precise
 
@@ -220,12 +220,12 @@ def _of_shard(
 
 
 def _merge_shards(
-    found: Sequence[tuple[NDArray[np.object_], NDArray[np.float64]]], k: int
+    answers: Sequence[tuple[NDArray[np.object_], NDArray[np.float64]]], k: int
 ) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
     """Return the best k of several shards' ids and cosines; equals in order of their ids."""
-    if len(found) == 1:
-        return found[0]
-    ids, cosines = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
+    if len(answers) == 1:
+        return answers[0]
+    ids, cosines = (np.concatenate(part, axis=1) for part in zip(*answers, strict=True))
     return best_of(ids, cosines, k)
 
 

@@ -107,8 +107,8 @@ def load(path: Path) -> Projection:
 def _project_batches(batches: Iterable[pa.RecordBatch], model: Projection) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         if batch.num_rows:
-            found = place(model, unit_rows(arrow.matrix(batch.column(2))))
-            columns = [batch.column(0), batch.column(1), pa.array(found[:, 0]), pa.array(found[:, 1])]
+            places = place(model, unit_rows(arrow.matrix(batch.column(2))))
+            columns = [batch.column(0), batch.column(1), pa.array(places[:, 0]), pa.array(places[:, 1])]
             yield pa.record_batch(columns, ["image_id", "corpus", "x", "y"])
 
 
@@ -119,10 +119,10 @@ def _place_rows(model: Projection, rows: Vectors) -> NDArray[np.float64]:
     near = np.take_along_axis(near, np.argsort(np.take_along_axis(apart, near, axis=1), axis=1, kind="stable"), axis=1)
     distance = np.take_along_axis(apart, near, axis=1)
     strength = strengths(distance)
-    found = np.einsum("ij,ijk->ik", strength / strength.sum(axis=1, keepdims=True), model.places[near])
+    places = np.einsum("ij,ijk->ik", strength / strength.sum(axis=1, keepdims=True), model.places[near])
     own = distance[:, 0] <= SAME
-    found[own] = model.places[near[own, 0]]
-    return np.asarray(found, np.float64)
+    places[own] = model.places[near[own, 0]]
+    return np.asarray(places, np.float64)
 
 
 def strengths(distance: NDArray[np.float64]) -> NDArray[np.float64]:

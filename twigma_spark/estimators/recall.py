@@ -54,8 +54,8 @@ def tune_nprobe(
     nprobe = shards[0].nprobe
     while true:
         indexes = [replace(shard, nprobe=nprobe).load() for shard in shards]
-        found = [b.to_pandas() for b in answers(queries.to_batches(), indexes, k, 4096)]
-        curve[nprobe] = _recall(true, set().union(*(_pairs(part) for part in found)), k)
+        neighbours = [b.to_pandas() for b in answers(queries.to_batches(), indexes, k, 4096)]
+        curve[nprobe] = _recall(true, set().union(*(_pairs(part) for part in neighbours)), k)
         if (curve[nprobe].estimate or 0.0) >= least:
             break
         if nprobe >= MOST_LISTS or (len(curve) > 1 and all(nprobe >= lists(i.vectors) for i in indexes)):
@@ -78,9 +78,9 @@ def exact(queries: pa.Table, references: DataFrame, k: int) -> DataFrame:
     ids = queries.column("image_id").to_pylist()
     unit = unit_rows(arrow.matrix(queries.column("embedding").combine_chunks()))
     columns = "image_id STRING, neighbour_id STRING, similarity DOUBLE"
-    found = references.select("image_id", "embedding").mapInArrow(partial(_best, ids=ids, queries=unit, k=k), columns)
+    nearest = references.select("image_id", "embedding").mapInArrow(partial(_best, ids=ids, queries=unit, k=k), columns)
     order = Window.partitionBy("image_id").orderBy(F.desc("similarity"), "neighbour_id")
-    ranked = found.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= k)
+    ranked = nearest.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= k)
     return ranked.select(*[part.split()[0] for part in SCHEMA.split(", ")])
 
 
@@ -107,9 +107,9 @@ def _pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:
     return set(zip(rows["image_id"], rows["neighbour_id"], strict=True))
 
 
-def _recall(true: set[tuple[str, str]], found: set[tuple[str, str]], k: int) -> Value:
+def _recall(true: set[tuple[str, str]], neighbours: set[tuple[str, str]], k: int) -> Value:
     queries = len({query for query, _ in true})
-    share = len(true & found) / len(true)
+    share = len(true & neighbours) / len(true)
     _, low, high = wilson(share * queries, queries)
     method = f"{k} nearest against exact search on a sample of queries; Wilson, 95%, a query as the unit (conservative)"
     return Value(share, float(low), float(high), queries, "queries", method)

@@ -67,8 +67,8 @@ def collect(
     sides = [pairs.select(F.col(f"{side}_image_id").alias("image_id")) for side in ("preferred", "other")]
     ids = sides[0].unionByName(sides[1]).distinct()
     images = image_vectors.join(ids, "image_id", "left_semi").select(F.xxhash64("image_id"), "embedding")
-    asked = pairs.select("text_id").distinct()
-    texts = text_vectors.join(asked, "text_id", "left_semi").select(F.xxhash64("text_id"), "embedding")
+    wanted = pairs.select("text_id").distinct()
+    texts = text_vectors.join(wanted, "text_id", "left_semi").select(F.xxhash64("text_id"), "embedding")
     image_file = write_vectors(arrow.stream(images), folder / "images.f16")
     text_file = write_vectors(arrow.stream(texts), folder / "texts.f16")
     return _build(arrow.table(numbers), image_file, text_file)
@@ -113,17 +113,17 @@ def _engagement(column: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
 
 
 def baseline_scores(
-    found: DataFrame, kinds: Sequence[str], preferred: NDArray[np.int64], other: NDArray[np.int64]
+    rows: DataFrame, kinds: Sequence[str], preferred: NDArray[np.int64], other: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """Return, for each published model, its scores (n, 2) of the preferred and the other image; NaN where it has none.
 
     Args:
-        found: from `transforms.pair_columns.prompted_scores`.
+        rows: from `transforms.pair_columns.prompted_scores`.
         kinds: names of the models.
         preferred: hashes of the image ids (n,).
         other: likewise.
     """
-    table = arrow.table(found)
+    table = arrow.table(rows)
     wanted = _pair_keys(preferred, other)
     scores = {}
     for kind in kinds:
@@ -153,10 +153,10 @@ def image_scores(
         other: likewise.
     """
     highest = scores.where(F.col("kind").isin(list(kinds))).groupBy("kind", "image_id").agg(F.max("score"))
-    found = arrow.table(highest.toDF("kind", "image_id", "score").select("kind", F.xxhash64("image_id"), "score"))
+    table = arrow.table(highest.toDF("kind", "image_id", "score").select("kind", F.xxhash64("image_id"), "score"))
     both = {}
     for kind in kinds:
-        own = found.filter(pa.compute.equal(found.column(0), kind))
+        own = table.filter(pa.compute.equal(table.column(0), kind))
         keys, values = own.column(1).to_numpy(), own.column(2).to_numpy()
         order = np.argsort(keys)
         sides = [look_up(keys[order], values[order], ids, np.nan) for ids in (preferred, other)]

@@ -58,7 +58,7 @@ def cross_validate(trainer: HeadTrainer, table: PairTable, folds: int, tested: S
         folds: parts of the prompts; the one after the tested one stops the training.
         tested: the folds that are held out in turn.
     """
-    found = []
+    margins = []
     for number, test in enumerate(tested, start=1):
         own = split(table, test, (test + 1) % folds)
         trained = replace(
@@ -67,8 +67,8 @@ def cross_validate(trainer: HeadTrainer, table: PairTable, folds: int, tested: S
             progress=_add_prefix(trainer.progress, f"fold {number} of {len(tested)}: "),
             folder=None if trainer.folder is None else trainer.folder / f"fold-{test}",
         )
-        found.append(_score_fold(trained, table, own, np.random.default_rng((trainer.spec.seed, test))))
-    parts = [part for part in found if part is not None] or [_no_scores()]
+        margins.append(_score_fold(trained, table, own, np.random.default_rng((trainer.spec.seed, test))))
+    parts = [part for part in margins if part is not None] or [_no_scores()]
     return HeldOutScores(
         np.concatenate([p.rows for p in parts]),
         {name: np.concatenate([p.margins[name] for p in parts]) for name in SCORERS},

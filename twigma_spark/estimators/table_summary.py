@@ -95,10 +95,10 @@ def _ready(batches: Iterable[pa.RecordBatch], metric: Metric) -> Iterator[pa.Rec
     for batch in batches:
         lengths = pa.compute.list_value_length(batch.column(1)).fill_null(0).to_numpy(zero_copy_only=False)
         for length in np.unique(lengths[lengths > 0]):
-            found = arrow.check_vectors(batch.column(1), int(length))
-            if found.usable.any():
-                rows = found.rows[found.usable]
-                ids = batch.column(0).filter(pa.array(found.usable))
+            checked = arrow.check_vectors(batch.column(1), int(length))
+            if checked.usable.any():
+                rows = checked.rows[checked.usable]
+                ids = batch.column(0).filter(pa.array(checked.usable))
                 yield pa.record_batch(
                     [ids, arrow.lists(unit_rows(rows) if metric == "cosine" else rows)], ["image_id", "embedding"]
                 )
@@ -170,8 +170,8 @@ def _by_dim(batches: list[pa.RecordBatch], metric: Metric) -> Iterator[tuple[Vec
     order = pa.compute.sort_indices(ids).to_numpy()
     lengths = pa.compute.list_value_length(vectors).fill_null(0).to_numpy(zero_copy_only=False)
     for dim in np.unique(lengths[lengths > 0]):
-        found = arrow.check_vectors(vectors, int(dim))
-        kept = order[found.usable[order]]
+        checked = arrow.check_vectors(vectors, int(dim))
+        kept = order[checked.usable[order]]
         if len(kept):
-            scale = 1.0 / found.norms[kept] if metric == "cosine" else np.ones(len(kept), np.float32)
-            yield found.rows[kept], scale.astype(np.float32)
+            scale = 1.0 / checked.norms[kept] if metric == "cosine" else np.ones(len(kept), np.float32)
+            yield checked.rows[kept], scale.astype(np.float32)

@@ -122,14 +122,14 @@ def _read_by_spark(spark: SparkSession, corpus: Corpus, path: str, max_bytes: in
     read = small.unionByName(large).unionByName(remote_files.list_empty(listed))
     hidden = arrow.local_frame(spark, remote_files.list_hidden_images(spark, path), "path STRING, length BIGINT")
     too_large = F.col("length") > max_bytes
-    found = read.select(
+    files = read.select(
         "*",
         F.when(too_large, "too_many_bytes").alias("reason"),
         F.when(too_large, _too_large(max_bytes)).alias("detail"),
     ).unionByName(
         hidden.select("*", unread, F.lit("hidden_name").alias("reason"), F.lit(HIDDEN).alias("detail")),
     )
-    return found.select(
+    return files.select(
         remote_files.below(path).alias("source_key"),
         F.lit(None).cast("binary").alias("path"),
         F.col("length").alias("n_bytes"),

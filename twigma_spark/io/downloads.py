@@ -189,10 +189,10 @@ class GuardedBackend(httpcore.NetworkBackend):
             httpcore.ConnectError: it has none, or none answers.
         """
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in answers))
         if host.lower() not in self.private_hosts and not all(is_public(address) for address in addresses):
             raise AddressError(f"{host} is at {', '.join(addresses)}")
         last: Exception = httpcore.ConnectError(f"{host} has no address")

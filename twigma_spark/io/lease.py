@@ -135,8 +135,8 @@ def newest(files: LeaseFiles) -> Held | None:
     """
     run: list[Held] = []
     for number in sorted(files.numbers(), reverse=True):
-        if (found := files.read(number)) is not None:
-            held = _judge(files, number, found)
+        if (content := files.read(number)) is not None:
+            held = _judge(files, number, content)
             if run and not _are_one_run(run[0].holder, held.holder):
                 break
             run.append(held)

@@ -146,11 +146,11 @@ def _below(folder: str, root: str, inside: str | None, parents: tuple[tuple[int,
 
     try:
         with os.scandir(folder) as entries:
-            found = list(entries)
+            names = list(entries)
     except OSError:
         yield faulty_file(folder, "unreadable_folder", "/")
         return
-    for entry in found:
+    for entry in names:
         if inside is not None and entry.is_symlink() and not lies_in(os.path.realpath(entry.path), inside):
             yield faulty_file(entry.path, "link_out_of_corpus")
             continue

@@ -78,9 +78,9 @@ def write_snapshot(frame: DataFrame, folder: Path, facts: Mapping[str, Any], row
         columns = [pa.array([each[place] for each in written], t) for place, t in enumerate(_TYPES)]
         yield pa.record_batch(columns, names)
 
-    found = arrow.collect(ordered.mapInArrow(write, "part STRING, file STRING, rows BIGINT")).to_pylist()
+    parts = arrow.collect(ordered.mapInArrow(write, "part STRING, file STRING, rows BIGINT")).to_pylist()
     files: dict[str, list[tuple[str, int]]] = {part: [] for part in ("train", "validation", "test")}
-    for each in sorted(found, key=lambda row: row["file"]):
+    for each in sorted(parts, key=lambda row: row["file"]):
         files[each["part"]].append((each["file"], each["rows"]))
     new = folder / f".{MANIFEST}"
     new.write_text(json.dumps({"files": files, "facts": facts}, indent=1), encoding="utf-8")
@@ -133,6 +133,6 @@ def read_snapshot(folder: Path) -> Snapshot | None:
     file = folder / MANIFEST
     if not file.is_file():
         return None
-    found = json.loads(file.read_text(encoding="utf-8"))
-    files = {part: tuple((str(name), int(rows)) for name, rows in own) for part, own in found["files"].items()}
-    return Snapshot(folder, files, found["facts"])
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    files = {part: tuple((str(name), int(rows)) for name, rows in own) for part, own in manifest["files"].items()}
+    return Snapshot(folder, files, manifest["facts"])

@@ -129,15 +129,15 @@ def list_hidden_images(spark: SparkSession, path: str) -> list[HiddenFile]:
     Hadoop's patterns find them, a level of folders after the other, so that only what is found travels to Python.
     Spark Connect gives no access to Hadoop: there, none is found.
     """
-    found: dict[str, HiddenFile] = {}
+    files: dict[str, HiddenFile] = {}
     for depth in _depths(spark, path):
         for level in range(depth):
             hidden = [*["*"] * level, "[_.]*", *["*"] * (depth - 1 - level)]
             for file in glob_files(spark, "/".join([path.rstrip("/"), *hidden])):
                 if file.isFile() and is_image(file.getPath().getName()):
                     whole = str(file.getPath().toString())
-                    found[whole] = HiddenFile(whole, file.getLen())
-    return [file for file in found.values() if is_hidden(file.path.partition(under(path))[2])]
+                    files[whole] = HiddenFile(whole, file.getLen())
+    return [file for file in files.values() if is_hidden(file.path.partition(under(path))[2])]
 
 
 def is_hidden(key: str) -> bool:

@@ -112,13 +112,13 @@ def open_session(
     silence_accumulators()
     active = SparkSession.getActiveSession()
     if active is None and REMOTE in os.environ:
-        spark, asked = SparkSession.builder.getOrCreate(), conf or {}
+        spark, settings = SparkSession.builder.getOrCreate(), conf or {}
         _set_where_possible(spark, sizes(is_local(spark), short, slots(spark)))
     else:
         spark = active or _start(app, master, log_level, conf or {}, short, tuple(worker_imports))
-        asked = conf or {} if active else {}
+        settings = conf or {} if active else {}
     _set_where_possible(spark, SQL)
-    for key, value in {**RESULTS, **asked}.items():
+    for key, value in {**RESULTS, **settings}.items():
         spark.conf.set(key, value)
     return spark, active is None
 
@@ -268,8 +268,8 @@ def slots(spark: SparkSession) -> int:
     try:
         return spark.sparkContext.defaultParallelism
     except PySparkException:
-        found = _effective(spark, PARTITIONS) or ""
-        return int(found) if found.isdecimal() else DEFAULT_PARTITIONS  # Databricks may say "auto"
+        partitions = _effective(spark, PARTITIONS) or ""
+        return int(partitions) if partitions.isdecimal() else DEFAULT_PARTITIONS  # Databricks may say "auto"
 
 
 def task_heap(spark: SparkSession) -> int | None:
@@ -283,11 +283,11 @@ def task_heap(spark: SparkSession) -> int | None:
         )
     except (PySparkException, AttributeError):
         return None
-    found = re.fullmatch(r"(\d+)([kmgt]?)b?", memory.strip().lower())
-    if found is None or not found[2]:
+    match = re.fullmatch(r"(\d+)([kmgt]?)b?", memory.strip().lower())
+    if match is None or not match[2]:
         return None
-    unit = 1 << 10 * " kmgt".index(found[2])
-    return int(found[1]) * unit // max(int(cores) // int(cpus), 1)
+    unit = 1 << 10 * " kmgt".index(match[2])
+    return int(match[1]) * unit // max(int(cores) // int(cpus), 1)
 
 
 def glob_files(spark: SparkSession, pattern: str) -> Sequence[Any]:

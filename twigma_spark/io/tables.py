@@ -292,14 +292,14 @@ class Store:
         Fewer than Delta's 168 break readers of a table that began before.
         """
         # Delta lists a table's folders in as many tasks as the second says, 10,000 by default; ours have few folders.
-        asked = {
+        wanted = {
             "spark.databricks.delta.retentionDurationCheck.enabled": "false",
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(
                 LISTING_TASKS_OF_FOLDERS if is_folder(self.root) else LISTING_TASKS
             ),
         }
-        before = {key: self.spark.conf.get(key, None) for key in asked}
-        for key, value in asked.items():
+        before = {key: self.spark.conf.get(key, None) for key in wanted}
+        for key, value in wanted.items():
             self.spark.conf.set(key, value)
         try:
             with ThreadPoolExecutor(VACUUMS) as pool:

@@ -74,8 +74,8 @@ class ClipSource:
                 f"open_clip name must be one of its architectures. Got {self.name!r}. "
                 "See `open_clip.list_models()`, or give the path of your own JSON config."
             )
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return dict(found.get("model_cfg", found))
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return dict(content.get("model_cfg", content))
 
     def _config_file(self) -> Path:
         if self.path:

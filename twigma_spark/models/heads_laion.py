@@ -81,7 +81,7 @@ def load_nsfw(weights: Path, vocabulary: Path, cast_float16: bool = True) -> Nsf
         raise ModelError(f"NSFW head must be the detector's arrays. Got {str(weights)!r}: {error}.") from error
     # Keras' Normalization keeps a standard deviation from being 0 in this way.
     scale = np.maximum(np.sqrt(variance), np.float32(1e-7))
-    return NsfwNet({int(column): found for column, found in words.items()}, mean, scale, layers, cast_float16)
+    return NsfwNet({int(column): values for column, values in words.items()}, mean, scale, layers, cast_float16)
 
 
 def _layers(arrays: dict[str, npt.NDArray[np.float32]]) -> tuple[tuple[Floats, Floats], ...]:
@@ -96,5 +96,5 @@ def _look_up(values: npt.NDArray[Any], words: dict[str, int]) -> Floats:
     """Return the index of each value as it is printed, 0 where the vocabulary has no such word."""
     distinct, where = np.unique(values, return_inverse=True)
     indices = [words.get(f"{float(value):.6f}", 0) for value in distinct]
-    found: Floats = np.array(indices, dtype=np.float32)[where.ravel()]
-    return found
+    looked_up: Floats = np.array(indices, dtype=np.float32)[where.ravel()]
+    return looked_up

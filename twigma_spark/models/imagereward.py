@@ -82,10 +82,10 @@ class LoadedImageReward(LoadedPrompted):
     def _scores(self, pixels: Any, prompts: Sequence[str]) -> Any:
         from torch.nn.functional import linear
 
-        asked = self._tokenizer(
+        encoded = self._tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="np"
         )
-        tokens, mask = (to_device(asked[name], self._device) for name in ("input_ids", "attention_mask"))
+        tokens, mask = (to_device(encoded[name], self._device) for name in ("input_ids", "attention_mask"))
         seen = self._vision(pixel_values=pixels).last_hidden_state
         read = self._text(input_ids=tokens, attention_mask=mask, encoder_hidden_states=seen).last_hidden_state
         values = read[:, 0].float()

@@ -120,10 +120,10 @@ def _preparation(spec: PickScore, side: int, processor: Any) -> Preparation:
     Raises:
         ModelError: Not as CLIP wants them.
     """
-    asked = (processor.size.get("shortest_edge"), processor.crop_size.get("height"), processor.crop_size.get("width"))
-    if asked != (side, side, side) or int(processor.resample) != 3:
+    wanted = (processor.size.get("shortest_edge"), processor.crop_size.get("height"), processor.crop_size.get("width"))
+    if wanted != (side, side, side) or int(processor.resample) != 3:
         raise ModelError(
             f"images of {spec.path!r} must be resized to {side} on the shorter side, bicubic, and cut to {side}. "
-            f"Got {asked!r} with filter {processor.resample!r}."
+            f"Got {wanted!r} with filter {processor.resample!r}."
         )
     return Preparation(side, side, decode=spec.decode, max_pixels=spec.max_pixels, cut_down=True)

@@ -149,14 +149,14 @@ def read_config(folder: Path) -> RewardConfig:
         ModelError: the folder holds no such model.
     """
     try:
-        found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if found.pop("format") != FORMAT:
+        content: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
             raise ValueError("another format")
         names = {field.name for field in fields(RewardConfig)}
         # Models of older versions know of no trained encoder.
-        if set(found) | {"encoder_sha256"} != names:
-            raise ValueError(f"keys {sorted(found)}")
-        config = RewardConfig(**found)
+        if set(content) | {"encoder_sha256"} != names:
+            raise ValueError(f"keys {sorted(content)}")
+        config = RewardConfig(**content)
         if not (isinstance(config.sha256, str) and isinstance(config.dim, int) and isinstance(config.encoder, dict)):
             raise ValueError("values of another kind")
         return config

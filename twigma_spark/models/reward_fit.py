@@ -214,15 +214,15 @@ class Trainer:
 
     def _resume(self, optimizer: Any, trained: Mapping[str, Any]) -> tuple[list[Epoch], dict[str, Any]]:
         """Return the epochs that are done and the best weights; weights and optimizer are as they were then."""
-        found = load_checkpoint(self.folder, self._belongs_to()) if self.folder else None
-        if found is None:
+        checkpoint = load_checkpoint(self.folder, self._belongs_to()) if self.folder else None
+        if checkpoint is None:
             return [Epoch(0, math.nan, self._validate())], _copy(trained)
-        _restore(trained, found.tensors["weights"])
-        restore_optimizer(optimizer, trained, found.tensors["optimizer"])
-        losses = [(math.nan if train is None else train, held) for train, held in found.facts["losses"]]
+        _restore(trained, checkpoint.tensors["weights"])
+        restore_optimizer(optimizer, trained, checkpoint.tensors["optimizer"])
+        losses = [(math.nan if train is None else train, held) for train, held in checkpoint.facts["losses"]]
         epochs = [Epoch(number, *both) for number, both in enumerate(losses)]
-        self.progress(f"going on after epoch {found.epoch} of {self.spec.epochs}")
-        return epochs, dict(found.tensors["best"])
+        self.progress(f"going on after epoch {checkpoint.epoch} of {self.spec.epochs}")
+        return epochs, dict(checkpoint.tensors["best"])
 
     def _save(self, epochs: list[Epoch], optimizer: Any, trained: Mapping[str, Any], best: Mapping[str, Any]) -> None:
         if self.folder is None or self.processes.rank:

@@ -109,12 +109,12 @@ def _image_blocks(visual: Any) -> list[Any]:
     return list(getattr(getattr(visual, "transformer", None), "resblocks", []))
 
 
-def _last(found: list[Any], blocks: int, tower: str) -> list[Any]:
-    if not found:
+def _last(layers: list[Any], blocks: int, tower: str) -> list[Any]:
+    if not layers:
         raise ModelError(
             f"{tower} tower must be open_clip's own transformer or ResNet to be fine-tuned. Got one of another kind; "
             "set reward.fine_tune.enabled: false, or take another encoder."
         )
-    if blocks > len(found):
-        raise ModelError(f"reward.fine_tune.blocks must be at most {len(found)}, the {tower} tower's. Got {blocks}.")
-    return found[len(found) - blocks :]
+    if blocks > len(layers):
+        raise ModelError(f"reward.fine_tune.blocks must be at most {len(layers)}, the {tower} tower's. Got {blocks}.")
+    return layers[len(layers) - blocks :]

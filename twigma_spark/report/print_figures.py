@@ -88,15 +88,15 @@ def choose(figures: Sequence[SavedFigure], only: Sequence[str]) -> list[SavedFig
         raise ConfigError("a report must have figures. Got none: run more stages, then the stage report (twigma run).")
     chosen = []
     for wanted in only:
-        found = [figure for figure in figures if wanted in (figure.number, figure.name, *figure.number[:1])]
-        if not found:
+        matching = [figure for figure in figures if wanted in (figure.number, figure.name, *figure.number[:1])]
+        if not matching:
             known = [n for n in NEEDED if wanted in (file_name(n), OF_THE_PAPER.get(n), OF_THE_PAPER.get(n, "")[:1])]
             need = "; ".join(f"{file_name(n)} needs {NEEDED[n]}" for n in known if wanted)
             raise ConfigError(
                 f"--only must name a figure of the report: {', '.join(figure.name for figure in figures)}, or the "
                 f"number of one in the paper. Got {wanted!r}{': ' + need if need else ''}."
             )
-        chosen += [figure for figure in found if figure not in chosen]
+        chosen += [figure for figure in matching if figure not in chosen]
     return chosen or list(figures)
 
 

@@ -43,18 +43,18 @@ def _evaluate_k(
     apart: NDArray[np.float32],
     summary: kmeans.Summary,
 ) -> Iterator[Result]:
-    how, rng = cfg.cluster, np.random.default_rng(cfg.seed)
-    seeds = range(cfg.seed, cfg.seed + how.restarts)
-    fits = [centres(summary.points, summary.weights, k, [seed], how.metric) for seed in seeds]
-    labelings = [nearest(sample, fit, how.metric) for fit in fits]
-    best = labelings[int(np.argmax([gain(summary.points, summary.weights, fit, how.metric) for fit in fits]))]
+    settings, rng = cfg.cluster, np.random.default_rng(cfg.seed)
+    seeds = range(cfg.seed, cfg.seed + settings.restarts)
+    fits = [centres(summary.points, summary.weights, k, [seed], settings.metric) for seed in seeds]
+    labelings = [nearest(sample, fit, settings.metric) for fit in fits]
+    best = labelings[int(np.argmax([gain(summary.points, summary.weights, fit, settings.metric) for fit in fits]))]
     values = {
-        "silhouette": silhouette(apart, best, rng, how.bootstrap),
-        "adjusted_rand": stability(labelings, rng, how.bootstrap),
+        "silhouette": silhouette(apart, best, rng, settings.bootstrap),
+        "adjusted_rand": stability(labelings, rng, settings.bootstrap),
     }
     for metric, value in values.items():
         if value is not None:
-            method = f"{value.method}, {how.metric} distance; sample of {len(sample)} images"
+            method = f"{value.method}, {settings.metric} distance; sample of {len(sample)} images"
             yield Result.of(ANALYSIS, metric, replace(value, method=method), clustering=clustering, k=k)
 
 
@@ -64,5 +64,5 @@ def _sample(cfg: Config, members: DataFrame, dim: int) -> NDArray[np.float32]:
     chosen = members.select("image_id").orderBy(least, "image_id").limit(cfg.cluster.sample)
     vectors = members.join(F.broadcast(chosen), "image_id", "left_semi").select("image_id", "embedding")
     table = arrow.collect(vectors).sort_by("image_id")
-    found = arrow.check_vectors(table.column("embedding").combine_chunks(), dim)
-    return found.rows[found.usable]
+    checked = arrow.check_vectors(table.column("embedding").combine_chunks(), dim)
+    return checked.rows[checked.usable]

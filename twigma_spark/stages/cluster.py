@@ -48,9 +48,9 @@ def _cluster(
     fitted = drawing.draw_evenly(members, FEWEST, cfg.seed) if clustering.balanced else members
     model, about_k = _fit(cfg, clustering, fitted)
     labelled = context.materialize(kmeans.assign_clusters(members, model))
-    found = labelled.where("reason IS NULL").drop("reason")
-    largest_first = sizes(found).collect()
-    numbered = renumber(found, [row["cluster"] for row in largest_first])
+    assigned = labelled.where("reason IS NULL").drop("reason")
+    largest_first = sizes(assigned).collect()
+    numbered = renumber(assigned, [row["cluster"] for row in largest_first])
     context.log(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
     words = theme_words(texts.join(numbered, "image_id"), cfg.cluster.words if clustering.themes else 0)
     named = F.lit(clustering.id)
@@ -65,23 +65,23 @@ def _cluster(
 
 def _fit(cfg: Config, clustering: Clustering, members: DataFrame) -> tuple[kmeans.KMeansModel, list[Result]]:
     """Return the model, and results of the choice of k; one summary of the table serves both, where it is needed."""
-    how = cfg.cluster
+    settings = cfg.cluster
     spec = kmeans.KMeansSpec(
         k=clustering.k,
         seed=cfg.seed,
-        metric=how.metric,
-        rows_a_cluster=how.rows_a_cluster,
-        summaries=how.summaries,
-        restarts=how.restarts,
-        refine=how.refine,
-        tol=how.tol,
+        metric=settings.metric,
+        rows_a_cluster=settings.rows_a_cluster,
+        summaries=settings.summaries,
+        restarts=settings.restarts,
+        refine=settings.refine,
+        tol=settings.tol,
     )
-    of_all = replace(spec, refine=how.refine or 0)  # the other engines fit all rows
-    if how.engine != "native" and not how.grid:
-        return kmeans.refine(members, ENGINES[how.engine](members, spec), of_all), []
+    of_all = replace(spec, refine=settings.refine or 0)  # the other engines fit all rows
+    if settings.engine != "native" and not settings.grid:
+        return kmeans.refine(members, ENGINES[settings.engine](members, spec), of_all), []
     summary = kmeans.summarise(members, spec)
-    is_own = how.engine == "native"
-    model = kmeans.of_summary(summary, spec) if is_own else ENGINES[how.engine](members, spec)
+    is_own = settings.engine == "native"
+    model = kmeans.of_summary(summary, spec) if is_own else ENGINES[settings.engine](members, spec)
     refined = kmeans.refine(members, model, spec if is_own else of_all)
     return refined, choice.k_results(cfg, clustering, members, summary)
 

@@ -43,16 +43,16 @@ def run(
     hasher = specs.hasher(cfg)
     own = made_by(hashes, hasher.model_id, hasher.preprocess_rev)
     vectors = inputs.own_vectors(cfg, embeddings)
-    found = find_duplicates(images, vectors, own, rule, context.materialize)
-    duplicates = context.materialize(found.duplicates)
+    repeated = find_duplicates(images, vectors, own, rule, context.materialize)
+    duplicates = context.materialize(repeated.duplicates)
     kept = inputs.kept_images(cfg, images, embeddings, duplicates)
-    shared = context.materialize(find_shared_images(images, kept, duplicates, found.near))
+    shared = context.materialize(find_shared_images(images, kept, duplicates, repeated.near))
     there = vectors.join(images.select("image_id"), "image_id", "left_semi")
     results = [
         *_funnel(cfg, posts, media, there, duplicates),
-        *found.results,
+        *repeated.results,
         *shared_image_results(shared, kept),
-        *known_copy_results(copies, images, duplicates, found.near),
+        *known_copy_results(copies, images, duplicates, repeated.near),
     ]
     rows = records.result_rows(context.spark, "deduplicate", results)
     return {"duplicates": duplicates, "shared_images": shared, "results": rows}

@@ -59,8 +59,8 @@ class InferenceInput:
     def part(self, inside: Column, keys: DataFrame, tasks: int) -> DataFrame:
         """Return the rows of a chunk in `tasks` partitions; its keys go to the rows, to shuffle no others."""
         columns = (*self.named, *self.also)
-        asked = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks, columns))
-        return self.rows.where(inside).join(asked, self.key).repartition(tasks, "task").drop("task")
+        chunk = F.broadcast(assign_balanced_tasks(keys.where(inside), self.key, tasks, columns))
+        return self.rows.where(inside).join(chunk, self.key).repartition(tasks, "task").drop("task")
 
 
 @dataclass(frozen=True)

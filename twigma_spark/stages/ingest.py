@@ -99,15 +99,15 @@ def _parse_pages(
 
     All that is made of pages is made of rows that are computed once.
     """
-    found = {corpus: part for corpus, part in parts.items() if isinstance(part, CorpusFrames)}
+    parsed = {corpus: part for corpus, part in parts.items() if isinstance(part, CorpusFrames)}
     if gone is not None:
-        found = {corpus: _without(part, gone) for corpus, part in found.items()}
+        parsed = {corpus: _without(part, gone) for corpus, part in parsed.items()}
     pages = {corpus: part for corpus, part in parts.items() if isinstance(part, SplitPages)}
     if pages:
         rows = union([part.rows for part in pages.values()])
         once = context.materialize(rows if gone is None else without_posts(rows, gone))
-        found |= {corpus: part.parse(once.where(F.col("corpus") == corpus.name)) for corpus, part in pages.items()}
-    return found
+        parsed |= {corpus: part.parse(once.where(F.col("corpus") == corpus.name)) for corpus, part in pages.items()}
+    return parsed
 
 
 def _within_memory(cfg: Config, spark: SparkSession) -> Config:
@@ -127,13 +127,13 @@ def account(cfg: Config, spark: SparkSession, frames: Frames) -> Account:
 
 
 def _probe(cfg: Config, corpus: Corpus, part: CorpusFrames) -> DataFrame:
-    found = part.images
+    candidates = part.images
     if part.n_bytes is not None and not is_local(folder := reader_of(corpus).image_folder(corpus)):
-        found = with_contents(found, corpus.name, folder, cfg.ingest.max_bytes)
+        candidates = with_contents(candidates, corpus.name, folder, cfg.ingest.max_bytes)
     elif part.n_bytes is not None:
         # The candidates are a few bytes each, in as few partitions as Spark likes; reading them takes all cores.
-        found = found.repartition(max(slots(found.sparkSession), -(-part.n_bytes // READ_BYTES)))
-    return image_rows.probe_images(found, corpus.name, cfg.ingest.max_pixels, cfg.ingest.max_bytes)
+        candidates = candidates.repartition(max(slots(candidates.sparkSession), -(-part.n_bytes // READ_BYTES)))
+    return image_rows.probe_images(candidates, corpus.name, cfg.ingest.max_pixels, cfg.ingest.max_bytes)
 
 
 def _log_changes(context: StageContext, before: DataFrame, after: DataFrame) -> None:
@@ -141,14 +141,14 @@ def _log_changes(context: StageContext, before: DataFrame, after: DataFrame) -> 
     if context.table_version("images") == "none":
         return
     changes = zip(image_rows.count_changes(before, after), ("new", "gone", "changed"), strict=True)
-    said = ", ".join(f"{number:,} {kind}" for number, kind in changes if number)
-    context.log(f"ingest: {said} since the last run" if said else "ingest: the same images as in the last run")
+    changed = ", ".join(f"{number:,} {kind}" for number, kind in changes if number)
+    context.log(f"ingest: {changed} since the last run" if changed else "ingest: the same images as in the last run")
 
 
-def _in_order(found: DataFrame) -> DataFrame:
+def _in_order(images: DataFrame) -> DataFrame:
     """Return the images in files of about FILE_BYTES, parted by their ids."""
-    total = found.agg(F.sum("n_bytes")).collect()[0][0] or 0
-    return image_rows.in_order(found, max(slots(found.sparkSession), -(-total // FILE_BYTES)))
+    total = images.agg(F.sum("n_bytes")).collect()[0][0] or 0
+    return image_rows.in_order(images, max(slots(images.sparkSession), -(-total // FILE_BYTES)))
 
 
 def _read_corpus(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames | SplitPages:

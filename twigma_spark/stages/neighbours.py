@@ -86,10 +86,10 @@ def _search_reference(
     shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, _folder(cfg, context))
     curve = {} if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
     shards = _with_nprobe(shards, curve)
-    found = context.materialize(_nearest(cfg, context, search, shards))
-    copies, copy_results = _copies(cfg, context, found, search, shards)
+    neighbours = context.materialize(_nearest(cfg, context, search, shards))
+    copies, copy_results = _copies(cfg, context, neighbours, search, shards)
     recalls = _recall_results(cfg, search.reference, choice, curve)
-    named = found.withColumn("reference", F.lit(search.reference))
+    named = neighbours.withColumn("reference", F.lit(search.reference))
     return {
         "neighbours": named.select(*NEIGHBOURS.column_names),
         "copies": copies,
@@ -101,10 +101,12 @@ def _index(
     cfg: Config, context: StageContext, search: ReferenceSearch, known: Sequence[Artifact]
 ) -> tuple[Choice, list[Artifact]]:
     """Return the chosen type and the index's files, built where they are not there yet."""
-    how, rows = cfg.neighbours.index, count_rows(search.vectors)
+    settings, rows = cfg.neighbours.index, count_rows(search.vectors)
     first = search.vectors.select(F.size("embedding").alias("dim")).first()
     dim = int(first["dim"]) if first is not None else 1
-    choice = choose(rows, dim, search.n_queries, how.memory_gb * 1e9, how.exact_minutes * 60, how.factory)
+    choice = choose(
+        rows, dim, search.n_queries, settings.memory_gb * 1e9, settings.exact_minutes * 60, settings.factory
+    )
     encoder = specs.image_encoder(cfg)
     facts = {
         "corpus": search.reference,
@@ -128,8 +130,8 @@ def _tune_nprobe(
     cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]
 ) -> dict[int, Value]:
     """Return the recall at each nprobe that was tried; the last one holds."""
-    how, sample = cfg.neighbours.search, _sample(cfg, search.queries)
-    curve = recall.tune_nprobe(shards, sample, search.vectors, cfg.neighbours.k, how.min_recall)
+    settings, sample = cfg.neighbours.search, _sample(cfg, search.queries)
+    curve = recall.tune_nprobe(shards, sample, search.vectors, cfg.neighbours.k, settings.min_recall)
     nprobe, last = list(curve.items())[-1]
     interval = f"[{last.low:.3f}, {last.high:.3f}]"
     context.log(f"neighbours: recall@{cfg.neighbours.k} {last.estimate:.3f} {interval} at nprobe {nprobe}")
@@ -150,37 +152,37 @@ def _with_nprobe(shards: Sequence[ShardFile], curve: Mapping[int, Value]) -> lis
 
 def _nearest(cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]) -> DataFrame:
     """Return the neighbours of the posts' images in a reference; says what searched."""
-    how, indexes = cfg.neighbours, [shard.load() for shard in shards]
-    on_executors = how.search.where == "executors"
+    settings, indexes = cfg.neighbours, [shard.load() for shard in shards]
+    on_executors = settings.search.where == "executors"
     # On the executors every process has a copy.
-    memory = min(how.index.memory_gb * 1e9, WORKER if on_executors else np.inf)
-    choice = choose_engine(how.index.engine, indexes, search.n_queries, memory)
+    memory = min(settings.index.memory_gb * 1e9, WORKER if on_executors else np.inf)
+    choice = choose_engine(settings.index.engine, indexes, search.n_queries, memory)
     if on_executors:
         files = [replace(shard, bf16=choice.engine == "bf16") for shard in shards]
-        found = neighbour_search.search_on_executors(files, search.queries, how.k, how.search.batch_rows)
+        nearest = neighbour_search.search_on_executors(files, search.queries, settings.k, settings.search.batch_rows)
     else:
         indexes = choice.prepare(indexes)
-        found = neighbour_search.search(indexes, search.queries, how.k, how.search.batch_rows)
+        nearest = neighbour_search.search(indexes, search.queries, settings.k, settings.search.batch_rows)
     context.log(f"neighbours: '{search.reference}' searched by {choice.describe(indexes)}")
-    return found
+    return nearest
 
 
 def _neighbours(cfg: Config, queries: DataFrame, shards: Sequence[ShardFile], k: int) -> DataFrame:
-    how = cfg.neighbours.search
-    if how.where == "executors":
-        return neighbour_search.search_on_executors(shards, queries, k, how.batch_rows)
-    return neighbour_search.search([shard.load() for shard in shards], queries, k, how.batch_rows)
+    settings = cfg.neighbours.search
+    if settings.where == "executors":
+        return neighbour_search.search_on_executors(shards, queries, k, settings.batch_rows)
+    return neighbour_search.search([shard.load() for shard in shards], queries, k, settings.batch_rows)
 
 
 def _copies(
-    cfg: Config, context: StageContext, found: DataFrame, search: ReferenceSearch, shards: Sequence[ShardFile]
+    cfg: Config, context: StageContext, neighbours: DataFrame, search: ReferenceSearch, shards: Sequence[ShardFile]
 ) -> tuple[DataFrame, list[Result]]:
     """Return the candidates for copies, and statistics of the threshold; none where it cannot be calibrated."""
-    best, how, reference = found.where("rank = 1"), cfg.neighbours.copies, search.reference
+    best, settings, reference = neighbours.where("rank = 1"), cfg.neighbours.copies, search.reference
     order = F.xxhash64("image_id", F.lit(cfg.seed))
     drawn = best.orderBy(order, "image_id").limit(BACKGROUND).select("similarity").toPandas()
     similarities = drawn["similarity"].to_numpy(np.float64)
-    calibration = calibrate(similarities, how.false_match_rate)
+    calibration = calibrate(similarities, settings.false_match_rate)
     tail = calibration.tail
     if tail is None:
         context.log(f"neighbours: no threshold for copies in '{reference}': {calibration.why}")
@@ -188,15 +190,17 @@ def _copies(
         return arrow.local_frame(context.spark, [], COPIES.schema), [
             Result.of("copies", "threshold", none, reference=reference)
         ]
-    threshold = tail.threshold(how.false_match_rate)
+    threshold = tail.threshold(settings.false_match_rate)
     candidates = best.where(F.col("similarity") >= threshold).withColumns(
         {"reference": F.lit(reference), "threshold": F.lit(threshold), "false_match_rate": _rate(tail)}
     )
     n, total = count_rows(candidates), count_rows(best)
-    interval = threshold_interval(similarities, how.false_match_rate, np.random.default_rng(cfg.seed), how.bootstrap)
+    interval = threshold_interval(
+        similarities, settings.false_match_rate, np.random.default_rng(cfg.seed), settings.bootstrap
+    )
     results = _copy_results(cfg, reference, tail, (threshold, *(interval or (threshold, threshold))), n, total)
-    results += observed_rates(similarities, tail, how.false_match_rate, reference)
-    results += planted_worlds(similarities, tail, how.false_match_rate, reference, np.random.default_rng(cfg.seed))
+    results += observed_rates(similarities, tail, settings.false_match_rate, reference)
+    results += planted_worlds(similarities, tail, settings.false_match_rate, reference, np.random.default_rng(cfg.seed))
     results.append(_reference_rate(cfg, search, shards, threshold))
     context.log(f"neighbours: {n:,} candidates for copies in '{reference}', similarity at least {threshold:.4f}")
     return candidates.select(*COPIES.column_names), results

@@ -96,9 +96,9 @@ def _model(
 
 def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Result]:
     """Return how well neighbourhoods are kept, on a sample of all images, and how far another seed's map differs."""
-    how, rng = cfg.project, np.random.default_rng(cfg.seed)
+    settings, rng = cfg.project, np.random.default_rng(cfg.seed)
     places = projection.place(model, sample)
-    k = min(how.neighbours, (len(sample) - 1) // 2)
+    k = min(settings.neighbours, (len(sample) - 1) // 2)
     kept = {
         "trustworthiness": layouts.trustworthiness(sample.astype(np.float64), places, k),
         "continuity": layouts.trustworthiness(places, sample.astype(np.float64), k),
@@ -106,10 +106,10 @@ def _results(cfg: Config, model: Projection, sample: Vectors) -> list[Result]:
     basis = f"{k} neighbours on a sample of {len(sample)} images"
     results = []
     for metric, each in kept.items():
-        value = layouts.mean(each, rng, how.bootstrap)
+        value = layouts.mean(each, rng, settings.bootstrap)
         results.append(Result.of("projection", metric, replace(value, method=f"{basis}; {value.method}")))
     other = projection.fit(model.landmarks, _layout(cfg, 1))
-    moved = layouts.drift(model.places.astype(np.float64), other.places.astype(np.float64), rng, how.bootstrap)
+    moved = layouts.drift(model.places.astype(np.float64), other.places.astype(np.float64), rng, settings.bootstrap)
     return [*results, Result.of("projection", "drift", moved, seed=cfg.seed, other_seed=cfg.seed + 1)]
 
 

@@ -112,10 +112,10 @@ def read_document(frames: Frames) -> str:
     Raises:
         SchemaError: where the table holds no report.
     """
-    found = frames["reports"].where(f"report_id = '{REPORT_ID}'").select("html").collect()
-    if not found:
+    rows = frames["reports"].where(f"report_id = '{REPORT_ID}'").select("html").collect()
+    if not rows:
         raise SchemaError(f"table 'reports' must hold a row '{REPORT_ID}'. Got none. Run the stage report again.")
-    return str(found[0]["html"])
+    return str(rows[0]["html"])
 
 
 def _safety(cfg: Config, tables: Frames) -> DataFrame:
@@ -227,9 +227,9 @@ def _pictures(cfg: Config, spark: SparkSession, tables: Frames, sides: Mapping[s
     """Return the few pictures that are shown, by id; `sides` are the pixels of the longer side at most."""
     chosen = arrow.local_frame(spark, sorted(sides.items()), "image_id string, side int")
     wanted = tables["images"].where(is_one_of("image_id", sides))
-    found = gallery.pictures(wanted, tables["scores"], tables["captions"], chosen)
+    shown = gallery.pictures(wanted, tables["scores"], tables["captions"], chosen)
     with picture_batches(spark, cfg.embed.arrow_batch):
-        rows = _rows(gallery.thumbnails(found, cfg.ingest.max_pixels))
+        rows = _rows(gallery.thumbnails(shown, cfg.ingest.max_pixels))
     folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}
     return build.pictures(rows, partial(_link, cfg.report.path, folders))
 

@@ -159,14 +159,14 @@ def _held_out_pairs(
     }
     batch = pa.RecordBatch.from_pydict({name: values[matched] for name, values in columns.items()})
     schema = "preferred BIGINT, other BIGINT, fold INT, margin DOUBLE, clip_margin DOUBLE"
-    found = arrow.frame_of(context.spark, [batch], schema)
+    frame = arrow.frame_of(context.spark, [batch], schema)
     ids = pairs.where("matched").select(
         "preferred_image_id",
         "other_image_id",
         F.xxhash64("preferred_image_id").alias("preferred"),
         F.xxhash64("other_image_id").alias("other"),
     )
-    return ids.join(found, ["preferred", "other"]).select(*HELD_OUT_PAIRS.column_names)
+    return ids.join(frame, ["preferred", "other"]).select(*HELD_OUT_PAIRS.column_names)
 
 
 STAGE = Stage(

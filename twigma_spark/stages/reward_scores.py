@@ -106,20 +106,20 @@ def score_images(
     """
     captioner = specs.captioner(cfg)
     written = captions.where(F.col("model_id") == (captioner.model_id if captioner else ""))
-    asked = rewards.own_texts(images.join(vectors.select("image_id"), "image_id", "left_semi"), written)
+    items = rewards.own_texts(images.join(vectors.select("image_id"), "image_id", "left_semi"), written)
     if head is not None:
-        scores, rejects = context.materialize(rewards.score_vectors(asked, vectors, texts, head)), None
+        scores, rejects = context.materialize(rewards.score_vectors(items, vectors, texts, head)), None
     else:
-        scores, rejects = _score_pixels(cfg, context, model, asked, images, texts)
+        scores, rejects = _score_pixels(cfg, context, model, items, images, texts)
     return Scored(scores, rejects, list(_count(scores)))
 
 
 def _score_pixels(
-    cfg: Config, context: StageContext, model: SavedModel, asked: DataFrame, images: DataFrame, texts: DataFrame
+    cfg: Config, context: StageContext, model: SavedModel, rows: DataFrame, images: DataFrame, texts: DataFrame
 ) -> tuple[DataFrame, DataFrame]:
     context.log("reward: the encoder was trained too, so the kept images are read again to be scored")
     prompts = texts.select("text_id", F.col("text").alias("prompt"))
-    items = asked.join(prompts, "text_id").join(images.select("image_id", "source_key", "content"), "image_id")
+    items = rows.join(prompts, "text_id").join(images.select("image_id", "source_key", "content"), "image_id")
     feed = specs.feed(cfg, cfg.baselines)
     with picture_batches(context.spark, cfg.baselines.arrow_batch):
         answered = context.materialize(infer(items, "content", model.scorer(), "float", feed, also=("prompt",)))

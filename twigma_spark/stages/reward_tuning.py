@@ -86,9 +86,9 @@ def tune(
             raise ModelError(f"pairs to {name} must be one at least whose authors differ from the others'. Got none.")
     head = trainer.train(data.table.pairs_of(own.train), data.table.pairs_of(own.validation), "to be fine-tuned").head
     _write_pairs(cfg, context, data, own, place / "pairs", tables)
-    how = cfg.reward.fine_tune
+    settings = cfg.reward.fine_tune
     job = replace(_job(cfg, trainer.spec, encoder, head, place), saved=saved)
-    model = fine_tune(job, len(data.table), how.processes, how.local, context.progress)
+    model = fine_tune(job, len(data.table), settings.processes, settings.local, context.progress)
     tested = np.flatnonzero(own.test)
     return Tuned(model, tested, model.margins[tested].astype(np.float64))
 
@@ -122,7 +122,7 @@ def _rows_with_images(context: StageContext, data: RewardData, own: Split, table
         }
         batches.append(pa.RecordBatch.from_pydict(columns))
     schema = "part STRING, row BIGINT, weight FLOAT, preferred_key BIGINT, other_key BIGINT"
-    found = arrow.frame_of(context.spark, batches, schema)
+    frame = arrow.frame_of(context.spark, batches, schema)
     ids = (
         tables["pairs"]
         .where("matched")
@@ -134,7 +134,7 @@ def _rows_with_images(context: StageContext, data: RewardData, own: Split, table
             F.xxhash64("other_image_id").alias("other_key"),
         )
     )
-    joined = found.join(ids, ["preferred_key", "other_key"])
+    joined = frame.join(ids, ["preferred_key", "other_key"])
     joined = joined.join(tables["text_embeddings"].select("text_id", F.col("text").alias("prompt")), "text_id")
     for side in ("preferred", "other"):
         wanted = F.col("image_id").alias(f"{side}_image_id"), F.col("content").alias(side)
@@ -144,19 +144,19 @@ def _rows_with_images(context: StageContext, data: RewardData, own: Split, table
 
 
 def _job(cfg: Config, spec: TrainingSpec, encoder: ClipImage, head: Head, place: Path) -> FineTuning:
-    how = cfg.reward.fine_tune
+    settings = cfg.reward.fine_tune
     return FineTuning(
         encoder,
         head,
         place / "pairs",
         place / "checkpoints",
-        replace(spec, epochs=how.epochs, patience=how.patience, batch_size=how.batch_size),
-        tower_rate=how.learning_rate,
-        blocks=how.blocks,
-        accumulate=how.accumulate,
-        precision=how.precision,
-        feed=how.feed,
-        buffer=how.buffer,
+        replace(spec, epochs=settings.epochs, patience=settings.patience, batch_size=settings.batch_size),
+        tower_rate=settings.learning_rate,
+        blocks=settings.blocks,
+        accumulate=settings.accumulate,
+        precision=settings.precision,
+        feed=settings.feed,
+        buffer=settings.buffer,
         device=cfg.models.device,
-        decode_threads=how.decode_threads,
+        decode_threads=settings.decode_threads,
     )

@@ -53,8 +53,8 @@ def run(
         results = [*_by_moments(cfg, passed, samples), *_of_whole_groups(entropy, samples, settings.per_group, spec)]
         groups: list[Row] = []
         for name, each in drawn.items():
-            for found, table in _within(name, each, bins.get(name), spec):
-                results += found
+            for of_group, table in _within(name, each, bins.get(name), spec):
+                results += of_group
                 groups += table
         measured = list(results)
     for variant, other in inputs.variants(cfg, images, embeddings, duplicates, texts["scores"]):
@@ -135,9 +135,9 @@ def _within(
         if bins is None or not len(part.vectors):
             continue
         sample = part.sample(column, unit)
-        found, groups = within(sample, bins[drawn.there(column)], corpus, spec)
+        within_groups, groups = within(sample, bins[drawn.there(column)], corpus, spec)
         shares = explain_by_groups(sample, corpus, spec.bootstrap, spec.confidence, spec.seed)
-        results = [*found, *shares]
+        results = [*within_groups, *shares]
         if groups is None:
             yield results, []
             continue

@@ -162,7 +162,7 @@ def _means(reduced: nearest.Distances, whole: nearest.Distances, k: int) -> list
 
 
 def _mean(
-    metric: str, p: _Blocked, q: _Blocked, estimate: float, parts: Sequence[Floats], how: str, spec: ComparisonSpec
+    metric: str, p: _Blocked, q: _Blocked, estimate: float, parts: Sequence[Floats], words: str, spec: ComparisonSpec
 ) -> Result:
     """Return a measure with its jackknife interval, from its values with parts of each side left out."""
     if not np.isfinite(estimate):
@@ -176,7 +176,7 @@ def _mean(
         least, most = BOUNDS.get(metric, (-np.inf, np.inf))
         low, high = max(estimate - reach, least), min(estimate + reach, most)
         interval = f"{spec.confidence:.0%} jackknife interval, {sum(map(len, parts))} blocks of {unit} left out in turn"
-    method = f"{ROWS[metric]}, {how}, {len(p.codes)} and {len(q.codes)} images; {interval}"
+    method = f"{ROWS[metric]}, {words}, {len(p.codes)} and {len(q.codes)} images; {interval}"
     return _result(metric, p, q, Value(estimate, low, high, p.groups + q.groups, unit, method))
 
 

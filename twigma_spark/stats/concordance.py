@@ -172,14 +172,14 @@ def _alphas(
     def of_groups(rows: NDArray[np.int64]) -> float | None:
         return agreement.grouping_alpha([groups[rows] for groups in many])
 
-    how = {
+    methods = {
         "alpha_keywords": (of_keywords, "Krippendorff's alpha of sets of keywords, Jaccard distance"),
         "alpha_groupings": (of_groups, "Krippendorff's alpha of pairs of images put together or apart, nominal"),
     }
     # Alpha of sets costs as many distances as there are different sets squared; a fifth of the halves will do.
     fewer = Draws(draws.permutations, max(100, draws.resamples // 5), draws.seed)
     why = "fewer than two annotators" if len(groupings) < 2 else "no two annotators answered for the same images"
-    for metric, (statistic, method) in how.items():
+    for metric, (statistic, method) in methods.items():
         yield Result.of(ANALYSIS, metric, _estimate_by_halves(statistic, clusters, fewer, rng, method, why))
 
 
@@ -245,9 +245,9 @@ def _split(
 
 def _share_together(many: Sequence[NDArray[np.object_]]) -> float | None:
     """Return the share of pairs in one group, over all annotators who grouped both images."""
-    hits = said = 0
+    hits = answered = 0
     for groups in many:
         known = groups[np.array([g is not None for g in groups], bool)]
         pairs = agreement.together(known)
-        hits, said = hits + int(pairs.sum()), said + len(pairs)
-    return hits / said if said else None
+        hits, answered = hits + int(pairs.sum()), answered + len(pairs)
+    return hits / answered if answered else None

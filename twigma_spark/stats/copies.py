@@ -106,11 +106,11 @@ def _measure_rates(
         values[:many] = 1.0 - (1.0 - values[:many]) / CLOSER
     else:
         values[:many] = 1.0 - APART * (1.0 - tail.threshold(rate)) * rng.random(many)
-    found = calibrate(values, rate).tail
-    if found is None:
+    beyond = calibrate(values, rate).tail
+    if beyond is None:
         return None
-    reached = [float(tail.rate(found.threshold(stated))) for stated in _rates_within_tail(rate, tail)]
-    return reached, float((values[:many] >= found.threshold(rate)).mean()) if many else 0.0
+    reached = [float(tail.rate(beyond.threshold(stated))) for stated in _rates_within_tail(rate, tail)]
+    return reached, float((values[:many] >= beyond.threshold(rate)).mean()) if many else 0.0
 
 
 def _background(body: Floats, n: int, tail: Tail, rng: np.random.Generator) -> Floats:

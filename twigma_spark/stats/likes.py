@@ -243,9 +243,9 @@ def _changes(
         yield metric, name, _percent(ends, len(design.y), method)
 
 
-def _percent(ends: Floats, n: int, how: str) -> Value:
+def _percent(ends: Floats, n: int, words: str) -> Value:
     value, low, high = (float(end) for end in ends)
-    method = f"percent change of the mean likes, quintiles against quintile 5; {how}; {SHARED}"
+    method = f"percent change of the mean likes, quintiles against quintile 5; {words}; {SHARED}"
     return Value(value, low, high if np.isfinite(high) else None, n, UNIT, method)
 
 

@@ -41,8 +41,8 @@ class Distances:
 
     def radii(self, table: Floats, k: int) -> Floats:
         """Return the k-th least of each row of a table of distances; what may be rounding is 0."""
-        found = np.partition(table, k - 1, axis=1)[:, k - 1]
-        return np.where(found < self.rounding, 0.0, found)
+        nearest = np.partition(table, k - 1, axis=1)[:, k - 1]
+        return np.where(nearest < self.rounding, 0.0, nearest)
 
 
 def distances(p: Vectors, q: Vectors) -> Distances:

@@ -33,17 +33,17 @@ def length_and_distance(
     """
     known = np.isfinite(words)
     codes = group_codes(owners[known], int(known.sum()))
-    found = kendall(words[known], distance[known], codes, bootstrap, confidence, seed)
+    correlation = kendall(words[known], distance[known], codes, bootstrap, confidence, seed)
     n = len(codes)
-    if found is None:
+    if correlation is None:
         why = f"{FEWEST} prompts or more of different length and distance are needed, there are {n}"
         absent = not_computed(why, n, "prompts")
         return [Result.of(ANALYSIS, metric, absent, corpus=corpus) for metric in ("kendall_tau", "kendall_p")]
-    unit = "prompts" if found.groups == n else f"authors of {n} prompts"
-    interval = f"{confidence:.0%} percentile bootstrap, {bootstrap} resamples of {found.groups} {unit}"
-    about = f"{found.method}; words of the prompt against the mean distance of its images"
-    tau = Value(found.tau, found.low, found.high, n, "prompts", f"{about}; {interval}")
-    p = Value(found.p, None, None, n, "prompts", f"{about}; no interval: a p-value")
+    unit = "prompts" if correlation.groups == n else f"authors of {n} prompts"
+    interval = f"{confidence:.0%} percentile bootstrap, {bootstrap} resamples of {correlation.groups} {unit}"
+    about = f"{correlation.method}; words of the prompt against the mean distance of its images"
+    tau = Value(correlation.tau, correlation.low, correlation.high, n, "prompts", f"{about}; {interval}")
+    p = Value(correlation.p, None, None, n, "prompts", f"{about}; no interval: a p-value")
     return [
         Result.of(ANALYSIS, "kendall_tau", tau, corpus=corpus), Result.of(ANALYSIS, "kendall_p", p, corpus=corpus)
     ]  # fmt: skip

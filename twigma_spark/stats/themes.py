@@ -163,13 +163,13 @@ def _change_points(data: Activity, by: TrendRule) -> Iterator[Result]:
             absent = not_computed(each, int(data.sizes.sum()), UNIT)
             yield Result.of("trends", "change_point", absent, cluster=cluster)
             continue
-        how = (
+        words = (
             f"percent by which the monthly growth of the odds changes from {month_name(each.month)} on, the most "
             f"likely of {each.tried} months; {by.confidence:.0%} interval by score tests with the signs of "
             f"{each.groups:,} {data.of} drawn, the month taken as known"
         )
         labels = {"cluster": cluster, "month": month_name(each.month)}
-        yield Result.of("trends", "change_point", _value(_percent(each.bend), each.n, how), **labels)
+        yield Result.of("trends", "change_point", _value(_percent(each.bend), each.n, words), **labels)
         method = (
             f"p = {each.p:.3g} of no bend (Bonferroni over the months), corrected by Benjamini & Hochberg; no interval"
         )
@@ -186,9 +186,9 @@ def _percent(bend: tuple[float, float, float]) -> tuple[float, float, float]:
 
 def _describe_trend(trend: Trend, q: float, by: TrendRule, of: str) -> Iterator[tuple[str, Value]]:
     tests = f"{by.confidence:.0%} interval by score tests with the signs of {trend.groups:,} {of} drawn"
-    how = f"binomial regression of the share on the month over {trend.months} months; {tests}"
-    yield "relative_change", _value(trend.change, trend.n, f"last month over first month - 1; {how}")
-    yield "slope", _value(trend.slope, trend.n, f"log odds a month; {how}")
+    words = f"binomial regression of the share on the month over {trend.months} months; {tests}"
+    yield "relative_change", _value(trend.change, trend.n, f"last month over first month - 1; {words}")
+    yield "slope", _value(trend.slope, trend.n, f"log odds a month; {words}")
     method = f"p = {trend.p:.3g} corrected by Benjamini & Hochberg; no interval"
     yield "q", Value(q, None, None, trend.n, UNIT, method)
     sign = float(arrow(trend, q, by.level, by.least))

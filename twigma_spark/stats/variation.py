@@ -140,29 +140,29 @@ def of_pairs(sample: Sample, labels: Labels, spec: VariationSpec) -> list[Result
         why = not_computed(f"a pair needs two vectors, there are {n}", n, "images")
         return [Result(ANALYSIS, "pair_distance", labels, why)]
     rng = np.random.default_rng(spec.seed)
-    found = pairs.sample_pairs(sample.vectors, spec.pairs, rng)
+    sampled = pairs.sample_pairs(sample.vectors, spec.pairs, rng)
     codes = sample.codes
     weights = resampling.multiplicities(int(codes.max()) + 1, spec.bootstrap, rng)
-    drawn = pairs.pair_weights(found, codes, weights)
+    drawn = pairs.pair_weights(sampled, codes, weights)
     blank = Result(ANALYSIS, "pair_distance", labels, Value(None, None, None, weights.shape[1], sample.unit, ""))
-    return [*_distance(found, drawn, blank, spec), *_shares(found, drawn, blank, spec)]
+    return [*_distance(sampled, drawn, blank, spec), *_shares(sampled, drawn, blank, spec)]
 
 
-def _distance(found: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
-    error, taken = found.monte_carlo_error, len(found.distance)
-    method = "all" if found.complete else "sampled"
+def _distance(sampled: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
+    error, taken = sampled.monte_carlo_error, len(sampled.distance)
+    method = "all" if sampled.complete else "sampled"
     interval = resampling.words(spec.confidence, spec.bootstrap, blank.unit, blank.n)
     words = (
         f"mean Euclidean distance of unit vectors, {taken} {method} pairs, Monte-Carlo error {error:.2g}; {interval}"
     )
-    low, high = resampling.ends(pairs.weighted_means(found.distance, drawn), blank.n, spec.confidence)
-    mean = blank.with_value(estimate=float(found.distance.mean()), low=low, high=high, method=words)
+    low, high = resampling.ends(pairs.weighted_means(sampled.distance, drawn), blank.n, spec.confidence)
+    mean = blank.with_value(estimate=float(sampled.distance.mean()), low=low, high=high, method=words)
     why = f"standard error of the mean distance from drawing {taken} pairs; no interval"
     return [mean, replace(blank, metric="monte_carlo_error", value=Value(error, None, None, taken, "pairs", why))]
 
 
-def _shares(found: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
-    which = pairs.bins(found.distance)
+def _shares(sampled: pairs.Pairs, drawn: Vectors, blank: Result, spec: VariationSpec) -> list[Result]:
+    which = pairs.bins(sampled.distance)
     count = int(which.max()) + 1
     shares = np.bincount(which, minlength=count) / len(which)
     return bin_results(shares, pairs.binned_shares(which, drawn, count), blank, spec)
@@ -197,18 +197,18 @@ def entropies(
     return entropy, dict(zip(used, bins, strict=True))
 
 
-def _entropy(labels: Labels, sample: Sample, bins: Codes, k: int, how: str, spec: VariationSpec) -> Result:
+def _entropy(labels: Labels, sample: Sample, bins: Codes, k: int, words: str, spec: VariationSpec) -> Result:
     codes = sample.codes
     groups = int(codes.max()) + 1
     table = np.bincount(codes * k + bins, minlength=groups * k).reshape(groups, k).astype(float)
     weights = resampling.multiplicities(groups, spec.bootstrap, np.random.default_rng(spec.seed))
     plain = float(entropy(table.sum(0)))
     if groups < 2:
-        method = f"plug-in entropy, nats, over {how} of all corpora; no interval: {sample.unit} cannot be resampled"
+        method = f"plug-in entropy, nats, over {words} of all corpora; no interval: {sample.unit} cannot be resampled"
         return Result(ANALYSIS, "entropy", labels, Value(plain, None, None, groups, sample.unit, method))
     estimate, low, high = bias_corrected(plain, entropy(weights @ table), spec.confidence, 0.0, float(np.log(k)))
     interval = f"{spec.confidence:.0%} bootstrap interval, {spec.bootstrap} resamples of {sample.unit}, clusters kept"
-    method = f"entropy less its bootstrap bias, nats, over {how} of all corpora; {interval}"
+    method = f"entropy less its bootstrap bias, nats, over {words} of all corpora; {interval}"
     value = Value(estimate, low, high, groups, sample.unit, method)
     return Result(ANALYSIS, "entropy", labels, value)
 

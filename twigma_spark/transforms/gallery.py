@@ -156,18 +156,18 @@ def pictures(images: DataFrame, scores: DataFrame, captions: DataFrame, chosen: 
     wanted = F.broadcast(chosen.dropDuplicates(["image_id"]))
     nsfw = scores.where("kind = 'nsfw'").join(wanted, "image_id", "left_semi")
     nsfw = nsfw.groupBy("image_id").agg(F.max("score").alias("score"))
-    said = captions.join(wanted, "image_id", "left_semi").withColumnRenamed("caption", "said")
-    said = said.groupBy("image_id").agg(F.max_by("said", "model_id").alias("said"))
+    written = captions.join(wanted, "image_id", "left_semi").withColumnRenamed("caption", "generated")
+    written = written.groupBy("image_id").agg(F.max_by("generated", "model_id").alias("generated"))
     work = F.concat_ws(", ", "title", "artist")
     return (
         images.join(wanted, "image_id")
         .join(nsfw, "image_id", "left")
-        .join(said, "image_id", "left")
+        .join(written, "image_id", "left")
         .select(
             "image_id",
             "corpus",
             F.col("source_key").alias("file"),
-            F.coalesce(F.when(work != "", work), "prompt", "caption", "said", F.lit("")).alias("text"),
+            F.coalesce(F.when(work != "", work), "prompt", "caption", "generated", F.lit("")).alias("text"),
             "sensitive",
             "score",
             "side",

@@ -45,17 +45,17 @@ def own_prompts(images: DataFrame, otherwise: str) -> DataFrame:
     return images.select("image_id", prompt.alias("prompt"))
 
 
-def score_vectors(asked: DataFrame, images: DataFrame, texts: DataFrame, head: Head) -> DataFrame:
+def score_vectors(rows: DataFrame, images: DataFrame, texts: DataFrame, head: Head) -> DataFrame:
     """Return `SCORED`: what a head gives the stored vectors of images and of their texts.
 
     Args:
-        asked: from `own_texts`.
+        rows: from `own_texts`.
         images: image_id, embedding.
         texts: text_id, embedding; of the same encoder.
         head: the trained weights.
     """
     joined = (
-        asked.join(images.select("image_id", F.col("embedding").alias("image")), "image_id")
+        rows.join(images.select("image_id", F.col("embedding").alias("image")), "image_id")
         .join(texts.select("text_id", F.col("embedding").alias("words")), "text_id")
         .select(*SCORED[:4], "image", "words")
     )

@@ -79,22 +79,22 @@ class Bluesky:
             "until": until,
         }
         got = self._ask("app.bsky.feed.searchPosts", {**parameters, "cursor": own} if own else parameters)
-        found = [post for post in items(got, "posts") if isinstance(post, dict)]
-        reached = reached_by(found, (window[0], until)) or reached
+        received = [post for post in items(got, "posts") if isinstance(post, dict)]
+        reached = reached_by(received, (window[0], until)) or reached
         posts: list[Record] = []
         media: dict[str, Record] = {}
-        for post in found:
+        for post in received:
             pictures = list(pictures_of(post))
             if pictures:
                 posts.append(post_of(post, [each["media_key"] for each in pictures]))
                 media |= {each["media_key"]: each for each in pictures}
         users = self._users(list(dict.fromkeys(post["author_id"] for post in posts if post["author_id"])))
         following = None
-        if found and got.get("cursor"):
+        if received and got.get("cursor"):
             following = json.dumps([until, got["cursor"], reached])
         elif reached and (again := second_after(reached)) < until:
             following = json.dumps([again, None, None])
-        return Page(tuple(posts), tuple(users), tuple(media.values()), following, len(found), reached)
+        return Page(tuple(posts), tuple(users), tuple(media.values()), following, len(received), reached)
 
     def count(self, query: str, window: tuple[str, str]) -> None:
         """Return None: Bluesky does not count."""

@@ -96,8 +96,8 @@ def thresholds(data: ReportData) -> Figure | None:
     return figure("fig-nsfw", traces, layout, caption)
 
 
-def _points(name: str, index: int, found: list[tuple[float, Result]]) -> go.Scatter:
-    shares = [(limit, r, r.estimate or 0.0) for limit, r in found]
+def _points(name: str, index: int, results: list[tuple[float, Result]]) -> go.Scatter:
+    shares = [(limit, r, r.estimate or 0.0) for limit, r in results]
     return go.Scatter(
         x=[limit + 0.006 * (index - 1) for limit, _, _ in shares],
         y=[value for _, _, value in shares],

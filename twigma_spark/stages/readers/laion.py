@@ -34,8 +34,8 @@ def read(cfg: Config, spark: SparkSession, corpus: Corpus) -> CorpusFrames:
 def describe(spark: SparkSession, corpus: Corpus) -> corpora.Metadata:
     """Return the rows, whose file is made of the address: 32 hex digits of its SHA-256, in folders by the first two."""
     rows = read_rows(spark, corpus.name, _table(corpus))
-    found = {name: _first(rows, names) for name, names in (("url", ADDRESSES), ("caption", CAPTIONS))}
-    corpus = preset_columns(corpus, **found)
+    first = {name: _first(rows, names) for name, names in (("url", ADDRESSES), ("caption", CAPTIONS))}
+    corpus = preset_columns(corpus, **first)
     wanted = corpora.wanted_columns(corpus)
     there = [name for name in wanted.values() if type_of(rows, name) is not None]
     columns = {field: text_of(rows, name) for field, name in wanted.items() if field != "file" and name in there}

@@ -62,7 +62,7 @@ def inspect(path: Path) -> Inspection | None:
     posts = [_first_posts(page) for page in pages[:PAGES_SEEN]]
     if not any(posts):
         return None
-    rows = [row for found in posts for row in found or []]
+    rows = [row for part in posts for row in part or []]
     shown = tuple({name: str(row[name]) for name in SHOWN if name in row} for row in rows[:3])
     pictures = count_images(path / "media")
     faults = () if pictures else ("media holds no picture yet: fetch: true downloads them",)

@@ -56,11 +56,11 @@ def read_pictures(
     columns = {field: text_of(rows, name) for field, name in wanted.items() if field != "file" and name in names}
     also = {"content": _bytes(corpus, rows), "why": F.lit(None).cast("string") if reason is None else reason}
     described = corpora.as_metadata(corpus, rows, key, columns, [*names, wanted["file"]], also)
-    found, posts = described.rows, None
+    pictures, posts = described.rows, None
     if not described.fields.isdisjoint(candidates.OF_POST):
-        found = posts_in_folder.with_posts(found, corpus.name)
-        posts = posts_in_folder.group_posts(found, corpus.name, POSTS.schema)
-    judged = _judge(_mark_repeated(found), cfg.ingest.max_bytes)
+        pictures = posts_in_folder.with_posts(pictures, corpus.name)
+        posts = posts_in_folder.group_posts(pictures, corpus.name, POSTS.schema)
+    judged = _judge(_mark_repeated(pictures), cfg.ingest.max_bytes)
     images = candidates.limit_images(candidates.complete(judged), corpus.limit)
     return CorpusFrames(images, metadata_rejects(corpus, described, Path(corpus.path).name), posts)
 
