@@ -139,7 +139,7 @@ def test_shards_in_files_answer_as_one_index_in_memory(tmp_path: Path, cuts: tup
         assert shards[-1].size == end - start and shards[-1].exact
     found = pa.Table.from_batches(neighbour_search.answers([batch], shards, 7, 13)).combine_chunks().to_batches()[0]
     assert found.equals(whole)
-    assert len(list((tmp_path / "node").glob("*.faiss"))) == len(shards)
+    assert len(list((tmp_path / "node").glob("*/*.faiss"))) == len(shards)
 
 
 def test_lists_that_are_not_searched_leave_neighbours_out(tmp_path: Path) -> None:
