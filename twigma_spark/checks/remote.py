@@ -62,16 +62,16 @@ def _check_artifacts(cfg: Config, stages: Collection[str], spark: SparkSession) 
 
 def read_paths(cfg: Config, stages: Collection[str]) -> dict[str, str | None]:
     """Return the paths that the stages read, by their keys."""
-    reasons: dict[str, str | None] = {}
+    paths: dict[str, str | None] = {}
     for corpus in cfg.corpora if {"ingest", "fetch"} & set(stages) else ():
-        reasons[f"corpora.{corpus.name}.metadata"] = corpus.metadata
-        reasons[f"corpora.{corpus.name}.path"] = None if corpus.fetch and corpus.metadata else corpus.path
+        paths[f"corpora.{corpus.name}.metadata"] = corpus.metadata
+        paths[f"corpora.{corpus.name}.path"] = None if corpus.fetch and corpus.metadata else corpus.path
     if "deduplicate" in stages:
-        reasons["deduplicate.known_copies"] = cfg.deduplicate.known_copies
+        paths["deduplicate.known_copies"] = cfg.deduplicate.known_copies
     if "concordance" in stages:
-        reasons["concordance.answers"] = cfg.concordance.answers
+        paths["concordance.answers"] = cfg.concordance.answers
     if "embed_text" in stages:
-        reasons.update({f"texts.{text.name}.path": text.path for text in cfg.texts})
+        paths.update({f"texts.{text.name}.path": text.path for text in cfg.texts})
     if "pairs" in stages:
-        reasons.update({f"pairs.files.{number}.path": file.path for number, file in enumerate(cfg.pairs.files)})
-    return reasons
+        paths.update({f"pairs.files.{number}.path": file.path for number, file in enumerate(cfg.pairs.files)})
+    return paths
