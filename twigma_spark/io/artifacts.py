@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,23 +185,16 @@ def local_copy(path: str, digest: str, cache: str | None, settings: Settings = (
     is_url = bool(URL.match(path))
     if cache is None and not is_url:
         return path
-    copies = Path(cache) if cache is not None else temporary(COPIES)
-    target = copies / digest
-    copies.mkdir(parents=True, exist_ok=True)
-    with (copies / f".{digest[:16]}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            with tempfile.TemporaryDirectory(prefix=f".{digest[:16]}-", dir=copies) as scratch:
-                new = Path(scratch) / "new"
-                new.mkdir()
-                _fetch(path, new, settings) if is_url else _copy(Path(path), new)
-                name = new / path.rpartition("/")[2]
-                if not name.exists():
-                    raise FileNotFoundError(path)
-                if is_url and checksum(name) != digest:
-                    raise StoreError(f"{path} must be the file of its row in `artifacts`. Got another, or half of it.")
-                new.rename(target)
-    return str(target / path.rpartition("/")[2])
+
+    def fill(new: Path) -> None:
+        _fetch(path, new, settings) if is_url else _copy(Path(path), new)
+        name = new / path.rpartition("/")[2]
+        if not name.exists():
+            raise FileNotFoundError(path)
+        if is_url and checksum(name) != digest:
+            raise StoreError(f"{path} must be the file of its row in `artifacts`. Got another, or half of it.")
+
+    return str(_keep_copy(digest, cache, fill) / path.rpartition("/")[2])
 
 
 def remove(path: str, settings: Settings = ()) -> int:
@@ -275,14 +268,24 @@ def _copy(file: Path, new: Path) -> None:
 
 def _adopt(file: Path, digest: str, cache: str | None) -> None:
     """Make a file that was uploaded, with its companions, this node's copy, so that it need not be fetched."""
+
+    def fill(new: Path) -> None:
+        for part in with_companions(file):
+            shutil.move(part, new / part.name)
+
+    _keep_copy(digest, cache, fill)
+
+
+def _keep_copy(digest: str, cache: str | None, fill: Callable[[Path], None]) -> Path:
+    """Return the folder of this node's copy; where there is none, `fill` gets an empty one, while others wait."""
     copies = Path(cache) if cache is not None else temporary(COPIES)
     copies.mkdir(parents=True, exist_ok=True)
     with (copies / f".{digest[:16]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with tempfile.TemporaryDirectory(prefix=f".{digest[:16]}-", dir=copies) as scratch:
-            new = Path(scratch) / "new"
-            new.mkdir()
-            for part in with_companions(file):
-                shutil.move(part, new / part.name)
-            if not (copies / digest).exists():
+        if not (copies / digest).exists():
+            with tempfile.TemporaryDirectory(prefix=f".{digest[:16]}-", dir=copies) as scratch:
+                new = Path(scratch) / "new"
+                new.mkdir()
+                fill(new)
                 new.rename(copies / digest)
+    return copies / digest
