@@ -132,6 +132,16 @@ def test_by_stage_replaces_the_rows_of_one_stage(with_rejects: Store, spark: Spa
     assert [r.key for r in store.read("rejects").collect()] == ["x"]
 
 
+def test_the_first_rows_of_a_stage_are_added_and_replace_none(with_rejects: Store, spark: SparkSession) -> None:
+    store = with_rejects
+    for key, mode in (("y", "Append"), ("z", "Overwrite")):
+        assert store.write("rejects", rejects(spark, "score", key), stage="score") == 1
+        last = max(Path(store.path("rejects"), "_delta_log").glob("*.json")).read_text(encoding="utf-8")
+        assert f'"mode":"{mode}"' in last
+    rows = {(r.stage, r.key) for r in store.read("rejects").collect()}
+    assert len(rows) == 3 and ("score", "z") in rows
+
+
 def test_clearing_creates_what_is_missing(store: Store) -> None:
     store.clear("rejects", stage="embed")
     assert store.exists("rejects") and store.count("rejects") == 0
