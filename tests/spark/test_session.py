@@ -13,6 +13,7 @@ from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.session import (
     ARROW,
     LOCAL,
+    PAGE,
     PARQUET,
     PARTITIONS,
     SHORT,
@@ -43,7 +44,7 @@ def plan(frame: DataFrame) -> str:
 
 
 def test_a_short_session_has_the_settings_for_small_data(spark: SparkSession) -> None:
-    assert {key: spark.conf.get(key) for key in SHORT} == SHORT
+    assert {key: spark.conf.get(key) for key in (*SHORT, *PAGE)} == {**SHORT, **PAGE}
 
 
 def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark: SparkSession) -> None:

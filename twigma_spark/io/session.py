@@ -71,6 +71,9 @@ SHORT_JVM = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewRatio=1 -XX:+ExitOnOutOfMemoryError"
 )
 JVM_OPTIONS = "spark.driver.extraJavaOptions"
+# Each sort and each aggregation takes a page of the heap for its rows, which Spark makes as large as the heap lets it:
+# 64 MB of 4 GB, zeroed for a few rows and then collected. A row that is longer gets a page of its own.
+PAGE = {"spark.buffer.pageSize": "1m"}
 DAEMON = "spark.python.daemon.module"
 REMOTE = "SPARK_REMOTE"  # Spark's own name for the address of a Spark Connect server
 # Spark sets it for functions of Arrow batches and not for others, and starts a daemon for each environment.
@@ -102,7 +105,7 @@ def open_session(
             Spark Connect server, the session is one of that server, whose own settings its operator chose.
         log_level: of Spark's own log.
         conf: settings of the configuration; they win over the ones chosen here.
-        short: take the settings for small data (`sizes`; on a local master SHORT and SHORT_JVM).
+        short: take the settings for small data (`sizes`; on a local master SHORT, SHORT_JVM and PAGE).
         worker_imports: modules that the Python workers of a short session have loaded when they start, beside
             WORKER_IMPORTS.
     """
@@ -390,7 +393,7 @@ def _start(
     if not launched_by_submit and not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_*.jar")):
         settings["spark.jars.packages"] = find_delta(pyspark.__version__).package
     if short and (master or "local").startswith("local"):
-        settings[JVM_OPTIONS] = SHORT_JVM
+        settings |= {JVM_OPTIONS: SHORT_JVM, **PAGE}
         if not launched_by_submit:
             settings |= {DAEMON: worker_daemon.__name__, **ONE_ENVIRONMENT}
             os.environ[worker_daemon.IMPORTS] = ",".join((*WORKER_IMPORTS, *imports))
