@@ -356,10 +356,12 @@ def test_small_files_are_put_together_and_old_ones_removed(store: Store, spark: 
     many = len(files())
     removed, added = store.optimize("embeddings")
     assert removed >= 3 and added == 1 and len(files()) == many + 1
+    version = store.version("embeddings")
     store.vacuum(["embeddings"], 168)
     assert len(files()) == many + 1
     store.vacuum(["embeddings"], 0)
     assert len(files()) == 1 and store.count("embeddings") == 3
+    assert store.version("embeddings") == version  # files alone went
     assert store.optimize("embeddings") == (0, 0)
 
 
