@@ -20,9 +20,9 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.estimators.training_state import remove_training
 from twigma_spark.io import arrow, artifacts
-from twigma_spark.io.export import mount_path, write_text
+from twigma_spark.io.export import write_text
 from twigma_spark.io.frames import union
-from twigma_spark.io.local_files import IMAGE_SUFFIXES, URL, is_elsewhere
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, URL, is_elsewhere, mount_path
 from twigma_spark.io.session import is_local
 from twigma_spark.io.tables import FEW_IDS, Store
 from twigma_spark.io.url_files import Settings, remove_url, settings_of
