@@ -592,7 +592,7 @@ TOMBSTONES = Table(
     "tombstones",
     "What was purged and must not come back: digests only, from which no id can be read.",
     _columns("""
-        kind STRING: post, image or picture
+        kind STRING: post, image or picture; or purge, where one is not done yet
         digest STRING: SHA-256 of the id
         at TIMESTAMP: when it was purged, UTC
     """),

@@ -16,10 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row, SparkSession
+from typer.testing import CliRunner
 
 from tests import moto_server
 from tests import tables as declared
 from tests.hosts import png
+from twigma_spark.cli.main import app
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
@@ -87,9 +89,16 @@ def fill(store: Store, names: Collection[str]) -> None:
 
 
 def run(
-    store: Store, request: Request, cfg: Config | None = None, files: bool = False, dry_run: bool = False
+    store: Store,
+    request: Request,
+    cfg: Config | None = None,
+    files: bool = False,
+    dry_run: bool = False,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Purged:
-    return purge(cfg or Config(), store, request, lambda text: None, files, 0, dry_run)
+    settings = (cfg or Config()).model_dump(exclude_unset=True)
+    settings["purge"] = {**settings.get("purge", {}), "vacuum_hours": 0}
+    return purge(Config.model_validate(settings), store, request, log, files, dry_run)
 
 
 def test_every_table_says_whose_its_rows_are() -> None:
@@ -168,6 +177,50 @@ def test_a_purged_text_is_in_no_file_of_a_table_with_deletion_vectors(store: Sto
     assert list(rewrite_files(Config(), store, ["captions"])) == [] and store.version("captions") == version
     store.vacuum(["captions"], 0)
     assert files_with(store, "captions", "text aaaa") == []
+
+
+@pytest.mark.parametrize("cut_off", ["_drop_fitted", "remove_versions"])
+def test_the_next_purge_does_what_one_that_was_cut_off_has_left(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: str
+) -> None:
+    """After its deletions; also where it is given other ids, or ids of which nothing is left."""
+    rows = [{**row(TABLES["captions"], world), "caption": f"text {world * 4}"} for world in (PURGED, KEPT)]
+    fill(store, ["images"])
+    store.write("captions", declared.table(store.spark, "captions", rows), stage="caption")
+    place = tmp_path / "art"
+    cfg = Config.model_validate({"store": {"artifacts": str(place)}, "report": {"path": str(place / "r.html")}})
+    file = declared.table(
+        store.spark, "artifacts", [{"artifact_id": "project", "stage": "project", "path": f"{place}/umap.npz"}]
+    )
+    store.write("artifacts", file, stage="project")
+    for name in ("umap.npz", "r.html"):
+        write_text(str(place / name), "aaaa")
+    ask, said = Request(images=(PURGED * 32,)), list[str]()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"twigma_spark.purging.{cut_off}", lambda *args, **named: pytest.fail("cut off"))
+        with pytest.raises(BaseException, match="cut off"):
+            run(store, ask, cfg)
+    assert store.count("captions") == 1 and files_with(store, "captions", "text aaaa")
+    done = run(store, ask if cut_off == "_drop_fitted" else Request(images=("none",)), cfg, log=said.append)
+    assert said[1] == "purge: an earlier one was cut off; what it has left is done now"
+    assert not {"images", "captions"} & set(done.rows)
+    assert not files_with(store, "captions", "text aaaa") and files_with(store, "captions", "text bbbb")
+    assert store.count("artifacts") == 0 and list(place.iterdir()) == []
+    # It is done: the next one has nothing to end, and writes nothing.
+    version = store.version("tombstones")
+    assert run(store, ask, cfg, log=said.append).rows == {} and len(said) == 3
+    assert store.version("tombstones") == version
+
+
+def test_a_store_that_is_not_there_is_not_made(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_text("1\n")
+    place = tmp_path / "nothing"
+    with pytest.raises(ConfigError, match=r"store\.root must be a store that a run has filled\. Got '.*nothing'"):
+        run(Store(spark, str(place)), Request(posts=("1",)))
+    asked = ["purge", "--posts", str(tmp_path / "ids"), "--set", f"store.root={place}"]
+    found = CliRunner().invoke(app, asked)
+    assert isinstance(found.exception, ConfigError) and "must be a store that a run has filled" in str(found.exception)
+    assert not place.exists()
 
 
 def test_a_spark_without_reorg_says_which_files_still_hold_deleted_rows(

@@ -253,6 +253,19 @@ def small_pages(spark: SparkSession, rows: int | None) -> Iterator[None]:
 
 
 @contextmanager
+def changed_settings(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """Set what the platform lets be set, and put it back after; keys of Delta too, of which Spark knows no default."""
+    before = {key: setting(spark, key) for key in settings}
+    _set_where_possible(spark, settings)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            with suppress(PySparkException):
+                spark.conf.unset(key) if old is None else spark.conf.set(key, old)
+
+
+@contextmanager
 def _setting(spark: SparkSession, key: str, value: int) -> Iterator[None]:
     before = _effective(spark, key)
     _set_where_possible(spark, {key: str(value)})
