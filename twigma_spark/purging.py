@@ -107,8 +107,8 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, dr
     """Delete what was asked for from every table that knows it, and return what was found and deleted.
 
     Posts go with their images, authors with their posts. A picture or a text that another post has too stays. Digests
-    of the ids are kept in `tombstones`, so that no later run brings them back; the next purge, of whatever ids, does
-    what one that was cut off has left.
+    of the ids are kept in `tombstones`, so that no later run brings them back. One that was cut off is done again;
+    files and older versions that it left the next purge removes, whatever its ids.
 
     Args:
         cfg: the configuration, for the corpora, the report and what becomes of older versions of the tables.
