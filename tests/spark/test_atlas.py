@@ -193,7 +193,7 @@ def test_figures_are_refused_after_a_purge_that_was_cut_off(
     rows: dict[str, list[dict[str, Any]]] = {"images": literal()["images"], "tombstones": [named("image", key(1))]}
     store = SimpleNamespace(read=lambda name: declared.table(spark, name, rows[name]))
     monkeypatch.setattr(explore, "open_store", lambda cfg: nullcontext(store))
-    with pytest.raises(ConfigError, match=r"a purge must have ended before figures. Got 1 images in the store"):
+    with pytest.raises(ConfigError, match=r"a purge must have ended before figures. Got 1 image in the store"):
         explore.figures(tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -139,7 +139,7 @@ def test_there_is_no_report_while_a_purge_has_left_images(
     cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]
 ) -> None:
     post = {"kind": "post", "digest": hashlib.sha256(b"8").hexdigest(), "at": NOW}
-    with pytest.raises(ConfigError, match=r"a purge must have ended before a report\. Got 1 images in the store"):
+    with pytest.raises(ConfigError, match=r"a purge must have ended before a report\. Got 1 image in the store"):
         run(cfg, context, **tables({**WORLD, "tombstones": [post]}))
 
 
