@@ -233,7 +233,7 @@ class Store:
         elif table.mode == "merge" or (again and scope is not None):
             put = partial(self._insert_missing, table, fitted, ranged=stored)
         elif scope is not None and self._never_written(table, stage):
-            # A commit that replaces rows takes three times what one takes that adds them.
+            # A commit that replaces rows takes twice what one takes that adds them.
             put = partial(self._add, name, fitted, None)
         else:
             put = partial(self._add, name, fitted, scope)
