@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.components import Once
-from twigma_spark.estimators.near import FEW, Reach, close_pairs, is_sampled
+from twigma_spark.estimators.near import Reach, close_pairs, compares_all, is_sampled
 from twigma_spark.estimators.near_recall import draw_queries, recall_results
 from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity, is_background
 from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
@@ -100,7 +100,7 @@ def find_lookalikes(hashes: DataFrame, vectors: DataFrame, likeness: Likeness | 
 
 def _sample(vectors: DataFrame, rows: int, alike: Reach, reach: Reach, once: Once) -> DataFrame:
     """Return the vectors that a threshold, the pivots and the recall are found on, gathered in one pass."""
-    if rows <= FEW:  # all are compared with all, and at most a threshold is found on some
+    if compares_all(rows):  # there are no pivots and no recall
         return vectors
     asked = F.broadcast(draw_queries(vectors, reach).withColumn("asked", F.lit(True)))
     drawn = is_background(rows, alike) | is_sampled(rows, reach) | F.col("asked").isNotNull()

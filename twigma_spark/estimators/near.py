@@ -95,9 +95,14 @@ def exact_pairs(queries: DataFrame, vectors: DataFrame, reach: Reach) -> DataFra
     return pairs.dropDuplicates(["a", "b", "turn"])
 
 
+def compares_all(rows: int) -> bool:
+    """Return whether so few vectors are compared all with all, so that every pair is found."""
+    return rows <= FEW
+
+
 def is_sampled(rows: int, reach: Reach) -> Column:
     """Return whether the pivots are found on a vector, which has image_id; on none where there are few vectors."""
-    return F.lit(False) if rows <= FEW else is_drawn(_share(rows), reach.seed)
+    return F.lit(False) if compares_all(rows) else is_drawn(_share(rows), reach.seed)
 
 
 def _share(rows: int) -> float:
@@ -107,7 +112,7 @@ def _share(rows: int) -> float:
 
 def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
     """Return unit vectors (√rows, d) that lie where the vectors do; one where there are few vectors."""
-    if rows <= FEW:
+    if compares_all(rows):
         return np.zeros((1, 1), np.float32)
     wanted = isqrt(rows)
     some = draw_rows(vectors, _share(rows), reach.seed)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.near import FEW, Reach, exact_pairs
+from twigma_spark.estimators.near import Reach, compares_all, exact_pairs
 from twigma_spark.results import Result
 from twigma_spark.stats.intervals import wilson_value
 
@@ -27,7 +27,6 @@ def recall_results(
     pairs: DataFrame,
     reach: Reach,
     near: Callable[[DataFrame], DataFrame],
-    few: int = FEW,
     sample: DataFrame | None = None,
 ) -> list[Result]:
     """Return the recall of one search as a result; none where all pairs were compared or there are none.
@@ -39,10 +38,9 @@ def recall_results(
         pairs: a, b, turn of the pairs that it found.
         reach: which pairs it was to find.
         near: keeps the near ones of such pairs: the others are found for nothing.
-        few: vectors that are compared all with all.
         sample: some of what was searched, the ones of `draw_queries` among them, where they are at hand.
     """
-    if rows <= few:
+    if compares_all(rows):
         return []
     upright = searched.where("turn = 0")
     some = upright if sample is None else sample

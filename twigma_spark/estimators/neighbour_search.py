@@ -98,7 +98,8 @@ def answers_by_reference(
     """Yield the neighbours of each batch of queries in one reference after another, as in `search_references`."""
     for answered in _answers(batches, list(references.values()), k, batch_rows):
         for name, batch in zip(references, answered, strict=True):
-            yield batch.append_column("reference", pa.array([name] * batch.num_rows, pa.string()))
+            columns = [*batch.columns, pa.array([name] * batch.num_rows, pa.string())]
+            yield pa.record_batch(columns, [*batch.schema.names, "reference"])
 
 
 def _answers(
