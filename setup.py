@@ -24,7 +24,8 @@ EXTRAS = {
     "umap": ["umap-learn>=0.5.7"],
     "stats": ["statsmodels>=0.14"],
     "synapseml": ["synapseml==1.1.3"],
-    "s3": ["s3fs>=2024.2"],
+    # What holds a store in S3 against other runs. Files there are read and written by Arrow, which needs nothing.
+    "s3": ["botocore>=1.35"],
     # What PySpark needs as a client of Spark Connect, of both its versions.
     "connect": ["grpcio>=1.76,<2", "grpcio-status>=1.76,<2", "googleapis-common-protos>=1.71", "zstandard>=0.25"],
     # The websocket of `twigma collect --live`.

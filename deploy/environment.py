@@ -47,7 +47,7 @@ IMPORTED_IF_THERE = (
     "faiss",
     "umap",
     "statsmodels",
-    "s3fs",
+    "botocore",
     "torch",
 )
 CHECK = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,10 +24,12 @@ class Server:
     Attributes:
         address: of the server.
         requests: method, path and query of each request.
+        signers: access keys that requests were signed with.
     """
 
     address: str
     requests: list[tuple[str, str, str]] = field(default_factory=list)
+    signers: set[str] = field(default_factory=set)
 
     @property
     def settings(self) -> Settings:
@@ -60,15 +63,16 @@ def serving() -> Iterator[Server]:
     moto: Any = pytest.importorskip("moto.moto_server.werkzeug_app", reason="moto is not installed")
     serving: Any = pytest.importorskip("werkzeug.serving")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app, requests = moto.DomainDispatcherApplication(moto.create_backend_app), []
+    app, requests, signers = moto.DomainDispatcherApplication(moto.create_backend_app), [], set[str]()
 
     def count(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]))
+        signers.update(re.findall(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", "")))
         return app(environ, start)  # type: ignore[no-any-return]
 
     server = serving.make_server("127.0.0.1", 0, count, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    described = Server(f"http://127.0.0.1:{server.server_port}", requests)
+    described = Server(f"http://127.0.0.1:{server.server_port}", requests, signers)
     try:
         described.client().create_bucket(Bucket=BUCKET)
         yield described

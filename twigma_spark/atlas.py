@@ -23,11 +23,12 @@ from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store
 from twigma_spark.stages import inputs
 from twigma_spark.transforms import atlas as transforms
+from twigma_spark.transforms.images import NO_BYTES
 
 ATLAS, THEMES = "atlas.parquet", "themes.parquet"
 TABLES = (
-    "projection", "images", "captions", "clusters", "themes", "posts", "scores", "duplicates", "copies", "neighbours",
-    "reward_scores", "tombstones",
+    "projection", "images", "thumbnails", "captions", "clusters", "themes", "posts", "scores", "duplicates", "copies",
+    "neighbours", "reward_scores", "tombstones",
 )  # fmt: skip
 NEIGHBOURS = 10
 # It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
@@ -158,12 +159,18 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
         F.col("created_at").alias("made"),
         "sensitive",
         F.col("source_key").alias("file"),
-        "content",
     )
     rows = known.join(own, "image_id").join(posts, "post_id", "left")
     hidden = transforms.is_hidden("nsfw", "sensitive", cfg.report.nsfw_threshold)
     none = F.struct(F.array().cast("array<int>").alias("ids"), F.array().cast("array<float>").alias("distances"))
-    return transforms.with_thumbnails(rows.withColumn("hidden", hidden), show_hidden, cfg.ingest.max_pixels).select(
+    drawn = transforms.with_pictures(
+        rows.withColumn("hidden", hidden),
+        tables["thumbnails"],
+        _files_without_thumbnail(tables),
+        show_hidden,
+        cfg.ingest.max_pixels,
+    )
+    return drawn.select(
         "row",
         *[F.col(axis).cast("float").alias(axis) for axis in ("x", "y")],
         "image",
@@ -187,6 +194,15 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
         "image_id",
         "file",
     )
+
+
+def _files_without_thumbnail(tables: Mapping[str, DataFrame]) -> DataFrame | None:
+    """Return image_id and content of the images on the map that have a file and no thumbnail; None where none has."""
+    images = tables["images"].where(f"NOT ({NO_BYTES})")
+    on_map = images.select("image_id").join(tables["projection"].select("image_id"), "image_id", "left_semi")
+    without = on_map.join(tables["thumbnails"].select("image_id"), "image_id", "left_anti")
+    # Asked first, since else the files of all images are read to find that none is needed.
+    return None if without.isEmpty() else images.select("image_id", "content").join(without, "image_id", "left_semi")
 
 
 def _check_written(written: Written, images: DataFrame) -> None:

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from twigma_spark.config.collect import Collect
 from twigma_spark.errors import CollectionError, ConfigError
-from twigma_spark.io.collected import State, Window, keep_page, pending, read_ids, read_seen, read_state, write_state
+from twigma_spark.io.collected import (
+    State,
+    Window,
+    keep_page,
+    pending,
+    read_ids,
+    read_seen,
+    read_state,
+    require_folder,
+    write_state,
+)
 from twigma_spark.io.sources.source import TIME, ExpiredCursor, Source, second_after, start_source
 
 
@@ -31,12 +41,8 @@ def start_job(settings: Collect, log: Callable[[str], None]) -> Job:
     Raises:
         ConfigError: something that it needs is missing.
     """
-    for name, value in (("out", settings.out), ("hashtags", settings.hashtags), ("start", settings.start)):
-        if not value:
-            raise ConfigError(f"collect.{name} must be given. Got none; see docs/corpora.md.")
-    return Job(
-        settings, start_source(settings, log), Path(str(settings.out)), log, lambda: datetime.datetime.now(datetime.UTC)
-    )
+    folder = require_folder(settings, ("out", "hashtags", "start"))
+    return Job(settings, start_source(settings, log), folder, log, lambda: datetime.datetime.now(datetime.UTC))
 
 
 def estimate(job: Job) -> str:

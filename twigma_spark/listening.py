@@ -9,8 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from twigma_spark.config.collect import Collect
-from twigma_spark.errors import ConfigError
-from twigma_spark.io.collected import State, begin_live, keep_live, read_state, write_deleted, write_state
+from twigma_spark.io.collected import (
+    State,
+    begin_live,
+    keep_live,
+    read_state,
+    require_folder,
+    write_deleted,
+    write_state,
+)
 from twigma_spark.io.sources.jetstream import Event, Stream, start_stream
 from twigma_spark.io.sources.source import TIME, Record
 
@@ -142,10 +149,8 @@ def start_listening(settings: Collect, log: Callable[[str], None]) -> Listening:
     Raises:
         ConfigError: something that it needs is missing.
     """
-    for name, value in (("out", settings.out), ("hashtags", settings.hashtags)):
-        if not value:
-            raise ConfigError(f"collect.{name} must be given. Got none; see docs/corpora.md.")
-    return Listening(settings, start_stream(settings, log), Path(str(settings.out)), log)
+    folder = require_folder(settings, ("out", "hashtags"))
+    return Listening(settings, start_stream(settings, log), folder, log)
 
 
 def describe(state: State, n_deleted: int) -> str:

@@ -20,11 +20,11 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.estimators.training_state import remove_training
 from twigma_spark.io import arrow, artifacts
-from twigma_spark.io.export import mount_path, write_text
+from twigma_spark.io.export import write_text
 from twigma_spark.io.frames import union
-from twigma_spark.io.local_files import IMAGE_SUFFIXES, URL, is_elsewhere
+from twigma_spark.io.local_files import IMAGE_SUFFIXES, URL, is_elsewhere, mount_path
 from twigma_spark.io.session import is_local
-from twigma_spark.io.tables import FEW_IDS, Store
+from twigma_spark.io.tables import FEW_IDS, Store, is_folder
 from twigma_spark.io.url_files import Settings, remove_url, settings_of
 from twigma_spark.models.reward_files import FOLDER
 from twigma_spark.schemas import TABLES, TOMBSTONES, Kind, Table
@@ -40,6 +40,12 @@ LONGEST_ID = 512
 AT_ONCE = 4
 # Tables that say what belongs to whom: the others go before them, so that a purge that was cut off finds all again.
 LAST = ("captions", "images", "media", "posts")
+# Kind of a tombstone that is there until all of a purge is done; its digest says nothing.
+UNDER_WAY = "purge"
+NO_STORE = (
+    "store.root must be a store that a run has filled. Got {!r}, where there is no table; name the store with --conf "
+    "or --set store.root=..."
+)
 
 
 @dataclass(frozen=True)
@@ -87,21 +93,36 @@ def read_ids(file: Path | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, hours: int, dry_run: bool) -> Purged:
+def require_folder(root: str) -> None:
+    """Check, before anything is written there, that a store that is a folder is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if is_folder(root) and not Path(root).is_dir():
+        raise ConfigError(NO_STORE.format(root))
+
+
+def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, dry_run: bool) -> Purged:
     """Delete what was asked for from every table that knows it, and return what was found and deleted.
 
     Posts go with their images, authors with their posts. A picture or a text that another post has too stays. Digests
-    of the ids are kept in `tombstones`, so that no later run brings them back; a purge that was cut off is done again.
+    of the ids are kept in `tombstones`, so that no later run brings them back. One that was cut off is done again;
+    files and older versions that it left the next purge removes, whatever its ids.
 
     Args:
-        cfg: the configuration, for the corpora and the report.
+        cfg: the configuration, for the corpora, the report and what becomes of older versions of the tables.
         store: the tables.
         request: what is to be purged.
         log: shows a line.
         files: whether pictures and pages on this machine are deleted and rewritten too.
-        hours: of older versions of the tables that are kept (VACUUM).
         dry_run: whether it is only counted.
+
+    Raises:
+        ConfigError: there is no table in the store.
     """
+    if not any(map(store.exists, TABLES)):
+        raise ConfigError(NO_STORE.format(store.root))
     ids = _resolve(store, request)
     counts: dict[str, int] = {kind: len(each) for kind, each in ids.items()}
     log("purge: " + ", ".join(f"{n:,} {kind}s" for kind, n in counts.items()) + " in the store")
@@ -109,26 +130,47 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, ho
         return Purged(counts)
     files_of = _select(store.read("images"), "image_id", ids["image"]).select("corpus", "source_key").collect()
     # First, so that a run that begins meanwhile leaves them out.
-    _bury(store, ids)
+    if cut_off := _bury(store, ids):
+        log("purge: an earlier one was cut off; what it has left is done now")
     removed, left = _clean_sources(cfg, ids, files_of, files)
+    rows = _delete_rows(store, ids)
+    for name, n in rows.items():
+        log(f"purge: {name}: {n:,} rows")
+    if rows or cut_off:
+        # What a purge that was cut off has deleted can no longer be told.
+        corpora = [corpus.name for corpus in cfg.corpora] if cut_off else [row["corpus"] for row in files_of]
+        removed += _drop_fitted(cfg, store, corpora, rows, of_images=cut_off or "images" in rows)
+        touched = [name for name in TABLES if store.exists(name)] if cut_off else list(rows)
+        left = (*left, *rewrite_files(cfg, store, touched), *_name_copies(cfg, store, cut_off or "artifacts" in rows))
+        left = (*left, *remove_versions(cfg, store, touched))
+    store.delete_all("tombstones", f"kind = '{UNDER_WAY}'")
+    return Purged(counts, rows, removed, left)
+
+
+def _delete_rows(store: Store, ids: Mapping[Kind, Sequence[str]]) -> dict[str, int]:
+    """Return how many rows were deleted, of the tables that had some."""
     rows: dict[str, int] = {}
     first = [name for name in TABLES if name not in LAST]
     with ThreadPoolExecutor(AT_ONCE) as pool:  # a commit is mostly waiting
         rows |= zip(first, pool.map(lambda name: _delete(store, TABLES[name], ids), first), strict=True)
     rows |= {name: _delete(store, TABLES[name], ids) for name in LAST}
-    rows = {name: n for name, n in rows.items() if n}
-    for name, n in rows.items():
-        log(f"purge: {name}: {n:,} rows")
-    if rows:
-        removed += _drop_fitted(cfg, store, {row["corpus"] for row in files_of}, rows)
-        left = (*left, *rewrite_files(cfg, store, rows), *_name_copies(cfg, store, rows))
-        store.vacuum(rows, hours)
-    if hours and rows:
-        left = (
-            *left,
-            f"older versions of the tables hold the rows for {hours} hours more (--vacuum-hours 0 ends that)",
+    return {name: n for name, n in rows.items() if n}
+
+
+def remove_versions(cfg: Config, store: Store, names: Collection[str]) -> Iterator[str]:
+    """Remove versions of tables older than `purge.vacuum_hours`; yield what is left, in words."""
+    hours = cfg.purge.vacuum_hours
+    if kept := store.vacuum(names, hours):
+        yield (
+            f"older versions of {', '.join(kept)} are kept for as long as these tables say, since this platform lets "
+            f"no session keep less (--vacuum-hours {hours}): for each of them, ALTER TABLE ... SET TBLPROPERTIES "
+            f"('delta.deletedFileRetentionDuration' = 'interval {hours} hours'), then twigma maintain"
         )
-    return Purged(counts, rows, removed, left)
+    elif hours and names:
+        yield (
+            f"older versions of the tables, with what was deleted from them, are kept for {hours} hours "
+            "(--vacuum-hours 0 removes them at once)"
+        )
 
 
 def rewrite_files(cfg: Config, store: Store, names: Iterable[str]) -> Iterator[str]:
@@ -198,22 +240,34 @@ def _select(rows: DataFrame, column: str, ids: Sequence[str], others: bool = Fal
     return rows.join(F.broadcast(named), rows[column] == named["purged_id"], "left_anti" if others else "left_semi")
 
 
-def _bury(store: Store, ids: Mapping[Kind, Sequence[str]]) -> None:
-    """Write the digests of all ids, those that the store has not seen yet too."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    rows = [
-        (kind, sha256(each.encode()).hexdigest(), now)
-        for kind, names in ids.items()
-        if kind != "text"
-        for each in names
-    ]
-    store.write("tombstones", arrow.local_frame(store.spark, rows, TOMBSTONES.schema), stage="purge")
+def _bury(store: Store, ids: Mapping[Kind, Sequence[str]]) -> bool:
+    """Write the digests of all ids, those that the store has not seen yet too, and that a purge is under way.
+
+    Returns:
+        Whether a purge was under way already, which was cut off. Where nothing is new, nothing is written.
+    """
+    there, now = store.read("tombstones"), datetime.now(UTC).replace(tzinfo=None)
+    named = [(kind, each) for kind, names in ids.items() if kind != "text" for each in names]
+    rows = [(kind, sha256(each.encode()).hexdigest(), now) for kind, each in [*named, (UNDER_WAY, "")]]
+    frame = arrow.local_frame(store.spark, rows, TOMBSTONES.schema)
+    new = {row["kind"] for row in frame.join(there, list(TOMBSTONES.key), "left_anti").select("kind").collect()}
+    if new - {UNDER_WAY}:
+        store.write("tombstones", frame, stage="purge")
+    return UNDER_WAY not in new
 
 
-def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[str, int]) -> int:
-    """Return how many files were removed that hold what was purged: fitted models, indexes and the report."""
+def _drop_fitted(cfg: Config, store: Store, corpora: Iterable[str], rows: dict[str, int], of_images: bool) -> int:
+    """Return how many files were removed that hold what was purged: fitted models, indexes and the report.
+
+    Args:
+        cfg: the configuration, for where the files are.
+        store: the tables.
+        corpora: those of the images that go.
+        rows: deleted, by table; those of `artifacts` and `reports` are added.
+        of_images: whether images go.
+    """
     references = set(corpora) & set(cfg.of_role("generated", "natural", "art"))
-    stages = [*OF_POSTS, *(["neighbours"] if references else [])] if rows.get("images") else []
+    stages = [*OF_POSTS, *(["neighbours"] if references else [])] if of_images else []
     removed, settings = 0, settings_of(store.spark)
     if stages:
         condition = F.col("stage").isin(stages)
@@ -250,10 +304,10 @@ def _remove_unnamed(cfg: Config, references: Collection[str], settings: Settings
     return removed + sum(artifacts.remove_copies(cache) for cache in {None, cfg.neighbours.search.cache})
 
 
-def _name_copies(cfg: Config, store: Store, rows: Mapping[str, int]) -> Iterator[str]:
+def _name_copies(cfg: Config, store: Store, had_files: bool) -> Iterator[str]:
     """Yield, in words, where copies of fitted files may be that this machine cannot reach."""
     kept = cfg.store.artifacts or cfg.store.root
-    if rows.get("artifacts") and (URL.match(kept) or cfg.neighbours.search.cache) and not is_local(store.spark):
+    if had_files and (URL.match(kept) or cfg.neighbours.search.cache) and not is_local(store.spark):
         place = cfg.neighbours.search.cache or "twigma-spark-* among the temporary files"
         yield f"copies of indexes and models on the disks of other nodes ({place}) are as they were, where these run on"
 

@@ -243,6 +243,18 @@ HASHES = Table(
     ids={"image_id": "image"},
 )
 
+THUMBNAILS = Table(
+    "thumbnails",
+    "Small pictures of the images that have a hash, of which an atlas is made without their files.",
+    _columns("""
+        image_id STRING: image
+        thumbnail BINARY: JPEG file of at most 64 pixels a side and 2,000 bytes, not blurred
+    """),
+    key=("image_id",),
+    mode="merge",
+    ids={"image_id": "image"},
+)
+
 DUPLICATES = Table(
     "duplicates",
     "Images that repeat another one; images that are not listed here are kept.",
@@ -592,7 +604,7 @@ TOMBSTONES = Table(
     "tombstones",
     "What was purged and must not come back: digests only, from which no id can be read.",
     _columns("""
-        kind STRING: post, image or picture
+        kind STRING: post, image or picture; or purge, where one is not done yet
         digest STRING: SHA-256 of the id
         at TIMESTAMP: when it was purged, UTC
     """),
@@ -604,8 +616,8 @@ TOMBSTONES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        DOWNLOADS, RAW_POSTS, POSTS, MEDIA, IMAGES, EMBEDDINGS, HASHES, DUPLICATES, SHARED_IMAGES, SCORES, CAPTIONS,
-        TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, BASELINE_SCORES,
+        DOWNLOADS, RAW_POSTS, POSTS, MEDIA, IMAGES, EMBEDDINGS, HASHES, THUMBNAILS, DUPLICATES, SHARED_IMAGES, SCORES,
+        CAPTIONS, TEXT_EMBEDDINGS, CENTROIDS, CLUSTERS, THEMES, NEIGHBOURS, COPIES, PROJECTION, PAIRS, BASELINE_SCORES,
         HELD_OUT_PAIRS, REWARD_SCORES, ARTIFACTS, RESULTS, GROUP_DISTANCES, REPORTS, REJECTS, RUNS, TOMBSTONES,
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,26 +25,18 @@ class Peak:
 @contextmanager
 def watched() -> Iterator[Peak]:
     """Give a record that holds the peaks once the block has ended; mapped files are not counted."""
-    peak, ended = Peak(), threading.Event()
+    peak = Peak()
 
-    def watch() -> None:
-        while True:
-            own = resident()
-            python = own.get(os.getpid(), Process("", 0)).bytes
-            java = sum(each.bytes for each in own.values() if each.name == "java")
-            peak.driver = max(peak.driver, python)
-            peak.with_jvm = max(peak.with_jvm, python + java)
-            peak.everything = max(peak.everything, sum(each.bytes for each in own.values()))
-            if ended.wait(EVERY):
-                return
+    def look() -> None:
+        own = resident()
+        python = own.get(os.getpid(), Process("", 0)).bytes
+        java = sum(each.bytes for each in own.values() if each.name == "java")
+        peak.driver = max(peak.driver, python)
+        peak.with_jvm = max(peak.with_jvm, python + java)
+        peak.everything = max(peak.everything, sum(each.bytes for each in own.values()))
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with _repeated(look, EVERY):
         yield peak
-    finally:
-        ended.set()
-        watcher.join()
 
 
 @dataclass(frozen=True)
@@ -78,16 +70,25 @@ class Usage:
 def sampled(root: int, every: float = EVERY) -> Iterator[list[Usage]]:
     """Give a list that grows by what a process and its descendants use, every so many seconds until the block ends."""
     spent: dict[tuple[int, str], tuple[float, int]] = {}
-    seen, ended = [_usage(root, spent)], threading.Event()
+    seen: list[Usage] = []
+    with _repeated(lambda: seen.append(_usage(root, spent)), every):
+        yield seen
+
+
+@contextmanager
+def _repeated(look: Callable[[], None], every: float) -> Iterator[None]:
+    """Look now, and again every so many seconds until the block ends."""
+    ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(every):
-            seen.append(_usage(root, spent))
+            look()
 
+    look()
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield seen
+        yield
     finally:
         ended.set()
         watcher.join()

@@ -4,7 +4,7 @@ Of 805,650 images of 623,707 posts, and three references of 20,000. `python -m t
 of them, `--share 0.01` on less. There is no other side to compare with: the targets are three minutes for release and
 atlas, one minute and 25 MB for the report, and 2 GB for the driver. The tables are those of `tests.bench.statistics`,
 with vectors of 8 elements, since nothing here reads them. Pictures are 200 drawings, each the file of many images:
-12 GB in the table `images`, as a store has them.
+15 GB in the table `images`, as a store has them, and 1 GB in `thumbnails`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.bench.book import progress, timed
 from tests.bench.memory import watched
 from tests.bench.records import FOLDER, Record, keep
 from tests.bench.statistics import Bench
-from tests.bench.statistics_data import THEMES, WORDS, Size, stored, with_pictures
+from tests.bench.statistics_data import THEMES, WORDS, Size, stored, thumbnails, with_pictures
 from twigma_spark.atlas import build_atlas
 from twigma_spark.config.release import Release
 from twigma_spark.io.session import open_session, picture_batches, small_pages
@@ -78,7 +78,10 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
         ("themes", k, n + 1, WORDS[(7 * k + n) % len(WORDS)], 1.0 / (n + 1)) for k in range(THEMES) for n in range(5)
     ]
     empty = {name: spark.createDataFrame([], TABLES[name].schema) for name in TABLES}
-    drawn = {"projection": place, "media": served, "images": with_pictures(spark, images)}
+    drawn = {
+        "projection": place, "media": served, "images": with_pictures(spark, images),
+        "thumbnails": thumbnails(spark, images),
+    }  # fmt: skip
     known = {}
     for name, made in drawn.items():
         with picture_batches(spark, 128), small_pages(spark, TABLES[name].page_rows):

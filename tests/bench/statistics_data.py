@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from tests.bench import vectors_data
 from twigma_spark.config.settings import Config
 from twigma_spark.io import arrow
+from twigma_spark.models.small_jpegs import small_jpeg
 from twigma_spark.schemas import TABLES
 from twigma_spark.stages import specs
 from twigma_spark.stages.ingest import FILE_BYTES
@@ -283,13 +284,25 @@ def text_vectors(cfg: Config, size: Size, there: DataFrame) -> DataFrame:
 def with_pictures(spark: SparkSession, images: DataFrame, side: int = SIDE) -> DataFrame:
     """Return images with files; the bytes of each are one of a few drawings of so many pixels a side."""
     drawn = arrow.local_frame(spark, [(n, _drawing(n, side)) for n in range(PICTURES)], "drawing INT, bytes BINARY")
-    number = F.pmod(F.xxhash64("image_id"), F.lit(PICTURES)).cast("int").alias("drawing")
+    number = _drawing_number().alias("drawing")
     others = [name for name in images.columns if name != "content"]
     # In files as ingest writes them; the order first, which the pictures need not pass through.
     n_bytes = images.count() * BYTES * side**2 // SIDE**2
     placed = in_order(images.select(*others, number), max(2, n_bytes // FILE_BYTES))
     found = placed.join(F.broadcast(drawn), "drawing")
     return found.select(*others, F.col("bytes").alias("content")).select(*images.columns)
+
+
+def thumbnails(spark: SparkSession, images: DataFrame) -> DataFrame:
+    """Return the rows of the table `thumbnails` of images with the files of `with_pictures`."""
+    small = [(n, small_jpeg(_drawing(n, SIDE), blurred=False)) for n in range(PICTURES)]
+    drawn = arrow.local_frame(spark, small, "drawing INT, thumbnail BINARY")
+    placed = images.select("image_id", _drawing_number().alias("drawing"))
+    return placed.join(F.broadcast(drawn), "drawing").select("image_id", "thumbnail")
+
+
+def _drawing_number() -> Column:
+    return F.pmod(F.xxhash64("image_id"), F.lit(PICTURES)).cast("int")
 
 
 def _drawing(number: int, side: int) -> bytes:

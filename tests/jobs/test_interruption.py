@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.jobs.images import jpeg, write_images
+from tests.jobs.stage_process import StageProcess, commits
 from twigma_spark.errors import ExitCode
 from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.faults
 IMAGES, CHUNK = 200, 50
-TWIGMA = str(Path(sys.executable).parent / "twigma")
+TABLE = "embeddings"
 
 
 @pytest.fixture(scope="module")
@@ -29,42 +25,13 @@ def contents() -> list[bytes]:
     return [jpeg(n) for n in range(IMAGES)]
 
 
-class Embedding:
-    """A run of the stage `embed`, in a process group of its own."""
-
-    def __init__(self, root: str, *settings: str) -> None:
-        settings = (
-            f"store.root={root}", "models.image={kind: open_clip, path: 'sample:clip', precision: fp32}",
-            f"embed.commit_every={CHUNK}", "spark.conf={spark.driver.memory: 1g}", *settings,
-        )  # fmt: skip
-        command = [TWIGMA, "stage", "embed"] + [word for setting in settings for word in ("--set", setting)]
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            cwd=root + "/..",
-        )
-
-    def end(self) -> tuple[int, str]:
-        """Return its exit status and its output."""
-        output, _ = self.process.communicate(timeout=600)
-        return self.process.returncode, output
-
-
-def commits(root: str) -> int:
-    """Return how many chunks are in the log of `embeddings`."""
-    entries = [path.read_text() for path in Path(root, "embeddings", "_delta_log").glob("*.json")]
-    return sum('"add":' in entry for entry in entries)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 400) -> None:
-    """Return once the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came so far"
-        time.sleep(0.05)
+def embed(root: str, *more: str) -> StageProcess:
+    """Start the stage `embed`."""
+    settings = (
+        "models.image={kind: open_clip, path: 'sample:clip', precision: fp32}", f"embed.commit_every={CHUNK}",
+        "spark.conf={spark.driver.memory: 1g}", *more,
+    )  # fmt: skip
+    return StageProcess("embed", root, settings)
 
 
 def ids_in(store: Store) -> list[str]:
@@ -76,16 +43,16 @@ def test_killed_runs_and_a_lost_worker_lose_and_repeat_nothing(store: Store, con
     wanted = write_images(store, contents)
 
     # The machine ends all at once.
-    first = Embedding(store.root)
-    wait_for(lambda: commits(store.root) >= 1)
+    first = embed(store.root)
+    first.wait_for(lambda: commits(store.root, TABLE) >= 1)
     os.killpg(first.process.pid, signal.SIGKILL)
     first.end()
     done = len(ids_in(store))
     assert CHUNK * 0.5 < done < IMAGES
 
     # Spark's JVM ends, as it does where its memory does not suffice: one sentence says so.
-    second, before = Embedding(store.root), commits(store.root)
-    wait_for(lambda: commits(store.root) > before)
+    second, before = embed(store.root), commits(store.root, TABLE)
+    second.wait_for(lambda: commits(store.root, TABLE) > before)
     (java,) = [p for p in psutil.Process(second.process.pid).children() if p.name() == "java"]
     java.kill()
     status, output = second.end()
@@ -96,9 +63,9 @@ def test_killed_runs_and_a_lost_worker_lose_and_repeat_nothing(store: Store, con
     assert after_first < done < IMAGES
 
     # A Python worker ends: Spark tries its task again, and the run computes what is left, and no more.
-    third, before = Embedding(store.root, "spark.master=local[2,4]"), commits(store.root)
-    wait_for(lambda: commits(store.root) > before)
-    wait_for(lambda: kill_workers(third.process.pid) > 0)
+    third, before = embed(store.root, "spark.master=local[2,4]"), commits(store.root, TABLE)
+    third.wait_for(lambda: commits(store.root, TABLE) > before)
+    third.wait_for(lambda: kill_workers(third.process.pid) > 0)
     status, output = third.end()
     assert status == 0, output
     assert ids_in(store) == sorted(wanted)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,12 +11,13 @@ import psutil
 import pytest
 
 from tests.hosts import Host, png, serving
+from tests.jobs.stage_process import StageProcess, commits
 from twigma_spark.io.tables import Store
 
 pytestmark = pytest.mark.faults
 # Pictures that come, that come at the third request, and that are gone; of each part some.
 FINE, BUSY, GONE, CHUNK, RATE, THREADS = 180, 6, 6, 48, 30, 4
-TWIGMA = str(Path(sys.executable).parent / "twigma")
+TABLE = "downloads"
 
 
 @pytest.fixture
@@ -40,40 +37,15 @@ def photos(tmp_path: Path, host: Host) -> Path:
     return tmp_path / "photos"
 
 
-class Fetching:
-    """A run of the stage `fetch`, in a process group of its own."""
-
-    def __init__(self, root: str, photos: Path, master: str) -> None:
-        corpus = f"{{name: photos, role: natural, path: {photos}, metadata: {photos}.csv, fetch: true}}"
-        settings = (
-            f"store.root={root}", f"corpora=[{corpus}]", f"fetch.commit_every={CHUNK}", f"fetch.rate={RATE}",
-            f"fetch.threads={THREADS}", "fetch.private_hosts=[127.0.0.1, localhost]", f"spark.master={master}",
-            "spark.conf={spark.driver.memory: 1g, spark.executor.memory: 1g}",
-        )  # fmt: skip
-        command = [TWIGMA, "stage", "fetch"] + [word for setting in settings for word in ("--set", setting)]
-        env = {**os.environ, "SPARK_WORKER_DIR": f"{root}-work"}
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=env
-        )
-
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 300) -> None:
-        """Return once the condition holds."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert self.process.poll() is None, self.end()[1]
-            assert time.monotonic() < end, "it never came so far"
-            time.sleep(0.02)
-
-    def end(self) -> tuple[int, str]:
-        """Return its exit status and its output."""
-        output, _ = self.process.communicate(timeout=600)
-        return self.process.returncode, output
-
-
-def commits(root: str) -> int:
-    """Return how many parts are in the log of `downloads`."""
-    entries = [path.read_text() for path in Path(root, "downloads", "_delta_log").glob("*.json")]
-    return sum('"add":' in entry for entry in entries)
+def fetch(root: str, photos: Path, master: str) -> StageProcess:
+    """Start the stage `fetch`."""
+    corpus = f"{{name: photos, role: natural, path: {photos}, metadata: {photos}.csv, fetch: true}}"
+    settings = (
+        f"corpora=[{corpus}]", f"fetch.commit_every={CHUNK}", f"fetch.rate={RATE}",
+        f"fetch.threads={THREADS}", "fetch.private_hosts=[127.0.0.1, localhost]", f"spark.master={master}",
+        "spark.conf={spark.driver.memory: 1g, spark.executor.memory: 1g}",
+    )  # fmt: skip
+    return StageProcess("fetch", root, settings, SPARK_WORKER_DIR=f"{root}-work")
 
 
 def there(photos: Path) -> set[str]:
@@ -92,9 +64,9 @@ def check_all(store: Store, photos: Path, host: Host) -> list[tuple[str, int, st
 
 
 def test_a_killed_driver_loses_and_repeats_nothing_that_was_committed(store: Store, photos: Path, host: Host) -> None:
-    first = Fetching(store.root, photos, "local[2]")
+    first = fetch(store.root, photos, "local[2]")
     # Into the part after the first commit.
-    first.wait_for(lambda: commits(store.root) >= 1)
+    first.wait_for(lambda: commits(store.root, TABLE) >= 1)
     count = sum(host.seen.values())
     first.wait_for(lambda: sum(host.seen.values()) >= count + 10)
     # Python's workers are in a group of their own, and would go on for a while.
@@ -106,7 +78,7 @@ def test_a_killed_driver_loses_and_repeats_nothing_that_was_committed(store: Sto
     seen, had = Counter(host.seen), there(photos)
     assert CHUNK * 0.5 < len(committed) < FINE and len(had) < FINE
 
-    second = Fetching(store.root, photos, "local[2]")
+    second = fetch(store.root, photos, "local[2]")
     status, output = second.end()
     assert status == 0, output
     rows = check_all(store, photos, host)
@@ -120,8 +92,8 @@ def test_a_killed_driver_loses_and_repeats_nothing_that_was_committed(store: Sto
 
 
 def test_lost_executors_lose_and_repeat_nothing_that_was_written(store: Store, photos: Path, host: Host) -> None:
-    run = Fetching(store.root, photos, "local-cluster[2,1,1024]")
-    run.wait_for(lambda: commits(store.root) >= 1)
+    run = fetch(store.root, photos, "local-cluster[2,1,1024]")
+    run.wait_for(lambda: commits(store.root, TABLE) >= 1)
     count = sum(host.seen.values())
     run.wait_for(lambda: sum(host.seen.values()) >= count + 10)
     seen, had = Counter(host.seen), there(photos)

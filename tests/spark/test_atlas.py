@@ -26,10 +26,11 @@ from pyspark.sql import SparkSession
 
 from tests import tables as declared
 from tests.unit.browser import FOUND, browser
-from twigma_spark.atlas import ATLAS, TABLES, THEMES, VIEWER, Atlas, build_atlas
+from twigma_spark.atlas import ATLAS, TABLES, THEMES, VIEWER, Atlas, _files_without_thumbnail, build_atlas
 from twigma_spark.cli import explore
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
+from twigma_spark.models.small_jpegs import small_jpeg
 
 # Ids whose order is none of the corpora's, so that a row number is not the order in which the rows were given.
 POSTS, ART = (8, 2, 6), (5, 1)
@@ -58,12 +59,12 @@ def picture(seed: int) -> bytes:
 def literal() -> dict[str, list[dict[str, Any]]]:
     """Return three images of posts and two of art on the map; an image of the map that is gone has the id 9."""
     images = [
-        {"image_id": key(i), "corpus": "posts", "source_key": f"t{i}/{i}", "post_id": f"t{i}",
+        {"image_id": key(i), "corpus": "posts", "source_key": f"t{i}/{i}", "post_id": f"t{i}", "n_bytes": 9,
          "content": b"broken" if i == 6 else picture(i), "sensitive": None if i == 2 else i == 8}
         for i in POSTS
     ] + [
         {"image_id": key(i), "corpus": "art", "source_key": f"{i}.jpg", "title": "Sun", "artist": "A. B.",
-         "created_at": datetime(1890, 1, 1), "content": picture(i), "sensitive": False}
+         "created_at": datetime(1890, 1, 1), "n_bytes": 9, "content": picture(i), "sensitive": False}
         for i in ART
     ]  # fmt: skip
     near = [(8, 5, 0.9), (8, 1, 0.7), (2, 1, 0.8), (2, 9, 0.99)]
@@ -84,6 +85,7 @@ def literal() -> dict[str, list[dict[str, Any]]]:
                        for n in range(2)],
         "reward_scores": [{"image_id": key(8), "corpus": "posts", "score": 0.25}],
         "copies": [{"image_id": key(8), "reference": "art", "neighbour_id": key(5), "similarity": 0.9}],
+        "thumbnails": [],
     }  # fmt: skip
 
 
@@ -159,10 +161,41 @@ def test_pictures_are_shown_where_asked_and_no_theme_makes_no_labels(build: Buil
 
 
 def test_vectors_alone_make_an_atlas_without_pictures(build: Build, tmp_path: Path) -> None:
-    made = build(tmp_path / "out", {"images": [i | {"content": None} for i in literal()["images"]]})
+    made = build(tmp_path / "out", {"images": [i | {"content": None, "n_bytes": None} for i in literal()["images"]]})
     assert (made.rows.rows, made.rows.drawn, made.rows.hidden) == (5, 0, 0)
     assert "--image" not in made.command and "--text caption --labels" in made.command
     assert build.said[1:] == ["atlas: the images came as vectors: it has no pictures"]  # type: ignore[attr-defined]
+
+
+def thumbnail(seed: int) -> bytes:
+    """Return the thumbnail of a picture."""
+    return small_jpeg(picture(seed), blurred=False)
+
+
+def test_a_thumbnail_takes_the_place_of_the_file(build: Build, tmp_path: Path) -> None:
+    """Art 1 may be shown and art 5 not; the files of both are other pictures, of 5 its thumbnail is broken."""
+    made = {1: thumbnail(0), 5: b"broken", 8: thumbnail(8)}
+    build(tmp_path / "out", {"thumbnails": [{"image_id": key(i), "thumbnail": made[i]} for i in made]})
+    rows = {int(r["image_id"], 16): r["image"] for r in pq.read_table(tmp_path / "out" / ATLAS).to_pylist()}
+    assert rows[1] == thumbnail(0) != thumbnail(1)
+    assert rows[5] is None
+    assert brightness(rows[8]) < 20
+    # Those without a thumbnail are made of their files.
+    assert brightness(rows[2]) < 20
+    assert rows[6] is None
+
+
+def test_no_file_is_read_where_all_have_a_thumbnail(spark: SparkSession) -> None:
+    """Image 7 is not on the map, and image 3 came as a vector."""
+    images = [{"image_id": key(i), "content": b"file", "n_bytes": 4} for i in (1, 2, 7)]
+    tables = {
+        "images": declared.table(spark, "images", [*images, {"image_id": key(3)}]),
+        "projection": declared.table(spark, "projection", [{"image_id": key(i)} for i in (1, 2, 3)]),
+    }
+    for drawn, without in (((1, 2), None), ((1,), [key(2)])):
+        small = [{"image_id": key(i), "thumbnail": b"small"} for i in drawn]
+        files = _files_without_thumbnail({**tables, "thumbnails": declared.table(spark, "thumbnails", small)})
+        assert (files if files is None else [r["image_id"] for r in files.collect()]) == without
 
 
 @pytest.mark.parametrize(("changed", "sentence"), [
@@ -193,7 +226,7 @@ def test_figures_are_refused_after_a_purge_that_was_cut_off(
     rows: dict[str, list[dict[str, Any]]] = {"images": literal()["images"], "tombstones": [named("image", key(1))]}
     store = SimpleNamespace(read=lambda name: declared.table(spark, name, rows[name]))
     monkeypatch.setattr(explore, "open_store", lambda cfg: nullcontext(store))
-    with pytest.raises(ConfigError, match=r"a purge must have ended before figures. Got 1 images in the store"):
+    with pytest.raises(ConfigError, match=r"a purge must have ended before figures. Got 1 image in the store"):
         explore.figures(tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

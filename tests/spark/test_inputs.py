@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import pytest
 from pyspark.sql import SparkSession
 
+from tests import moto_server
+from tests.tables import table
 from twigma_spark.config.overlays import load
 from twigma_spark.config.settings import Config
 from twigma_spark.io.arrow import local_frame
-from twigma_spark.stages import inputs, specs
+from twigma_spark.io.url_files import write_url
+from twigma_spark.stages import concordance, inputs, pairs, specs
+from twigma_spark.stages.stage import StageContext
 
 EMBEDDINGS = "image_id STRING, model_id STRING, preprocess_rev STRING, corpus STRING, dim INT, embedding ARRAY<FLOAT>"
 
@@ -61,3 +68,41 @@ def test_where_nothing_is_left_out_the_vectors_are_read_as_they_are(spark: Spark
     found = inputs.kept_vectors(Config(), images, local_frame(spark, rows, EMBEDDINGS), none)
     assert sorted(r.image_id for r in found.collect()) == ["a", "b"]
     assert "Join" not in found._jdf.queryExecution().optimizedPlan().toString()
+
+
+@pytest.fixture
+def s3(spark: SparkSession) -> Iterator[moto_server.Server]:
+    """S3, of which the session knows the address and the keys."""
+    with moto_server.serving() as server:
+        for key, value in server.settings:
+            spark.conf.set(key, value)
+        yield server
+        for key, _ in server.settings:
+            spark.conf.unset(key)
+
+
+def test_stages_read_judgements_and_answers_in_s3_as_the_session_reaches_it(
+    spark: SparkSession, s3: moto_server.Server
+) -> None:
+    place = f"s3a://{moto_server.BUCKET}/inputs"
+    judged = {"format": "imagereward", "path": f"{place}/judged.json", "corpus": "own"}
+    cfg = Config.model_validate({
+        "corpora": [{"name": "own", "role": "posts", "path": "p"}],
+        "pairs": {"files": [judged]}, "concordance": {"answers": f"{place}/answers"},
+    })  # fmt: skip
+
+    def sources() -> list[str]:
+        return [stage.sources(cfg, spark) for stage in (pairs.STAGE, concordance.STAGE) if stage.sources]
+
+    before = sources()
+    item = {"prompt": "p", "generations": ["a", "b"], "ranking": [1, 2]}
+    write_url(judged["path"], json.dumps([item]).encode(), s3.settings)
+    saved = {"annotator": "ann", "answers": [{"item": "x", "keywords": ["castle"], "group": "g"}]}
+    write_url(f"{place}/answers/ann.json", json.dumps(saved).encode(), s3.settings)
+    assert not set(before) & set(sources()) and sources() == sources()
+    (row,) = pairs._read(spark, cfg.pairs.files[0]).collect()
+    assert tuple(row) == ("p", "a", "b", "own")
+    context = StageContext(spark, lambda frame: frame, lambda text: None)
+    empty = [table(spark, name, []) for name in ("clusters", "captions")]
+    results = concordance.run(cfg, context, *empty)["results"].collect()
+    assert [(r.metric, r.n) for r in results if r.metric == "unknown_answers"] == [("unknown_answers", 1)]

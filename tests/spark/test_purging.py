@@ -16,10 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row, SparkSession
+from typer.testing import CliRunner
 
 from tests import moto_server
 from tests import tables as declared
 from tests.hosts import png
+from twigma_spark.cli.main import app
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
@@ -87,9 +89,16 @@ def fill(store: Store, names: Collection[str]) -> None:
 
 
 def run(
-    store: Store, request: Request, cfg: Config | None = None, files: bool = False, dry_run: bool = False
+    store: Store,
+    request: Request,
+    cfg: Config | None = None,
+    files: bool = False,
+    dry_run: bool = False,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Purged:
-    return purge(cfg or Config(), store, request, lambda text: None, files, 0, dry_run)
+    settings = (cfg or Config()).model_dump(exclude_unset=True)
+    settings["purge"] = {**settings.get("purge", {}), "vacuum_hours": 0}
+    return purge(Config.model_validate(settings), store, request, log, files, dry_run)
 
 
 def test_every_table_says_whose_its_rows_are() -> None:
@@ -130,9 +139,14 @@ def test_nothing_of_a_purged_post_is_left_in_any_file(store: Store, monkeypatch:
         assert bool(rows) is (name not in of_both), name
         assert not any("aaaa" in str(r) for r in rows), name
     files = parquet_files(store)
-    assert len(files) > len(names - of_both) and not [p for p in files if "aaaa" in str(pq.read_table(p).to_pylist())]
+    assert len(files) > len(names - of_both) and not [p for p in files if "aaaa" in parquet_text(p)]
     tombstones = store.read("tombstones")
     assert tombstones.groupBy("kind").count().collect() and "aaaa" not in str(tombstones.collect())
+
+
+def parquet_text(path: Path) -> str:
+    """Return the rows of a file as text; `read_table` would add the columns that its folders name."""
+    return str(pq.ParquetFile(path).read().to_pylist())
 
 
 def parquet_files(store: Store) -> list[Path]:
@@ -142,7 +156,7 @@ def parquet_files(store: Store) -> list[Path]:
 
 def files_with(store: Store, name: str, text: str) -> list[Path]:
     """Return the files of a table, of all its versions, that hold a text."""
-    return [p for p in Path(store.path(name)).rglob("*.parquet") if text in str(pq.read_table(p).to_pylist())]
+    return [p for p in Path(store.path(name)).rglob("*.parquet") if text in parquet_text(p)]
 
 
 @pytest.mark.parametrize(("reorg", "left"), [(True, 0), (False, 1)])
@@ -163,6 +177,50 @@ def test_a_purged_text_is_in_no_file_of_a_table_with_deletion_vectors(store: Sto
     assert list(rewrite_files(Config(), store, ["captions"])) == [] and store.version("captions") == version
     store.vacuum(["captions"], 0)
     assert files_with(store, "captions", "text aaaa") == []
+
+
+@pytest.mark.parametrize("cut_off", ["_drop_fitted", "remove_versions"])
+def test_the_next_purge_does_what_one_that_was_cut_off_has_left(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: str
+) -> None:
+    """After its deletions; also where it is given other ids, or ids of which nothing is left."""
+    rows = [{**row(TABLES["captions"], world), "caption": f"text {world * 4}"} for world in (PURGED, KEPT)]
+    fill(store, ["images"])
+    store.write("captions", declared.table(store.spark, "captions", rows), stage="caption")
+    place = tmp_path / "art"
+    cfg = Config.model_validate({"store": {"artifacts": str(place)}, "report": {"path": str(place / "r.html")}})
+    file = declared.table(
+        store.spark, "artifacts", [{"artifact_id": "project", "stage": "project", "path": f"{place}/umap.npz"}]
+    )
+    store.write("artifacts", file, stage="project")
+    for name in ("umap.npz", "r.html"):
+        write_text(str(place / name), "aaaa")
+    ask, said = Request(images=(PURGED * 32,)), list[str]()
+    with monkeypatch.context() as patch:
+        patch.setattr(f"twigma_spark.purging.{cut_off}", lambda *args, **named: pytest.fail("cut off"))
+        with pytest.raises(BaseException, match="cut off"):
+            run(store, ask, cfg)
+    assert store.count("captions") == 1 and files_with(store, "captions", "text aaaa")
+    done = run(store, ask if cut_off == "_drop_fitted" else Request(images=("none",)), cfg, log=said.append)
+    assert said[1] == "purge: an earlier one was cut off; what it has left is done now"
+    assert not {"images", "captions"} & set(done.rows)
+    assert not files_with(store, "captions", "text aaaa") and files_with(store, "captions", "text bbbb")
+    assert store.count("artifacts") == 0 and list(place.iterdir()) == []
+    # It is done: the next one has nothing to end, and writes nothing.
+    version = store.version("tombstones")
+    assert run(store, ask, cfg, log=said.append).rows == {} and len(said) == 3
+    assert store.version("tombstones") == version
+
+
+def test_a_store_that_is_not_there_is_not_made(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_text("1\n")
+    place = tmp_path / "nothing"
+    with pytest.raises(ConfigError, match=r"store\.root must be a store that a run has filled\. Got '.*nothing'"):
+        run(Store(spark, str(place)), Request(posts=("1",)))
+    asked = ["purge", "--posts", str(tmp_path / "ids"), "--set", f"store.root={place}"]
+    found = CliRunner().invoke(app, asked)
+    assert isinstance(found.exception, ConfigError) and "must be a store that a run has filled" in str(found.exception)
+    assert not place.exists()
 
 
 def test_a_spark_without_reorg_says_which_files_still_hold_deleted_rows(
@@ -276,7 +334,7 @@ def test_what_was_purged_does_not_come_back(
     assert done.rows == {"raw_posts": 1, "posts": 1, "media": 1, "images": 2}
     assert len(done.left) == 2 and done.files == 0
     again = ingested(corpora)
-    text = "".join(str(pq.read_table(path).to_pylist()) for path in parquet_files(store))
+    text = "".join(map(parquet_text, parquet_files(store)))
     assert not [word for word in ("words 1", "name of 1", "alt 1") if word not in text]
     assert not [word for word in ("words 0", "name of 0", "alt 0", "'90'", '"90"') if word in text]
     assert {name: [r.post_id for r in again[name]] for name in ("raw_posts", "posts", "media")} == {

@@ -104,7 +104,7 @@ def test_a_store_of_an_older_version_is_refused_until_ingest_has_run(store: Stor
     with pytest.raises(SchemaError, match=r"'posts'\. Got 'tweets'.*twigma stage ingest"):
         store.read("posts")
     with pytest.raises(SchemaError, match="twigma stage ingest"):
-        purge(cfg, store, Request(posts=("10",)), lambda text: None, files=False, hours=0, dry_run=False)
+        purge(cfg, store, Request(posts=("10",)), lambda text: None, files=False, dry_run=False)
     assert [row.post_id for row in store.read("media").collect()] == ["10"]
     run_ingest(store, cfg)
     assert sorted(row.post_id for row in store.read("posts").collect()) == ["10", "11"]

@@ -20,7 +20,7 @@ from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.session import ARROW
 from twigma_spark.io.tables import fit
 from twigma_spark.schemas import REPORTS
-from twigma_spark.stages.report import STAGE, _link, collect, publish, run
+from twigma_spark.stages.report import STAGE, _link, _with_content, collect, publish, run
 from twigma_spark.stages.stage import StageContext
 
 NOW = datetime(2026, 3, 14, 9, 26)
@@ -139,7 +139,7 @@ def test_there_is_no_report_while_a_purge_has_left_images(
     cfg: Config, context: StageContext, tables: Callable[..., dict[str, DataFrame]]
 ) -> None:
     post = {"kind": "post", "digest": hashlib.sha256(b"8").hexdigest(), "at": NOW}
-    with pytest.raises(ConfigError, match=r"a purge must have ended before a report\. Got 1 images in the store"):
+    with pytest.raises(ConfigError, match=r"a purge must have ended before a report\. Got 1 image in the store"):
         run(cfg, context, **tables({**WORLD, "tombstones": [post]}))
 
 
@@ -223,6 +223,16 @@ def test_publish_without_a_report_names_the_way_out(cfg: Config, spark: SparkSes
 def test_empty_tables_make_a_report_too(context: StageContext, tables: Callable[..., dict[str, DataFrame]]) -> None:
     (row,) = run(Config(), context, **tables({}))["reports"].collect()
     assert "nothing to report yet" in row["html"]
+
+
+def test_a_small_picture_is_made_of_its_thumbnail(
+    spark: SparkSession, tables: Callable[..., dict[str, DataFrame]]
+) -> None:
+    """Image 1 has a thumbnail and is shown larger, 2 has none, 3 is not shown."""
+    thumbnails = [{"image_id": f"{n:032x}", "thumbnail": b"small"} for n in (1, 3, 5)]
+    sides = {f"{1:032x}": 65, f"{2:032x}": 64, f"{5:032x}": 64}
+    rows = _with_content(spark, tables({**WORLD, "thumbnails": thumbnails}), sides).collect()
+    assert {int(row["image_id"], 16): bytes(row["content"]) for row in rows} == {1: png(9), 2: png(18), 5: b"small"}
 
 
 def test_pictures_are_named_and_linked_from_the_page(tmp_path: Path) -> None:

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.stores import copy_store
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, SchemaError
 from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.delta_log import commits
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store, fit
+from twigma_spark.purging import remove_versions
 from twigma_spark.results import Result, Value
 from twigma_spark.schemas import IMAGES, TABLES, Column, Table
 from twigma_spark.stages.records import read_results, result_rows
@@ -351,6 +354,29 @@ def test_small_files_are_put_together_and_old_ones_removed(store: Store, spark: 
     store.vacuum(["embeddings"], 0)
     assert len(files()) == 1 and store.count("embeddings") == 3
     assert store.optimize("embeddings") == (0, 0)
+
+
+@pytest.mark.spark4
+def test_a_platform_that_allows_no_shorter_retention_removes_what_it_can(
+    store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Serverless compute of Databricks refuses the setting; a table's own retention may be changed there."""
+
+    def refuse(self: object, key: str, value: object) -> None:
+        raise AnalysisException(f"[CONFIG_NOT_AVAILABLE] Configuration {key} is not available.")
+
+    for name in ("a", "b"):
+        store.write("embeddings", vectors(spark, name), stage="embed")
+    store.optimize("embeddings")
+    files = lambda: list(Path(store.path("embeddings")).glob("*.parquet"))  # noqa: E731
+    many, cfg = len(files()), Config.model_validate({"purge": {"vacuum_hours": 0}})
+    monkeypatch.setattr(type(spark.conf), "set", refuse)
+    (said,) = remove_versions(cfg, store, ["embeddings"])
+    assert said.startswith("older versions of embeddings are kept for as long as these tables say")
+    assert len(files()) == many
+    way_out = said.partition("ALTER TABLE ... ")[2].partition("), then")[0] + ")"
+    spark.sql(f"ALTER TABLE {store.location('embeddings')} {way_out}")
+    assert list(remove_versions(cfg, store, ["embeddings"])) == [] and len(files()) == 1
 
 
 def test_of_images_only_the_pages_are_read_that_can_hold_a_chosen_one(spark: SparkSession, tmp_path: Path) -> None:

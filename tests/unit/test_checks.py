@@ -221,6 +221,30 @@ MISTAKES: dict[str, tuple[Any, str]] = {
         "corpora.p.metadata: must be on a disk or a storage that Spark lists, such as s3a://. Got 'http://host/a.csv'",
     ),
     "a sample on a URL": (lambda f: {"sample": {"out": "s3://b/s"}}, "sample.out: must be a folder on this machine"),
+    "copies of indexes on a URL": (
+        lambda f: {"neighbours": {"search": {"cache": "s3://b/c"}}},
+        "neighbours.search.cache: must be a folder on this machine",
+    ),
+    "judgements on a URL without a driver": (
+        lambda f: {"pairs": {"files": [{"format": "hpd", "path": "nowhere://b/j.json", "corpus": "mine"}]}},
+        "pairs.files.0.path: must be on a disk, or a URL that Arrow (s3://) or fsspec can read. Got 'nowhere://b/j.json'",
+    ),
+    "answers in the web": (
+        lambda f: {"concordance": {"answers": "https://host/a"}},
+        "concordance.answers: must be on a disk or a storage that Spark lists, such as s3a://. Got 'https://host/a'",
+    ),
+    "vectors on a URL": (
+        lambda f: {"corpora": [{"name": "v", "role": "art", "reader": "clip_retrieval", "path": "s3://b/v"}]},
+        "for the reader clip_retrieval. Got 's3://b/v'",
+    ),
+    "captions on a URL that nobody names": (
+        lambda f: {"corpora": [{"name": "coco", "role": "natural", "reader": "coco", "path": "s3://b/coco"}]},
+        "corpora.coco.metadata: must be named where path is a URL, for the reader coco. Got null beside 's3://b/coco'",
+    ),
+    "a captioner on a URL": (
+        lambda f: {"models": {"caption": {"kind": "blip", "name": "s3://b/blip"}}},
+        "models.caption: path must be a file or folder on this machine",
+    ),
     "a network on a URL": (
         lambda f: {"models": {"image": {"kind": "onnx", "path": "s3a://b/net.onnx"}}},
         "models.image: path must be a file or folder on this machine, or mounted there like /Volumes. Got 's3a://b/net.",

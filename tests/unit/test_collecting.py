@@ -265,6 +265,8 @@ def test_what_is_missing_is_said_before_anything_is_asked(
     for name in whole:
         with pytest.raises(ConfigError, match=f"collect.{name} must be given"):
             start_job(Collect.model_validate({**whole, name: None if name != "hashtags" else ()}), print)
+    with pytest.raises(ConfigError, match=r"collect\.out must be a folder on this machine.* Got 's3a://b/posts'"):
+        start_job(Collect.model_validate({**whole, "out": "s3a://b/posts"}), print)
     with pytest.raises(ConfigError, match=f"{TOKEN} must hold"):
         start_job(Collect.model_validate(whole), print)
     with pytest.raises(ConfigError, match="must set a budget"):

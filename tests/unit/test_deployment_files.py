@@ -21,6 +21,7 @@ from databricks.bundles.volumes import Volume
 from twigma_spark.config.overlays import find, load
 from twigma_spark.deployment import compute, emr, emr_serverless, emr_stack, folder, lifecycle
 from twigma_spark.errors import ConfigError
+from twigma_spark.io import artifacts
 from twigma_spark.io.staging import Staging
 from twigma_spark.io.tables import Store
 from twigma_spark.pipeline import STAGES
@@ -178,6 +179,12 @@ def test_the_stack_passes_cfn_lint(name: str, cluster: Path) -> None:
 def rounds(cluster: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((cluster / "serverless.json").read_text())
     return found
+
+
+def test_fitted_files_are_kept_beside_the_tables_for_the_next_cluster(cluster: Path) -> None:
+    store = load(["emr"]).store
+    assert artifacts.folder(store.root, store.artifacts).place == "s3://BUCKET/twigma/tables/_artifacts"
+    assert "store.artifacts" not in (cluster / "serverless.json").read_text()
 
 
 def test_job_runs_are_valid_by_the_model_of_emr_serverless(cluster: Path) -> None:

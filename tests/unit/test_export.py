@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twigma_spark.errors import ConfigError
-from twigma_spark.io import export, url_files
+from twigma_spark.io import local_files, url_files
 from twigma_spark.io.export import escape_formula, frame_bytes, unescape_formula, write_text
 
 
@@ -37,7 +37,7 @@ def test_a_file_url_is_a_file(tmp_path: Path) -> None:
     [("dbfs:/Volumes/a/b/r.html", "/Volumes/a/b/r.html"), ("dbfs:/reports/r.html", "/dbfs/reports/r.html")],
 )
 def test_a_dbfs_url_is_its_mount(url: str, path: str) -> None:
-    assert export.mount_path(url) == path
+    assert local_files.mount_path(url) == path
 
 
 def test_a_url_goes_through_fsspec() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import imagehash
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from scipy.fft import dctn, idctn
 
 from twigma_spark.models import hashes
@@ -21,6 +22,8 @@ from twigma_spark.models.hashes import (
     NEGATIVE,
     SIZE,
     TRANSPOSE,
+    VECTOR_BYTES,
+    WINDOW_BYTES,
     Hasher,
     compute_hash,
     distance,
@@ -35,7 +38,7 @@ def drawn(seed: int) -> Image.Image:
     return Image.fromarray(soft).resize((300, 300), Image.Resampling.BICUBIC)
 
 
-def file(image: Image.Image, name: str = "PNG", **options: int) -> bytes:
+def file(image: Image.Image, name: str = "PNG", **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, name, **options)
     return out.getvalue()
@@ -106,6 +109,30 @@ def test_the_pixel_vector_is_the_lowest_frequencies_times_their_own() -> None:
     assert found.shape == (DIM,) and found == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-3)
 
 
+@pytest.mark.parametrize("options", [{}, {"keep_rgb": True}, {"progressive": True}])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_file_is_decoded_as_in_grey(options: dict[str, bool], orientation: int) -> None:
+    """Files in YCbCr and in RGB, upright and turned; where its colours are decoded too, the hash is the same."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    content = file(drawn(3).resize((900, 600)), "JPEG", exif=exif, **options)
+    grey = Image.open(io.BytesIO(content))
+    grey.draft("L", (256, 256))
+    wanted = hashes.hash_picture(ImageOps.exif_transpose(grey))
+    found = compute_hash(content)
+    assert (found.windows == wanted.windows).all() and (found.vector == wanted.vector).all()
+
+
+def test_the_value_is_vector_windows_and_thumbnail() -> None:
+    content = file(drawn(3), "JPEG", quality=95)
+    (value,) = Hasher().setup()([content])
+    hashed, picture = value[: VECTOR_BYTES + WINDOW_BYTES], Image.open(io.BytesIO(value[VECTOR_BYTES + WINDOW_BYTES :]))
+    assert hashed == b"".join(part.tobytes() for part in compute_hash(content))
+    assert (picture.format, picture.size) == ("JPEG", (64, 64))
+    small = drawn(3).resize((64, 64), Image.Resampling.BICUBIC)
+    assert np.abs(np.asarray(picture.convert("RGB"), float) - np.asarray(small, float)).mean() < 6
+
+
 TURNED = {
     MIRROR: ImageOps.mirror,
     FLIP: ImageOps.flip,
@@ -134,13 +161,10 @@ def test_a_flat_picture_has_no_pixel_vector() -> None:
     assert not compute_hash(file(grey)).vector.any()
 
 
-def test_the_hasher_gives_the_bytes_of_both_parts_and_an_error_for_a_broken_file() -> None:
-    (value,) = Hasher().setup()([file(drawn(1))])
-    own = compute_hash(file(drawn(1)))
-    assert value == own.vector.tobytes() + own.windows.tobytes()
-    assert len(value) == hashes.VECTOR_BYTES + hashes.WINDOW_BYTES
-    with pytest.raises(ImageError):
-        Hasher(max_pixels=100).setup()([file(drawn(1))])
+def test_a_broken_or_too_large_file_has_no_hash() -> None:
+    for content in (b"broken", file(drawn(1))):
+        with pytest.raises(ImageError):
+            Hasher(max_pixels=100).setup()([content])
 
 
 def test_the_distance_is_the_least_of_whole_against_window_either_way() -> None:

@@ -407,6 +407,8 @@ def test_what_goes_with_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.M
     for name, none in (("out", None), ("hashtags", ())):
         with pytest.raises(ConfigError, match=f"collect.{name} must be given"):
             start_listening(Collect.model_validate({**whole, name: none}), print)
+    with pytest.raises(ConfigError, match=r"collect\.out must be a folder on this machine"):
+        start_listening(Collect.model_validate({**whole, "out": "s3a://b/posts"}), print)
     with pytest.raises(ConfigError, match=r"must be bluesky, which alone has a live stream\. Got 'x'"):
         start_listening(Collect.model_validate({**whole, "source": "x"}), print)
     with pytest.raises(ValidationError):

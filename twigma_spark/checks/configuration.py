@@ -10,16 +10,15 @@ from itertools import islice
 from pathlib import Path
 
 from twigma_spark.checks.metadata import check_metadata
-from twigma_spark.checks.places import ON_THIS_MACHINE, check_folders, check_urls
+from twigma_spark.checks.places import check_folders, check_urls, read_paths
 from twigma_spark.checks.problem import Problem, absolute, require_path
-from twigma_spark.checks.remote import read_paths
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.models import ImageModel, OnnxSettings, OpenClip, RewardModelSettings
 from twigma_spark.config.section import Section
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError, CorpusError, ModelError
 from twigma_spark.io import artifacts, local_files
-from twigma_spark.io.local_files import URL, is_table_name
+from twigma_spark.io.local_files import ON_THIS_MACHINE, URL, is_table_name
 from twigma_spark.io.pair_feed import WAY_OUT, why_no_petastorm
 from twigma_spark.models.base import SAMPLE_PREFIX, local_path
 from twigma_spark.models.reward_files import FOLDER
@@ -159,7 +158,7 @@ def _check_models(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         if also is not None:
             yield from _try("models.image_also", partial(_load_encoder, cfg, also))
             yield from _check_scaling("models.image_also", also)
-    if "caption" in stages and cfg.models.caption is not None and specs.is_path(cfg.models.caption.name):
+    if "caption" in stages and cfg.models.caption is not None:
         yield from _try("models.caption", partial(_find, cfg.models.caption.name))
     if "score" in stages:
         for name, model in cfg.models.scores.items():

@@ -1,4 +1,4 @@
-"""What is wrong with the places that a run writes to."""
+"""What is wrong with the places that a run writes to, and with URLs that it reads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import artifacts, export, url_files
 from twigma_spark.io.events import STDERR
-from twigma_spark.io.local_files import URL, is_elsewhere
+from twigma_spark.io.local_files import ON_THIS_MACHINE, URL, is_elsewhere, mount_path
+from twigma_spark.stages.readers.reader import reader_of
 
 # Stages that keep files beside the tables.
 WITH_ARTIFACTS = {"neighbours", "project", "reward"}
-ON_THIS_MACHINE = "on this machine, or mounted there like /Volumes"
+WEB = re.compile(r"^https?:/")
+BY_SPARK = "must be on a disk or a storage that Spark lists, such as s3a://"
+READABLE, DRIVERS = "Arrow (s3://) or fsspec", "install its driver (adlfs for abfss://, gcsfs for gs://)"
 
 
 def check_urls(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
@@ -31,17 +34,45 @@ def check_urls(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
         yield from _check_artifacts(root, kept)
     if "report" in stages and (why := export.why_unwritable(cfg.report.path)) is not None:
         yield Problem("report.path", why)
-    for corpus in cfg.corpora:
-        for key, path in (("path", corpus.path), ("metadata", corpus.metadata)):
-            if path is not None and re.match(r"https?:/", path):
-                yield Problem(
-                    f"corpora.{corpus.name}.{key}",
-                    f"must be on a disk or a storage that Spark lists, such as s3a://. Got {path!r}; download it "
-                    "first. Pictures that have addresses are downloaded by fetch: true",
-                )
-    for key, what, path in (("run.events", "file", cfg.run.events), ("sample.out", "folder", cfg.sample.out)):
+    yield from _check_corpora(cfg)
+    yield from _check_read(cfg, stages)
+    cache = cfg.neighbours.search.cache
+    local = {"run.events": ("file", cfg.run.events), "sample.out": ("folder", cfg.sample.out)}
+    for key, (what, path) in {**local, "neighbours.search.cache": ("folder", cache)}.items():
         if path is not None and URL.match(path):
             yield Problem(key, f"must be a {what} {ON_THIS_MACHINE}. Got {path!r}")
+
+
+def _check_corpora(cfg: Config) -> Iterator[Problem]:
+    """Yield what is wrong with corpora at URLs."""
+    for corpus in cfg.corpora:
+        key, reader = f"corpora.{corpus.name}", reader_of(corpus)
+        for name, path in (("path", corpus.path), ("metadata", corpus.metadata)):
+            if path is not None and WEB.match(path):
+                yield Problem(
+                    f"{key}.{name}",
+                    f"{BY_SPARK}. Got {path!r}; download it first. Pictures that have addresses are downloaded by "
+                    "fetch: true",
+                )
+        if not URL.match(corpus.path) or WEB.match(corpus.path):
+            continue
+        if reader.vectors is not None:
+            text = f"must be a folder {ON_THIS_MACHINE}, for the reader {corpus.reader}. Got {corpus.path!r}"
+            yield Problem(f"{key}.path", text)
+        elif reader.finds_metadata and corpus.metadata is None:
+            text = f"must be named where path is a URL, for the reader {corpus.reader}. Got null beside {corpus.path!r}"
+            yield Problem(f"{key}.metadata", text)
+
+
+def _check_read(cfg: Config, stages: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong with other files at URLs: the driver reads them itself, but for texts."""
+    for key, path in read_paths(cfg, stages).items():
+        if path is None or key.startswith("corpora.") or not URL.match(mount_path(path)):
+            continue
+        if WEB.match(path):
+            yield Problem(key, f"{BY_SPARK}. Got {path!r}; download it first")
+        elif not key.startswith("texts.") and (why := url_files.why_unusable(path)) is not None:
+            yield Problem(key, f"must be on a disk, or a URL that {READABLE} can read. Got {path!r}: {why}; {DRIVERS}")
 
 
 def _check_artifacts(root: str, kept: str | None) -> Iterator[Problem]:
@@ -53,8 +84,7 @@ def _check_artifacts(root: str, kept: str | None) -> Iterator[Problem]:
     if where.is_remote and (why := url_files.why_unusable(where.place)) is not None:
         yield Problem(
             "store.artifacts",
-            f"must be a folder, or a URL that Arrow (s3://) or fsspec can read and write. Got {where.place!r}: {why}; "
-            "install its driver (adlfs for abfss://, gcsfs for gs://)",
+            f"must be a folder, or a URL that {READABLE} can read and write. Got {where.place!r}: {why}; {DRIVERS}",
         )
 
 
@@ -78,3 +108,20 @@ def _check_writable(places: Mapping[str, str | None]) -> Iterator[Problem]:
             yield Problem(key, f"must be a folder, or lie in one. Got {path!r}, and {str(there)!r} is a file")
         elif not os.access(there, os.W_OK | os.X_OK):
             yield Problem(key, f"must be a folder that can be written to. Got {path!r}, and {str(there)!r} cannot")
+
+
+def read_paths(cfg: Config, stages: Collection[str]) -> dict[str, str | None]:
+    """Return the paths that the stages read, by their keys."""
+    paths: dict[str, str | None] = {}
+    for corpus in cfg.corpora if {"ingest", "fetch"} & set(stages) else ():
+        paths[f"corpora.{corpus.name}.metadata"] = corpus.metadata
+        paths[f"corpora.{corpus.name}.path"] = None if corpus.fetch and corpus.metadata else corpus.path
+    if "deduplicate" in stages:
+        paths["deduplicate.known_copies"] = cfg.deduplicate.known_copies
+    if "concordance" in stages:
+        paths["concordance.answers"] = cfg.concordance.answers
+    if "embed_text" in stages:
+        paths.update({f"texts.{text.name}.path": text.path for text in cfg.texts})
+    if "pairs" in stages:
+        paths.update({f"pairs.files.{number}.path": file.path for number, file in enumerate(cfg.pairs.files)})
+    return paths

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from pyspark.sql import SparkSession
 
-from twigma_spark.checks.places import WITH_ARTIFACTS
+from twigma_spark.checks.places import WITH_ARTIFACTS, read_paths
 from twigma_spark.checks.problem import Problem
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
@@ -58,20 +58,3 @@ def _check_artifacts(cfg: Config, stages: Collection[str], spark: SparkSession) 
             "must be a folder that the driver and all workers can write where reward.fine_tune.enabled is true on a "
             f"cluster, such as /Volumes/...: the workers write the pairs with their images there. Got {where.place!r}",
         )
-
-
-def read_paths(cfg: Config, stages: Collection[str]) -> dict[str, str | None]:
-    """Return the paths that the stages read, by their keys."""
-    paths: dict[str, str | None] = {}
-    for corpus in cfg.corpora if {"ingest", "fetch"} & set(stages) else ():
-        paths[f"corpora.{corpus.name}.metadata"] = corpus.metadata
-        paths[f"corpora.{corpus.name}.path"] = None if corpus.fetch and corpus.metadata else corpus.path
-    if "deduplicate" in stages:
-        paths["deduplicate.known_copies"] = cfg.deduplicate.known_copies
-    if "concordance" in stages:
-        paths["concordance.answers"] = cfg.concordance.answers
-    if "embed_text" in stages:
-        paths.update({f"texts.{text.name}.path": text.path for text in cfg.texts})
-    if "pairs" in stages:
-        paths.update({f"pairs.files.{number}.path": file.path for number, file in enumerate(cfg.pairs.files)})
-    return paths

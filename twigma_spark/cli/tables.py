@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from twigma_spark.cli.common import Conf, Overrides, load, open_store, terminal
+from twigma_spark.config.settings import Config
 from twigma_spark.errors import ConfigError
 
 app = typer.Typer()
@@ -54,10 +55,10 @@ def purge(
     request = purging.Request(*(purging.read_ids(file) for file in (posts, authors, images)))
     if not (request.posts or request.authors or request.images):
         raise ConfigError("--posts, --authors or --images must name a file with an id. Got none.")
-    cfg = load(conf, overrides)
-    hours = cfg.purge.vacuum_hours if vacuum_hours is None else vacuum_hours
+    cfg = _load(conf, overrides, vacuum_hours)
+    purging.require_folder(cfg.store.root)
     with open_store(cfg, writer=None if dry_run else "purge") as store:
-        done = purging.purge(cfg, store, request, terminal.log, files, hours, dry_run)
+        done = purging.purge(cfg, store, request, terminal.log, files, dry_run)
     for words in done.left:
         terminal.log(f"purge: {words}")
     if not dry_run:
@@ -74,13 +75,18 @@ def maintain(
     """Put the small files of each table together, and remove those of versions that are older than is kept."""
     from twigma_spark import purging
 
-    cfg = load(conf, overrides)
+    cfg = _load(conf, overrides, vacuum_hours)
     with open_store(cfg, writer="maintain") as store:
         listing = store.listing()
         for listed in listing:
             removed, added = store.optimize(listed.name)
             terminal.log(f"maintain: {listed.name:<16} {removed:,} files put together into {added:,}")
         names = [listed.name for listed in listing]
-        for words in purging.rewrite_files(cfg, store, names):
+        for words in (*purging.rewrite_files(cfg, store, names), *purging.remove_versions(cfg, store, names)):
             terminal.log(f"maintain: {words}")
-        store.vacuum(names, cfg.purge.vacuum_hours if vacuum_hours is None else vacuum_hours)
+
+
+def _load(conf: list[str] | None, overrides: list[str] | None, vacuum_hours: int | None) -> Config:
+    """Return the configuration, in which `--vacuum-hours` wins."""
+    more = [] if vacuum_hours is None else [f"purge.vacuum_hours={vacuum_hours}"]
+    return load(conf, [*(overrides or []), *more])

@@ -20,8 +20,6 @@ STEP_GB, MOST_GB, DISK_GB = 4, 60, 200
 EXECUTORS = 4
 # The driver's Python computes too, such as the map of `project`; its JVM has the rest.
 DRIVER_HEAP_GB = 16
-# Only `project` keeps a file there; without it the next run fits the map again.
-ARTIFACTS = "/tmp/twigma/artifacts"  # noqa: S108 - of a worker that nobody else uses
 
 
 def rounds(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -50,7 +48,7 @@ def rounds(cfg: Config, waits_for: Mapping[str, Sequence[str]]) -> list[dict[str
 
 def job_run(cfg: Config, stage: str) -> dict[str, Any]:
     """Return the parameters of StartJobRun for a stage: stopped after its hours, logs beside those of clusters."""
-    arguments = ["stage", stage, "--conf", "conf/emr.yaml", "--set", f"store.artifacts={ARTIFACTS}"]
+    arguments = ["stage", stage, "--conf", "conf/emr.yaml"]
     parameters = " ".join(f"--conf {key}={value}" for key, value in settings(cfg).items())
     return {
         "name": stage,

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from twigma_spark.errors import ConfigError, StoreError
-from twigma_spark.io.export import mount_path
-from twigma_spark.io.local_files import URL, is_elsewhere
+from twigma_spark.io.local_files import URL, is_elsewhere, mount_path
 from twigma_spark.io.url_files import Settings, download, list_url, remove_below, remove_url, upload
 
 PIECE = 16 << 20

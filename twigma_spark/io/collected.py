@@ -12,15 +12,36 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from twigma_spark.config.collect import Prices
-from twigma_spark.errors import CollectionError
+from twigma_spark.config.collect import Collect, Prices
+from twigma_spark.errors import CollectionError, ConfigError
 from twigma_spark.io.export import write_text
+from twigma_spark.io.local_files import ON_THIS_MACHINE, URL
 from twigma_spark.io.sources.source import TIME, Page, Record, dig
 
 # The name of the file begins so that Spark does not take it for a page.
 STATE = "_collect.json"
 # Ids of collected posts that were deleted, as `twigma purge --posts` reads them.
 DELETED = "deleted.csv"
+
+
+def require_folder(settings: Collect, keys: Iterable[str]) -> Path:
+    """Return the folder into which posts are collected; its lease and state need a disk.
+
+    Args:
+        settings: the configuration.
+        keys: of it, that must be given.
+
+    Raises:
+        ConfigError: one is not, or the folder is a URL.
+    """
+    for key in keys:
+        if not getattr(settings, key):
+            raise ConfigError(f"collect.{key} must be given. Got none; see docs/corpora.md.")
+    if URL.match(out := str(settings.out)):
+        raise ConfigError(
+            f"collect.out must be a folder {ON_THIS_MACHINE}. Got {out!r}; collect into a folder, and copy it there."
+        )
+    return Path(out)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from urllib.parse import urljoin, urlsplit
 import httpcore
 
 from twigma_spark.io.local_files import is_elsewhere
+from twigma_spark.io.url_files import Settings
 
 Outcome = Literal["ok", "retry", "final"]
 # Statuses after which another attempt may succeed.
@@ -443,14 +444,15 @@ def _pause(attempt: Attempt, tries: int, rules: Rules, rng: random.Random) -> fl
     return max(attempt.wait or 0.0, float(2 ** (tries - 1)) * rng.uniform(0.5, 1.0))
 
 
-def save(attempt: Attempt, folder: Path | str) -> str:
+def save(attempt: Attempt, folder: Path | str, settings: Settings = ()) -> str:
     """Return the name of the file that a picture was written to, below a folder; it is there whole or not at all.
 
     A key without the ending of a picture gets the one that its bytes tell.
 
     Args:
         attempt: with the picture.
-        folder: on a disk, or a URL that fsspec can write, where a picture shows only once it is whole.
+        folder: on a disk, or a URL, where a picture shows only once it is whole.
+        settings: how S3 is reached.
 
     Raises:
         ValueError: the key leads out of the folder, or there is no picture.
@@ -465,7 +467,7 @@ def save(attempt: Attempt, folder: Path | str) -> str:
         # Only here, since it takes pandas, which a worker that downloads needs for nothing else.
         from twigma_spark.io.export import write_bytes
 
-        write_bytes(f"{str(folder).rstrip('/')}/{name}", attempt.content)
+        write_bytes(f"{str(folder).rstrip('/')}/{name}", attempt.content, settings)
         return name
     path = Path(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)

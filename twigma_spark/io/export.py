@@ -11,6 +11,7 @@ import pandas as pd
 
 from twigma_spark.errors import ConfigError
 from twigma_spark.io import url_files
+from twigma_spark.io.local_files import mount_path
 from twigma_spark.io.url_files import Settings
 
 # A spreadsheet takes a text that begins so for a formula and may run it; behind an apostrophe it is a text. One that
@@ -39,16 +40,6 @@ def write_bytes(path: str, content: bytes, settings: Settings = ()) -> str:
     """Return where the content was written; `write_text` says what a path may be and what is raised."""
     local = mount_path(path)
     return _write_remote(path, content, settings) if SCHEME.match(local) else _write_local(Path(local), content)
-
-
-def mount_path(path: str) -> str:
-    """Return the path on this machine of a dbfs:/ or file:/ URL, as Databricks mounts it; any other as it is."""
-    if path.startswith("file:/"):
-        return "/" + path.removeprefix("file:").lstrip("/")
-    if not path.startswith("dbfs:/"):
-        return path
-    inside = "/" + path.removeprefix("dbfs:").lstrip("/")
-    return inside if inside.startswith("/Volumes/") else "/dbfs" + inside
 
 
 def why_unwritable(path: str) -> str | None:

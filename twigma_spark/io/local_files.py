@@ -17,6 +17,8 @@ TABLE = re.compile(r"^\w+\.\w+\.\w+$")  # catalog.schema.table
 
 # Of metadata files.
 CSV_SUFFIXES, JSON_SUFFIXES = (".csv", ".tsv"), (".jsonl", ".ndjson")
+# What a path must be that is no URL, in words.
+ON_THIS_MACHINE = "on this machine, or mounted there like /Volumes"
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif")
 
 
@@ -36,6 +38,16 @@ class LocalFile(NamedTuple):
     n_bytes: int
     changed: int
     fault: str | None = None
+
+
+def mount_path(path: str) -> str:
+    """Return the path on this machine of a dbfs:/ or file:/ URL, as Databricks mounts it; any other as it is."""
+    if path.startswith("file:/"):
+        return "/" + path.removeprefix("file:").lstrip("/")
+    if not path.startswith("dbfs:/"):
+        return path
+    inside = "/" + path.removeprefix("dbfs:").lstrip("/")
+    return inside if inside.startswith("/Volumes/") else "/dbfs" + inside
 
 
 def is_local(path: str) -> bool:

@@ -88,7 +88,7 @@ def parquet_head(files: Sequence[Path]) -> Head:
     """
     first = pq.ParquetFile(files[0])
     schema = first.schema_arrow
-    shown = [field.name for field in schema if not _holds_bytes(field.type)]
+    shown = [field.name for field in schema if not holds_bytes(field.type)]
     batch = next(first.iter_batches(PARQUET_ROWS, columns=shown), None) if shown else None
     rows = batch.to_pylist() if batch is not None else []
     n_rows = sum(pq.read_metadata(file).num_rows for file in files)
@@ -110,9 +110,10 @@ def count_values(file: Path, column: str) -> Mapping[str, int]:
     return {str(entry["values"]): int(entry["counts"]) for entry in counted}
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType, field: str | None = None) -> bool:
+    """Return whether an Arrow type is that of bytes, or of a structure with them, in a field of this name if given."""
     if pa.types.is_struct(kind):
-        return any(_holds_bytes(field.type) for field in kind)
+        return any(field in (None, each.name) and holds_bytes(each.type, field) for each in kind)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 

@@ -30,7 +30,6 @@ NARROW_SPLIT = 1 << 30
 RESULTS = {"spark.sql.session.timeZone": "UTC"}
 # pandas UDFs depend on Arrow; paintings are older than Spark 2's calendar.
 SQL = {
-    **RESULTS,
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
@@ -173,7 +172,7 @@ def new_session(spark: SparkSession, keys: Iterable[str] = ()) -> SparkSession:
         keys: settings to take over beside those of this module.
     """
     other = spark.newSession()
-    for key in (*SQL, *LOCAL, *SHORT, ARROW, *keys):
+    for key in (*RESULTS, *SQL, *LOCAL, *SHORT, ARROW, *keys):
         # Settings of the context itself, such as its memory, cannot be set again and need not be. Spark knows no keys
         # of Delta, so it cannot be asked which those are.
         if (value := spark.conf.get(key, None)) is not None:
@@ -250,6 +249,19 @@ def small_pages(spark: SparkSession, rows: int | None) -> Iterator[None]:
         for key in PAGE_ROWS:
             with suppress(PySparkException):
                 spark.conf.unset(key)
+
+
+@contextmanager
+def changed_settings(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """Set what the platform lets be set, and put it back after; keys of Delta too, of which Spark knows no default."""
+    before = {key: setting(spark, key) for key in settings}
+    _set_where_possible(spark, settings)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            with suppress(PySparkException):
+                spark.conf.unset(key) if old is None else spark.conf.set(key, old)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from copy import copy
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from pyspark.errors import AnalysisException, ParseException
+from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
@@ -26,7 +26,7 @@ from twigma_spark.io import arrow, ddl
 from twigma_spark.io.delta_log import LOG, Commit, commits
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.lease import Lease
-from twigma_spark.io.session import small_pages
+from twigma_spark.io.session import changed_settings, small_pages
 from twigma_spark.schemas import OLDER_COLUMNS, TABLES, Table
 
 CATALOG = re.compile(r"^\w+\.\w+$")
@@ -34,6 +34,8 @@ CATALOG = re.compile(r"^\w+\.\w+$")
 MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "DELTA_TABLE_ONLY_OPERATION")
 # How Delta says that another writer was first.
 CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
+# How Delta says that it is to keep less than a table says, which a session must allow.
+TOO_SHORT = "retention"
 # How Delta says that a row breaks a CHECK.
 VIOLATED = "DELTA_VIOLATE_CONSTRAINT"
 # Tasks that list the folders of a table before its old files are removed: in an object store, which answers slowly,
@@ -286,10 +288,14 @@ class Store:
             self._delete(name, condition)
         return n
 
-    def vacuum(self, names: Iterable[str], hours: int) -> None:
+    def vacuum(self, names: Collection[str], hours: int) -> list[str]:
         """Remove the files of tables that no version of the last hours needs; 0 removes all that the newest does not.
 
         Fewer than Delta's 168 break readers of a table that began before.
+
+        Returns:
+            Tables of which only files older than their own retention (delta.deletedFileRetentionDuration) were
+            removed, since that is more hours and the platform lets no session ask for less.
         """
         # Delta lists a table's folders in as many tasks as the second says, 10,000 by default; ours have few folders.
         wanted = {
@@ -298,16 +304,21 @@ class Store:
                 LISTING_TASKS_OF_FOLDERS if is_folder(self.root) else LISTING_TASKS
             ),
         }
-        before = {key: self.spark.conf.get(key, None) for key in wanted}
-        for key, value in wanted.items():
-            self.spark.conf.set(key, value)
+        with changed_settings(self.spark, wanted), ThreadPoolExecutor(VACUUMS) as pool:
+            removed = pool.map(partial(self._vacuum, hours=hours), names)
+            return [name for name, whole in zip(names, removed, strict=True) if not whole]
+
+    def _vacuum(self, name: str, hours: int) -> bool:
+        """Return whether the files were removed that no version of the last hours needs, and not only older ones."""
+        query = f"VACUUM {self.location(name)}"
         try:
-            with ThreadPoolExecutor(VACUUMS) as pool:
-                queries = [f"VACUUM {self.location(name)} RETAIN {int(hours)} HOURS" for name in names]
-                list(pool.map(self.spark.sql, queries))
-        finally:
-            for key, old in before.items():
-                self.spark.conf.unset(key) if old is None else self.spark.conf.set(key, old)
+            self.spark.sql(f"{query} RETAIN {int(hours)} HOURS")
+        except PySparkException as error:
+            if TOO_SHORT not in str(error).lower():
+                raise
+            self.spark.sql(query)
+            return False
+        return True
 
     @on_conflict
     def reorganize(self, name: str) -> bool:

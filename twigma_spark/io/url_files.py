@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from twigma_spark.io.lease_s3 import SCHEMES, SETTINGS, TLS
-from twigma_spark.io.local_files import URL
+from twigma_spark.io.local_files import URL, mount_path
 from twigma_spark.io.session import setting
 
 # How S3 is reached: settings of the session and their values. They can be hashed, and travel to the workers.
@@ -74,11 +74,28 @@ def read_file(path: str, settings: Settings = ()) -> bytes:
     Raises:
         OSError: there is none, or it cannot be read.
     """
-    if not URL.match(path):
-        return Path(path).read_bytes()
-    files, inside = _open(path, settings, makes_folders=False)
-    with files.open_input_stream(inside) as stream:
-        return bytes(stream.read())
+    with open_file(path, settings) as file:
+        return bytes(file.read())
+
+
+def open_file(path: str, settings: Settings = ()) -> Any:
+    """Return a file of this machine or at a URL, opened to be read in any order; of a URL only what is read comes.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    local = mount_path(path)
+    if not URL.match(local):
+        return Path(local).open("rb")
+    files, inside = _open(local, settings, makes_folders=False)
+    return files.open_input_file(inside)
+
+
+def fingerprint(url: str, settings: Settings = ()) -> str:
+    """Return the size of a file at a URL and the time of its last change; of one that is missing, "missing"."""
+    files, path = _open(url, settings, makes_folders=False)
+    found = files.get_file_info(path)
+    return f"{found.size} bytes, {found.mtime}" if found.is_file else "missing"
 
 
 def list_url(folder: str, settings: Settings = ()) -> list[str]:

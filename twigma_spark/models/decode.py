@@ -110,8 +110,12 @@ def _count_scans(content: bytes) -> int:
     return sum(int(np.count_nonzero(each == START_OF_SCAN)) for each in pairs)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, keep: tuple[str, ...] = ()) -> Image.Image:
     """Return an opened image as RGB, decoded and turned as its EXIF orientation says.
+
+    Args:
+        image: of `open_image`.
+        keep: Pillow's modes in which an image stays as it is.
 
     Raises:
         ImageError: "undecodable".
@@ -120,9 +124,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image.load()
         if orientation(image) > 1:
             image = ImageOps.exif_transpose(image)
-        return _as_rgb(image)
+        return image if image.mode in keep else _as_rgb(image)
     except Exception as error:  # see open_image
         raise ImageError("undecodable", describe(error)) from error
+
+
+def decode_small(content: bytes, side: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return an upright picture of an image file: YCbCr of most JPEG files, else RGB.
+
+    A JPEG file is decoded at the least of its scales at which no side is below `side` pixels. In YCbCr its first
+    channel is the picture that the file decodes to in grey, and a JPEG file is made of it without a conversion.
+
+    Raises:
+        ImageError: With one of REASONS.
+    """
+    image = open_image(content, max_pixels)
+    is_ycbcr = "jfif" in image.info or image.info.get("adobe_transform") == 1
+    image.draft("YCbCr" if is_ycbcr else None, (side, side))
+    return to_rgb(image, keep=("YCbCr",))
 
 
 def orientation(image: Image.Image) -> int:

@@ -11,7 +11,7 @@ reordering of the upright one's: mirrored and rotated copies are searched for wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from twigma_spark.models.base import Array, Loaded
-from twigma_spark.models.decode import MAX_PIXELS, open_image, to_rgb
+from twigma_spark.models.decode import MAX_PIXELS, decode_small
+from twigma_spark.models.small_jpegs import shrink
 
 Bytes = NDArray[np.uint8]
 
@@ -68,9 +69,13 @@ def compute_hash(content: bytes, max_pixels: int = MAX_PIXELS) -> Hash:
     Raises:
         ImageError: the file cannot be decoded.
     """
-    image = open_image(content, max_pixels)
-    image.draft("L", (2 * SIDE, 2 * SIDE))
-    small = to_rgb(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return hash_picture(decode_small(content, 2 * SIDE, max_pixels))
+
+
+def hash_picture(picture: Image.Image) -> Hash:
+    """Return the hash of a picture of `decode_small`."""
+    grey = picture.getchannel(0) if picture.mode == "YCbCr" else picture.convert("L")
+    small = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     sides = (SIDE // 2, SIDE // 2)
     windows = np.stack([np.asarray(small.resize(sides, Image.Resampling.LANCZOS, box)) for box in _boxes()])
     low = _WAVES @ windows.astype(np.float64) @ _WAVES.T
@@ -111,7 +116,9 @@ def turn_windows(windows: Bytes, turn: int) -> Bytes:
 
 @dataclass(frozen=True)
 class Hasher:
-    """The hash as a model of images: its values are the bytes of the pixel vector, then of the windows.
+    """The hash as a model of images: its values are the bytes of the pixel vector, the windows and the thumbnail.
+
+    The thumbnail comes with it because the image is decoded here.
 
     Attributes:
         max_pixels: larger images have no hash.
@@ -135,23 +142,28 @@ class Hasher:
 
 
 class LoadedHasher(Loaded):
-    """Hashes images in the threads that decode them."""
+    """Hashes and shrinks images in the threads that decode them."""
 
     def __init__(self, max_pixels: int) -> None:
         self._max_pixels = max_pixels
 
-    def prepare(self, item: bytes) -> Bytes:
-        """Return the bytes of a hash.
+    def prepare(self, item: bytes) -> bytes:
+        """Return the bytes of a hash, then a JPEG file.
 
         Raises:
             ImageError: The image cannot be used.
         """
-        vector, windows = compute_hash(item, self._max_pixels)
-        return np.concatenate([vector.view(np.uint8), windows.ravel()])
+        picture = decode_small(item, 2 * SIDE, self._max_pixels)
+        vector, windows = hash_picture(picture)
+        return vector.tobytes() + windows.tobytes() + shrink(picture)
+
+    def begin(self, prepared: Sequence[bytes]) -> Callable[[], Sequence[bytes]]:
+        """Return a call that returns what is prepared: nothing is left to be done."""
+        return lambda: prepared
 
     def forward(self, batch: Array) -> Sequence[bytes]:
         """Return each row as bytes."""
-        return [row.tobytes() for row in batch]
+        return [bytes(row) for row in batch]
 
     def empty(self) -> Sequence[bytes]:
         """Return no hashes."""

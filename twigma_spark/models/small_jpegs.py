@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from twigma_spark.models.decode import MAX_PIXELS, open_image, to_rgb
+from twigma_spark.models.decode import MAX_PIXELS, decode_small
 
 # Of the longer side, in pixels.
 SIDE = 64
@@ -29,16 +29,19 @@ def small_jpeg(content: bytes, blurred: bool, max_pixels: int = MAX_PIXELS) -> b
     Raises:
         ImageError: with one of `decode.REASONS`.
     """
-    image = open_image(content, max_pixels)
     # Decoded at the least of its scales that is not smaller than the thumbnail: half the time of the next one.
-    image.draft(None, (SIDE, SIDE))
-    small = to_rgb(image)
+    return shrink(decode_small(content, SIDE, max_pixels), blurred)
+
+
+def shrink(picture: Image.Image, blurred: bool = False) -> bytes:
+    """Return the same of a picture in RGB or YCbCr."""
+    small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     return encode(_blur(small) if blurred else small)
 
 
 def encode(small: Image.Image) -> bytes:
-    """Return an RGB picture as JPEG of at most MOST_BYTES bytes."""
+    """Return a picture in RGB or YCbCr as JPEG of at most MOST_BYTES bytes."""
     for quality in QUALITIES:
         out = io.BytesIO()
         small.save(out, "JPEG", quality=quality, optimize=True)

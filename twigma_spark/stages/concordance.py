@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.io.answers import fingerprint, read_answers
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.stages import inputs, records
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats.concordance import Answer, Draws, Item, concordance_results, keyword_results
@@ -19,7 +20,7 @@ from twigma_spark.transforms.themes import STOP_WORDS
 def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataFrame) -> Mapping[str, DataFrame]:
     """Return the agreement of annotators, captions and clusters, as results; none where nobody was asked."""
     settings = cfg.concordance
-    answers = [Answer(*each) for each in read_answers(settings.answers)]
+    answers = [Answer(*each) for each in read_answers(settings.answers, settings_of(context.spark))]
     context.log(
         f"concordance: {len(answers):,} answers"
         if settings.answers
@@ -39,7 +40,7 @@ def run(cfg: Config, context: StageContext, clusters: DataFrame, captions: DataF
 
 
 def _sources(cfg: Config, spark: SparkSession) -> str:
-    return fingerprint(cfg.concordance.answers)
+    return fingerprint(cfg.concordance.answers, settings_of(spark))
 
 
 STAGE = Stage(

@@ -23,6 +23,7 @@ from twigma_spark.io.export import try_to_write
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import slots
+from twigma_spark.io.url_files import Settings, settings_of
 from twigma_spark.schemas import DOWNLOADS
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import Stage, StageContext
@@ -53,7 +54,8 @@ def _fetched(cfg: Config) -> list[Corpus]:
 def _fetch(
     cfg: Config, context: StageContext, corpus: Corpus, downloads: DataFrame, purged: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
-    folder = _folder(corpus)
+    settings = settings_of(context.spark)
+    folder = _folder(corpus, settings)
     todo = without(_missing(cfg, context.spark, corpus, downloads), "source_key", purged)
     n, done = count_rows(todo), dict.fromkeys(("ok", "retry", "final"), 0)
     context.log(f"fetch: {n:,} pictures of '{corpus.name}' to be downloaded")
@@ -61,7 +63,7 @@ def _fetch(
     for part in range(parts):
         chosen = todo.where(F.pmod(F.xxhash64("source_key"), F.lit(parts)) == part)
         by_host = chosen.repartition(slots(context.spark), "host")
-        made = by_host.mapInArrow(_download(corpus.name, folder, _rules(cfg)), DOWNLOADS.schema)
+        made = by_host.mapInArrow(_download(corpus.name, folder, _rules(cfg), settings), DOWNLOADS.schema)
         kept = context.materialize(made)
         for row in attempts.last_attempts(kept).groupBy("outcome").count().collect():
             done[row["outcome"]] += row["count"]
@@ -72,12 +74,12 @@ def _fetch(
         yield {"downloads": kept}
 
 
-def _folder(corpus: Corpus) -> str:
+def _folder(corpus: Corpus, settings: Settings) -> str:
     """Return the folder of the pictures, which is there now, or its URL, to which can be written."""
     path = reader_of(corpus).image_folder(corpus)
     if is_elsewhere(path):
         try:
-            try_to_write(path)
+            try_to_write(path, settings)
         except ConfigError as error:
             raise ConfigError(f"the folder of corpus '{corpus.name}', where fetch is true, {error}") from error
     else:
@@ -111,7 +113,7 @@ def _rules(cfg: Config) -> Rules:
     return Rules(**settings, private_hosts=frozenset(host.lower() for host in cfg.fetch.private_hosts), seed=cfg.seed)
 
 
-def _download(corpus: str, folder: str, rules: Rules) -> MapBatches:
+def _download(corpus: str, folder: str, rules: Rules, settings: Settings) -> MapBatches:
     """Return what a task does: it asks for its pictures, writes them, and yields every attempt."""
     schema = to_arrow_schema(DOWNLOADS.schema)
     # Below a URL, looking costs as much as asking.
@@ -132,7 +134,7 @@ def _download(corpus: str, folder: str, rules: Rules) -> MapBatches:
         ]
         for attempt in download_all(wanted, rules, look):
             if attempt.outcome == "ok" and attempt.status is not None:
-                save(attempt, folder)
+                save(attempt, folder, settings)
             held.append(_row(corpus, attempt))
             if len(held) >= BATCH:
                 yield pa.RecordBatch.from_pylist(held, schema)

@@ -53,8 +53,9 @@ def check_purged(images: DataFrame, tombstones: DataFrame, what: str) -> None:
     of_posts = purged.without_posts(images.select("image_id", "post_id"), purged.digests(tombstones, "post"))
     left = count_rows(images) - count_rows(purged.without(of_posts, "image_id", purged.digests(tombstones, "image")))
     if left:
+        images_left = "1 image" if left == 1 else f"{left:,} images"
         raise ConfigError(
-            f"a purge must have ended before {what}. Got {left:,} images in the store that one names and that it "
+            f"a purge must have ended before {what}. Got {images_left} in the store that one names and that it "
             "has not deleted: give the same ids to twigma purge again."
         )
 

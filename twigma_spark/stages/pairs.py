@@ -11,9 +11,11 @@ from pyspark.sql import functions as F
 from twigma_spark.config.reward import PreferenceFile
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
-from twigma_spark.io import arrow, local_files
+from twigma_spark.io import arrow, local_files, url_files
 from twigma_spark.io.frames import count_rows, union
+from twigma_spark.io.local_files import URL, mount_path
 from twigma_spark.io.preferences import read_preferences
+from twigma_spark.io.url_files import Settings, settings_of
 from twigma_spark.results import Result, Value
 from twigma_spark.schemas import PAIRS
 from twigma_spark.stages import inputs, records, specs
@@ -137,13 +139,21 @@ def _judged_pairs(
 
 
 def _read(spark: SparkSession, file: PreferenceFile) -> DataFrame:
-    rows = [(*preference, file.corpus) for preference in read_preferences(file.path, file.format)]
+    settings = settings_of(spark)
+    rows = [(*preference, file.corpus) for preference in read_preferences(file.path, file.format, settings)]
     columns = dict(zip(("prompt", "preferred", "other", "corpus"), map(list, zip(*rows, strict=True)), strict=False))
     return arrow.frame_of(spark, [pa.RecordBatch.from_pydict(columns)] if rows else [], JUDGED)
 
 
 def _sources(cfg: Config, spark: SparkSession) -> str:
-    return "; ".join(local_files.fingerprint(file.path) or file.path for file in cfg.pairs.files)
+    settings = settings_of(spark)
+    return "; ".join(_fingerprint(mount_path(file.path), settings) for file in cfg.pairs.files)
+
+
+def _fingerprint(path: str, settings: Settings) -> str:
+    if URL.match(path):
+        return url_files.fingerprint(path, settings)
+    return local_files.fingerprint(path) or path
 
 
 STAGE = Stage(

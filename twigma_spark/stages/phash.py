@@ -1,4 +1,4 @@
-"""phash: images become perceptual hashes, which `deduplicate` compares; only what is missing is computed."""
+"""phash: images become perceptual hashes, which `deduplicate` compares, and thumbnails; what is missing is computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.models.hashes import VECTOR_BYTES, WINDOW_BYTES
-from twigma_spark.schemas import HASHES
+from twigma_spark.schemas import HASHES, THUMBNAILS
 from twigma_spark.stages import inputs, specs
 from twigma_spark.stages.incremental import InferenceInput, Task, by_chunk, with_bytes
 from twigma_spark.stages.stage import Stage, StageContext
@@ -19,7 +19,7 @@ from twigma_spark.transforms.vectors import made_by
 def run(
     cfg: Config, context: StageContext, images: DataFrame, embeddings: DataFrame, hashes: DataFrame
 ) -> Iterator[Mapping[str, DataFrame]]:
-    """Yield the hashes of the images that have a vector and no hash yet, and rejects."""
+    """Yield the hashes and thumbnails of the images that have a vector and no hash yet, and rejects."""
     if cfg.deduplicate.near is None:
         context.log("phash: deduplicate.near is null; images are not hashed")
         return
@@ -32,20 +32,25 @@ def run(
             "preprocess_rev": F.lit(hasher.preprocess_rev),
             "vector": F.substring("value", 1, VECTOR_BYTES),
             "windows": F.substring("value", VECTOR_BYTES + 1, WINDOW_BYTES),
+            "thumbnail": F.expr(f"substring(value, {VECTOR_BYTES + WINDOW_BYTES + 1})"),
         }
-        return answered.withColumns(columns).select(*HASHES.column_names)
+        return answered.withColumns(columns).select(*HASHES.column_names, "thumbnail")
 
     task = Task("phash", "hashes", hasher, "binary", cfg.phash, specs.feed(cfg, cfg.phash), row)
     own = inputs.own_vectors(cfg, embeddings)
     items = with_bytes(context, "phash", images, "their copies are found by identical vectors alone")
-    yield from by_chunk(context, InferenceInput(items, done, only=own), task)
+    for frames in by_chunk(context, InferenceInput(items, done, only=own), task):
+        made = frames["hashes"]
+        # The thumbnails first: what has a hash is not asked for again.
+        thumbnails = made.select(*THUMBNAILS.column_names)
+        yield {"thumbnails": thumbnails, **frames, "hashes": made.drop("thumbnail")}
 
 
 STAGE = Stage(
     name="phash",
-    summary="perceptual hashes of the images that have a vector, only where they are missing",
+    summary="perceptual hashes and thumbnails of the images that have a vector, only where they are missing",
     reads=("images", "embeddings", "hashes"),
-    writes=("hashes", "rejects"),
+    writes=("thumbnails", "hashes", "rejects"),
     config=("deduplicate.near", *specs.IMAGE_ENCODER),
     tuning=("phash",),
     run=run,

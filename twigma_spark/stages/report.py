@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from twigma_spark.config.settings import Config
 from twigma_spark.errors import SchemaError
@@ -20,6 +21,7 @@ from twigma_spark.io.export import write_text
 from twigma_spark.io.local_files import is_elsewhere
 from twigma_spark.io.session import narrow_reads, picture_batches
 from twigma_spark.io.url_files import settings_of
+from twigma_spark.models import small_jpegs
 from twigma_spark.report import build
 from twigma_spark.report.data import CorpusSummary, Picture, ReportData
 from twigma_spark.report.render import render
@@ -37,7 +39,9 @@ REPORT_ID = "report"
 BIN = 0.02
 REJECT_EXAMPLES = 3
 REPEATS = 5  # shown of a group of duplicates
-MAP_SIDE, NEIGHBOUR_SIDE = 96, 72  # of a picture on the map, and of a neighbour that is only there, in pixels
+# Of a picture on the map, and of a neighbour that is only there, in pixels. There are most of these: their thumbnails
+# save reading their files.
+MAP_SIDE, NEIGHBOUR_SIDE = 96, small_jpegs.SIDE
 
 
 def run(cfg: Config, context: StageContext, **tables: DataFrame) -> Mapping[str, DataFrame]:
@@ -226,12 +230,25 @@ def _theme_rows(cfg: Config, tables: Frames) -> build.ThemeRows:
 def _pictures(cfg: Config, spark: SparkSession, tables: Frames, sides: Mapping[str, int]) -> dict[str, Picture]:
     """Return the few pictures that are shown, by id; `sides` are the pixels of the longer side at most."""
     chosen = arrow.local_frame(spark, sorted(sides.items()), "image_id string, side int")
-    wanted = tables["images"].where(is_one_of("image_id", sides))
-    shown = gallery.pictures(wanted, tables["scores"], tables["captions"], chosen)
+    images = _with_content(spark, tables, sides)
+    shown = gallery.pictures(images, tables["scores"], tables["captions"], chosen)
     with picture_batches(spark, cfg.embed.arrow_batch):
         rows = _rows(gallery.thumbnails(shown, cfg.ingest.max_pixels))
     folders = {corpus.name: reader_of(corpus).image_folder(corpus) for corpus in cfg.corpora}
     return build.pictures(rows, partial(_link, cfg.report.path, folders))
+
+
+def _with_content(spark: SparkSession, tables: Frames, sides: Mapping[str, int]) -> DataFrame:
+    """Return the images with their files, or their thumbnails as `content` where no larger picture is shown."""
+    small = [image_id for image_id, side in sides.items() if side <= small_jpegs.SIDE]
+    thumbnails = _rows(tables["thumbnails"].where(is_one_of("image_id", small))) if small else []
+    images, drawn = tables["images"], {row["image_id"]: bytes(row["thumbnail"]) for row in thumbnails}
+    of_files = images.where(is_one_of("image_id", sides.keys() - drawn.keys()))
+    if not drawn:
+        return of_files
+    content = arrow.local_frame(spark, sorted(drawn.items()), "image_id string, content binary")
+    others = images.drop("content").where(is_one_of("image_id", drawn))
+    return of_files.unionByName(others.join(F.broadcast(content), "image_id"))
 
 
 def _link(page: str, folders: Mapping[str, str], corpus: str, file: str) -> str:
@@ -252,8 +269,8 @@ STAGE = Stage(
     name="report",
     summary="one HTML file that opens offline: findings, figures, contact sheets, rejects, versions",
     reads=(
-        "images", "embeddings", "duplicates", "shared_images", "scores", "captions", "centroids", "clusters",
-        "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
+        "images", "embeddings", "thumbnails", "duplicates", "shared_images", "scores", "captions", "centroids",
+        "clusters", "themes", "neighbours", "copies", "projection", "pairs", "held_out_pairs", "results",
         "group_distances", "rejects", "downloads", "runs", "posts", "tombstones",
     ),
     writes=("reports",),

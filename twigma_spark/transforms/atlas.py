@@ -84,29 +84,41 @@ def is_hidden(score: str, sensitive: str, threshold: float) -> Column:
     return F.coalesce(F.col(score) > threshold, F.lit(False)) | F.coalesce(sensitive, F.lit(False)) | unknown
 
 
-def with_thumbnails(rows: DataFrame, show_all: bool, max_pixels: int) -> DataFrame:
-    """Return the rows with `image` (JPEG) in the place of `content`; null where the image cannot be decoded.
+def with_pictures(
+    rows: DataFrame, thumbnails: DataFrame, files: DataFrame | None, show_all: bool, max_pixels: int
+) -> DataFrame:
+    """Return the rows with `image` (JPEG); null where there is neither a thumbnail nor a file that can be decoded.
 
     The caller keeps Arrow's batches small: whole files travel through them.
 
     Args:
-        rows: with `content` and `hidden`, which says whose picture is blurred.
-        show_all: whether none is blurred.
+        rows: with image_id and `hidden`, which says whose picture is blurred.
+        thumbnails: rows of the table `thumbnails`.
+        files: image_id and content of the images that have no thumbnail; None where there are none.
+        show_all: whether no picture is blurred.
         max_pixels: of an image.
     """
 
-    def shrink(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
-        for contents, hidden in batches:
-            blurred = [bool(value) and not show_all for value in hidden]
-            yield pd.Series([_small(c, b, max_pixels) for c, b in zip(contents, blurred, strict=True)], dtype=object)
+    def draw(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+        for files, blurred in batches:
+            yield pd.Series([_small(c, b, max_pixels) for c, b in zip(files, blurred, strict=True)], dtype=object)
 
-    udf = pandas_udf(shrink, "binary").asNondeterministic()  # type: ignore[call-overload]
-    return rows.withColumn("image", udf("content", "hidden")).drop("content")
+    drawn = rows.join(thumbnails.select("image_id", "thumbnail"), "image_id", "left")
+    if files is not None:
+        drawn = drawn.join(files, "image_id", "left")
+    file = F.col("content") if files is not None else F.lit(None).cast("binary")
+    blurred = F.lit(False) if show_all else F.col("hidden")
+    udf = pandas_udf(draw, "binary").asNondeterministic()  # type: ignore[call-overload]
+    # A thumbnail that is shown as it is does not leave the JVM.
+    source = F.coalesce(F.when(blurred, F.col("thumbnail")), F.when(F.col("thumbnail").isNull(), file))
+    image = F.when(blurred, F.col("redrawn")).otherwise(F.coalesce("thumbnail", "redrawn"))
+    drawn = drawn.withColumn("redrawn", udf(source, blurred)).withColumn("image", image)
+    return drawn.drop("redrawn", "content", "thumbnail")
 
 
 def _small(content: bytes | None, blurred: bool, max_pixels: int) -> bytes | None:
     try:
-        return small_jpeg(content or b"", blurred, max_pixels)
+        return None if content is None else small_jpeg(content, blurred, max_pixels)
     except ImageError:
         return None
 

@@ -101,4 +101,12 @@ def inspect(path: Path) -> Inspection | None:
     return Inspection(keys, "natural", {"images": images, "files of captions": len(tables)}, faults=(*more, *none))
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)
+READER = Reader(
+    read,
+    count_source_images,
+    addresses=addresses,
+    finds_metadata=True,
+    expects=EXPECTED,
+    inspect=inspect,
+    check=check,
+)

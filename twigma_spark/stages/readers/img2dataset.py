@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.config.data import Corpus
 from twigma_spark.config.settings import Config
-from twigma_spark.io import archives, corpora, peek
+from twigma_spark.io import archives, corpora, peek, remote_files
 from twigma_spark.io.frames import count_rows
 from twigma_spark.io.local_files import is_local
 from twigma_spark.io.parquet_tables import read_rows, text_of, type_of
@@ -56,6 +56,8 @@ def _with_image(corpus: Corpus, rows: DataFrame) -> Corpus:
 def _form(spark: SparkSession, corpus: Corpus) -> str:
     """Return how the images lie: webdataset, parquet or files."""
     if not is_local(corpus.path):
+        if remote_files.list_by_spark(spark, corpus.name, corpus.path, "*.tar").inputFiles():
+            archives.list_tars(corpus.name, corpus.path)  # which says why not
         rows = read_rows(spark, corpus.name, corpus.path)
         return "parquet" if any(type_of(rows, name) is not None for name in ENCODINGS) else "files"
     form = form_of(Path(corpus.path))

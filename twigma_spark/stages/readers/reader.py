@@ -65,6 +65,7 @@ class Reader:
         vectors: returns the files of vectors, where its images come as such and have no bytes.
         has_pages: whether its posts lie in pages (`io.pages`), out of which a purge takes them, and its pictures by
             their keys.
+        finds_metadata: whether it looks for the metadata in a folder of this machine; at a URL it must be named.
         expects: the layout that it reads, in words.
         inspect: returns what it finds at a path on this machine without Spark; None where it is not its layout.
         check: returns how many images a corpus has, without Spark, None where its image files are to be counted; raises
@@ -80,6 +81,7 @@ class Reader:
     check: Callable[[Corpus], int | None] | None = None
     vectors: Callable[[Corpus], VectorFiles] | None = None
     has_pages: bool = False
+    finds_metadata: bool = False
 
 
 def reader_of(corpus: Corpus) -> Reader:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
@@ -153,7 +153,7 @@ def inspect(path: Path) -> Inspection | None:
     """Return what the reader sees of Parquet files with a column of pictures."""
     files = peek.parquet_files(path) if path.exists() else []
     head = peek.readable_head(files)
-    pictures = () if head is None else head.of_type(_holds_pictures)
+    pictures = () if head is None else head.of_type(partial(peek.holds_bytes, field="bytes"))
     if head is None or not pictures:
         return None
     delta = (path / "_delta_log").is_dir()
@@ -168,13 +168,6 @@ def inspect(path: Path) -> Inspection | None:
     # Files that were deleted from a Delta table are still there.
     counts = {"files": len(files)} if delta else {"rows": head.n_rows or 0, "files": len(files)}
     return Inspection(keys, "posts", counts, head.columns, head.rows, more)
-
-
-def _holds_pictures(kind: pa.DataType) -> bool:
-    """Return whether an Arrow type is that of bytes, or of a structure with them."""
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _holds_pictures(field.type) for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 READER = Reader(read, count_images, expects=EXPECTED, inspect=inspect, check=check)

@@ -122,4 +122,12 @@ def _damage(table: Path) -> str | None:
     return None if seen is None else f"Got {seen} in {table.name}: {post_ids.WAY_OUT}."
 
 
-READER = Reader(read, count_source_images, addresses=addresses, expects=EXPECTED, inspect=inspect, check=check)
+READER = Reader(
+    read,
+    count_source_images,
+    addresses=addresses,
+    finds_metadata=True,
+    expects=EXPECTED,
+    inspect=inspect,
+    check=check,
+)
