@@ -217,15 +217,16 @@ def test_close_pairs_are_those_of_all_pairs(
     assert {(r.a, r.b) for r in both} == every and {(r.a, r.b) for r in both if not r.across} == wanted
 
 
-def test_the_recall_of_the_search_is_measured(spark: SparkSession) -> None:
+def test_the_recall_of_the_search_is_measured(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three images point the same way; one of their three pairs was not found, and one is not near."""
     rows = [(name, "p", [1.0, n / 1000], 0) for n, name in enumerate("abc")] + [("d", "p", [0.0, 1.0], 0)]
     table = local_frame(spark, rows, f"{VECTORS}, turn INT")
     pairs = local_frame(spark, [("a", "b", 0), ("b", "c", 0)], "a STRING, b STRING, turn INT")
 
     def recall(rows: DataFrame, few: int, near: str = "true") -> list[Result]:
+        monkeypatch.setattr("twigma_spark.estimators.near.FEW", few)
         return near_recall.recall_results(
-            "pixels", rows, rows.count(), pairs, Reach(0.99), lambda true: true.where(near), few
+            "pixels", rows, rows.count(), pairs, Reach(0.99), lambda true: true.where(near)
         )
 
     (row,) = recall(table, 3)

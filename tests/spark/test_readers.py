@@ -23,7 +23,7 @@ from twigma_spark.io.arrow import local_frame
 from twigma_spark.io.corpora import Metadata
 from twigma_spark.schemas import IMAGES
 from twigma_spark.stages import deduplicate, embed, embed_text, ingest, specs
-from twigma_spark.stages.readers import artbench, coco, described, diffusiondb, laion, twigma
+from twigma_spark.stages.readers import artbench, coco, described, diffusiondb, img2dataset, laion, twigma
 from twigma_spark.stages.readers.reader import reader_of
 from twigma_spark.stages.stage import StageContext
 
@@ -159,6 +159,16 @@ def test_parquet_and_files_of_img2dataset(taken: SimpleNamespace, corpus: str, n
     found = {key: row.caption for key, row in taken.images[corpus].items()}
     assert found == {name.format(n): f"c{n}" for n in range(2)}
     assert set(taken.rejects[corpus]) == {("image", "000000002", "missing_file")}
+
+
+def test_tars_at_a_url_are_refused_and_parquet_there_is_read(spark: SparkSession, tmp_path: Path) -> None:
+    """The images of a tar there would all seem to be missing."""
+    tars, parquet = made.webdataset(tmp_path / "tars"), made.parquet_of_img2dataset(tmp_path / "parquet")
+    at_url = [corpus_of("own", "img2dataset", tars).model_copy(update={"path": p.as_uri()}) for p in (tars, parquet)]
+    with pytest.raises(CorpusError, match=r"a folder that all nodes see as a disk.* images lie in tars\. Got 'file:"):
+        img2dataset.read(Config(), spark, at_url[0])
+    images = img2dataset.read(Config(), spark, at_url[1]).images
+    assert images.where("content IS NOT NULL").count() == 2
 
 
 @pytest.mark.spark4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 # Shares of a table that can be distinguished.
@@ -17,10 +17,13 @@ def draw_rows(vectors: DataFrame, share: float, seed: int) -> DataFrame:
         share: of the rows, from 0.
         seed: another seed draws others.
     """
-    if share >= 1:
-        return vectors
+    return vectors if share >= 1 else vectors.where(is_drawn(share, seed))
+
+
+def is_drawn(share: float, seed: int) -> Column:
+    """Return whether a row, which has image_id, is among those that `draw_rows` returns."""
     grain = F.pmod(F.xxhash64("image_id", F.lit(seed)), F.lit(GRAINS))
-    return vectors.where(grain < int(share * GRAINS))
+    return grain < min(int(share * GRAINS), GRAINS)
 
 
 def draw_evenly(vectors: DataFrame, fewest: int, seed: int) -> DataFrame:

@@ -156,19 +156,30 @@ def _union_tiers(tiers: dict[str, DataFrame]) -> DataFrame:
 
 
 def _with_similarity(pairs: DataFrame, vectors: DataFrame) -> DataFrame:
-    """Return the pairs with the cosine of their embeddings; only vectors of pairs leave their partition."""
-    left = vectors.select("image_id", F.col("embedding").alias("a")).join(F.broadcast(pairs), "image_id")
-    right = vectors.select(F.col("image_id").alias("canonical_id"), F.col("embedding").alias("b"))
-    wanted = F.broadcast(pairs.select("canonical_id").distinct())
-    both = left.join(right.join(wanted, "canonical_id"), "canonical_id")
+    """Return the pairs with the cosine of their embeddings; one pass, only vectors of pairs leave their partition."""
+    own = pairs.select("image_id", "canonical_id", "tier")
+    ends = own.union(own.select("canonical_id", "canonical_id", F.lit(None)).distinct())
+    groups = vectors.select("image_id", "embedding").join(F.broadcast(ends), "image_id")
+    # Nulls are first: the canonical image comes before those that repeat it.
+    in_order = groups.repartition("canonical_id").sortWithinPartitions("canonical_id", "tier")
     schema = "image_id STRING, canonical_id STRING, tier STRING, similarity DOUBLE"
-    return both.select("image_id", "canonical_id", "tier", "a", "b").mapInArrow(_similar, schema)
+    return in_order.select("image_id", "canonical_id", "tier", "embedding").mapInArrow(_similar, schema)
 
 
 def _similar(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the cosine of each row's two embeddings in place of them."""
+    """Yield the cosine of each embedding and that of its canonical image, whose tier is null and which is before it."""
+    last, leader = None, np.empty((0, 0), np.float32)
     for batch in batches:
-        a, b = (unit_rows(arrow.matrix(batch.column(n))) for n in (3, 4))
-        cosine = np.einsum("ij,ij->i", a, b, dtype=np.float64).clip(-1.0, 1.0)
-        columns = [*batch.columns[:3], pa.array(cosine)]
-        yield pa.record_batch(columns, ["image_id", "canonical_id", "tier", "similarity"])
+        if not batch.num_rows:
+            continue
+        own, group = unit_rows(arrow.matrix(batch.column(3))), batch.column(1).to_numpy(zero_copy_only=False)
+        leads = batch.column(2).is_null().to_numpy(zero_copy_only=False)
+        # Row 0 is the canonical image that the batch before ended with.
+        rows = np.concatenate([leader if last else np.zeros_like(own[:1]), own])
+        names = np.concatenate([np.array([last], object), group])
+        place = np.maximum.accumulate(np.where(leads, np.arange(1, len(rows)), 0))
+        known = np.flatnonzero(~leads & (names[place] == group))
+        cosine = np.einsum("ij,ij->i", own[known], rows[place[known]], dtype=np.float64).clip(-1.0, 1.0)
+        columns = [column.take(pa.array(known)) for column in batch.columns[:3]]
+        yield pa.record_batch([*columns, pa.array(cosine)], ["image_id", "canonical_id", "tier", "similarity"])
+        last, leader = names[place[-1]], rows[place[-1]][None]

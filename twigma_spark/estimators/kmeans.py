@@ -14,7 +14,7 @@ arrives. Another partitioning groups other rows and may end in a slightly differ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,11 +29,14 @@ from twigma_spark.estimators.nearest_centres import Centres
 from twigma_spark.estimators.table_summary import Summary, summarise
 from twigma_spark.io import arrow
 
+ASSIGNED = "image_id STRING, corpus STRING, cluster INT, distance DOUBLE, reason STRING"
+
 __all__ = [
     "KMeansModel",
     "KMeansSpec",
     "Summary",
     "assign",
+    "assign_clusterings",
     "assign_clusters",
     "fit",
     "of_summary",
@@ -87,20 +90,48 @@ def assign(vectors: DataFrame, model: KMeansModel) -> DataFrame:
 def assign_clusters(vectors: DataFrame, model: KMeansModel) -> DataFrame:
     """Return image_id, corpus, cluster, distance and reason; a vector that cannot be used has only a reason."""
     columns = vectors.select("image_id", "corpus", "embedding")
-    schema = "image_id STRING, corpus STRING, cluster INT, distance DOUBLE, reason STRING"
-    return columns.mapInArrow(partial(_assign_batches, model=model), schema)
+    return columns.mapInArrow(partial(_assign_batches, model=model), ASSIGNED)
+
+
+def assign_clusterings(vectors: DataFrame, clusterings: Mapping[str, tuple[KMeansModel, Sequence[str]]]) -> DataFrame:
+    """Return what `assign_clusters` returns for each of several clusterings, and its name: clustering_id.
+
+    Args:
+        vectors: image_id, corpus, embedding; read once.
+        clusterings: name, model, and the corpora whose vectors it clusters.
+    """
+    columns = vectors.select("image_id", "corpus", "embedding")
+    assigned = partial(_assign_to_all, clusterings=dict(clusterings))
+    return columns.mapInArrow(assigned, f"{ASSIGNED}, clustering_id STRING")
 
 
 def _assign_batches(batches: Iterable[pa.RecordBatch], model: KMeansModel) -> Iterator[pa.RecordBatch]:
     own = Centres(model.centroids, model.metric)
     for batch in batches:
-        if not batch.num_rows:
-            continue
-        checked = arrow.check_vectors(batch.column(2), model.centroids.shape[1])
-        cluster, distance = assign_rows(checked.rows, checked.norms, own)
-        bad = ~checked.usable
-        columns = [
-            batch.column(0), batch.column(1), pa.array(cluster.astype(np.int32), mask=bad),
-            pa.array(distance, mask=bad), pa.array(checked.reasons, pa.string()),
-        ]  # fmt: skip
-        yield pa.record_batch(columns, ["image_id", "corpus", "cluster", "distance", "reason"])
+        if batch.num_rows:
+            yield _assign_batch(batch, own)
+
+
+def _assign_to_all(
+    batches: Iterable[pa.RecordBatch], clusterings: Mapping[str, tuple[KMeansModel, Sequence[str]]]
+) -> Iterator[pa.RecordBatch]:
+    centres = {name: Centres(model.centroids, model.metric) for name, (model, _) in clusterings.items()}
+    for batch in batches:
+        for name, (_, corpora) in clusterings.items():
+            inside = pa.compute.is_in(batch.column(1), pa.array(corpora, pa.string()))
+            own = batch if pa.compute.all(inside).as_py() else batch.filter(inside)
+            if own.num_rows:
+                assigned = _assign_batch(own, centres[name])
+                columns = [*assigned.columns, pa.array([name] * own.num_rows, pa.string())]
+                yield pa.record_batch(columns, [*assigned.schema.names, "clustering_id"])
+
+
+def _assign_batch(batch: pa.RecordBatch, centres: Centres) -> pa.RecordBatch:
+    checked = arrow.check_vectors(batch.column(2), centres.vectors.shape[1])
+    cluster, distance = assign_rows(checked.rows, checked.norms, centres)
+    bad = ~checked.usable
+    columns = [
+        batch.column(0), batch.column(1), pa.array(cluster.astype(np.int32), mask=bad),
+        pa.array(distance, mask=bad), pa.array(checked.reasons, pa.string()),
+    ]  # fmt: skip
+    return pa.record_batch(columns, ["image_id", "corpus", "cluster", "distance", "reason"])

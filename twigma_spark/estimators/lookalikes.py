@@ -15,9 +15,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.estimators.components import Once
-from twigma_spark.estimators.near import Reach, close_pairs
-from twigma_spark.estimators.near_recall import recall_results
-from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity
+from twigma_spark.estimators.near import Reach, close_pairs, compares_all, is_sampled
+from twigma_spark.estimators.near_recall import draw_queries, recall_results
+from twigma_spark.estimators.near_thresholds import calibrate_bits, calibrate_similarity, is_background
 from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
 from twigma_spark.io import arrow
 from twigma_spark.io.frames import count_rows, union
@@ -76,24 +76,35 @@ def find_lookalikes(hashes: DataFrame, vectors: DataFrame, likeness: Likeness | 
     own = once(ids.join(hashes, "image_id").select("image_id", "corpus", "vector", "windows"))
     rows, upright = count_rows(own), pixel_vectors(own, (0,))
     turned = pixel_vectors(own, TURNS[likeness.orientations])
-    searches, results = {"pixels": (turned, likeness.pixels)}, []
+    searches: dict[str, tuple[DataFrame, Reach, DataFrame | None]] = {"pixels": (turned, likeness.pixels, None)}
+    results = []
     if likeness.embeddings is not None:
         embeddings, reach = vectors.withColumn("turn", F.lit(0)), likeness.embeddings
+        gathered = _sample(embeddings, rows, likeness.pixels, reach, once)
         if likeness.calibrate:
-            threshold = calibrate_similarity(embeddings, upright, rows, likeness.pixels)
+            threshold = calibrate_similarity(gathered, upright, rows, likeness.pixels)
             results.append(threshold)
             reach = replace(reach, similarity=threshold.estimate or reach.similarity)
-        searches["embeddings"] = (embeddings, reach)
-    candidates = {name: close_pairs(searched, rows, reach) for name, (searched, reach) in searches.items()}
-    compare = partial(compare_windows, hashes=own)
+        searches["embeddings"] = (embeddings, reach, gathered)
+    candidates = {name: close_pairs(whole, rows, reach, sample) for name, (whole, reach, sample) in searches.items()}
+    compare = partial(compare_windows, hashes=own, once=once)
     pairs = once(compare(_merge(candidates)))
-    bits, calibrated = calibrate_bits(pairs, own, rows, likeness.pixels, likeness.bits, likeness.orientations)
+    bits, calibrated = calibrate_bits(pairs, own, rows, likeness.pixels, likeness.bits, likeness.orientations, compare)
     near = pairs.withColumn("near", F.col("bits") <= bits)
-    for name, (searched, reach) in searches.items():
+    for name, (whole, reach, sample) in searches.items():
         known = near.where(F.col(COSINES[name]).isNotNull())
         alike = partial(_near_ones, compare=compare, bits=bits)
-        calibrated += recall_results(name, searched, rows, known, reach, alike)
+        calibrated += recall_results(name, whole, rows, known, reach, alike, sample=sample)
     return Lookalikes(near, results + calibrated)
+
+
+def _sample(vectors: DataFrame, rows: int, alike: Reach, reach: Reach, once: Once) -> DataFrame:
+    """Return the vectors that a threshold, the pivots and the recall are found on, gathered in one pass."""
+    if compares_all(rows):  # there are no pivots and no recall
+        return vectors
+    asked = F.broadcast(draw_queries(vectors, reach).withColumn("asked", F.lit(True)))
+    drawn = is_background(rows, alike) | is_sampled(rows, reach) | F.col("asked").isNotNull()
+    return once(vectors.join(asked, "image_id", "left").where(drawn).drop("asked"))
 
 
 def _near_ones(pairs: DataFrame, compare: Callable[[DataFrame], DataFrame], bits: int) -> DataFrame:

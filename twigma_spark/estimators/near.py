@@ -16,10 +16,11 @@ from math import ceil, isqrt
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from twigma_spark.estimators.coreset import Vectors, groups
-from twigma_spark.estimators.drawing import draw_rows
+from twigma_spark.estimators.drawing import draw_rows, is_drawn
 from twigma_spark.estimators.pair_products import pairs_at_least
 from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
@@ -56,7 +57,7 @@ class Reach:
     across: bool = False
 
 
-def close_pairs(vectors: DataFrame, rows: int, reach: Reach) -> DataFrame:
+def close_pairs(vectors: DataFrame, rows: int, reach: Reach, sample: DataFrame | None = None) -> DataFrame:
     """Return the pairs a, b, their cosine, the turn of a, and whether they are of two corpora.
 
     Of upright images a < b. A vector that was turned is compared with the upright ones alone. May run a job to find
@@ -66,8 +67,10 @@ def close_pairs(vectors: DataFrame, rows: int, reach: Reach) -> DataFrame:
         vectors: image_id, corpus, embedding, turn (0 upright); usable vectors of one length.
         rows: how many there are.
         reach: which pairs are close.
+        sample: some of the vectors, the ones of `is_sampled` among them, where they are at hand; the pivots are
+            found on those.
     """
-    pivots = _pivots(vectors, rows, reach)
+    pivots = _pivots(vectors if sample is None else sample, rows, reach)
     placed = vectors.select(*COLUMNS).mapInArrow(
         partial(_assign_buckets, pivots=pivots, buckets=min(reach.buckets, len(pivots))), PLACED
     )
@@ -92,12 +95,27 @@ def exact_pairs(queries: DataFrame, vectors: DataFrame, reach: Reach) -> DataFra
     return pairs.dropDuplicates(["a", "b", "turn"])
 
 
+def compares_all(rows: int) -> bool:
+    """Return whether so few vectors are compared all with all, so that every pair is found."""
+    return rows <= FEW
+
+
+def is_sampled(rows: int, reach: Reach) -> Column:
+    """Return whether the pivots are found on a vector, which has image_id; on none where there are few vectors."""
+    return F.lit(False) if compares_all(rows) else is_drawn(_share(rows), reach.seed)
+
+
+def _share(rows: int) -> float:
+    """Return of the vectors those that the pivots are found on."""
+    return 1.1 * SAMPLED * isqrt(rows) / rows
+
+
 def _pivots(vectors: DataFrame, rows: int, reach: Reach) -> Vectors:
     """Return unit vectors (√rows, d) that lie where the vectors do; one where there are few vectors."""
-    if rows <= FEW:
+    if compares_all(rows):
         return np.zeros((1, 1), np.float32)
     wanted = isqrt(rows)
-    some = draw_rows(vectors, 1.1 * SAMPLED * wanted / rows, reach.seed)
+    some = draw_rows(vectors, _share(rows), reach.seed)
     table = arrow.collect(some.select("image_id", "embedding")).sort_by("image_id")
     sample = unit_rows(arrow.matrix(table.column("embedding").combine_chunks()))
     return groups(sample, np.ones(len(sample), np.float32), min(wanted, len(sample)), reach.seed, "cosine")

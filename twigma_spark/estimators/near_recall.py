@@ -7,11 +7,17 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.near import FEW, Reach, exact_pairs
+from twigma_spark.estimators.near import Reach, compares_all, exact_pairs
 from twigma_spark.results import Result
 from twigma_spark.stats.intervals import wilson_value
 
 SAMPLE = 500
+
+
+def draw_queries(upright: DataFrame, reach: Reach) -> DataFrame:
+    """Return image_id of the images whose pairs are searched for exactly; no vector is read."""
+    order = F.xxhash64("image_id", F.lit(reach.seed))
+    return upright.select("image_id").orderBy(order, "image_id").limit(SAMPLE)
 
 
 def recall_results(
@@ -21,7 +27,7 @@ def recall_results(
     pairs: DataFrame,
     reach: Reach,
     near: Callable[[DataFrame], DataFrame],
-    few: int = FEW,
+    sample: DataFrame | None = None,
 ) -> list[Result]:
     """Return the recall of one search as a result; none where all pairs were compared or there are none.
 
@@ -32,14 +38,14 @@ def recall_results(
         pairs: a, b, turn of the pairs that it found.
         reach: which pairs it was to find.
         near: keeps the near ones of such pairs: the others are found for nothing.
-        few: vectors that are compared all with all.
+        sample: some of what was searched, the ones of `draw_queries` among them, where they are at hand.
     """
-    if rows <= few:
+    if compares_all(rows):
         return []
     upright = searched.where("turn = 0")
-    order = F.xxhash64("image_id", F.lit(reach.seed))
-    drawn = upright.select("image_id").orderBy(order, "image_id").limit(SAMPLE)
-    true = near(exact_pairs(upright.join(F.broadcast(drawn), "image_id", "left_semi"), upright, reach))
+    some = upright if sample is None else sample
+    queries = some.join(F.broadcast(draw_queries(some, reach)), "image_id", "left_semi")
+    true = near(exact_pairs(queries, upright, reach))
     hits = true.join(pairs.select("a", "b", "turn", F.lit(1).alias("found")), ["a", "b", "turn"], "left")
     n, known = hits.agg(F.count("*"), F.count("found")).collect()[0]
     if not n:

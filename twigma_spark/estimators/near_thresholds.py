@@ -9,15 +9,17 @@ are negatives.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from twigma_spark.estimators.drawing import draw_rows
+from twigma_spark.estimators.drawing import draw_rows, is_drawn
 from twigma_spark.estimators.near import Reach, exact_pairs
-from twigma_spark.estimators.perceptual import compare_windows, pixel_vectors
+from twigma_spark.estimators.perceptual import pixel_vectors
 from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
 from twigma_spark.models.hashes import BITS, FLIP, NEGATIVE
@@ -37,12 +39,12 @@ def calibrate_similarity(vectors: DataFrame, pixels: DataFrame, rows: int, alike
     """Return the cosine that an unrelated image of the corpus reaches UNRELATED times an image, as a result.
 
     Args:
-        vectors: image_id, corpus, embedding.
+        vectors: image_id, corpus, embedding; those of `is_background` are enough.
         pixels: the pixel vectors of the same images; pairs that they make candidates are not taken for unrelated.
         rows: how many images there are.
         alike: which pixel vectors make candidates; its seed draws the sample.
     """
-    some = draw_rows(vectors, BACKGROUND / max(rows, 1), alike.seed).select("image_id", "corpus", "embedding")
+    some = draw_rows(vectors, _share(rows), alike.seed).select("image_id", "corpus", "embedding")
     own = pixels.select("image_id", F.col("embedding").alias("pixels"))
     table = arrow.collect(some.join(own, "image_id").select("image_id", "corpus", "embedding", "pixels"))
     cosines = _compare_unrelated(table.combine_chunks(), alike.similarity)
@@ -55,6 +57,15 @@ def calibrate_similarity(vectors: DataFrame, pixels: DataFrame, rows: int, alike
     return Result.of("duplicates", "candidate_similarity", Value(estimate, None, None, len(cosines), "pairs", method))
 
 
+def is_background(rows: int, alike: Reach) -> Column:
+    """Return whether a vector, which has image_id, is one of those that `calibrate_similarity` compares."""
+    return is_drawn(_share(rows), alike.seed)
+
+
+def _share(rows: int) -> float:
+    return BACKGROUND / max(rows, 1)
+
+
 def calibrate_bits(
     pairs: DataFrame,
     hashes: DataFrame,
@@ -62,6 +73,7 @@ def calibrate_bits(
     alike: Reach,
     bits: int | None,
     orientations: str,
+    compare: Callable[[DataFrame], DataFrame],
 ) -> tuple[int, list[Result]]:
     """Return in how many bits the hashes may differ, and as results that number and the false pairs expected.
 
@@ -72,11 +84,12 @@ def calibrate_bits(
         alike: which pixel vectors make candidates; its seed draws the images with decoys.
         bits: what is configured; None for the largest number, up to MOST_BITS, with at most MOST_FALSE false pairs.
         orientations: which copies were searched for.
+        compare: returns pairs with their `bits`.
     """
     decoy = NEGATIVE if orientations == "all" else FLIP
     share = min(1.0, DECOYS / max(rows, 1))
     decoys = pixel_vectors(draw_rows(hashes, share, alike.seed), (decoy,))
-    agreed = _count_bits(compare_windows(exact_pairs(decoys, pixel_vectors(hashes, (0,)), alike), hashes))
+    agreed = _count_bits(compare(exact_pairs(decoys, pixel_vectors(hashes, (0,)), alike)))
     accepted = _count_bits(pairs)
     # A pair of two images has two decoys, one of each, if both are drawn.
     scale = 1 / (2 * share)

@@ -7,7 +7,7 @@ neighbour's id, so that it does not depend on how either side is partitioned eit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
@@ -24,6 +24,7 @@ from twigma_spark.io import arrow
 from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, rank INT, neighbour_id STRING, similarity DOUBLE"
+BY_REFERENCE = f"{SCHEMA}, reference STRING"
 # Cosines are compared and reported to this many decimals: float32 holds no more, and copies must tie.
 DECIMALS = 6
 # A search answers to about 1e-6; candidates within twice the rounding of the last one could still be ties.
@@ -62,19 +63,59 @@ def search_on_executors(shards: Sequence[ShardFile], queries: DataFrame, k: int,
     return queries.select("image_id", "embedding").mapInArrow(searched, SCHEMA)
 
 
+def search_references(
+    references: Mapping[str, Sequence[NeighbourIndex]], queries: DataFrame, k: int, batch_rows: int
+) -> DataFrame:
+    """Return what `search` returns of each of several references, and its name: reference.
+
+    The queries pass through the driver once, and all indexes are open at the same time.
+    """
+    filled = {name: [shard for shard in shards if shard.size] for name, shards in references.items()}
+    batches = arrow.stream(queries.select("image_id", "embedding")) if any(filled.values()) else iter(())
+    return arrow.frame_of(queries.sparkSession, answers_by_reference(batches, filled, k, batch_rows), BY_REFERENCE)
+
+
+def search_references_on_executors(
+    references: Mapping[str, Sequence[ShardFile]], queries: DataFrame, k: int, batch_rows: int
+) -> DataFrame:
+    """Return what `search_references` returns, searched by the workers, which read the queries once."""
+    files = tuple((name, tuple(shards)) for name, shards in references.items())
+    searched = partial(_answers_of_references, references=files, k=k, batch_rows=batch_rows)
+    return queries.select("image_id", "embedding").mapInArrow(searched, BY_REFERENCE)
+
+
 def answers(
     batches: Iterable[pa.RecordBatch], shards: Sequence[NeighbourIndex], k: int, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the neighbours of each batch of queries (image_id, embedding), as in `search`, in their order.
+    """Yield the neighbours of each batch of queries (image_id, embedding), as in `search`, in their order."""
+    for (batch,) in _answers(batches, [shards], k, batch_rows):
+        yield batch
+
+
+def answers_by_reference(
+    batches: Iterable[pa.RecordBatch], references: Mapping[str, Sequence[NeighbourIndex]], k: int, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield the neighbours of each batch of queries in one reference after another, as in `search_references`."""
+    for answered in _answers(batches, list(references.values()), k, batch_rows):
+        for name, batch in zip(references, answered, strict=True):
+            columns = [*batch.columns, pa.array([name] * batch.num_rows, pa.string())]
+            yield pa.record_batch(columns, [*batch.schema.names, "reference"])
+
+
+def _answers(
+    batches: Iterable[pa.RecordBatch], references: Sequence[Sequence[NeighbourIndex]], k: int, batch_rows: int
+) -> Iterator[list[pa.RecordBatch]]:
+    """Yield of each batch of queries, in their order, the neighbours in each of the references.
 
     Each thread has queries of its own. FAISS's threads share them and wait for one another twice a block of 1,024
     references: with anything else on the machine, as the stream of queries, short vectors took twice the time.
     """
-    threads = 1 if any(shard.searcher for shard in shards) else faiss.omp_get_max_threads()
-    answered: deque[Future[pa.RecordBatch]] = deque()
-    with thread_pool(threads, any(shard.proposer for shard in shards)) as pool:
-        for batch in rebatch(batches, _rows_a_thread(shards, threads, batch_rows)):
-            answered.append(pool.submit(_answer, shards, batch, k))
+    every = [shard for shards in references for shard in shards]
+    threads = 1 if any(shard.searcher for shard in every) else faiss.omp_get_max_threads()
+    answered: deque[Future[list[pa.RecordBatch]]] = deque()
+    with thread_pool(threads, any(shard.proposer for shard in every)) as pool:
+        for batch in rebatch(batches, _rows_a_thread(every, threads, batch_rows)):
+            answered.append(pool.submit(lambda own: [_answer(shards, own, k) for shards in references], batch))
             if len(answered) > threads:
                 yield answered.popleft().result()
         while answered:
@@ -105,6 +146,21 @@ def _answers_of_files(
     batches: Iterable[pa.RecordBatch], shards: tuple[ShardFile, ...], k: int, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     yield from answers(batches, _load_shards(shards), k, batch_rows)
+
+
+def _answers_of_references(
+    batches: Iterable[pa.RecordBatch],
+    references: tuple[tuple[str, tuple[ShardFile, ...]], ...],
+    k: int,
+    batch_rows: int,
+) -> Iterator[pa.RecordBatch]:
+    yield from answers_by_reference(batches, _load_references(references), k, batch_rows)
+
+
+@lru_cache(maxsize=1)
+def _load_references(references: tuple[tuple[str, tuple[ShardFile, ...]], ...]) -> dict[str, list[NeighbourIndex]]:
+    """Return the indexes of several references; as of `_load_shards`."""
+    return {name: [shard.load() for shard in shards] for name, shards in references}
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,15 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from twigma_spark.estimators.components import Once
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 from twigma_spark.models.hashes import distance, turn_vectors, turn_windows, unpack_windows
 
+# Pairs that are sent to every task, 40 MB with the windows of one of the two.
+FEW = 50_000
 PIXELS = "image_id STRING, corpus STRING, embedding ARRAY<FLOAT>, turn INT"
 
 
@@ -20,18 +25,24 @@ def pixel_vectors(hashes: DataFrame, turns: Sequence[int]) -> DataFrame:
     return hashes.select("image_id", "corpus", "vector").mapInArrow(partial(_turn, turns=turns), PIXELS)
 
 
-def compare_windows(pairs: DataFrame, hashes: DataFrame) -> DataFrame:
+def compare_windows(pairs: DataFrame, hashes: DataFrame, once: Once) -> DataFrame:
     """Return the pairs with `bits`, in which the hashes of the two differ; a is turned before.
 
+    A few pairs are sent to the hashes. Many are shuffled to them, and the hashes are shuffled once.
+
     Args:
-        pairs: a, b, turn, across, similarity, pixels.
+        pairs: a, b, turn, across and further columns.
         hashes: image_id, windows.
+        once: computes a frame one time and returns what was computed.
     """
-    windows = hashes.select("image_id", "windows")
-    both = pairs.join(windows.toDF("a", "one"), "a").join(windows.toDF("b", "other"), "b")
+    known, windows = once(pairs), hashes.select("image_id", "windows")
+    few = count_rows(known) <= FEW
+    for end, name in (("a", "one"), ("b", "other")):
+        # Spark would shuffle the hashes before it knows how few the pairs are.
+        known = windows.toDF(end, name).join(F.broadcast(known) if few else known, end)
     columns = [*(field.name for field in pairs.schema.fields), "one", "other"]
     kept = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in pairs.schema.fields)
-    return both.select(*columns).mapInArrow(_compare, f"{kept}, bits INT")
+    return known.select(*columns).mapInArrow(_compare, f"{kept}, bits INT")
 
 
 def _turn(batches: Iterable[pa.RecordBatch], turns: Sequence[int]) -> Iterator[pa.RecordBatch]:

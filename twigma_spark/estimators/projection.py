@@ -24,7 +24,7 @@ from twigma_spark.estimators.products import inner_products
 from twigma_spark.io import arrow
 from twigma_spark.vectors import unit_rows
 
-SCHEMA = "image_id STRING, corpus STRING, x DOUBLE, y DOUBLE"
+SCHEMA = "image_id STRING, corpus STRING, x DOUBLE, y DOUBLE, reason STRING"
 # With fewer landmarks there is no layout to speak of.
 LEAST = 20
 # Rows compared with all landmarks at once.
@@ -85,7 +85,10 @@ def place(model: Projection, rows: Vectors) -> NDArray[np.float64]:
 
 
 def project(vectors: DataFrame, model: Projection) -> DataFrame:
-    """Return image_id, corpus, x and y of usable vectors (image_id, corpus, embedding)."""
+    """Return image_id, corpus, x, y and reason of vectors (image_id, corpus, embedding).
+
+    A vector that cannot be used, or is of another length than the landmarks, has only a reason.
+    """
     columns = vectors.select("image_id", "corpus", "embedding")
     return columns.mapInArrow(partial(_project_batches, model=model), SCHEMA)
 
@@ -106,10 +109,16 @@ def load(path: Path) -> Projection:
 
 def _project_batches(batches: Iterable[pa.RecordBatch], model: Projection) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        if batch.num_rows:
-            places = place(model, unit_rows(arrow.matrix(batch.column(2))))
-            columns = [batch.column(0), batch.column(1), pa.array(places[:, 0]), pa.array(places[:, 1])]
-            yield pa.record_batch(columns, ["image_id", "corpus", "x", "y"])
+        if not batch.num_rows:
+            continue
+        checked = arrow.check_vectors(batch.column(2), model.landmarks.shape[1])
+        places, bad = np.zeros((batch.num_rows, 2)), ~checked.usable
+        places[checked.usable] = place(model, unit_rows(checked.rows[checked.usable]))
+        columns = [
+            batch.column(0), batch.column(1), pa.array(places[:, 0], mask=bad), pa.array(places[:, 1], mask=bad),
+            pa.array(checked.reasons, pa.string()),
+        ]  # fmt: skip
+        yield pa.record_batch(columns, ["image_id", "corpus", "x", "y", "reason"])
 
 
 def _place_rows(model: Projection, rows: Vectors) -> NDArray[np.float64]:

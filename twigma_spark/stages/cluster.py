@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -38,17 +39,34 @@ def run(
     """Return centroids, clusters, themes, results and rejects of all clusterings."""
     vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
     texts = inputs.theme_texts(cfg, images, captions)
-    return together(_cluster(cfg, context, clustering, vectors, texts) for clustering in cfg.cluster.clusterings)
+    corpora = {each.id: cfg.of_role(*each.roles) for each in cfg.cluster.clusterings}
+    members = {name: vectors.where(F.col("corpus").isin(own)) for name, own in corpora.items()}
+    fitted = {
+        each.id: drawing.draw_evenly(members[each.id], FEWEST, cfg.seed) if each.balanced else members[each.id]
+        for each in cfg.cluster.clusterings
+    }
+    samples = choice.draw_samples(cfg, vectors, fitted)
+    fits = {each.id: _fit(cfg, each, fitted[each.id], samples[each.id]) for each in cfg.cluster.clusterings}
+    of_all = vectors.where(F.col("corpus").isin(sorted({corpus for own in corpora.values() for corpus in own})))
+    models = {name: (model, corpora[name]) for name, (model, _) in fits.items()}
+    labelled = context.materialize(kmeans.assign_clusterings(of_all, models))
+    return together(
+        _describe(cfg, context, each, labelled.where(F.col("clustering_id") == each.id), texts, *fits[each.id])
+        for each in cfg.cluster.clusterings
+    )
 
 
-def _cluster(
-    cfg: Config, context: StageContext, clustering: Clustering, vectors: DataFrame, texts: DataFrame
+def _describe(
+    cfg: Config,
+    context: StageContext,
+    clustering: Clustering,
+    labelled: DataFrame,
+    texts: DataFrame,
+    model: kmeans.KMeansModel,
+    about_k: Sequence[Result],
 ) -> Mapping[str, DataFrame]:
-    members = vectors.where(F.col("corpus").isin(cfg.of_role(*clustering.roles)))
-    fitted = drawing.draw_evenly(members, FEWEST, cfg.seed) if clustering.balanced else members
-    model, about_k = _fit(cfg, clustering, fitted)
-    labelled = context.materialize(kmeans.assign_clusters(members, model))
-    assigned = labelled.where("reason IS NULL").drop("reason")
+    """Return the tables of one clustering, whose images are labelled; the largest cluster is the first."""
+    assigned = labelled.where("reason IS NULL").drop("reason", "clustering_id")
     largest_first = sizes(assigned).collect()
     numbered = renumber(assigned, [row["cluster"] for row in largest_first])
     context.log(f"cluster: '{clustering.id}' has {len(largest_first)} clusters")
@@ -63,7 +81,9 @@ def _cluster(
     }
 
 
-def _fit(cfg: Config, clustering: Clustering, members: DataFrame) -> tuple[kmeans.KMeansModel, list[Result]]:
+def _fit(
+    cfg: Config, clustering: Clustering, members: DataFrame, sample: pa.Table
+) -> tuple[kmeans.KMeansModel, list[Result]]:
     """Return the model, and results of the choice of k; one summary of the table serves both, where it is needed."""
     settings = cfg.cluster
     spec = kmeans.KMeansSpec(
@@ -83,7 +103,7 @@ def _fit(cfg: Config, clustering: Clustering, members: DataFrame) -> tuple[kmean
     is_own = settings.engine == "native"
     model = kmeans.of_summary(summary, spec) if is_own else ENGINES[settings.engine](members, spec)
     refined = kmeans.refine(members, model, spec if is_own else of_all)
-    return refined, choice.k_results(cfg, clustering, members, summary)
+    return refined, choice.k_results(cfg, clustering, sample, summary)
 
 
 def _centroids(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,7 +22,7 @@ from twigma_spark.transforms import purged
 from twigma_spark.transforms.images import NO_BYTES
 from twigma_spark.transforms.pair_columns import of_some_prompts
 from twigma_spark.transforms.texts import texts
-from twigma_spark.transforms.vectors import of_model
+from twigma_spark.transforms.vectors import fault, of_model
 
 # Ids that are sent to every task, 20 MB; more are joined, and the vectors shuffled.
 FEW = 500_000
@@ -113,6 +114,21 @@ def kept_vectors(
     return _without(own, _without_image(own, images).unionByName(duplicates.select("image_id")))
 
 
+def usable_vectors(vectors: DataFrame, materialize: Callable[[DataFrame], DataFrame]) -> tuple[DataFrame, DataFrame]:
+    """Return the vectors that can be used, and image_id, corpus and reason of the others.
+
+    One pass tells them apart. After it, only what selects `embedding` reads the vectors again.
+
+    Args:
+        vectors: image_id, corpus, embedding.
+        materialize: as of `StageContext`; what it returns is only read for the others.
+    """
+    reason = fault(F.col("embedding"))
+    unusable = materialize(vectors.select("image_id", "corpus", reason.alias("reason")).where("reason IS NOT NULL"))
+    few = _few_ids(unusable)
+    return vectors.where(reason.isNull()) if few is None else _without_few(vectors, few), unusable
+
+
 def _without_image(own: DataFrame, images: DataFrame) -> DataFrame:
     """Return image_id of the vectors whose image is no longer in the corpora."""
     return own.select("image_id").join(images.select("image_id"), "image_id", "left_anti")
@@ -120,9 +136,17 @@ def _without_image(own: DataFrame, images: DataFrame) -> DataFrame:
 
 def _without(own: DataFrame, left_out: DataFrame) -> DataFrame:
     """Return vectors but those of some images, which are looked up first: where they are few, none is shuffled."""
-    few = arrow.collect(left_out.limit(FEW + 1))
-    if few.num_rows > FEW:
-        return own.join(left_out, "image_id", "left_anti")
+    few = _few_ids(left_out)
+    return own.join(left_out, "image_id", "left_anti") if few is None else _without_few(own, few)
+
+
+def _few_ids(rows: DataFrame) -> pa.Table | None:
+    """Return image_id of the rows; None of more than `FEW`."""
+    few = arrow.collect(rows.select("image_id").limit(FEW + 1))
+    return few if few.num_rows <= FEW else None
+
+
+def _without_few(own: DataFrame, few: pa.Table) -> DataFrame:
     if few.num_rows == 0:
         return own
     known = arrow.frame_of(own.sparkSession, few.to_batches(), "image_id STRING")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +13,9 @@ from scipy.stats import poisson
 from twigma_spark.config.engine import Index, Neighbours
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators import index_files, neighbour_search, recall
-from twigma_spark.estimators.faiss_index import ShardFile
+from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile
 from twigma_spark.estimators.index_types import Choice, choose
-from twigma_spark.estimators.search_engines import choose_engine
+from twigma_spark.estimators.search_engines import COPIED, EngineChoice, choose_engine
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import Artifact, ArtifactFolder, folder
 from twigma_spark.io.frames import count_rows
@@ -27,7 +27,7 @@ from twigma_spark.stages.stage import Stage, StageContext, together
 from twigma_spark.stats.copies import observed_rates, planted_worlds
 from twigma_spark.stats.intervals import wilson_value
 from twigma_spark.stats.tails import WIDTH, Tail, calibrate, threshold_interval
-from twigma_spark.transforms.vectors import fault, vector_rejects
+from twigma_spark.transforms.vectors import vector_rejects
 
 # Best matches that come to the driver to calibrate the threshold.
 BACKGROUND = 1_000_000
@@ -51,6 +51,23 @@ class ReferenceSearch:
     vectors: DataFrame
 
 
+@dataclass(frozen=True)
+class IndexedReference:
+    """A reference with its index.
+
+    Attributes:
+        search: what is searched for.
+        choice: the type of the index.
+        files: of the index.
+        elements: of all its vectors.
+    """
+
+    search: ReferenceSearch
+    choice: Choice
+    files: list[Artifact]
+    elements: int
+
+
 def run(
     cfg: Config,
     context: StageContext,
@@ -61,46 +78,76 @@ def run(
 ) -> Iterator[Mapping[str, DataFrame]]:
     """Yield the index files of one reference after another, then neighbours, copies, results and rejects of all.
 
-    An index may take hours: a run that fails later finds it again.
+    An index may take hours: a run that fails later finds it again. Vectors that cannot be used come first.
     """
-    kept = inputs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
-    vectors = kept.where("reason IS NULL").drop("reason")
+    kept = inputs.kept_vectors(cfg, images, embeddings, duplicates)
+    vectors, unusable = inputs.usable_vectors(kept, context.materialize)
+    searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
+    yield {"rejects": vector_rejects(unusable.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
     queries = vectors.where(F.col("corpus").isin(cfg.of_role("posts")))
     known = records.artifacts_of(artifacts, "neighbours")
     n_queries = count_rows(queries)
     indexed = []
     for reference in cfg.of_role("generated", "natural", "art"):
         search = ReferenceSearch(queries, n_queries, reference, vectors.where(F.col("corpus") == reference))
-        choice, made = _index(cfg, context, search, known)
-        yield {"artifacts": records.artifact_rows(context.spark, "neighbours", made)}
-        indexed.append((search, choice, made))
-    searched = [*cfg.of_role("posts"), *cfg.of_role("generated", "natural", "art")]
-    rejects = {"rejects": vector_rejects(kept.where(F.col("corpus").isin(searched)), "neighbours", "not searched")}
-    yield together([*(_search_reference(cfg, context, *each) for each in indexed), rejects])
+        index = _index(cfg, context, search, known)
+        yield {"artifacts": records.artifact_rows(context.spark, "neighbours", index.files)}
+        indexed.append(index)
+    passes = in_passes(indexed, _memory(cfg), _element_bytes(cfg))
+    yield together(part for those in passes for part in _search_references(cfg, context, those))
 
 
-def _search_reference(
-    cfg: Config, context: StageContext, search: ReferenceSearch, choice: Choice, made: Sequence[Artifact]
-) -> Mapping[str, DataFrame]:
-    """Return what is known of one reference whose index is there, after its recall holds and it was searched."""
-    shards = index_files.shard_files(made, cfg.neighbours.search.nprobe, _folder(cfg, context))
-    curve = {} if choice.exact or not search.n_queries else _tune_nprobe(cfg, context, search, shards)
-    shards = _with_nprobe(shards, curve)
-    neighbours = context.materialize(_nearest(cfg, context, search, shards))
-    copies, copy_results = _copies(cfg, context, neighbours, search, shards)
-    recalls = _recall_results(cfg, search.reference, choice, curve)
-    named = neighbours.withColumn("reference", F.lit(search.reference))
-    return {
-        "neighbours": named.select(*NEIGHBOURS.column_names),
-        "copies": copies,
-        "results": records.result_rows(context.spark, "neighbours", [*recalls, *copy_results]),
-    }
+def in_passes(indexed: Iterable[IndexedReference], memory: float, element: float) -> Iterator[list[IndexedReference]]:
+    """Yield the references that are searched in one pass over the queries: those that follow one another and fit.
+
+    Args:
+        indexed: the references.
+        memory: bytes that the references of a pass may take; one that takes more has a pass of its own.
+        element: bytes of an element.
+    """
+    those: list[IndexedReference] = []
+    for each in indexed:
+        if those and sum(one.elements for one in [*those, each]) * element > memory:
+            yield those
+            those = []
+        those.append(each)
+    if those:
+        yield those
 
 
-def _index(
-    cfg: Config, context: StageContext, search: ReferenceSearch, known: Sequence[Artifact]
-) -> tuple[Choice, list[Artifact]]:
-    """Return the chosen type and the index's files, built where they are not there yet."""
+def _search_references(
+    cfg: Config, context: StageContext, indexed: Sequence[IndexedReference]
+) -> Iterator[Mapping[str, DataFrame]]:
+    """Yield the neighbours in some references after their recall holds, then what is known of each."""
+    ready, recalls = [], []
+    for each in indexed:
+        shards = index_files.shard_files(each.files, cfg.neighbours.search.nprobe, _folder(cfg, context))
+        exact = each.choice.exact or not each.search.n_queries
+        curve = {} if exact else _tune_nprobe(cfg, context, each.search, shards)
+        ready.append((each.search, _with_nprobe(shards, curve)))
+        recalls.append(_recall_results(cfg, each.search.reference, each.choice, curve))
+    neighbours = context.materialize(_nearest(cfg, context, ready))
+    yield {"neighbours": neighbours.select(*NEIGHBOURS.column_names)}
+    for (search, shards), recall_results in zip(ready, recalls, strict=True):
+        own = neighbours.where(F.col("reference") == search.reference)
+        copies, copy_results = _copies(cfg, context, own, search, shards)
+        rows = records.result_rows(context.spark, "neighbours", [*recall_results, *copy_results])
+        yield {"copies": copies, "results": rows}
+
+
+def _memory(cfg: Config) -> float:
+    """Return the bytes that what is searched may take; on the executors every process has copies."""
+    memory = cfg.neighbours.index.memory_gb * 1e9
+    return min(memory, WORKER) if cfg.neighbours.search.where == "executors" else memory
+
+
+def _element_bytes(cfg: Config) -> float:
+    """Return the bytes of an element of an index; the executors map its file, and each process has a copy in bf16."""
+    return COPIED if cfg.neighbours.search.where == "executors" else 4.0
+
+
+def _index(cfg: Config, context: StageContext, search: ReferenceSearch, known: Sequence[Artifact]) -> IndexedReference:
+    """Return the reference with the chosen type and the index's files, built where they are not there yet."""
     settings, rows = cfg.neighbours.index, count_rows(search.vectors)
     first = search.vectors.select(F.size("embedding").alias("dim")).first()
     dim = int(first["dim"]) if first is not None else 1
@@ -119,7 +166,7 @@ def _index(
     made, again = index_files.prepare_index(source, choice, _folder(cfg, context), known)
     what = "index used again" if again else f"indexed in {len(made)} file{'s' * (len(made) > 1)}"
     context.log(f"neighbours: {rows:,} vectors of '{search.reference}' {what}: {choice.factory} ({choice.reason})")
-    return choice, made
+    return IndexedReference(search, choice, made, rows * dim)
 
 
 def _folder(cfg: Config, context: StageContext) -> ArtifactFolder:
@@ -150,20 +197,28 @@ def _with_nprobe(shards: Sequence[ShardFile], curve: Mapping[int, Value]) -> lis
     return [replace(shard, nprobe=nprobe) for shard in shards]
 
 
-def _nearest(cfg: Config, context: StageContext, search: ReferenceSearch, shards: Sequence[ShardFile]) -> DataFrame:
-    """Return the neighbours of the posts' images in a reference; says what searched."""
-    settings, indexes = cfg.neighbours, [shard.load() for shard in shards]
-    on_executors = settings.search.where == "executors"
-    # On the executors every process has a copy.
-    memory = min(settings.index.memory_gb * 1e9, WORKER if on_executors else np.inf)
-    choice = choose_engine(settings.index.engine, indexes, search.n_queries, memory)
+def _nearest(
+    cfg: Config, context: StageContext, references: Sequence[tuple[ReferenceSearch, Sequence[ShardFile]]]
+) -> DataFrame:
+    """Return the neighbours of the posts' images in some references; says what searched."""
+    settings, queries = cfg.neighbours, references[0][0].queries
+    k, batch_rows, on_executors = settings.k, settings.search.batch_rows, settings.search.where == "executors"
+    files: dict[str, list[ShardFile]] = {}
+    indexes: dict[str, list[NeighbourIndex]] = {}
+    choices: dict[str, EngineChoice] = {}
+    for search, shards in references:
+        opened, name = [shard.load() for shard in shards], search.reference
+        choices[name] = choose_engine(settings.index.engine, opened, search.n_queries, _memory(cfg))
+        if on_executors:
+            files[name] = [replace(shard, bf16=choices[name].engine == "bf16") for shard in shards]
+        else:
+            indexes[name] = choices[name].prepare(opened)
     if on_executors:
-        files = [replace(shard, bf16=choice.engine == "bf16") for shard in shards]
-        nearest = neighbour_search.search_on_executors(files, search.queries, settings.k, settings.search.batch_rows)
+        nearest = neighbour_search.search_references_on_executors(files, queries, k, batch_rows)
     else:
-        indexes = choice.prepare(indexes)
-        nearest = neighbour_search.search(indexes, search.queries, settings.k, settings.search.batch_rows)
-    context.log(f"neighbours: '{search.reference}' searched by {choice.describe(indexes)}")
+        nearest = neighbour_search.search_references(indexes, queries, k, batch_rows)
+    for name, choice in choices.items():
+        context.log(f"neighbours: '{name}' searched by {choice.describe(indexes.get(name, ()))}")
     return nearest
 
 

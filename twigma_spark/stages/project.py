@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,12 +23,13 @@ from twigma_spark.schemas import PROJECTION
 from twigma_spark.stages import inputs, records, specs
 from twigma_spark.stages.stage import Stage, StageContext
 from twigma_spark.stats import layouts
-from twigma_spark.transforms.samples import sample_vectors
-from twigma_spark.transforms.vectors import fault, vector_rejects
+from twigma_spark.transforms.samples import sample_ids
+from twigma_spark.transforms.vectors import vector_rejects
 from twigma_spark.vectors import unit_rows
 
 READS = ("images", "embeddings", "duplicates")
 NAME, KIND, FILE = "project/umap", "umap_landmarks", "umap.npz"
+DETAIL = "not on the map"
 
 
 def run(
@@ -39,30 +41,44 @@ def run(
     artifacts: DataFrame,
 ) -> Mapping[str, DataFrame]:
     """Return a place for each kept image, the model as a file, and how well the map keeps neighbourhoods."""
-    judged = inputs.kept_vectors(cfg, images, embeddings, duplicates).withColumn("reason", fault(F.col("embedding")))
-    vectors = judged.where("reason IS NULL").drop("reason")
-    landmarks = _draw_sample(vectors, images, cfg.project.landmarks, cfg.seed)
-    made = {"rejects": vector_rejects(judged, "project", "not on the map")}
+    vectors = inputs.kept_vectors(cfg, images, embeddings, duplicates)
+    drawn = _draw(cfg, vectors)
+    if not arrow.check_vectors(drawn.column("embedding").combine_chunks()).usable.all():
+        usable, _ = inputs.usable_vectors(vectors, context.materialize)
+        drawn = _draw(cfg, usable)
+    landmarks, sample = (_unit_vectors(drawn.filter(drawn.column(name))) for name in ("landmark", "sampled"))
     if len(landmarks) < projection.LEAST:
         context.log(f"project: no map of {len(landmarks)} images, it takes {projection.LEAST}")
-        return made
+        _, unusable = inputs.usable_vectors(vectors, context.materialize)
+        return {"rejects": vector_rejects(unusable, "project", DETAIL)}
     known = records.artifacts_of(artifacts, "project")
     model, artifact = _model(cfg, context, landmarks, known)
-    quality = _results(cfg, model, _draw_sample(vectors, images, cfg.project.sample, cfg.seed + 1))
+    placed = context.materialize(projection.project(vectors, model))
     return {
-        **made,
-        "projection": projection.project(vectors, model).select(*PROJECTION.column_names),
+        "projection": placed.where("reason IS NULL").select(*PROJECTION.column_names),
         "artifacts": records.artifact_rows(context.spark, "project", [artifact]),
-        "results": records.result_rows(context.spark, "project", quality),
+        "results": records.result_rows(context.spark, "project", _results(cfg, model, sample)),
+        "rejects": vector_rejects(placed, "project", DETAIL),
     }
 
 
-def _draw_sample(vectors: DataFrame, images: DataFrame, wanted: int, seed: int) -> Vectors:
-    """Return about `wanted` unit vectors, as many of each corpus where it has them, in order of their ids."""
+def _draw(cfg: Config, vectors: DataFrame) -> pa.Table:
+    """Return image_id, embedding, landmark and sampled of the images that are one or both, in order of their ids.
+
+    Of each about as many as is configured, as many of each corpus where it has them. The vectors are read once.
+    """
     corpora = max(1, count_rows(vectors.select("corpus").distinct()))
-    chosen = sample_vectors(vectors, images, -(-wanted // corpora), seed).select("image_id", "embedding")
-    table = arrow.collect(chosen).sort_by("image_id")
-    return unit_rows(arrow.matrix(table.column("embedding").combine_chunks()))
+    settings, ids = cfg.project, []
+    for name, wanted, seed in (("landmark", settings.landmarks, 0), ("sampled", settings.sample, 1)):
+        some = sample_ids(vectors, -(-wanted // corpora), cfg.seed + seed)
+        ids.append(some.withColumn(name, F.lit(True)))
+    chosen = vectors.join(F.broadcast(ids[0].join(ids[1], "image_id", "full")), "image_id")
+    marks = [F.col(name).isNotNull().alias(name) for name in ("landmark", "sampled")]
+    return arrow.collect(chosen.select("image_id", "embedding", *marks)).sort_by("image_id")
+
+
+def _unit_vectors(drawn: pa.Table) -> Vectors:
+    return unit_rows(arrow.matrix(drawn.column("embedding").combine_chunks()))
 
 
 def _layout(cfg: Config, further: int = 0) -> Layout:

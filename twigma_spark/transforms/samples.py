@@ -32,10 +32,21 @@ def sample_vectors(vectors: DataFrame, images: DataFrame, at_most: int, seed: in
         seed: another seed takes others.
     """
     about = images.select("image_id", group().alias("group"), unit().alias("unit"))
-    nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("image_id", seed), "image_id"))
-    picked = vectors.select("image_id", "corpus").withColumn("nth", nth).where(F.col("nth") <= at_most)
-    described = picked.select("image_id").join(about, "image_id")
+    described = sample_ids(vectors, at_most, seed).join(about, "image_id")
     return _with_vectors(vectors, described).select("image_id", "corpus", "embedding", "group", "unit")
+
+
+def sample_ids(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
+    """Return image_id of at most `at_most` images a corpus, those of `sample_vectors`; no vector is read.
+
+    Args:
+        vectors: image_id, corpus.
+        at_most: images a corpus.
+        seed: another seed takes others.
+    """
+    nth = F.row_number().over(Window.partitionBy("corpus").orderBy(_dice("image_id", seed), "image_id"))
+    picked = vectors.select("image_id", "corpus").withColumn("nth", nth)
+    return picked.where(F.col("nth") <= at_most).select("image_id")
 
 
 def in_groups(vectors: DataFrame, images: DataFrame, at_most: int, per_group: int, seed: int) -> DataFrame:
