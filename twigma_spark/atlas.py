@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ TABLES = (
     "neighbours", "reward_scores", "tombstones",
 )  # fmt: skip
 NEIGHBOURS = 10
+# Rows that the driver is sent at a time: 40 MB of the largest.
+PART_ROWS = 16_384
 # It needs other versions of pandas and pyarrow, so it is run in an environment of its own and never imported.
 VIEWER = "embedding-atlas==0.26.*"
 # Bytes of an atlas above which Embedding Atlas keeps the table and the browser asks for what it shows: else the browser
@@ -113,11 +116,13 @@ def build_atlas(
     staging = Staging(store, "atlas", uuid.uuid4().hex[:12])
     staging.drop_abandoned()
     try:
-        with picture_batches(store.spark, cfg.embed.arrow_batch):
+        files = _files_without_thumbnail(tables)
+        with picture_batches(store.spark, cfg.embed.arrow_batch) if files is not None else nullcontext():
             # Put in order below, which reads its rows twice: the pictures must be made once.
-            rows = staging.keep(atlas_rows(cfg, tables, show_hidden))
+            rows = staging.keep(atlas_rows(cfg, tables, files, show_hidden))
         with whole_folder(out) as part:
-            ordered, schema = rows.orderBy("row"), to_arrow_schema(rows.schema)
+            parts, schema = -(-on_map // PART_ROWS), to_arrow_schema(rows.schema)
+            ordered = rows.repartitionByRange(parts, "row").sortWithinPartitions("row")
             written = atlas_files.write_rows(arrow.stream_in_order(ordered), part / ATLAS, schema)
             _check_written(written, tables["images"])
             named = arrow.collect(transforms.theme_places(rows).orderBy("text"))
@@ -130,7 +135,7 @@ def build_atlas(
     return Atlas(out, written, named.num_rows)
 
 
-def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) -> DataFrame:
+def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], files: DataFrame | None, show_hidden: bool) -> DataFrame:
     """Return the rows of an atlas, in any order: `row` is their place.
 
     The columns are row, x, y, image, caption, corpus, theme, cluster, date, likes, nsfw, hidden, reward,
@@ -166,7 +171,7 @@ def atlas_rows(cfg: Config, tables: Mapping[str, DataFrame], show_hidden: bool) 
     drawn = transforms.with_pictures(
         rows.withColumn("hidden", hidden),
         tables["thumbnails"],
-        _files_without_thumbnail(tables),
+        files,
         show_hidden,
         cfg.ingest.max_pixels,
     )

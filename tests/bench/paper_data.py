@@ -133,7 +133,7 @@ def _images(spark: SparkSession, cfg: Config, size: Size) -> DataFrame:
         "format": F.lit("JPEG"),
         "width": (256 + 256 * (dice("width", file) * 6).cast("int")),
     }
-    return with_pictures(spark, found.withColumns(given).select(*TABLES["images"].column_names), SIDE)
+    return with_pictures(found.withColumns(given).select(*TABLES["images"].column_names), SIDE)
 
 
 def _media(images: DataFrame) -> DataFrame:

@@ -79,7 +79,7 @@ def _frames(spark: SparkSession, bench: Bench) -> dict[str, DataFrame]:
     ]
     empty = {name: spark.createDataFrame([], TABLES[name].schema) for name in TABLES}
     drawn = {
-        "projection": place, "media": served, "images": with_pictures(spark, images),
+        "projection": place, "media": served, "images": with_pictures(images),
         "thumbnails": thumbnails(spark, images),
     }  # fmt: skip
     known = {}
@@ -118,7 +118,7 @@ def _atlas(bench: Bench, frames: dict[str, DataFrame]) -> Record:
     shutil.rmtree(out, ignore_errors=True)
     store = Store(bench.spark, str(FOLDER / "atlas-store"))
     store.read = frames.__getitem__  # type: ignore[method-assign]
-    store.count = lambda name: int(name == "projection")  # type: ignore[method-assign]
+    store.count = lambda name: bench.size.rows if name == "projection" else 0  # type: ignore[method-assign]
     seconds, made = timed(lambda: build_atlas(bench.cfg, store, out, progress))
     name = f"an atlas of {made.rows.rows:,} images with pictures and neighbours"
     return _timed(name, seconds, 180, f"{made.rows.n_bytes / 1e6:,.0f} MB")

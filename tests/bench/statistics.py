@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, spark: SparkSession, root: Path, size: Size) -> None:
         """Make the tables where they are not there yet."""
-        self.spark, self.root = spark, root
+        self.spark, self.root, self.size = spark, root, size
         self.cfg: Config = load([Path("conf/sample.yaml")])
         progress(f"tables for {size.rows:,} images and {size.posts:,} posts")
         self.folder = root / f"{size.images}-{size.posts}-{size.rows}-{size.dim}"

@@ -13,11 +13,13 @@ from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 
 from tests.bench import vectors_data
 from twigma_spark.config.settings import Config
@@ -281,16 +283,18 @@ def text_vectors(cfg: Config, size: Size, there: DataFrame) -> DataFrame:
     return there.mapInArrow(make, schema)
 
 
-def with_pictures(spark: SparkSession, images: DataFrame, side: int = SIDE) -> DataFrame:
+def with_pictures(images: DataFrame, side: int = SIDE) -> DataFrame:
     """Return images with files; the bytes of each are one of a few drawings of so many pixels a side."""
-    drawn = arrow.local_frame(spark, [(n, _drawing(n, side)) for n in range(PICTURES)], "drawing INT, bytes BINARY")
-    number = _drawing_number().alias("drawing")
-    others = [name for name in images.columns if name != "content"]
-    # In files as ingest writes them; the order first, which the pictures need not pass through.
+    drawings = [_drawing(n, side) for n in range(PICTURES)]
+
+    @pandas_udf("binary")  # type: ignore[call-overload]
+    def content(numbers: pd.Series) -> pd.Series:
+        return numbers.map(drawings.__getitem__)
+
+    # In files as ingest writes them. Not by a join, before which Spark leaves the order out.
     n_bytes = images.count() * BYTES * side**2 // SIDE**2
-    placed = in_order(images.select(*others, number), max(2, n_bytes // FILE_BYTES))
-    found = placed.join(F.broadcast(drawn), "drawing")
-    return found.select(*others, F.col("bytes").alias("content")).select(*images.columns)
+    placed = in_order(images.drop("content"), max(2, n_bytes // FILE_BYTES))
+    return placed.withColumn("content", content(_drawing_number())).select(*images.columns)
 
 
 def thumbnails(spark: SparkSession, images: DataFrame) -> DataFrame:

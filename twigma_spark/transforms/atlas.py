@@ -89,7 +89,7 @@ def with_pictures(
 ) -> DataFrame:
     """Return the rows with `image` (JPEG); null where there is neither a thumbnail nor a file that can be decoded.
 
-    The caller keeps Arrow's batches small: whole files travel through them.
+    Where there are files, the caller keeps Arrow's batches small.
 
     Args:
         rows: with image_id and `hidden`, which says whose picture is blurred.
