@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import networkx
 import numpy as np
 import pandas as pd
@@ -122,9 +124,23 @@ def test_groups_are_the_connected_components(images: list[tuple[object, ...]], s
     assert result.keys() == seen
 
 
-def test_the_similarity_is_the_cosine() -> None:
-    a, b = np.array([[3, 0], [1, 1]], np.float32), np.array([[5, 0], [1, 0]], np.float32)
-    names = [pa.array(["x", "y"])] * 3
-    batch = pa.record_batch([*names, arrow.lists(a), arrow.lists(b)], ["image_id", "canonical_id", "tier", "a", "b"])
-    (answer,) = duplicates._similar([batch])
-    np.testing.assert_allclose(answer.column(3).to_numpy(), [1, 0.5**0.5], atol=1e-7)
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (3,), (1, 2, 3, 4, 5)])
+def test_the_similarity_is_the_cosine_with_the_canonical_image(cuts: tuple[int, ...]) -> None:
+    """Of groups in order, each led by its canonical image, in one batch or several; that of q has no vector."""
+    rows = [
+        ("p", "p", None, [3, 0]), ("x", "p", "near", [5, 0]), ("y", "p", "bytes", [1, 1]),
+        ("z", "q", "near", [1, 0]), ("r", "r", None, [0, 2]), ("w", "r", "near", [1, 1]),
+    ]  # fmt: skip
+    ends = [0, *cuts, len(rows)]
+    batches = [_batch(rows[start:end]) for start, end in itertools.pairwise(ends)]
+    answers = pa.Table.from_batches(list(duplicates._similar([_batch([]), *batches]))).to_pylist()
+    assert [tuple(answer.values())[:3] for answer in answers] == [
+        ("x", "p", "near"), ("y", "p", "bytes"), ("w", "r", "near"),
+    ]  # fmt: skip
+    np.testing.assert_allclose([answer["similarity"] for answer in answers], [1, 0.5**0.5, 0.5**0.5], atol=1e-7)
+
+
+def _batch(rows: list[tuple[str, str, str | None, list[int]]]) -> pa.RecordBatch:
+    names, tiers = [pa.array([row[n] for row in rows], pa.string()) for n in (0, 1)], [row[2] for row in rows]
+    vectors = arrow.lists(np.array([row[3] for row in rows], np.float32).reshape(-1, 2))
+    return pa.record_batch([*names, pa.array(tiers, pa.string()), vectors], ["image_id", "canonical_id", "tier", "v"])
