@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 
 import pytest
@@ -45,6 +46,10 @@ def plan(frame: DataFrame) -> str:
 
 def test_a_short_session_has_the_settings_for_small_data(spark: SparkSession) -> None:
     assert {key: spark.conf.get(key) for key in (*SHORT, *PAGE)} == {**SHORT, **PAGE}
+
+
+def test_the_jvm_frees_native_memory(spark: SparkSession) -> None:
+    assert spark.sparkContext._jvm.System.getenv("MALLOC_ARENA_MAX") == os.environ["MALLOC_ARENA_MAX"]
 
 
 def test_a_session_beside_it_starts_alike_and_keeps_its_changes_for_itself(spark: SparkSession) -> None:

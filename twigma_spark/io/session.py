@@ -400,6 +400,9 @@ def _start(
 ) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    # The C library keeps what is freed in up to eight heaps a core, half a gigabyte of a JVM on two cores. YARN gives
+    # its processes four in all.
+    os.environ.setdefault("MALLOC_ARENA_MAX", str(os.cpu_count() or 1))
     settings = {**OWN, **SQL}
     launched_by_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     if not launched_by_submit and not any((Path(pyspark.__file__).parent / "jars").glob("delta-spark_*.jar")):
