@@ -137,7 +137,7 @@ def purge(cfg: Config, store: Store, request: Request, log: Log, files: bool, dr
     for name, n in rows.items():
         log(f"purge: {name}: {n:,} rows")
     if rows or cut_off:
-        # What a purge that was cut off has deleted can no longer be told.
+        # What a purge that was cut off has deleted is no longer known.
         corpora = [corpus.name for corpus in cfg.corpora] if cut_off else [row["corpus"] for row in files_of]
         removed += _drop_fitted(cfg, store, corpora, rows, of_images=cut_off or "images" in rows)
         touched = [name for name in TABLES if store.exists(name)] if cut_off else list(rows)

@@ -24,7 +24,7 @@ CREDENTIALS = "/latest/meta-data/iam/security-credentials"
 
 @pytest.fixture
 def metadata() -> Iterator[str]:
-    """The address of an EC2 machine's metadata, which answers only to a token, as EMR's nodes are told (IMDSv2)."""
+    """The address of an EC2 machine's metadata, which answers only to a token, as EMR's nodes have it (IMDSv2)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
@@ -66,12 +66,12 @@ def test_without_keys_the_role_of_the_machine_is_taken(metadata: str, tmp_path: 
     with moto_server.serving() as server:
         server.signers.clear()
         bare = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        told = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata, "AWS_ENDPOINT_URL_S3": server.address}
+        service = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata, "AWS_ENDPOINT_URL_S3": server.address}
         files = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no"), "AWS_CONFIG_FILE": str(tmp_path / "no")}
         url = f"s3://{moto_server.BUCKET}/role/1.png"
         code = f"from twigma_spark.io.url_files import write_url; write_url({url!r}, b'picture')"
         done = subprocess.run(
-            [sys.executable, "-c", code], env={**bare, **told, **files}, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code], env={**bare, **service, **files}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         assert server.signers == {ROLE["AccessKeyId"]} and server.keys("role/") == ["role/1.png"]

@@ -53,8 +53,8 @@ def _files(folder: str | None, settings: Settings) -> list[str] | None:
     """Return the paths of the answer files, in the order of their names; None where there is no folder."""
     place = mount_path(folder or "")
     if URL.match(place):
-        there = list_url(place, settings)
-        names = [name for name in there if "/" not in name] if there else None
+        below = list_url(place, settings)
+        names = [name for name in below if "/" not in name] if below else None
     else:
         names = sorted(path.name for path in Path(place).iterdir()) if folder and Path(place).is_dir() else None
     if names is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from twigma_spark.io import local_files
 from twigma_spark.io.lease_s3 import SCHEMES, SETTINGS, TLS
 from twigma_spark.io.local_files import URL, mount_path
 from twigma_spark.io.session import setting
@@ -91,11 +92,14 @@ def open_file(path: str, settings: Settings = ()) -> Any:
     return files.open_input_file(inside)
 
 
-def fingerprint(url: str, settings: Settings = ()) -> str:
-    """Return the size of a file at a URL and the time of its last change; of one that is missing, "missing"."""
-    files, path = _open(url, settings, makes_folders=False)
-    found = files.get_file_info(path)
-    return f"{found.size} bytes, {found.mtime}" if found.is_file else "missing"
+def fingerprint(path: str, settings: Settings = ()) -> str:
+    """Return what changes with a file of this machine or at a URL, from its size and time; "missing" without one."""
+    local = mount_path(path)
+    if not URL.match(local):
+        return (Path(local).exists() and local_files.fingerprint(local)) or "missing"
+    files, inside = _open(local, settings, makes_folders=False)
+    info = files.get_file_info(inside)
+    return f"{info.size} bytes, {info.mtime}" if info.is_file else "missing"
 
 
 def list_url(folder: str, settings: Settings = ()) -> list[str]:

@@ -34,7 +34,7 @@ def small_jpeg(content: bytes, blurred: bool, max_pixels: int = MAX_PIXELS) -> b
 
 
 def shrink(picture: Image.Image, blurred: bool = False) -> bytes:
-    """Return the same of a picture in RGB or YCbCr."""
+    """Return the JPEG file of a picture in RGB or YCbCr, as `small_jpeg` does of an image file."""
     small = picture.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     return encode(_blur(small) if blurred else small)

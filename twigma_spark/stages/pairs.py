@@ -11,11 +11,10 @@ from pyspark.sql import functions as F
 from twigma_spark.config.reward import PreferenceFile
 from twigma_spark.config.settings import Config
 from twigma_spark.estimators.prompt_groups import Nearness, group_prompts
-from twigma_spark.io import arrow, local_files, url_files
+from twigma_spark.io import arrow, url_files
 from twigma_spark.io.frames import count_rows, union
-from twigma_spark.io.local_files import URL, mount_path
 from twigma_spark.io.preferences import read_preferences
-from twigma_spark.io.url_files import Settings, settings_of
+from twigma_spark.io.url_files import settings_of
 from twigma_spark.results import Result, Value
 from twigma_spark.schemas import PAIRS
 from twigma_spark.stages import inputs, records, specs
@@ -147,13 +146,7 @@ def _read(spark: SparkSession, file: PreferenceFile) -> DataFrame:
 
 def _sources(cfg: Config, spark: SparkSession) -> str:
     settings = settings_of(spark)
-    return "; ".join(_fingerprint(mount_path(file.path), settings) for file in cfg.pairs.files)
-
-
-def _fingerprint(path: str, settings: Settings) -> str:
-    if URL.match(path):
-        return url_files.fingerprint(path, settings)
-    return local_files.fingerprint(path) or path
+    return "; ".join(url_files.fingerprint(file.path, settings) for file in cfg.pairs.files)
 
 
 STAGE = Stage(

@@ -40,10 +40,10 @@ def run(
     own = inputs.own_vectors(cfg, embeddings)
     items = with_bytes(context, "phash", images, "their copies are found by identical vectors alone")
     for frames in by_chunk(context, InferenceInput(items, done, only=own), task):
-        made = frames["hashes"]
+        answered = frames["hashes"]
         # The thumbnails first: what has a hash is not asked for again.
-        thumbnails = made.select(*THUMBNAILS.column_names)
-        yield {"thumbnails": thumbnails, **frames, "hashes": made.drop("thumbnail")}
+        thumbnails = answered.select(*THUMBNAILS.column_names)
+        yield {"thumbnails": thumbnails, **frames, "hashes": answered.drop("thumbnail")}
 
 
 STAGE = Stage(
