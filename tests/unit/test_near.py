@@ -87,3 +87,18 @@ def test_each_vector_goes_to_its_nearest_pivots() -> None:
     back = np.frombuffer(placed.column("vector")[4].as_py(), np.float16)
     np.testing.assert_allclose(back, rows[1], atol=1e-3)
     assert placed.column("image_id")[4].as_py() == "001"
+
+
+def test_which_pairs_are_kept_of_many_does_not_depend_on_the_order_of_arrival() -> None:
+    rng = np.random.default_rng(3)
+    rows = unit(rng.normal(size=(1, 8)) + 0.1 * rng.normal(size=(40, 8))).astype(np.float32)
+    table = pa.table({
+        "bucket": np.repeat(np.arange(2, dtype=np.int32), 20), "image_id": [f"{n:03d}" for n in range(40)],
+        "corpus": ["p", "q"] * 20, "vector": near._pack_vectors(rows), "turn": np.zeros(40, np.int32),
+    })  # fmt: skip
+    reach = Reach(0.8, most=3, across=True)
+    found = pairs(near._pairs(table.to_batches(), reach))
+    assert 40 < len(found) < 2 * 20 * 19 / 2
+    for _ in range(5):
+        shuffled = table.take(rng.permutation(40)).to_batches(max_chunksize=7)
+        assert pairs(near._pairs(shuffled, reach)) == found

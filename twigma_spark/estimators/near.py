@@ -15,6 +15,7 @@ from math import ceil, isqrt
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -181,7 +182,9 @@ def _pairs(batches: Iterable[pa.RecordBatch], reach: Reach) -> Iterator[pa.Recor
     table = pa.Table.from_batches(held).combine_chunks()
     bucket, corpus = table.column("bucket").to_numpy(), table.column("corpus").combine_chunks().dictionary_encode()
     own = np.zeros(len(bucket), np.int64) if reach.across else corpus.indices.to_numpy().astype(np.int64)
-    order = np.lexsort((own, bucket))
+    # The closest `most` are taken of a row and the rows after it: by id, so that no order of arrival changes them.
+    rank = pc.rank(table.column("image_id")).to_numpy()
+    order = np.lexsort((rank, own, bucket))
     key = bucket[order].astype(np.int64) * len(corpus.dictionary) + own[order]
     for rows in np.split(order, np.flatnonzero(np.diff(key)) + 1):
         if len(rows) > 1:
