@@ -173,18 +173,38 @@ def test_replace_replaces_all_rows(store: Store, spark: SparkSession) -> None:
     assert sorted(r.cluster for r in store.read("centroids").collect()) == [1, 2]
 
 
-def test_a_state_is_counted_once_and_another_anew(
+def test_a_state_is_counted_once_and_not_at_all_where_all_its_rows_were_written_here(
     store: Store, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
     count = Store.count
     monkeypatch.setattr(Store, "count", lambda self, name: counted.append(name) or count(self, name))
-    for ids in ((), ("a",), ("b", "c")):
-        if ids:
-            store.write("embeddings", vectors(spark, *ids), stage="embed")
-        rows = [store.count_once("embeddings", store.state("embeddings")) for _ in range(2)]
-        assert rows == [store.read("embeddings").count()] * 2
-    assert rows == [3, 3] and counted == ["embeddings"] * 3
+
+    def check(of: Store, name: str, rows: int) -> None:
+        assert [of.count_once(name, of.state(name)) for _ in range(2)] == [rows] * 2
+        assert of.read(name).count() == rows
+
+    def reject(stage: str, *keys: str) -> None:
+        frame = local_frame(
+            spark, [(stage, "image", "c", key, "why", "seen") for key in keys], TABLES["rejects"].schema
+        )
+        store.write("rejects", frame, stage=stage)
+
+    store.write("embeddings", vectors(spark, "a"), stage="embed")
+    check(store, "embeddings", 1)
+    store.write("embeddings", vectors(spark, "a", "b", "c"), stage="embed")  # merged: a is there
+    check(store, "embeddings", 3)
+    store.clear("copies", stage="neighbours")
+    check(store, "copies", 0)
+    reject("embed", "a", "b")
+    reject("ingest", "d")
+    check(store, "rejects", 3)
+    assert not counted
+    reject("embed", "a")  # replaces the two of the stage
+    check(store, "rejects", 2)
+    assert counted == ["rejects"]
+    check(Store(spark, store.root), "embeddings", 3)
+    assert counted == ["rejects", "embeddings"]
 
 
 def test_a_frame_that_does_not_fit_is_refused_before_anything_is_written(store: Store, spark: SparkSession) -> None:

@@ -32,6 +32,7 @@ from twigma_spark.schemas import OLDER_COLUMNS, TABLES, Table
 CATALOG = re.compile(r"^\w+\.\w+$")
 # How Spark and Delta say that a table is not there.
 MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "DELTA_TABLE_ONLY_OPERATION")
+ALL = "true"  # the condition that every row meets
 # How Delta says that another writer was first.
 CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
 # How Delta says that it is to keep less than a table says, which a session must allow.
@@ -109,6 +110,7 @@ class Store:
         self.root = root if self.in_catalog or "://" in root else str(Path(root).absolute())
         # Shared by the stores of all sessions of a run.
         self._counted: dict[tuple[str, str], int] = {}
+        self._created: set[str] = set()
         self._declared: set[str] = set()
         self._creating = threading.Lock()
         # Checked before each write; None where nobody but this process can write here, as in tests.
@@ -171,11 +173,16 @@ class Store:
         return 0 if there is None else count_rows(there)
 
     def count_once(self, name: str, state: State) -> int:
-        """Return the number of rows of a table in this state; a state that was counted before is not counted again."""
-        at = (name, state.stamp)
-        if at not in self._counted:
-            self._counted[at] = self.count(name)
-        return self._counted[at]
+        """Return the number of rows of a table in this state; one that was counted or written here is not counted."""
+        known = self._known_rows(name, state)
+        if known is None:
+            known = self._counted[name, state.stamp] = self.count(name)
+        return known
+
+    def _known_rows(self, name: str, state: State) -> int | None:
+        if state.version == 0 and name in self._created:
+            return 0
+        return self._counted.get((name, state.stamp))
 
     def version(self, name: str) -> int:
         """Return the table's Delta version, or -1 where it does not exist."""
@@ -392,21 +399,29 @@ class Store:
             StoreError: Delta took the commit, and the table's log does not have it.
         """
         self._check_lease()
-        token, before = uuid.uuid4().hex, self.version(name)  # the token tells our commit from one of another run
+        token, before = uuid.uuid4().hex, self.state(name)  # the token tells our commit from one of another run
         writer = frame.writeTo(self.location(name)).option("userMetadata", token)
         with self._pages_of(name):
             writer.append() if scope is None else writer.overwrite(F.expr(scope))
         own = next((commit for commit in self._commits(name, 100) if commit.token == token), None)
         if own is not None:
+            if own.version == before.version + 1:
+                self._count_written(name, before, own, scope)
             return own.rows or 0
         # Delta makes no commit where nothing changes.
-        if self.version(name) == before or frame.isEmpty():
+        if self.version(name) == before.version or frame.isEmpty():
             return 0
         raise StoreError(
             f"table '{name}' must keep each commit. Got one of {self.root!r} that is not in its log: another run "
             "wrote at the same time, on a storage where Delta cannot keep two apart. Let only one run at a time write "
             "there (docs/operations.md); then run again: the stage computes what is missing."
         )
+
+    def _count_written(self, name: str, before: State, own: Commit, scope: str | None) -> None:
+        """Remember how many rows the table has after a commit, where what was there before is known or gone."""
+        known = 0 if scope == ALL else self._known_rows(name, before)
+        if scope in (None, ALL) and known is not None and own.rows is not None:
+            self._counted[name, State(own.version, own.committed).stamp] = known + own.rows
 
     @on_conflict
     def _insert_missing(self, table: Table, frame: DataFrame, ranged: bool = False) -> int:
@@ -453,6 +468,7 @@ class Store:
         there = self._table(table.name)
         if there is None:
             self.create(table)
+            self._created.add(table.name)
             return False
         new = [c for c in table.columns if c.name not in there.columns]
         if new:
@@ -508,7 +524,7 @@ def _scope(table: Table, stage: str) -> str | None:
     """Return the condition of the rows that a stage's first write replaces; None where it only adds."""
     if table.mode in ("append", "merge"):
         return None
-    return f"stage = {ddl.text(stage)}" if table.mode == "by_stage" else "true"
+    return f"stage = {ddl.text(stage)}" if table.mode == "by_stage" else ALL
 
 
 def _within(frame: DataFrame, key: str) -> Column:

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from twigma_spark.transforms.samples import group
 from twigma_spark.transforms.texts import clean_text
-from twigma_spark.transforms.themes import STOP_WORDS, split_words
+from twigma_spark.transforms.themes import is_stop_word, split_words
 
 # Strata travel as bits of one BIGINT.
 Stratum = tuple[str, str]
@@ -127,7 +127,7 @@ def words_of_posts(posts: DataFrame, corpora: Sequence[str], most: int) -> DataF
     texts = shown.where(F.trim("text") != "").select(split_words(clean_text(F.col("text"), "drop")).alias("words"))
     many = texts.agg(F.count("*").alias("of"))
     words = texts.select(F.explode(F.array_distinct("words")).alias("word"))
-    counted = words.where(~F.col("word").isin(sorted(STOP_WORDS))).groupBy("word").agg(F.count("*").alias("posts"))
+    counted = words.where(~is_stop_word("word")).groupBy("word").agg(F.count("*").alias("posts"))
     return counted.orderBy(F.desc("posts"), "word").limit(most).crossJoin(F.broadcast(many))
 
 

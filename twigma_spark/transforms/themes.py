@@ -47,13 +47,19 @@ def theme_words(captions: DataFrame, words: int) -> DataFrame:
     return weighed.withColumn("rank", rank).where(F.col("rank") <= words).select("cluster", "rank", "term", "weight")
 
 
+def is_stop_word(column: str) -> Column:
+    """Return whether a column has one of STOP_WORDS."""
+    # `isin` takes nine calls of the JVM a word.
+    return F.expr(f"{column} IN ({', '.join(map(repr, sorted(STOP_WORDS)))})")
+
+
 def _count_terms(captions: DataFrame) -> DataFrame:
     """Return cluster, term, n (how often the cluster has the term) and share (of its texts that have it)."""
     said = captions.where("caption IS NOT NULL").select("cluster", split_words(F.col("caption")).alias("words"))
     texts = said.groupBy("cluster").agg(F.count("*").alias("texts"))
     in_text = F.size(F.filter("words", lambda word: word == F.col("term")))
     terms = said.withColumn("term", F.explode(F.array_distinct("words"))).withColumn("in_text", in_text)
-    counts = terms.where(~F.col("term").isin(sorted(STOP_WORDS))).groupBy("cluster", "term")
+    counts = terms.where(~is_stop_word("term")).groupBy("cluster", "term")
     counted = counts.agg(F.sum("in_text").alias("n"), F.count("*").alias("with_term")).join(
         F.broadcast(texts), "cluster"
     )
