@@ -25,9 +25,9 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "folder.yaml"
 SMALL = CONF.parents[1] / "tests" / "jobs" / "small.yaml"
 # Those that see pictures; what follows from vectors, texts and likes is run on the sample world.
 STAGES = ("ingest", "embed", "phash", "deduplicate", "score")
-LIMITS = {"genai": 120, "art": 40, "photo": 30}
+LIMITS = {"genai": 80, "art": 30, "photo": 20}
 # Images of genai that are in a corpus of their own too, with changed copies of each.
-COPIED = 12
+COPIED = 8
 
 
 @pytest.fixture(scope="module")
