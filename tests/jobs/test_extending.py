@@ -69,7 +69,6 @@ def add_stage(copy: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.spark4
 def test_a_reader_is_a_file_and_a_line_and_a_stage_has_its_table_and_section(copy: Path) -> None:
     add_reader(copy)
     add_stage(copy)

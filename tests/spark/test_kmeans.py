@@ -191,8 +191,7 @@ def test_of_a_large_table_the_same_rows_are_drawn_however_it_is_cut(
     assert adjusted_rand_score(planted[1], labels) == 1
 
 
-@pytest.mark.spark4
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("metric", [pytest.param("cosine", marks=pytest.mark.spark4), "euclidean"])
 def test_spark_ml_finds_the_same_planted_clusters(
     spark: SparkSession, planted: tuple[np.ndarray, np.ndarray], metric: str
 ) -> None:

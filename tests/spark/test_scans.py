@@ -117,13 +117,12 @@ def test_the_map_is_made_of_two_passes(
     np.testing.assert_allclose([places[IDS[n]] for n in kept], wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("where", ["driver", "executors"])
 def test_the_posts_are_read_once_for_all_references(
-    spark: SparkSession, tmp_path: Path, materialize: Callable[[DataFrame], DataFrame], where: str
+    spark: SparkSession, tmp_path: Path, materialize: Callable[[DataFrame], DataFrame]
 ) -> None:
     """Or once for each, where the references together exceed the memory; with the same neighbours."""
     tables, found = tables_of(spark, tmp_path, vectors_of(3)), []
-    for memory, passes in ((1.0, 1), (5e-7, 3)):
+    for where, memory, passes in (("driver", 1.0, 1), ("driver", 5e-7, 3), ("executors", 1.0, 1)):
         search = {"index": {"memory_gb": memory}, "search": {"where": where}, "copies": {"bootstrap": 10}}
         said: list[str] = []
         with rows_read(spark, "embedding") as scans:
@@ -137,7 +136,7 @@ def test_the_posts_are_read_once_for_all_references(
         assert scans.count(ROWS) == 1 and scans.count(COUNTS["posts"]) == passes
         assert [line.split("'")[1] for line in said if "searched by" in line] == ["made", "photo", "art"]
         found.append(rows)
-    assert found[0] == found[1] and len(found[0]["neighbours"]) == 59 * 15
+    assert found[0] == found[1] == found[2] and len(found[0]["neighbours"]) == 59 * 15
     assert found[0]["rejects"] == {(IDS[3], "vector_not_finite")}
 
 

@@ -33,6 +33,8 @@ CATALOG = re.compile(r"^\w+\.\w+$")
 # How Spark and Delta say that a table is not there.
 MISSING = ("_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "is not a Delta table", "DELTA_TABLE_ONLY_OPERATION")
 ALL = "true"  # the condition that every row meets
+# The property of a table that a DELETE may leave files with rows that are only marked as deleted.
+MARKS_ROWS = "delta.feature.deletionVectors"
 # How Delta says that another writer was first.
 CONFLICT = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentModificationException")
 # How Delta says that it is to keep less than a table says, which a session must allow.
@@ -339,8 +341,9 @@ class Store:
         Where a table has deletion vectors, a DELETE only marks rows; the files that hold such are written anew (REORG).
         False where this Spark has no REORG. The old files are left for `vacuum`.
         """
-        detail = self.spark.sql(f"DESCRIBE DETAIL {self.location(name)}").collect()[0].asDict()
-        if "deletionVectors" not in (detail.get("tableFeatures") or []):
+        # DESCRIBE DETAIL says it too, and lists the files for it.
+        properties = self.spark.sql(f"SHOW TBLPROPERTIES {self.location(name)}").where(f"key = '{MARKS_ROWS}'")
+        if properties.isEmpty():
             return True
         self._check_lease()
         try:
