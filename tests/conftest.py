@@ -20,6 +20,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Those that look at the one finished run, and the one that has Numba compile UMAP as that run does.
 OF_THE_RUN = ("test_sample_run", "test_spark_submit", "test_notebooks", "test_projection")
 WITH_SPARK = ("jobs", "realdata", "spark")
+# Those that mostly wait, beside which Spark has the other processor; then those with Spark that take longest.
+FIRST = ("test_downloads", "test_jetstream", "test_lease", "test_purging", "test_tables", "test_pipeline")
 # No test is about its time, and machines are shared.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
@@ -46,7 +48,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long ones first, so that no process waits for them at the end."""
-    items.sort(key=lambda item: (item.path.stem not in OF_THE_RUN, item.path.parent.name not in WITH_SPARK))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, int, bool]:
+    name = item.path.stem
+    first = FIRST.index(name) if name in FIRST else len(FIRST)
+    return name not in OF_THE_RUN, first, item.path.parent.name not in WITH_SPARK
 
 
 @pytest.fixture(scope="session")

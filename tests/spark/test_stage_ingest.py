@@ -284,7 +284,6 @@ def test_what_changed_since_the_last_run_is_shown(spark: SparkSession, tmp_path:
     assert shown[1:] == ["ingest: 2 new, 1 gone, 1 changed since the last run"]
 
 
-@pytest.mark.spark4
 def test_likes_and_followers_of_a_folder_become_posts(spark: SparkSession, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png", "d.png"):
         (tmp_path / name).write_bytes(picture())
