@@ -27,9 +27,5 @@ fi
 "$venv"/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 echo "setup: installing the pinned packages (a few minutes where they must be downloaded)"
 "$venv"/bin/uv pip install --quiet --python "$venv"/bin/python --require-hashes -r "$lock"
-# It writes beside the sources, where two environments may be built side by side.
-exec 9<deploy/local/setup.sh
-if command -v flock >/dev/null; then flock 9; fi
 "$venv"/bin/uv pip install --quiet --python "$venv"/bin/python --no-deps --no-build-isolation --editable .
-exec 9<&-
 "$venv"/bin/python deploy/local/prepare.py

@@ -341,9 +341,7 @@ class Store:
         Where a table has deletion vectors, a DELETE only marks rows; the files that hold such are written anew (REORG).
         False where this Spark has no REORG. The old files are left for `vacuum`.
         """
-        # DESCRIBE DETAIL says it too, and lists the files for it.
-        properties = self.spark.sql(f"SHOW TBLPROPERTIES {self.location(name)}").where(f"key = '{MARKS_ROWS}'")
-        if properties.isEmpty():
+        if MARKS_ROWS not in self._properties(name):
             return True
         self._check_lease()
         try:
@@ -481,11 +479,19 @@ class Store:
                 self.spark.sql(ddl.allow_null(column.name, self.location(table.name)))
         return True
 
+    def _properties(self, name: str) -> dict[str, str]:
+        """Return the table's properties and the features of Delta that it has; no file is listed for them."""
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.location(name)}").collect()
+        return {row["key"]: row["value"] for row in rows}
+
     def _renew_checks(self, table: Table) -> bool:
         """Return whether the table had other checks than are declared now, as one of an older version has."""
         where = self.location(table.name)
-        shown = self.spark.sql(f"SHOW TBLPROPERTIES {where}").where(f"key LIKE '{ddl.CHECKS}%'").collect()
-        there = {row["key"].removeprefix(ddl.CHECKS): row["value"] for row in shown}
+        there = {
+            key.removeprefix(ddl.CHECKS): value
+            for key, value in self._properties(table.name).items()
+            if key.startswith(ddl.CHECKS)
+        }
         if there == dict(table.checks):
             return False
         for name in there:

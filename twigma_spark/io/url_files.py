@@ -96,7 +96,7 @@ def fingerprint(path: str, settings: Settings = ()) -> str:
     """Return what changes with a file of this machine or at a URL, from its size and time; "missing" without one."""
     local = mount_path(path)
     if not URL.match(local):
-        return (Path(local).exists() and local_files.fingerprint(local)) or "missing"
+        return local_files.fingerprint(local) or "missing"
     files, inside = _open(local, settings, makes_folders=False)
     info = files.get_file_info(inside)
     return f"{info.size} bytes, {info.mtime}" if info.is_file else "missing"

@@ -6,6 +6,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from twigma_spark.io import ddl
+
 # What captioners say of any picture; "arafed" and "araffe" are inventions of BLIP.
 BOILERPLATE = frozenset({
     "image", "images", "picture", "pictures", "photo", "photos", "photograph", "photographs", "pic",
@@ -49,8 +51,8 @@ def theme_words(captions: DataFrame, words: int) -> DataFrame:
 
 def is_stop_word(column: str) -> Column:
     """Return whether a column has one of STOP_WORDS."""
-    # `isin` takes nine calls of the JVM a word.
-    return F.expr(f"{column} IN ({', '.join(map(repr, sorted(STOP_WORDS)))})")
+    # `isin` makes some calls to the JVM for each of the 350 words.
+    return F.expr(f"{column} IN ({', '.join(map(ddl.text, sorted(STOP_WORDS)))})")
 
 
 def _count_terms(captions: DataFrame) -> DataFrame:
