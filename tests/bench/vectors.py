@@ -311,6 +311,10 @@ def ivf(b: Bench) -> Iterator[Record]:
     target = ">= 10 of the exact rate, recall >= 0.95"
     record = at_least(name, n / seconds, "queries/s", asked / exact_seconds, 10.0, target)
     yield Record(**{**asdict(record), "holds": bool(record.holds) and recall >= 0.95})
+    by_query = [replace(index, lists=None) for index in indexes]
+    times = alternate(partial(_answered, batches, indexes), partial(_answered, batches, by_query), b.asked.rounds)
+    target = "<= 0.6 of FAISS's search of the same lists"
+    yield at_most(f"{name}: list by list, {n:,} queries", times.ours, "s", times.theirs, 0.6, target)
 
 
 def found_pairs(answers: Iterable[pa.RecordBatch]) -> set[tuple[str, str]]:

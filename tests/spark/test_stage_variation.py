@@ -92,8 +92,10 @@ def test_texts_are_sampled_by_kind(spark: SparkSession) -> None:
     frame = local_frame(
         spark, rows, "text_id STRING, source STRING, corpus STRING, n_words INT, embedding ARRAY<FLOAT>"
     )
-    found = sample_texts(frame, 3, 0).collect()
+    there = frame.where("text_id <> '0'")
+    found = sample_texts(frame, there, 3, 0).collect()
     assert sorted(r["kind"] for r in found) == ["posts captions"] * 3 + ["posts texts"] * 3
+    assert "0" not in {r["text_id"] for r in sample_texts(frame, there, 9, 0).collect()}
 
 
 CFG = Config(

@@ -15,6 +15,7 @@ from twigma_spark.errors import ModelError
 from twigma_spark.estimators import torch_index
 from twigma_spark.estimators.bf16_index import SAMPLE, Bf16Index
 from twigma_spark.estimators.blas import faiss
+from twigma_spark.estimators.inverted_lists import InvertedLists
 from twigma_spark.io import arrow
 from twigma_spark.io.artifacts import local_copy
 from twigma_spark.io.url_files import Settings
@@ -32,6 +33,7 @@ class NeighbourIndex:
         places: place of each row's id among the sorted ids (n,) int64; orders ties.
         searcher: where a GPU is there, a copy of `vectors` on it that proposes candidates; else None.
         proposer: a copy of a flat index in bf16 that proposes candidates and proves them; else None.
+        lists: the inverted lists of an index of whole vectors, which are searched in place of it; else None.
     """
 
     vectors: Any
@@ -39,6 +41,7 @@ class NeighbourIndex:
     places: NDArray[np.int64]
     searcher: Any = None
     proposer: Bf16Index | None = None
+    lists: InvertedLists | None = None
 
     @property
     def size(self) -> int:
@@ -97,7 +100,7 @@ def build(references: DataFrame) -> NeighbourIndex:
 
 def attach_ids(index: Any, ids: pa.Array) -> NeighbourIndex:
     """Return a FAISS index with the ids of its rows; sharded over the GPUs where there are any."""
-    return NeighbourIndex(index, ids, arrow.ranks(ids), _on_gpus(index))
+    return NeighbourIndex(index, ids, arrow.ranks(ids), _on_gpus(index), lists=_lists_of(index))
 
 
 def with_proposer(index: NeighbourIndex) -> NeighbourIndex:
@@ -129,7 +132,8 @@ def load(path: str, nprobe: int = 1) -> NeighbourIndex:
     else:
         probe(index, nprobe)
     places = table.column("place").combine_chunks().to_numpy(zero_copy_only=False)
-    return NeighbourIndex(index, table.column("id").combine_chunks(), places, _on_gpus(index))
+    ids = table.column("id").combine_chunks()
+    return NeighbourIndex(index, ids, places, _on_gpus(index), lists=_lists_of(index))
 
 
 def probe(index: Any, nprobe: int) -> None:
@@ -146,6 +150,11 @@ def check_length(index: Any, vectors: NDArray[np.float32]) -> None:
             f"queries and references must be of one length. Got {vectors.shape[1]} beside {index.d}; "
             "take both from one model with transforms.vectors.of_model."
         )
+
+
+def _lists_of(index: Any) -> InvertedLists | None:
+    # Other classes under it keep their lists in another way.
+    return InvertedLists(index) if type(index) is faiss.IndexIVFFlat else None
 
 
 def _on_gpus(index: Any) -> Any:

@@ -21,6 +21,7 @@ from twigma_spark.estimators.bf16_index import Bf16Index, one_thread_each
 from twigma_spark.estimators.blas import faiss
 from twigma_spark.estimators.faiss_index import NeighbourIndex, ShardFile, check_length
 from twigma_spark.io import arrow
+from twigma_spark.stats.threads import one_thread
 from twigma_spark.vectors import unit_rows
 
 SCHEMA = "image_id STRING, rank INT, neighbour_id STRING, similarity DOUBLE"
@@ -113,7 +114,10 @@ def _answers(
     every = [shard for shards in references for shard in shards]
     threads = 1 if any(shard.searcher for shard in every) else faiss.omp_get_max_threads()
     answered: deque[Future[list[pa.RecordBatch]]] = deque()
-    with thread_pool(threads, any(shard.proposer for shard in every)) as pool:
+    with ExitStack() as stack:
+        if any(shard.lists for shard in every):
+            stack.enter_context(one_thread())
+        pool = stack.enter_context(thread_pool(threads, any(shard.proposer for shard in every)))
         for batch in rebatch(batches, _rows_a_thread(every, threads, batch_rows)):
             answered.append(pool.submit(lambda own: [_answer(shards, own, k) for shards in references], batch))
             if len(answered) > threads:
@@ -136,8 +140,11 @@ def thread_pool(threads: int, with_torch: bool) -> Iterator[ThreadPoolExecutor]:
 
 
 def _rows_a_thread(shards: Sequence[NeighbourIndex], threads: int, batch_rows: int) -> int:
-    """Return a thread's part of a batch, at least what FAISS's quick way needs; never more than the batch."""
-    if not shards:
+    """Return a thread's part of a batch, at least what FAISS's quick way needs; never more than the batch.
+
+    All of it where lists are searched: each is read once a batch.
+    """
+    if not shards or any(shard.lists for shard in shards):
         return batch_rows
     return min(batch_rows, max(-(-batch_rows // threads), -(-LEAST // int(shards[0].vectors.d))))
 
@@ -204,7 +211,7 @@ def _rank_candidates(
     index: NeighbourIndex, queries: NDArray[np.float32], k: int, fetch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the best k of `fetch` candidates, their cosines, and whether no other row can be among them."""
-    rough, nearest = (index.searcher or index.vectors).search(queries, fetch)
+    rough, nearest = (index.searcher or index.lists or index.vectors).search(queries, fetch)
     rows, best = _best(index, nearest, _precise(index, queries, rough, nearest), k)
     settled = (rough[:, -1] < best[:, -1] - SLACK) | (fetch == index.size) | (nearest[:, -1] < 0)
     return rows, best, settled

@@ -36,10 +36,8 @@ def text_results(
     if encoder is None:
         return []
     there = inputs.all_texts(cfg, images, posts, captions, inputs.other_texts(cfg, images.sparkSession))
-    own = made_by(embedded, encoder.model_id, encoder.preprocess_rev, IMPORTED).join(
-        there.select("text_id"), "text_id", "left_semi"
-    )
-    samples, words = _collect_texts(sample_texts(own, cfg.variation.max_images, cfg.seed))
+    own = made_by(embedded, encoder.model_id, encoder.preprocess_rev, IMPORTED)
+    samples, words = _collect_texts(sample_texts(own, there, cfg.variation.max_images, cfg.seed))
     with few_threads(samples.values()):
         return of_texts(samples, words, spec)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from threadpoolctl import threadpool_limits
 
@@ -22,14 +22,18 @@ _limits: list[threadpool_limits] = []
 
 @contextmanager
 def few_threads(samples: Iterable[Sample]) -> Iterator[None]:
-    """Let BLAS and OpenMP use one thread inside where the samples are small; else as many as they like.
+    """Let BLAS and OpenMP use one thread inside where the samples are small; else as many as they like."""
+    with one_thread() if sum(sample.vectors.size for sample in samples) < SMALL else nullcontext():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let BLAS and OpenMP use one thread inside.
 
     The limit is the process's. Of threads that are inside at once, the first sets it and the last one ends it: were
     each to restore what it met, one would restore the other's limit, which then stays.
     """
-    if sum(sample.vectors.size for sample in samples) >= SMALL:
-        yield
-        return
     with _lock:
         if not _inside:
             _limits.append(threadpool_limits(1))

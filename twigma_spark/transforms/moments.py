@@ -10,11 +10,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.io import arrow
+from twigma_spark.io.frames import count_rows
 from twigma_spark.stats.moments import Moments, moments
 from twigma_spark.stats.sample import Floats
 from twigma_spark.transforms.samples import group
 from twigma_spark.vectors import unit_rows
 
+# Images whose blocks are sent to every task, 200 MB.
+FEW = 2_000_000
 SCHEMA = "corpus STRING, block INT, n BIGINT, total ARRAY<DOUBLE>, outer ARRAY<DOUBLE>"
 
 
@@ -23,7 +26,8 @@ def block_moments(vectors: DataFrame, images: DataFrame, blocks: int, seed: int)
 
     A block is a random part of a corpus that keeps the images of one post, prompt or artist together. Rows
     are shuffled by corpus and block first, so that each pair comes out once: a partition's own sums over all
-    blocks would be larger than its vectors. Vectors are scaled to unit length.
+    blocks would be larger than its vectors. The images' blocks go to the vectors, so that these are shuffled once
+    and not by their ids too, unless there are more than `FEW`. Vectors are scaled to unit length.
 
     Args:
         vectors: image_id, corpus, embedding; usable vectors of one length.
@@ -32,8 +36,9 @@ def block_moments(vectors: DataFrame, images: DataFrame, blocks: int, seed: int)
         seed: another seed makes other blocks.
     """
     block = F.pmod(F.xxhash64("group", F.lit(seed)), F.lit(blocks)).cast("int")
-    about = images.select("image_id", group().alias("group"))
-    parted = vectors.join(about, "image_id").select("corpus", block.alias("block"), "embedding")
+    about = images.select("image_id", group().alias("group")).select("image_id", block.alias("block"))
+    about = F.broadcast(about) if count_rows(about) <= FEW else about
+    parted = vectors.join(about, "image_id").select("corpus", "block", "embedding")
     return parted.repartition("corpus", "block").mapInArrow(_sum_moments, SCHEMA)
 
 

@@ -91,13 +91,15 @@ def _of(source: str, rows: DataFrame, text: Column) -> DataFrame:
     return rows.select(F.lit(source).alias("source"), "corpus", text.alias("text")).where("text IS NOT NULL")
 
 
-def sample_texts(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
+def sample_texts(vectors: DataFrame, there: DataFrame, at_most: int, seed: int) -> DataFrame:
     """Return text_id, kind, n_words and embedding of at most `at_most` texts of each kind.
 
-    A kind is a source of a corpus, such as ``posts captions``.
+    A kind is a source of a corpus, such as ``posts captions``. The few ids go to the vectors, which would else be
+    shuffled.
 
     Args:
         vectors: text_id, source, corpus, n_words, embedding.
+        there: text_id of the texts to sample from.
         at_most: texts of a kind.
         seed: another seed takes others.
     """
@@ -105,8 +107,7 @@ def sample_texts(vectors: DataFrame, at_most: int, seed: int) -> DataFrame:
     what = F.when(F.col("source") == "post", "texts").otherwise(F.concat("source", F.lit("s")))
     kind = F.concat_ws(" ", "corpus", what)
     listed = vectors.select("text_id", kind.alias("kind"), "n_words", "embedding")
+    ids = listed.select("text_id", "kind").join(there.select("text_id"), "text_id", "left_semi")
     nth = F.row_number().over(Window.partitionBy("kind").orderBy(F.xxhash64("text_id", F.lit(seed)), "text_id"))
-    picked = listed.select("text_id", "kind").withColumn("nth", nth).where(F.col("nth") <= at_most)
-    return listed.join(picked.select("text_id"), "text_id", "left_semi").select(
-        "text_id", "kind", "n_words", "embedding"
-    )
+    picked = ids.withColumn("nth", nth).where(F.col("nth") <= at_most).select("text_id")
+    return listed.join(F.broadcast(picked), "text_id", "left_semi")
