@@ -102,7 +102,7 @@ def _pair_by_pair(queries: Vectors, vectors: Vectors, rows: Rows) -> Vectors:
     """Return the inner products (n, k) of queries (n, d) with rows (n, k) of vectors, pair by pair; -inf with -1."""
     products = np.empty(rows.shape, np.float32)
     arrays = (faiss.swig_ptr(each) for each in (products, queries, vectors, rows))
-    faiss.fvec_inner_products_by_idx(*arrays, queries.shape[1], *rows.shape)
+    faiss.fvec_inner_products_by_idx(*arrays, queries.shape[1], *rows.shape)  # type: ignore[attr-defined]
     return products
 
 
