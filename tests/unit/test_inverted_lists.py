@@ -58,8 +58,8 @@ def test_a_mapped_index_answers_alike_whatever_the_batch(tmp_path: Path, monkeyp
     rng = np.random.default_rng(1)
     vectors, queries = unit(rng, 300, 16), unit(rng, 50, 16)
     faiss.write_index(index_of(vectors, 20, 4), str(tmp_path / "index"))
-    mapped = InvertedLists(faiss.read_index(str(tmp_path / "index"), faiss.IO_FLAG_MMAP))
-    mapped._index.nprobe = 4
+    index = faiss.read_index(str(tmp_path / "index"), faiss.IO_FLAG_MMAP)
+    index.nprobe, mapped = 4, InvertedLists(index)
     cosines, rows = mapped.search(queries, 5)
     np.testing.assert_array_equal(rows, index_of(vectors, 20, 4).search(queries, 5)[1])
     for start in range(0, 50, 7):

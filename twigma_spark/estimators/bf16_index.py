@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from twigma_spark.estimators.best_rows import MOST, SPARE, BestRows
 from twigma_spark.estimators.bf16_products import TILE, TINY, round_rows, up_to, upper_lengths
 from twigma_spark.estimators.blas import faiss
-from twigma_spark.estimators.products import gamma
+from twigma_spark.estimators.products import gamma, products_of_pairs
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -104,7 +104,7 @@ class Bf16Index:
         while at < len(self._rows) and best.open.size:
             end = min(len(self._rows), 2 * at + SAMPLE)
             query, row = self._above_floor(packed, best, at, up_to(end, GROUP))
-            best.add(query, row, self._cosines(queries, query, row))
+            best.add(query, row, products_of_pairs(queries, query, self._vectors, row))
             at = up_to(end, GROUP)
         return best.rows, best.ceiling()
 
@@ -126,13 +126,6 @@ class Bf16Index:
             parts.append((best.open[query[hit]], self._rows[at + group[hit] * GROUP + place]))
         query, row = (np.concatenate(part) for part in zip(*parts, strict=True))
         return query, row
-
-    def _cosines(self, queries: Vectors, query: Rows, row: Rows) -> Vectors:
-        """Return the products of pairs in float32, (n,)."""
-        products = np.empty(len(query), np.float32)
-        pointers = (faiss.swig_ptr(each) for each in (queries, query, self._vectors, row, products))
-        faiss.pairwise_indexed_inner_product(queries.shape[1], len(query), *pointers)  # type: ignore[attr-defined]
-        return products
 
 
 class _Queries:

@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from twigma_spark.estimators.components import Once
 from twigma_spark.estimators.coreset import Vectors
 from twigma_spark.io import arrow
-from twigma_spark.io.frames import count_rows
+from twigma_spark.io.frames import broadcast_few
 from twigma_spark.vectors import unit_rows
 
 EDGES = "a STRING, b STRING"
@@ -60,9 +60,7 @@ def edges_by_vector(vectors: DataFrame, tolerance: float, once: Once) -> DataFra
     own = cells.withColumn("cell", F.concat("cell", F.encode("corpus", "utf-8")))
     crowded = own.groupBy("cell").agg(F.collect_list("image_id").alias("ids")).where("size(ids) > 1")
     together = once(crowded.select("cell", F.explode("ids").alias("image_id")))
-    # Spark knows not how few they are before it has shuffled all vectors to join them.
-    together = F.broadcast(together) if count_rows(together) <= FEW else together
-    held = vectors.select("image_id", "embedding").join(together, "image_id")
+    held = vectors.select("image_id", "embedding").join(broadcast_few(together, FEW), "image_id")
     sorted_cells = held.select("cell", "image_id", "embedding").repartition("cell").sortWithinPartitions("cell")
     return sorted_cells.mapInArrow(partial(_same, tolerance=tolerance), EDGES).distinct()
 

@@ -7,13 +7,14 @@ query that looks at it. Here a list is read once for all queries of a batch that
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twigma_spark.estimators.blas import faiss
-from twigma_spark.estimators.products import inner_products
+from twigma_spark.estimators.products import inner_products, products_of_pairs
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -74,46 +75,42 @@ class InvertedLists:
         """Return cosines (n, k) and rows (n, k) of what lies at places of numbered lists, computed pair by pair."""
         pairs = np.flatnonzero(there)
         pairs = pairs[np.argsort(numbers.ravel()[pairs], kind="stable")]
-        vectors, ids = np.empty((len(pairs), queries.shape[1]), np.float32), np.empty(len(pairs), np.int64)
         number, place = numbers.ravel()[pairs], places.ravel()[pairs]
-        starts = np.flatnonzero(np.diff(number, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True):
-            np.take(self._vectors(number[start]), place[start:end], axis=0, out=vectors[start:end])
-            ids[start:end] = self._ids(number[start])[place[start:end]]
-        rows, of_pair = np.full(there.shape, -1, np.int64), np.full(there.shape, -1, np.int64)
-        rows.ravel()[pairs], of_pair.ravel()[pairs] = ids, np.arange(len(pairs))
-        return _pair_by_pair(queries, vectors, of_pair), rows
+        vectors = np.empty((len(pairs), queries.shape[1]), np.float32)
+        cosines, rows = np.full(there.shape, -np.inf, np.float32), np.full(there.shape, -1, np.int64)
+        for start, end in _equal_runs(number):
+            np.take(self._vectors(int(number[start])), place[start:end], axis=0, out=vectors[start:end])
+            rows.ravel()[pairs[start:end]] = self._ids(int(number[start]))[place[start:end]]
+        cosines.ravel()[pairs] = products_of_pairs(queries, pairs // there.shape[1], vectors, np.arange(len(pairs)))
+        return cosines, rows
 
     def _vectors(self, number: int) -> Vectors:
         """Return the vectors (m, d) of a list, where they lie."""
         lists, d = self._index.invlists, int(self._index.d)
-        if not (size := lists.list_size(int(number))):
+        if not (size := lists.list_size(number)):
             return np.empty((0, d), np.float32)
-        codes = faiss.rev_swig_ptr(lists.get_codes(int(number)), size * d * 4)
+        codes = faiss.rev_swig_ptr(lists.get_codes(number), size * d * 4)
         return np.asarray(codes.view(np.float32).reshape(size, d))
 
     def _ids(self, number: int) -> Rows:
         """Return the rows of the index (m,) that a list holds."""
         lists = self._index.invlists
-        return np.asarray(faiss.rev_swig_ptr(lists.get_ids(int(number)), lists.list_size(int(number))))
-
-
-def _pair_by_pair(queries: Vectors, vectors: Vectors, rows: Rows) -> Vectors:
-    """Return the inner products (n, k) of queries (n, d) with rows (n, k) of vectors, pair by pair; -inf with -1."""
-    products = np.empty(rows.shape, np.float32)
-    arrays = (faiss.swig_ptr(each) for each in (products, queries, vectors, rows))
-    faiss.fvec_inner_products_by_idx(*arrays, queries.shape[1], *rows.shape)  # type: ignore[attr-defined]
-    return products
+        return np.asarray(faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)))
 
 
 def _by_list(probed: Rows) -> Iterator[tuple[int, Rows, Rows]]:
     """Yield each list that is searched, the queries that search it (m,), and which of their lists it is (m,)."""
     order = np.argsort(probed, axis=None, kind="stable")
     numbers = probed.ravel()[order]
-    starts = np.flatnonzero(np.diff(numbers, prepend=-2))
-    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+    for start, end in _equal_runs(numbers):
         if numbers[start] >= 0:
             yield int(numbers[start]), order[start:end] // probed.shape[1], order[start:end] % probed.shape[1]
+
+
+def _equal_runs(numbers: Rows) -> Iterator[tuple[int, int]]:
+    """Yield where each run of equal numbers starts and ends."""
+    if numbers.size:
+        yield from pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)])
 
 
 def _largest(values: Vectors, k: int) -> Rows:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import sgemm
 
+from twigma_spark.estimators.blas import faiss
+
 
 def inner_products(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the inner products (n, m) of rows (n, d) with others (m, d), in float32.
@@ -20,6 +22,16 @@ def inner_products(rows: NDArray[np.float32], others: NDArray[np.float32]) -> ND
         return np.zeros((len(rows), len(others)), np.float32)
     # BLAS counts columns first: it is given the transposes, and gives one.
     return np.asarray(sgemm(1.0, others.T, rows.T, trans_a=True).T)
+
+
+def products_of_pairs(
+    rows: NDArray[np.float32], row: NDArray[np.int64], others: NDArray[np.float32], other: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the inner products (n,) of the pairs rows[row], others[other], in float32, each as FAISS computes one."""
+    products = np.empty(len(row), np.float32)
+    pointers = (faiss.swig_ptr(each) for each in (rows, row, others, other, products))
+    faiss.pairwise_indexed_inner_product(rows.shape[1], len(row), *pointers)  # type: ignore[attr-defined]
+    return products
 
 
 def gamma(terms: int, unit: float) -> float:

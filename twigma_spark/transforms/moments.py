@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from twigma_spark.io import arrow
-from twigma_spark.io.frames import count_rows
+from twigma_spark.io.frames import broadcast_few
 from twigma_spark.stats.moments import Moments, moments
 from twigma_spark.stats.sample import Floats
 from twigma_spark.transforms.samples import group
@@ -37,8 +37,7 @@ def block_moments(vectors: DataFrame, images: DataFrame, blocks: int, seed: int)
     """
     block = F.pmod(F.xxhash64("group", F.lit(seed)), F.lit(blocks)).cast("int")
     about = images.select("image_id", group().alias("group")).select("image_id", block.alias("block"))
-    about = F.broadcast(about) if count_rows(about) <= FEW else about
-    parted = vectors.join(about, "image_id").select("corpus", "block", "embedding")
+    parted = vectors.join(broadcast_few(about, FEW), "image_id").select("corpus", "block", "embedding")
     return parted.repartition("corpus", "block").mapInArrow(_sum_moments, SCHEMA)
 
 
